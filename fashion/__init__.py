@@ -1,0 +1,1 @@
+"""Photo → tags → prompt, and image × reference → score. Knows no host, no trainer."""

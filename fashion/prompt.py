@@ -1,0 +1,34 @@
+"""A prompt as a small tree: clauses joined by commas, each a run of weighted phrases. Renderers write it for a host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A few words with one weight; `group` is the taxonomy group it came from, or None for glue such as "a photo of"."""
+
+    text: str
+    weight: float = 1.0
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Clause:
+    """Phrases joined by spaces; a comma ends the clause."""
+
+    phrases: tuple[Phrase, ...]
+
+    @property
+    def text(self) -> str:
+        """The words without weights."""
+        return " ".join(phrase.text for phrase in self.phrases)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What to draw and what to avoid."""
+
+    positive: tuple[Clause, ...]
+    negative: tuple[Clause, ...] = field(default=())

@@ -1,0 +1,32 @@
+"""What the tagger says about one photo."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Tag(BaseModel):
+    """One label with its calibrated probability, and the runner-up it beat."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group: str
+    label: str
+    confidence: float = Field(ge=0, le=1)  # probability within the group after its learned temperature
+    text: str  # the label's prompt_text
+    runner_up: str | None = None  # label id
+    margin: float = Field(default=1.0, ge=0, le=1)  # confidence − the runner-up's
+
+
+class PhotoTags(BaseModel):
+    """The tags of one photo in the taxonomy's group order; groups asked but not visible are named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tags: tuple[Tag, ...]
+    not_visible: tuple[str, ...] = ()
+
+    def get(self, group: str) -> Tag | None:
+        """The most confident tag of `group`, or None."""
+        found = [tag for tag in self.tags if tag.group == group]
+        return max(found, key=lambda tag: tag.confidence, default=None)

@@ -1,0 +1,1 @@
+"""Prompt → images: one request type, one protocol, one file a host."""

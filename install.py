@@ -1,0 +1,361 @@
+"""Modiste's set-up: the host's hook, an own environment, the demo, the tests. Standard library only.
+
+A host (ComfyUI's manager, A1111, Forge) runs this file without a word: it adds the libraries that the host lacks
+and never changes one that the host has; torch, torchvision, torchaudio and numpy are the host's alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+HOST_OWNED = ("torch", "torchvision", "torchaudio", "numpy")
+OLDEST_PYTHON = (3, 10)
+FREE_DISK_GB = 3.0  # the CPU environment takes 1.4 GB, and pip unpacks beside it
+RUNTIME_LOCK = ROOT / "requirements" / "standalone.lock.txt"
+DEV_LOCK = ROOT / "requirements" / "dev.lock.txt"
+DEMO = ("harness.py", "prompt", "examples/photos", "--out", "demo-out", "--preset", "mini")
+DEMO_DONE = (0, 3)  # 3: finished, some photos skipped and listed
+DEMO_REPORT = ROOT / "demo-out" / "report.html"
+EXIT_OK, EXIT_LACKING, EXIT_INTERRUPTED = 0, 1, 130
+
+EPILOG = """\
+without a word   for a host: adds what this Python lacks, never torch, torchvision, torchaudio or numpy
+setup            Modiste's own environment from the lock; run it again after an interruption or an update
+demo             setup, then photo → prompt → picture → report on the embedded models (no GPU, no download of models)
+test             setup, then every test; what follows goes to pytest, e.g. `test -k prompt`
+
+The own environment is the folder .venv beside this file, or the one that MODISTE_VENV names.
+pip's own settings apply: PIP_EXTRA_INDEX_URL for another build of torch, PIP_NO_INDEX and PIP_FIND_LINKS for no network.
+exit codes: 0 ok, 1 something is lacking or could not be installed, 2 wrong usage, 130 interrupted;
+demo and test pass on the code of what they ran."""
+
+
+class SetupError(Exception):
+    """What could not be set up, where, and what to try: one line for people."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one word and returns its exit code."""
+    word, options, rest = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if word is None:
+            return host_hook()
+        python = set_up(dev=options.dev or word == "test", force=options.force)
+        if word == "demo":
+            return demo(python, rest)
+        if word == "test":
+            return run([python, "-m", "pytest", *rest])
+        return EXIT_OK
+    except SetupError as error:
+        print(f"modiste: {error}", file=sys.stderr)
+        return EXIT_LACKING
+    except KeyboardInterrupt:
+        print("\nmodiste: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def parse(arguments: list[str]) -> tuple[str | None, argparse.Namespace, list[str]]:
+    """The word, its options, and what is handed on to the demo's or the tests' command."""
+    parser = argparse.ArgumentParser(
+        prog="install.py",
+        description=__doc__.partition("\n")[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("word", nargs="?", choices=("setup", "demo", "test"), metavar="setup | demo | test")
+    parser.add_argument("--dev", action="store_true", help="setup: the test tools and the linter too")
+    parser.add_argument("--force", action="store_true", help="install even though the environment is up to date")
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.word not in ("demo", "test"):
+        parser.error(f"{' '.join(rest)} means nothing here; only demo and test hand further words on")
+    return options.word, options, rest
+
+
+# --- the host's hook ------------------------------------------------------------------------------------------------
+
+
+def host_hook() -> int:
+    """Adds to the host's Python what it lacks; 0 when nothing is lacking afterwards."""
+    if find_host() == "webui":
+        print("Modiste keeps its own environment beside the WebUI and changes nothing in the WebUI's.")
+        print(f"If it is not there yet: python {ROOT / 'install.py'} setup   (any Python {_oldest()} or newer)")
+        return EXIT_OK
+    if version_of("torch") is None:
+        print(f"modiste: this Python ({sys.executable}) has no torch, so it is no host's, and nothing was installed.")
+        print("For ComfyUI, run this file with ComfyUI's own Python. Without a host: python install.py setup")
+        return EXIT_LACKING
+    before = {name: version_of(name) for name in HOST_OWNED}
+    for requirement in lacking_requirements():
+        add_to_host(requirement)
+    report_moved(before)
+    lacking = lacking_requirements()
+    if lacking:
+        print(f"modiste: still lacking: {', '.join(lacking)}")
+        print("Nothing of the host's was changed. Modiste's own environment has them all: python install.py setup")
+        return EXIT_LACKING
+    print("modiste: this host has every library that Modiste needs")
+    return EXIT_OK
+
+
+def find_host() -> str | None:
+    """`webui`, `comfyui` or None, told by the folders around this file; nothing of the host is imported."""
+    for entry in sys.path:
+        if (Path(entry) / "modules" / "launch_utils.py").is_file():
+            return "webui"
+    for folder in (Path(__file__).absolute().parent, ROOT, Path.cwd()):
+        if (folder.parent.parent / "modules" / "launch_utils.py").is_file():
+            return "webui"
+        if folder.parent.name == "custom_nodes":
+            return "comfyui"
+    return None
+
+
+def lacking_requirements() -> list[str]:
+    """The lines of requirements.txt that this Python does not fulfil."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    requirements = [line.partition("#")[0].strip() for line in lines]
+    return [requirement for requirement in requirements if requirement and not fulfilled(requirement)]
+
+
+def fulfilled(requirement: str) -> bool:
+    """Whether `name` or `name>=version` is installed here; requirements.txt knows no other form."""
+    name, _, oldest = requirement.partition(">=")
+    installed = version_of(name)
+    return installed is not None and release(installed) >= release(oldest)
+
+
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    return next((found.version for found in importlib.metadata.distributions(name=name)), None)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `2.13.0+cpu` → (2, 13, 0); an empty text → ()."""
+    return tuple(int(number) for number in re.match(r"[\d.]*", version)[0].split(".") if number)
+
+
+def add_to_host(requirement: str) -> None:
+    """Installs one requirement with everything that the host has held fast; a conflict leaves the host as it is."""
+    print(f"modiste: adding {requirement} to {sys.executable}", flush=True)
+    name = normalised(requirement.partition(">=")[0])
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("\n".join(installed_pins(apart_from=name)), encoding="utf-8")
+        added = subprocess.run([*installer(), "install", "--constraint", str(constraints), requirement])
+    if added.returncode != 0:
+        print(f"modiste: {requirement} could not be added without changing what this host has (see above)")
+
+
+def installer() -> list[str]:
+    """pip of this Python, or uv where the host's environment was made without pip."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    uv = shutil.which("uv")
+    if uv is None:
+        raise SetupError(f"{sys.executable} has no pip; to try: python -m ensurepip, then the same command again")
+    os.environ["VIRTUAL_ENV"] = sys.prefix
+    return [uv, "pip"]
+
+
+def installed_pins(apart_from: str) -> list[str]:
+    """`name==version` for every installed distribution but one, so that nothing the host has can move."""
+    pins = set()
+    for found in importlib.metadata.distributions():
+        name = found.metadata["Name"]
+        if name and found.version and normalised(name) != apart_from:
+            pins.add(f"{name}=={found.version}")
+    return sorted(pins)
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as the index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def report_moved(before: dict[str, str | None]) -> None:
+    """Refuses silence should an installer have touched what the host owns."""
+    moved = [f"{name} {version} → {version_of(name)}" for name, version in before.items() if version_of(name) != version]
+    if moved:
+        raise SetupError(f"the installer changed what the host owns: {', '.join(moved)}; to try: install these again")
+
+
+# --- the own environment --------------------------------------------------------------------------------------------
+
+
+def set_up(dev: bool, force: bool = False) -> Path:
+    """Makes or completes the own environment and returns its Python. Does nothing where all is up to date."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise SetupError(f"Python {platform.python_version()} is too old; to try: Python {_oldest()} or newer")
+    folder = venv_folder()
+    python = venv_python(folder)
+    stamp = folder / "modiste-setup.json"
+    wanted = fingerprints([RUNTIME_LOCK, DEV_LOCK] if dev else [RUNTIME_LOCK])
+    if not force and starts(python) and wanted.items() <= read_stamp(stamp).items():
+        print(f"modiste: the environment {folder} is up to date", flush=True)
+        return python
+    stamp.unlink(missing_ok=True)
+    check_disk(folder)
+    print(f"modiste: setting up {folder}: about 1.5 GB on disk, about 7 GB where torch brings CUDA", flush=True)
+    make_venv(folder)
+    print("modiste: installing the locked libraries (torch is the largest; this takes minutes)", flush=True)
+    install(folder, ["-r", str(DEV_LOCK if dev else RUNTIME_LOCK)])
+    install(folder, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
+    write_whole(stamp, json.dumps(wanted, indent=2))
+    print(f"modiste: ready; the command is {python.with_name('modiste' + python.suffix)}", flush=True)
+    return python
+
+
+def venv_folder() -> Path:
+    """The own environment's folder: MODISTE_VENV, else .venv beside this file."""
+    return Path(os.environ.get("MODISTE_VENV") or ROOT / ".venv").expanduser().absolute()
+
+
+def venv_python(folder: Path) -> Path:
+    """The environment's interpreter."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def fingerprints(locks: list[Path]) -> dict[str, str]:
+    """What an environment depends on: the locks, the project file, this folder, the Python."""
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*locks, ROOT / "pyproject.toml")}
+    return {**files, "root": str(ROOT), "python": platform.python_version()}
+
+
+def read_stamp(stamp: Path) -> dict[str, str]:
+    """What the last finished set-up wrote down; empty after none."""
+    return json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
+
+
+def starts(python: Path) -> bool:
+    """Whether the interpreter is there and runs; it stops running when the Python it was made from is removed."""
+    return python.exists() and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+
+
+def check_disk(folder: Path) -> None:
+    """Refuses before anything is written where the disk is too small."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    if free_gb < FREE_DISK_GB:
+        raise SetupError(
+            f"only {free_gb:.1f} GB free at {there}, the environment needs {FREE_DISK_GB:.0f} GB; "
+            "to try: free some space, or name a folder on another disk in MODISTE_VENV"
+        )
+
+
+def make_venv(folder: Path) -> None:
+    """An environment with pip; a half-made one is completed, one whose Python is gone is made anew."""
+    ours = (folder / "pyvenv.cfg").is_file()
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise SetupError(f"{folder} is no Python environment; to try: an empty or new folder in MODISTE_VENV")
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        raise SetupError(
+            f"{sys.executable} can't make environments: its venv or ensurepip module is missing; "
+            f"to try: on Debian and Ubuntu `apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv`"
+        )
+    python = venv_python(folder)
+    if starts(python) and run([python, "-m", "pip", "--version"], quiet=True) == 0:
+        return
+    clear = ["--clear"] if ours and not starts(python) else []
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", *clear, folder], env=own_environ(), capture_output=True, text=True
+    )
+    if made.returncode != 0:
+        cause = (made.stdout + made.stderr).strip().splitlines() or ["no reason given"]
+        raise SetupError(f"the environment {folder} could not be made: {cause[-1]}; to try: delete it and start again")
+
+
+def install(folder: Path, what: list[str]) -> None:
+    """pip install in the own environment; a failure is told with its cause from pip's log."""
+    log = folder / "pip.log"
+    log.unlink(missing_ok=True)
+    pip = [venv_python(folder), "-m", "pip", "--disable-pip-version-check", "--log", log]
+    if run([*pip, "install", *what]) != 0:
+        cause, to_try = diagnose(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
+        raise SetupError(f"pip could not finish in {folder}: {cause}; to try: {to_try} (pip's log: {log})")
+
+
+def diagnose(log: str) -> tuple[str, str]:
+    """Cause and advice for a failed pip run, told from its log; the first that fits, from root causes to symptoms."""
+    again = "then run the same command again: it goes on where it stopped"
+    if re.search(r"No space left on device|not enough space", log):
+        return "the disk is full", f"free some space, or name another disk's folder in MODISTE_VENV, {again}"
+    if re.search(r"CERTIFICATE_VERIFY_FAILED|SSLError", log):
+        return "the package index's certificate is not trusted", f"set PIP_CERT to your network's certificate, {again}"
+    if re.search(r"connection broken|NewConnectionError|Max retries|ProxyError|ReadTimeoutError", log):
+        return (
+            "the package index can't be reached",
+            f"check the network or proxy, or set PIP_NO_INDEX=1 and PIP_FIND_LINKS to a folder of wheels, {again}",
+        )
+    missing = re.search(r"No matching distribution found for (\S+)", log)
+    if missing:
+        return (
+            f"there is no {missing[1]} for Python {platform.python_version()} on {platform.machine()}",
+            "a 64-bit Python 3.11, 3.12 or 3.13",
+        )
+    if "Permission denied" in log:
+        return "a folder is not writable", "another folder in MODISTE_VENV"
+    errors = [line.partition("ERROR: ")[2] for line in log.splitlines() if "ERROR: " in line]
+    return errors[-1] if errors else "no cause in its log", f"look above, {again}"
+
+
+# --- demo, and running things ---------------------------------------------------------------------------------------
+
+
+def demo(python: Path, rest: list[str]) -> int:
+    """The whole loop over the sample photos, on the embedded models."""
+    code = run([python, ROOT / DEMO[0], *DEMO[1:], *rest])
+    if code in DEMO_DONE and "--out" not in rest:
+        print(f"modiste: the report is {DEMO_REPORT}", flush=True)
+    return code
+
+
+def run(command: list[str | Path], quiet: bool = False) -> int:
+    """Runs a command in the own environment and returns its exit code.
+
+    Ctrl-C reaches the command too, which keeps what it has; so its end is awaited before ours.
+    """
+    out = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(list(map(str, command)), cwd=ROOT, env=own_environ(), stdout=out, stderr=out) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+
+
+def own_environ() -> dict[str, str]:
+    """The environment variables without what would let a host's or the user's own modules into ours; text is UTF-8."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _oldest() -> str:
+    return ".".join(map(str, OLDEST_PYTHON))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

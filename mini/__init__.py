@@ -1,0 +1,1 @@
+"""The embedded world: a garment renderer, and tiny real models trained on its pictures."""

@@ -1,0 +1,272 @@
+"""Train the embedded world: `python -m modiste.mini.build`. About an hour on two CPU cores.
+
+Stages, each restarted by itself with `--stage NAME`: data → vae → clip → judge → unet → calibration → card →
+examples. A stage reads what the ones before it left in `--cache` (renders) and `--out` (weights).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..progress import Progress
+from .catalogue import Catalogue, cached_catalogue
+from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half, size_bytes
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of pictures and of training steps."""
+
+    renders: int = 48_000
+    pairs: int = 12_000
+    reconstructions: int = 6_000
+    vae: tuple[int, int] = (6_000, 4_000)
+    clip: int = 1_400
+    judge: int = 1_000
+    unet: int = 4_500
+    examiner: int = 1_500
+    card: int = 1_200
+    drawn: int = 400
+    anchors: int = 400
+
+
+FAST = Recipe(
+    renders=600,
+    pairs=160,
+    reconstructions=100,
+    vae=(2, 2),
+    clip=3,
+    judge=3,
+    unet=3,
+    examiner=3,
+    card=60,
+    drawn=12,
+    anchors=40,
+)
+
+
+def default_cache() -> Path:
+    """`modiste-mini-build` in MODISTE_HOME or the user's cache folder."""
+    home = os.environ.get("MODISTE_HOME") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(home) / "modiste-mini-build"
+
+
+@dataclass
+class Build:
+    """The stages, with where they read and write."""
+
+    recipe: Recipe
+    cache: Path
+    out: Path
+    seed: int
+    picture: Path | None
+    workers: int = 2
+
+    def renders(self) -> Catalogue:
+        """The training catalogue."""
+        return cached_catalogue(
+            self.cache / "train.npz",
+            self.recipe.renders,
+            f"mini-train-{self.seed}",
+            trait_share=0.25,
+            degraded_share=0.06,
+            workers=self.workers,
+        )
+
+    def pairs(self) -> Catalogue:
+        """Two photos each of garments and their siblings."""
+        return cached_catalogue(
+            self.cache / "pairs.npz",
+            self.recipe.pairs,
+            f"mini-pairs-{self.seed}",
+            views=2,
+            siblings=True,
+            trait_share=0.5,
+            workers=self.workers,
+        )
+
+    def through_autoencoder(self, pictures: np.ndarray) -> np.ndarray:
+        """uint8 in and out: what the autoencoder makes of `pictures`."""
+        from .autoencoder import decode, encode
+
+        vae = load_autoencoder(self.out)
+        y = decode(vae, encode(vae, pictures, bf16=True), bf16=True)
+        return ((y + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+    def data(self) -> None:
+        """Draw all catalogues."""
+        self.renders(), self.pairs()
+
+    def vae(self) -> None:
+        """Train the autoencoder."""
+        from .autoencoder import train_autoencoder
+
+        save_half(
+            train_autoencoder(self.renders(), self.recipe.vae, self.seed, show), self.out / "sd" / "vae"
+        )
+
+    def clip(self) -> None:
+        """Train the tagger's encoder."""
+        from .clip import image_processor, train_clip
+        from .tokenizer import save_tokenizer
+
+        data = self.renders()
+        seen = self.through_autoencoder(data.pictures[: self.recipe.reconstructions, 0])
+        tokenizer = save_tokenizer(self.out / "clip")
+        save_half(train_clip(data, seen, tokenizer, self.recipe.clip, self.seed, show), self.out / "clip")
+        image_processor().save_pretrained(self.out / "clip")
+
+    def judge(self) -> None:
+        """Train the judge."""
+        from .judge import image_processor, train_judge
+
+        model = train_judge(self.pairs(), self.through_autoencoder, self.recipe.judge, self.seed, show)
+        save_half(model, self.out / "judge")
+        image_processor().save_pretrained(self.out / "judge")
+
+    def unet(self) -> None:
+        """Train the image model and its text encoder."""
+        from .autoencoder import encode
+        from .diffusion import drawing_lessons, pipeline, train_diffusion
+        from .weights import declare_float32
+
+        data, vae = self.renders(), load_autoencoder(self.out)
+        data = data[drawing_lessons(data)]
+        latents = encode(vae, data.pictures[:, 0], bf16=True) * vae.config.scaling_factor
+        clip, tokenizer = load_clip(self.out)
+        unet, text_encoder = train_diffusion(
+            latents, data.table, clip, tokenizer, self.recipe.unet, self.seed, show
+        )
+        pipeline(vae.half(), unet.half(), text_encoder.half(), tokenizer).save_pretrained(self.out / "sd")
+        declare_float32(self.out / "sd")
+
+    def calibration(self) -> None:
+        """Measure anchors and temperatures."""
+        from .calibration import calibrate
+
+        calibrate(self.out, self.recipe.anchors, self.seed)
+
+    def examiner(self):
+        """The card's classifier, from the cache or trained."""
+        import torch
+
+        from .examiner import new_examiner, train_examiner
+
+        path = self.cache / f"examiner-{self.seed}-{self.recipe.examiner}.pt"
+        if path.exists():
+            model = new_examiner()
+            model.load_state_dict(torch.load(path, weights_only=True))
+            return model.eval()
+        model = train_examiner(self.renders(), self.recipe.examiner, self.seed, show)
+        torch.save(model.state_dict(), path)
+        return model
+
+    def card(self) -> None:
+        """Measure everything and write the card."""
+        from .card import write_card
+
+        card = write_card(
+            self.out,
+            self.examiner(),
+            n=self.recipe.card,
+            drawn=self.recipe.drawn,
+            seed=self.seed,
+            picture=self.picture,
+        )
+        if card["size_bytes"] > LIMIT_BYTES:
+            raise SystemExit(
+                f"the weights hold {card['size_bytes']:,} bytes, over the limit of {LIMIT_BYTES:,}"
+            )
+        print(json.dumps({k: card[k] for k in ("tagger", "generated", "reconstruction", "judge")}, indent=1))
+
+    def examples(self) -> None:
+        """Draw the sample photos."""
+        from .examples import write_examples
+
+        write_examples(ROOT / "examples" if self.out == WEIGHTS else self.out.parent / "examples")
+
+
+# what each stage leaves behind; a stage whose mark is there is done
+MARKS = {
+    "data": None,
+    "vae": "sd/vae/config.json",
+    "clip": "clip/config.json",
+    "judge": "judge/config.json",
+    "unet": "sd/model_index.json",
+    "calibration": "calibration.json",
+    "card": "../card.json",
+    "examples": None,
+}
+
+
+def show(progress: Progress) -> None:
+    """About twenty lines for each training."""
+    every = max(1, progress.total // 20 // 50) * 50
+    if progress.done % every == 0 or progress.done == progress.total:
+        print(
+            f"{progress.stage:>9} {progress.done:>5}/{progress.total}  {progress.message}  "
+            f"{(progress.eta_s or 0) / 60:.1f} min left",
+            flush=True,
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m modiste.mini.build", description=__doc__.splitlines()[0])
+    parser.add_argument("--stage", default="all", choices=["all", *MARKS])
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), help="renders and the card's classifier"
+    )
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
+    parser.add_argument(
+        "--fast", action="store_true", help="a few steps of everything: proves the build, not the models"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="do stages again whose results are already there"
+    )
+    options = parser.parse_args(arguments)
+    if options.fast and options.out.resolve() == WEIGHTS:
+        parser.error("--fast would replace the shipped weights by untrained ones; give it --out FOLDER")
+    import torch
+
+    torch.set_num_threads(options.threads)
+    out, own = options.out.resolve(), options.out.resolve() == WEIGHTS
+    build = Build(
+        FAST if options.fast else Recipe(),
+        options.cache,
+        out,
+        options.seed,
+        (ROOT / "docs" / "img" if own else out.parent) / "mini-card.png",
+        workers=1 if options.fast else options.threads,
+    )
+    free = shutil.disk_usage(options.cache.parent if options.cache.parent.exists() else Path.home()).free
+    if not options.fast and free < 3e9:
+        parser.error(f"{options.cache} has {free / 1e9:.1f} GB free and needs 3; give another --cache")
+    for stage in MARKS if options.stage == "all" else [options.stage]:
+        mark = MARKS[stage]
+        if mark and (out / mark).exists() and not options.force:
+            print(f"{stage}: already in {out} (--force does it again)")
+            continue
+        start = time.monotonic()
+        out.mkdir(parents=True, exist_ok=True)
+        getattr(build, stage)()
+        print(f"{stage}: done in {(time.monotonic() - start) / 60:.1f} min", flush=True)
+    print(f"{out}: {size_bytes(out) / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

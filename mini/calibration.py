@@ -1,0 +1,108 @@
+"""The anchors that turn a cosine into a score, and the temperatures that turn logits into honest
+confidences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import clip as clip_room
+from . import judge as judge_room
+from .catalogue import COLUMNS, Catalogue, make_catalogue
+from .garment import GROUPS
+from .weights import load_clip, load_judge
+
+if TYPE_CHECKING:
+    import torch
+
+
+def anchors(embeds: torch.Tensor, category: np.ndarray) -> tuple[torch.Tensor, dict]:
+    """The catalogue's mean [D] and three median cosines, from two photos of each garment, unit vectors [N, 2, D].
+
+    `unrelated`: of different categories; `same_category`: different garments of one; `same_garment`: a second
+    photo. The medians are taken after centring by the mean and renormalising; under `raw`, before.
+    """
+    import torch
+
+    mean = embeds[:, 0].mean(0)
+    different = torch.triu(torch.ones(len(embeds), len(embeds), dtype=torch.bool), 1)
+    related = torch.from_numpy(category[:, None] == category[None])
+
+    def medians(x: torch.Tensor) -> dict:
+        first, second = torch.nn.functional.normalize(x, dim=-1).unbind(1)
+        cosine = first @ first.T
+        return {
+            "unrelated": round(float(cosine[different & ~related].median()), 4),
+            "same_category": round(float(cosine[different & related].median()), 4),
+            "same_garment": round(float((first * second).sum(-1).median()), 4),
+        }
+
+    return mean, {
+        **medians(embeds - mean),
+        "raw": medians(embeds),
+        "pairs": int(different.sum()),
+        "dim": embeds.shape[-1],
+    }
+
+
+def expected_calibration_error(probabilities: torch.Tensor, target: torch.Tensor, bins: int = 10) -> float:
+    """Mean gap between confidence and accuracy over equal confidence bins (Guo et al. 2017), 0…1."""
+    confidence, choice = probabilities.max(1)
+    right, error = (choice == target).float(), 0.0
+    for low in range(bins):
+        inside = (confidence > low / bins) & (confidence <= (low + 1) / bins)
+        if inside.any():
+            error += float(inside.float().mean() * (confidence[inside].mean() - right[inside].mean()).abs())
+    return error
+
+
+def temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
+    """The T that minimises the negative log-likelihood of `softmax(logits / T)`, searched on a log grid
+    0.2…20."""
+    import torch
+
+    grid = torch.logspace(np.log10(0.2), np.log10(20), 200)
+    losses = torch.stack([torch.nn.functional.cross_entropy(logits / t, target) for t in grid])
+    return round(float(grid[losses.argmin()]), 4)
+
+
+def group_logits(model, tokenizer, pictures: np.ndarray, group: str) -> torch.Tensor:
+    """`logit_scale` · cosine of each picture with each label of `group`, float [N, L]."""
+    embeds = clip_room.embed_images(model, pictures)
+    return float(model.logit_scale.exp()) * embeds @ clip_room.embed_probes(model, tokenizer, group).T
+
+
+def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
+    """Write `calibration.json` and `calibration.safetensors` into `folder`, from renders that training
+    never saw."""
+    from safetensors.torch import save_file
+
+    (model, tokenizer), judge = load_clip(folder), load_judge(folder)
+    shots = make_catalogue(n, f"mini-calibration-{seed}", views=2, held_out=None, trait_share=0.3, workers=1)
+    category = shots.table[:, COLUMNS.index("category")]
+    report, means = {}, {}
+    for name, embed, encoder in (("clip", clip_room.embed_images, model), ("judge", judge_room.embed, judge)):
+        embeds = embed(encoder, shots.pictures.reshape(-1, 64, 64, 3)).reshape(n, 2, -1)
+        means[f"{name}.mean"], report[name] = anchors(embeds, category)
+        report[name]["encoder"] = f"mini/weights/{name}"
+    report["temperatures"] = temperatures(
+        model, tokenizer, make_catalogue(3 * n, f"mini-temperature-{seed}", held_out=True, workers=1)
+    )
+    save_file(means, folder / "calibration.safetensors")
+    (folder / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def temperatures(model, tokenizer, held_out: Catalogue) -> dict[str, float]:
+    """One temperature for each group, fitted on `held_out`."""
+    import torch
+
+    out = {}
+    for k, group in enumerate(GROUPS):
+        rows = np.flatnonzero(held_out.table[:, k] >= 0)
+        target = torch.from_numpy(held_out.table[rows, k].astype(np.int64))
+        out[group] = temperature(group_logits(model, tokenizer, held_out.pictures[rows, 0], group), target)
+    return out

@@ -1,0 +1,113 @@
+"""Many renders at once, in worker processes: the pictures that everything here learns from."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from .garment import GROUPS, Garment, labels, sample_garment, sample_sibling
+from .renderer import another_photo, degrade, render, sample_photo
+
+CHUNK = 500
+COLUMNS = (*GROUPS, "degraded", "traits")  # of the label table
+
+
+@dataclass
+class Catalogue:
+    """`pictures` uint8 [N, views, 64, 64, 3]; `table` int8 [N, len(COLUMNS)], label numbers, −1 where the
+    group does not apply; `degraded` 0 or 1 and `traits` a count."""
+
+    pictures: np.ndarray
+    table: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, index) -> Catalogue:
+        return Catalogue(self.pictures[index], self.table[index])
+
+
+def row(garment: Garment, degraded: bool = False) -> list[int]:
+    """One line of the table."""
+    words = garment.attributes
+    return [labels(g).index(words[g]) if g in words else -1 for g in GROUPS] + [
+        int(degraded),
+        len(garment.traits),
+    ]
+
+
+def words_of(table_row) -> dict[str, str]:
+    """The attributes `{group: label}` behind one row of a table."""
+    return {g: labels(g)[i] for g, i in zip(GROUPS, table_row, strict=False) if i >= 0}
+
+
+def _chunk(job: tuple) -> tuple[np.ndarray, np.ndarray]:
+    seed, n, views, siblings, trait_share, degraded_share, held_out = job
+    rng = Random(seed)
+    pictures, table = np.empty((n, views, 64, 64, 3), np.uint8), np.empty((n, len(COLUMNS)), np.int8)
+    garment = None
+    for i in range(n):
+        if siblings and garment and i % 2:
+            garment = sample_sibling(garment, rng, trait_share=trait_share)
+        else:
+            garment = sample_garment(rng, held_out=held_out, trait_share=trait_share)
+        photo = sample_photo(rng)
+        bad = rng.random() < degraded_share
+        table[i] = row(garment, bad)
+        for view in range(views):
+            picture = render(garment, photo)
+            pictures[i, view] = np.asarray(degrade(picture, rng) if bad else picture)
+            photo = another_photo(photo, rng)
+    return pictures, table
+
+
+def make_catalogue(
+    n: int,
+    seed: str,
+    *,
+    views: int = 1,
+    siblings: bool = False,
+    trait_share: float = 0.25,
+    degraded_share: float = 0.0,
+    held_out: bool | None = False,
+    workers: int = 2,
+) -> Catalogue:
+    """`n` garments; with `siblings` each odd one shares its words with the one before.
+
+    The same seed gives the same catalogue with any number of workers."""
+    jobs = [
+        (f"{seed}:{k}", min(CHUNK, n - k), views, siblings, trait_share, degraded_share, held_out)
+        for k in range(0, n, CHUNK)
+    ]
+    if workers < 2 or len(jobs) < 3:
+        parts = [_chunk(job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            parts = list(pool.map(_chunk, jobs))
+    return Catalogue(np.concatenate([p for p, _ in parts]), np.concatenate([t for _, t in parts]))
+
+
+def cached_catalogue(path: Path, n: int, seed: str, **how) -> Catalogue:
+    """From `path` (.npz beside a .json of what is in it) if it holds exactly this, else made and saved
+    there."""
+    what = {
+        "n": n,
+        "seed": seed,
+        "columns": list(COLUMNS),
+        **{k: v for k, v in how.items() if k != "workers"},
+    }
+    note = path.with_suffix(".json")
+    if note.exists() and json.loads(note.read_text()) == what:
+        data = np.load(path)
+        return Catalogue(data["pictures"], data["table"])
+    catalogue = make_catalogue(n, seed, **how)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, pictures=catalogue.pictures, table=catalogue.table)
+    note.write_text(json.dumps(what))
+    return catalogue

@@ -1,0 +1,168 @@
+"""The tagger's encoder: a small `transformers.CLIPModel`, trained on renders and captions that are true of
+them."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..progress import ProgressCallback
+from .captions import Caption, sample_caption
+from .catalogue import Catalogue, words_of
+from .garment import GROUPS, labels, vocabulary
+from .loop import as_tensor, fit
+from .tokenizer import token_ids
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import CLIPModel, CLIPTokenizer
+
+WIDTH = 128
+TEXT_LENGTH = 40  # longest caption in tokens, while training; the model itself takes 77
+RECONSTRUCTED = 0.25  # share of training pictures seen through the autoencoder, as generated ones will be
+
+
+def text_config(tokenizer: CLIPTokenizer) -> dict:
+    """The text tower's sizes and special tokens."""
+    return dict(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """Untrained, 1.5 million parameters: patches of 8 pixels, 4 layers for pictures, 3 for texts."""
+    from transformers import CLIPConfig, CLIPModel
+
+    vision = dict(
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=64,
+        patch_size=8,
+        projection_dim=WIDTH,
+    )
+    return CLIPModel(
+        CLIPConfig(text_config=text_config(tokenizer), vision_config=vision, projection_dim=WIDTH)
+    )
+
+
+def image_processor():
+    """CLIP's own, at 64 pixels."""
+    from transformers import CLIPImageProcessor
+
+    return CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+
+
+def normalised(pictures: np.ndarray, processor) -> torch.Tensor:
+    """uint8 [N, 64, 64, 3] → what the encoders read, float [N, 3, 64, 64], as `processor` would give."""
+    import torch
+
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (processor.image_mean, processor.image_std))
+    return ((as_tensor(pictures) + 1) / 2 - mean) / std
+
+
+def truth(captions: list[Caption], table: np.ndarray) -> torch.Tensor:
+    """bool [pictures, captions]: whether a caption is true of a picture. It is if all that it states is."""
+    import torch
+
+    stated = torch.tensor(
+        [
+            [labels(g).index(c.stated[g]) if g in c.stated else -9 for g in GROUPS]
+            + [1 if c.degraded else -9]
+            for c in captions
+        ]
+    )
+    facts = torch.from_numpy(table[:, : len(GROUPS) + 1].astype(np.int64))
+    return ((stated == -9)[None] | (stated[None] == facts[:, None])).all(-1)
+
+
+def multi_positive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy both ways, every true pair a target (supervised contrastive, Khosla et al. 2020)."""
+    loss = 0.0
+    for z, p in ((logits, positive.float()), (logits.T, positive.T.float())):
+        loss = loss - (z.log_softmax(1) * p / p.sum(1, keepdim=True)).sum(1).mean()
+    return loss / 2
+
+
+def train_clip(
+    data: Catalogue,
+    reconstructions: np.ndarray,
+    tokenizer: CLIPTokenizer,
+    steps: int,
+    seed: int,
+    progress: ProgressCallback,
+    *,
+    batch: int = 192,
+    lr: float = 1.5e-3,
+) -> CLIPModel:
+    """`reconstructions` uint8 [M, 64, 64, 3]: the autoencoder's version of the first M pictures of `data`."""
+    import torch
+
+    torch.manual_seed(seed)
+    model, processor, rng = new_clip(tokenizer), image_processor(), np.random.default_rng(seed)
+    words, chance = [words_of(r) for r in data.table], Random(seed)
+
+    def loss_of(step: int) -> torch.Tensor:
+        picks = rng.integers(len(data), size=batch)
+        pictures = data.pictures[picks, 0]
+        for k in np.flatnonzero(rng.random(batch) < RECONSTRUCTED):
+            picks[k] %= len(reconstructions)
+            pictures[k] = reconstructions[picks[k]]
+        captions = [sample_caption(words[i], chance, bool(data.table[i, len(GROUPS)])) for i in picks]
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model(
+                input_ids=token_ids(tokenizer, [c.text for c in captions], TEXT_LENGTH),
+                pixel_values=normalised(pictures, processor),
+            )
+        logits = model.logit_scale.exp() * out.image_embeds.float() @ out.text_embeds.float().T
+        return multi_positive_loss(logits, truth(captions, data.table[picks]))
+
+    def clamp(step: int) -> None:
+        model.logit_scale.data.clamp_(max=np.log(100))
+
+    fit("clip", loss_of, [{"params": list(model.parameters()), "lr": lr}], steps, progress, after_step=clamp)
+    return model.eval()
+
+
+def embed_images(model: CLIPModel, pictures: np.ndarray, batch: int = 250) -> torch.Tensor:
+    """uint8 [N, 64, 64, 3] → unit vectors float [N, 128]."""
+    import torch
+
+    processor = image_processor()
+    with torch.inference_mode():
+        out = [
+            model.visual_projection(
+                model.vision_model(normalised(pictures[i : i + batch], processor)).pooler_output
+            )
+            for i in range(0, len(pictures), batch)
+        ]
+    return torch.nn.functional.normalize(torch.cat(out).float(), dim=-1)
+
+
+def embed_probes(model: CLIPModel, tokenizer: CLIPTokenizer, group: str) -> torch.Tensor:
+    """One unit vector for each label of `group`, float [L, 128]: the mean over its probe texts,
+    renormalised."""
+    import torch
+
+    spec = next(g for g in vocabulary()["groups"] if g["id"] == group)
+    with torch.inference_mode():
+        rows = []
+        for label in spec["labels"]:
+            ids = token_ids(tokenizer, label["probe_texts"])
+            unit = torch.nn.functional.normalize(
+                model.text_projection(model.text_model(ids).pooler_output).float(), dim=-1
+            )
+            rows.append(unit.mean(0))
+    return torch.nn.functional.normalize(torch.stack(rows), dim=-1)

@@ -1,0 +1,64 @@
+"""Where the embedded world's weights lie, and how they are written: fp16 files that load as fp32."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+LIMIT_BYTES = 30_000_000
+
+
+def save_half(model, folder: Path) -> None:
+    """`save_pretrained` in fp16. The config says float32, so that a plain `from_pretrained` computes in
+    fp32."""
+    import copy
+
+    copy.deepcopy(model).half().save_pretrained(folder, safe_serialization=True)
+    declare_float32(folder)
+
+
+def declare_float32(folder: Path) -> None:
+    """Let every config below `folder` say float32, and every file be readable by all."""
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text())
+        for part in (config, *(v for v in config.values() if isinstance(v, dict))):
+            for key in ("dtype", "torch_dtype"):
+                if key in part:
+                    part[key] = "float32"
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def size_bytes(folder: Path = WEIGHTS) -> int:
+    """All files below `folder`."""
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+
+
+def load_clip(folder: Path = WEIGHTS):
+    """The tagger's encoder and its tokenizer."""
+    from transformers import CLIPModel, CLIPTokenizer
+
+    return CLIPModel.from_pretrained(folder / "clip").eval(), CLIPTokenizer.from_pretrained(folder / "clip")
+
+
+def load_judge(folder: Path = WEIGHTS):
+    """The image-only encoder."""
+    from transformers import Dinov2Model
+
+    return Dinov2Model.from_pretrained(folder / "judge").eval()
+
+
+def load_autoencoder(folder: Path = WEIGHTS):
+    """The pipeline's autoencoder alone."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(folder / "sd" / "vae").eval()
+
+
+def load_pipeline(folder: Path = WEIGHTS):
+    """The image model as any Stable Diffusion folder loads."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline.from_pretrained(folder / "sd", safety_checker=None)

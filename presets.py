@@ -1,0 +1,97 @@
+"""Named sets of models and drawing defaults. One flag changes the preset; the code path is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from .errors import InputError
+
+ROOT = Path(__file__).parent
+
+
+class Preset(BaseModel):
+    """Which models draw, tag and judge, and how a picture is drawn by default.
+
+    A model is a hub id, or a folder in the same format (diffusers folder, transformers folder).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    checkpoint: str
+    encoder: str
+    judge: str
+    revisions: dict[str, str] = {}  # model id → hub commit
+    taxonomy: str
+    calibration: str | None = None  # folder with calibration.json and calibration.safetensors; None: generic anchors
+    width: int  # pixels
+    height: int
+    steps: int
+    cfg_scale: float
+    sampler: str
+
+
+MINI_WEIGHTS = ROOT / "mini" / "weights"
+
+PRESETS = {
+    "mini": Preset(
+        name="mini",
+        checkpoint=str(MINI_WEIGHTS / "sd"),
+        encoder=str(MINI_WEIGHTS / "clip"),
+        judge=str(MINI_WEIGHTS / "judge"),
+        taxonomy="mini",
+        calibration=str(MINI_WEIGHTS),
+        width=64,
+        height=64,
+        steps=16,
+        cfg_scale=4.0,
+        sampler="DPM++ 2M",
+    ),
+    "sd15": Preset(
+        name="sd15",
+        checkpoint="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        encoder="patrickjohncyh/fashion-clip",
+        judge="facebook/dinov2-base",
+        taxonomy="garments",
+        width=512,
+        height=512,
+        steps=20,
+        cfg_scale=7.0,
+        sampler="DPM++ 2M",
+    ),
+    "sdxl": Preset(
+        name="sdxl",
+        checkpoint="stabilityai/stable-diffusion-xl-base-1.0",
+        encoder="patrickjohncyh/fashion-clip",
+        judge="facebook/dinov2-base",
+        taxonomy="garments",
+        width=1024,
+        height=1024,
+        steps=25,
+        cfg_scale=6.0,
+        sampler="DPM++ 2M",
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name; InputError lists the names."""
+    if name not in PRESETS:
+        raise InputError(f"there is no preset {name!r}", to_try=f"choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def missing_weights(chosen: Preset) -> dict[str, str]:
+    """Role → model id for each model of the preset that this machine does not have; empty: ready to run."""
+    from .weights import locate
+
+    models = {"checkpoint": chosen.checkpoint, "encoder": chosen.encoder, "judge": chosen.judge}
+    return {role: model for role, model in models.items() if locate(model) is None}
+
+
+def default_preset() -> Preset:
+    """`sd15` on a machine that has its weights, else the embedded `mini`."""
+    missing = missing_weights(PRESETS["sd15"])
+    return PRESETS["mini"] if {"checkpoint", "encoder"} & missing.keys() else PRESETS["sd15"]

@@ -1,0 +1,82 @@
+"""One writer a run folder: a lock of the operating system, which dies with its process, however that dies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+# Windows locks bytes against reading too; this one lies behind the text, so that others can read the pid.
+LOCKED_BYTE = 1 << 20
+
+
+class FolderBusy(Exception):
+    """Somebody else holds the lock; `pid` says who, where it could be read."""
+
+    def __init__(self, pid: int | None):
+        self.pid = pid
+        super().__init__(f"held by process {pid or 'unknown'}")
+
+
+class FolderLock:
+    """Held from creation to `release()`; `left_by` is the pid of a former holder that died holding it."""
+
+    def __init__(self, path: Path):
+        """Raises FolderBusy at once where another process, or another part of this one, holds it."""
+        self._file = path.open("a+", encoding="ascii")
+        try:
+            _lock(self._file)
+        except BlockingIOError:
+            pid = self._read_pid()
+            self._file.close()
+            raise FolderBusy(pid) from None
+        except BaseException:
+            self._file.close()
+            raise
+        self.left_by = self._read_pid()
+        self._write(str(os.getpid()))
+
+    def release(self) -> None:
+        """Lets others in. The file stays: removing it would let two processes lock two files of one name."""
+        if not self._file.closed:
+            self._write("")
+            _unlock(self._file)
+            self._file.close()
+
+    def _read_pid(self) -> int | None:
+        self._file.seek(0)
+        text = self._file.read(20).strip()
+        return int(text) if text.isdigit() else None
+
+    def _write(self, text: str) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(text)
+        self._file.flush()
+
+
+def _lock(file: IO[str]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:  # what Windows says where POSIX says EAGAIN
+            raise BlockingIOError(*error.args) from error
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unlock(file: IO[str]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)

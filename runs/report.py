@@ -1,0 +1,129 @@
+"""The report of a prompt run as data: what `report.json` holds, key by key."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Skipped(_Section):
+    """A photo that could not be used, with the code of the reliability matrix."""
+
+    path: str
+    code: str  # EMPTY, NOT_IMAGE, TRUNCATED, …
+    reason: str
+
+
+class Interval(_Section):
+    """A mean with its two-sided interval; on similarity's scale 0 … 1 for gains."""
+
+    mean: float
+    low: float
+    high: float
+    confidence: float = 0.95
+    n: int
+
+
+class Tried(_Section):
+    """One strategy that was drawn: its prompt and its mean similarity over the search seeds it was given."""
+
+    strategy: str
+    prompt: str
+    score: float
+    seeds: list[int]
+
+
+class PhotoReport(_Section):
+    """One photo's story. Scores are calibrated similarities 0 … 1 on the confirm seeds unless said otherwise."""
+
+    image: str  # path as the user gave it
+    image_sha256: str
+    duplicates: list[str] = []  # further paths with the same content
+    notes: list[str] = []  # what was converted on reading (CMYK, EXIF rotation, transparency …)
+    tags: list[dict[str, Any]]  # {group, label, confidence}
+    not_visible: list[str] = []
+    optimized_prompt: str
+    negative_prompt: str
+    strategy: str
+    similarity_score: float
+    baseline_score: float  # the all_tags prompt
+    minimal_score: float  # the garment's name alone
+    raw_cosine: float  # mean over the confirm pictures of the winner
+    confidence_interval: Interval  # paired gain of winner over baseline
+    minimal_interval: Interval  # paired gain of winner over minimal
+    improved: bool  # the interval's lower end lies above 0
+    verdict: str  # one sentence for people
+    judge_score: float | None = None  # the same pictures, by the encoder the search never saw
+    judge_baseline: float | None = None
+    generations: int  # pictures drawn for this photo
+    tried: list[Tried]
+    pictures: dict[str, list[str]]  # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed
+    photo_copy: str  # the photo as it was read, relative to the report
+    prompts: dict[str, str] = {}  # "winner" | "baseline" | "minimal" → prompt text
+
+
+class Calibration(_Section):
+    """Anchors of the similarity: 0 = a random garment of the same category, 100 = a second photo of the same garment."""
+
+    kind: Literal["bundled", "catalogue", "generic"]
+    encoder: str
+    zero: float  # centred cosine that counts as 0 (median over same-category pairs)
+    hundred: float  # centred cosine that counts as 100 (median over same-garment pairs)
+    raw_zero: float  # the same anchors as raw cosines
+    raw_hundred: float
+    pairs: int
+    note: str = ""
+
+
+class BestSample(_Section):
+    """A drawn picture that reached a high score on the confirm seeds: material for training."""
+
+    image: str
+    prompt: str
+    photo: str
+    seed: int
+    similarity_score: float
+
+
+class BestStrategies(_Section):
+    """What the training route takes over."""
+
+    high_performing_samples: list[BestSample]
+    optimal_prompt_format: dict[str, Any]  # {strategy, wins, photos, mean_gain}
+
+
+class Summary(_Section):
+    """The run in figures, each on the confirm seeds."""
+
+    photos: int
+    mean_similarity: float
+    mean_baseline: float
+    mean_minimal: float
+    gain_over_minimal: Interval  # over photos
+    gain_over_baseline: Interval
+    improved: int
+    generations: int
+    elapsed_s: float
+    seconds_per_photo: float
+
+
+class PromptReport(_Section):
+    """`report.json` of `harness.py prompt`."""
+
+    version: str
+    created: str  # ISO 8601, UTC
+    preset: str
+    host: dict[str, Any]
+    settings: dict[str, Any]  # steps, cfg_scale, sampler, width, height, budget, seed
+    seeds: dict[Literal["search", "confirm"], list[int]]
+    calibration: Calibration
+    judge: Calibration | None = None
+    best_strategies: BestStrategies
+    summary: Summary
+    images: list[PhotoReport]
+    skipped: list[Skipped] = Field(default_factory=list)

@@ -1,0 +1,58 @@
+"""What makes two runs the same run: their settings, compared field by field in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distributions
+from typing import Any
+
+LIBRARIES = frozenset(
+    {"modiste", "torch", "diffusers", "transformers", "open-clip-torch", "peft", "numpy", "pillow"}
+)
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces; ValueError for NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """16 hex digits that change with any setting."""
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """Where two JSON values differ, in words: `host.url: 'a' → 'b'`, `budget: 40 → (nothing)`."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{name}: {_said(before, name)} → {_said(after, name)}"
+        for name in dict.fromkeys((*before, *after))
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def installed_versions() -> dict[str, str]:
+    """Python and the libraries that a picture depends on, as installed; nothing is imported."""
+    installed = {_normal(item.metadata["Name"]): item.version for item in distributions()}
+    found = {name: installed[name] for name in sorted(LIBRARIES & installed.keys())}
+    return {"python": platform.python_version(), **found}
+
+
+def _normal(name: str | None) -> str:
+    return (name or "").lower().replace("_", "-")
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _said(values: dict[str, Any], name: str) -> str:
+    text = repr(values[name]) if name in values else "(nothing)"
+    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,0 +1,1 @@
+"""Dataset → latents → loss → weights → file → validation. Knows no host."""
