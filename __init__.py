@@ -4,7 +4,7 @@ WEB_DIRECTORY = "./web"
 
 __all__ = ["WEB_DIRECTORY"]
 
-# Without a package there is nothing to be relative to: pytest runs this file bare where the folder has a hyphen.
+# pytest runs this file bare where the folder has a hyphen: then there is nothing to be relative to.
 if __package__:
     from .nodes import comfy_entrypoint as comfy_entrypoint
 

@@ -14,7 +14,7 @@ GIB = 2**30
 
 
 def choose_device(asked: str = "auto") -> str:
-    """`auto` is CUDA, else Apple's MPS, else the CPU; InputError for a device that torch does not see here."""
+    """`auto` is CUDA, else Apple's MPS, else the CPU; InputError for one that torch does not see."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

@@ -8,6 +8,7 @@ import shutil
 from typing import Any
 
 from .presets import PRESETS, missing_weights
+from .version import VERSION
 
 LIBRARIES = (
     "torch",
@@ -36,7 +37,7 @@ def examine() -> dict[str, Any]:
     home = modiste_home()
     return {
         "ready": bool(runnable) and not lacking,
-        "modiste": _version("modiste"),
+        "modiste": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": libraries,
@@ -54,7 +55,7 @@ def examine() -> dict[str, Any]:
 def print_findings(findings: dict[str, Any]) -> None:
     """The findings as a page for people, on stdout."""
     device = findings["device"]
-    print(f"Modiste {findings['modiste'] or '(from the checkout)'} on Python {findings['python']}, {findings['platform']}")
+    print(f"Modiste {findings['modiste']} on Python {findings['python']}, {findings['platform']}")
     print(f"device    {device['name']}, torch {device['torch']}" if device else "device    unknown: torch is missing")
     print(f"home      {findings['home']} ({findings['free_disk_gb']} GB free)")
     for name, version in findings["libraries"].items():

@@ -1,12 +1,12 @@
 """What every error of Modiste has in common: it says what happened, where, and what to try.
 
-    ModisteError                     exit code 1 would be a bug; each branch names its own
-    ├── InputError        exit 2     bad photo, path, flag or config
-    │   └── BadPhoto                 one photo, with its code (fashion/photos.py)
-    ├── MissingWeights    exit 2     a model that is not on this machine
-    ├── JournalError      exit 2     a run folder that can't be used (runs/journal.py)
-    ├── HostError         exit 4     the drawing host failed (hosts/errors.py draws its own branches)
-    └── Stopped           exit 4     stopped on purpose; the same command goes on
+ModisteError                     exit code 1 would be a bug; each branch names its own
+├── InputError        exit 2     bad photo, path, flag or config
+│   └── BadPhoto                 one photo, with its code (fashion/photos.py)
+├── MissingWeights    exit 2     a model that is not on this machine
+├── JournalError      exit 2     a run folder that can't be used (runs/journal.py)
+├── HostError         exit 4     the drawing host failed (hosts/errors.py draws its own branches)
+└── Stopped           exit 4     stopped on purpose; the same command goes on
 """
 
 

@@ -1,7 +1,7 @@
 """Modiste's set-up: the host's hook, an own environment, the demo, the tests. Standard library only.
 
-A host (ComfyUI's manager, A1111, Forge) runs this file without a word: it adds the libraries that the host lacks
-and never changes one that the host has; torch, torchvision, torchaudio and numpy are the host's alone.
+A host (ComfyUI's manager, A1111, Forge) runs this file without a word: it adds the libraries that the host
+lacks and moves none that it has; torch, torchvision, torchaudio and numpy are the host's alone.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ DEMO_REPORT = ROOT / "demo-out" / "report.html"
 EXIT_OK, EXIT_LACKING, EXIT_INTERRUPTED = 0, 1, 130
 
 EPILOG = """\
-without a word   for a host: adds what this Python lacks, never torch, torchvision, torchaudio or numpy
+without a word   for a host: adds what its Python lacks, never torch, torchvision, torchaudio, numpy
 setup            Modiste's own environment from the lock; run it again after an interruption or an update
-demo             setup, then photo → prompt → picture → report on the embedded models (no GPU, no download of models)
+demo             setup, then photo → prompt → picture → report on the embedded models, without a GPU
 test             setup, then every test; what follows goes to pytest, e.g. `test -k prompt`
 
 The own environment is the folder .venv beside this file, or the one that MODISTE_VENV names.
-pip's own settings apply: PIP_EXTRA_INDEX_URL for another build of torch, PIP_NO_INDEX and PIP_FIND_LINKS for no network.
+pip's own settings apply: PIP_EXTRA_INDEX_URL for another build of torch, PIP_NO_INDEX and PIP_FIND_LINKS
+where there is no network.
 exit codes: 0 ok, 1 something is lacking or could not be installed, 2 wrong usage, 130 interrupted;
 demo and test pass on the code of what they ran."""
 
@@ -85,17 +86,17 @@ def parse(arguments: list[str]) -> tuple[str | None, argparse.Namespace, list[st
     return options.word, options, rest
 
 
-# --- the host's hook ------------------------------------------------------------------------------------------------
+# --- the host's hook ---
 
 
 def host_hook() -> int:
     """Adds to the host's Python what it lacks; 0 when nothing is lacking afterwards."""
     if find_host() == "webui":
         print("Modiste keeps its own environment beside the WebUI and changes nothing in the WebUI's.")
-        print(f"If it is not there yet: python {ROOT / 'install.py'} setup   (any Python {_oldest()} or newer)")
+        print(f"If it is not there yet, with Python {_oldest()} or newer: python {ROOT / 'install.py'} setup")
         return EXIT_OK
     if version_of("torch") is None:
-        print(f"modiste: this Python ({sys.executable}) has no torch, so it is no host's, and nothing was installed.")
+        print(f"modiste: this Python ({sys.executable}) has no torch: nothing was installed.")
         print("For ComfyUI, run this file with ComfyUI's own Python. Without a host: python install.py setup")
         return EXIT_LACKING
     before = {name: version_of(name) for name in HOST_OWNED}
@@ -105,7 +106,7 @@ def host_hook() -> int:
     lacking = lacking_requirements()
     if lacking:
         print(f"modiste: still lacking: {', '.join(lacking)}")
-        print("Nothing of the host's was changed. Modiste's own environment has them all: python install.py setup")
+        print("What the host had is as it was. Modiste's own environment has all: python install.py setup")
         return EXIT_LACKING
     print("modiste: this host has every library that Modiste needs")
     return EXIT_OK
@@ -149,7 +150,7 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def add_to_host(requirement: str) -> None:
-    """Installs one requirement with everything that the host has held fast; a conflict leaves the host as it is."""
+    """Installs one requirement and holds all else fast; a conflict leaves the host as it is."""
     print(f"modiste: adding {requirement} to {sys.executable}", flush=True)
     name = normalised(requirement.partition(">=")[0])
     with tempfile.TemporaryDirectory() as folder:
@@ -188,12 +189,14 @@ def normalised(name: str) -> str:
 
 def report_moved(before: dict[str, str | None]) -> None:
     """Refuses silence should an installer have touched what the host owns."""
-    moved = [f"{name} {version} → {version_of(name)}" for name, version in before.items() if version_of(name) != version]
+    moved = [
+        f"{name} {version} → {version_of(name)}" for name, version in before.items() if version_of(name) != version
+    ]
     if moved:
         raise SetupError(f"the installer changed what the host owns: {', '.join(moved)}; to try: install these again")
 
 
-# --- the own environment --------------------------------------------------------------------------------------------
+# --- the own environment ---
 
 
 def set_up(dev: bool, force: bool = False) -> Path:
@@ -203,18 +206,18 @@ def set_up(dev: bool, force: bool = False) -> Path:
     folder = venv_folder()
     python = venv_python(folder)
     stamp = folder / "modiste-setup.json"
-    wanted = fingerprints([RUNTIME_LOCK, DEV_LOCK] if dev else [RUNTIME_LOCK])
-    if not force and starts(python) and wanted.items() <= read_stamp(stamp).items():
+    locks = [RUNTIME_LOCK, DEV_LOCK] if dev else [RUNTIME_LOCK]
+    if not force and fingerprints(locks, python).items() <= read_stamp(stamp).items():
         print(f"modiste: the environment {folder} is up to date", flush=True)
         return python
     stamp.unlink(missing_ok=True)
     check_disk(folder)
-    print(f"modiste: setting up {folder}: about 1.5 GB on disk, about 7 GB where torch brings CUDA", flush=True)
+    print(f"modiste: setting up {folder}: about 1.5 GB on disk, 7 GB where torch brings CUDA", flush=True)
     make_venv(folder)
     print("modiste: installing the locked libraries (torch is the largest; this takes minutes)", flush=True)
     install(folder, ["-r", str(DEV_LOCK if dev else RUNTIME_LOCK)])
     install(folder, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
-    write_whole(stamp, json.dumps(wanted, indent=2))
+    write_whole(stamp, json.dumps(fingerprints(locks, python), indent=2))
     print(f"modiste: ready; the command is {python.with_name('modiste' + python.suffix)}", flush=True)
     return python
 
@@ -229,10 +232,10 @@ def venv_python(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 
-def fingerprints(locks: list[Path]) -> dict[str, str]:
-    """What an environment depends on: the locks, the project file, this folder, the Python."""
+def fingerprints(locks: list[Path], python: Path) -> dict[str, str | None]:
+    """What an environment depends on: the locks, the project file, this folder, its Python."""
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*locks, ROOT / "pyproject.toml")}
-    return {**files, "root": str(ROOT), "python": platform.python_version()}
+    return {**files, "root": str(ROOT), "python": python_version(python)}
 
 
 def read_stamp(stamp: Path) -> dict[str, str]:
@@ -240,9 +243,12 @@ def read_stamp(stamp: Path) -> dict[str, str]:
     return json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
 
 
-def starts(python: Path) -> bool:
-    """Whether the interpreter is there and runs; it stops running when the Python it was made from is removed."""
-    return python.exists() and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+def python_version(python: Path) -> str | None:
+    """The interpreter's version; None where it is missing or its base Python was removed."""
+    if not python.exists():
+        return None
+    code = "import platform; print(platform.python_version())"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip() or None
 
 
 def check_disk(folder: Path) -> None:
@@ -261,15 +267,17 @@ def make_venv(folder: Path) -> None:
     ours = (folder / "pyvenv.cfg").is_file()
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise SetupError(f"{folder} is no Python environment; to try: an empty or new folder in MODISTE_VENV")
+    python = venv_python(folder)
+    starts = python_version(python) is not None
+    if starts and run([python, "-m", "pip", "--version"], quiet=True) == 0:
+        return
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         raise SetupError(
             f"{sys.executable} can't make environments: its venv or ensurepip module is missing; "
-            f"to try: on Debian and Ubuntu `apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv`"
+            f"to try: on Debian and Ubuntu `apt install {package}`, then the same command again"
         )
-    python = venv_python(folder)
-    if starts(python) and run([python, "-m", "pip", "--version"], quiet=True) == 0:
-        return
-    clear = ["--clear"] if ours and not starts(python) else []
+    clear = ["--clear"] if ours and not starts else []
     made = subprocess.run(
         [sys.executable, "-m", "venv", *clear, folder], env=own_environ(), capture_output=True, text=True
     )
@@ -289,16 +297,19 @@ def install(folder: Path, what: list[str]) -> None:
 
 
 def diagnose(log: str) -> tuple[str, str]:
-    """Cause and advice for a failed pip run, told from its log; the first that fits, from root causes to symptoms."""
+    """Cause and advice for a failed pip run, told from its log: root causes first, then symptoms."""
     again = "then run the same command again: it goes on where it stopped"
     if re.search(r"No space left on device|not enough space", log):
         return "the disk is full", f"free some space, or name another disk's folder in MODISTE_VENV, {again}"
     if re.search(r"CERTIFICATE_VERIFY_FAILED|SSLError", log):
-        return "the package index's certificate is not trusted", f"set PIP_CERT to your network's certificate, {again}"
+        return (
+            "the package index's certificate is not trusted",
+            f"set PIP_CERT to your network's certificate, {again}",
+        )
     if re.search(r"connection broken|NewConnectionError|Max retries|ProxyError|ReadTimeoutError", log):
         return (
             "the package index can't be reached",
-            f"check the network or proxy, or set PIP_NO_INDEX=1 and PIP_FIND_LINKS to a folder of wheels, {again}",
+            f"check network and proxy, or set PIP_NO_INDEX=1 and PIP_FIND_LINKS to a wheel folder, {again}",
         )
     missing = re.search(r"No matching distribution found for (\S+)", log)
     if missing:
@@ -312,7 +323,7 @@ def diagnose(log: str) -> tuple[str, str]:
     return errors[-1] if errors else "no cause in its log", f"look above, {again}"
 
 
-# --- demo, and running things ---------------------------------------------------------------------------------------
+# --- demo, and running things ---
 
 
 def demo(python: Path, rest: list[str]) -> int:
@@ -338,7 +349,7 @@ def run(command: list[str | Path], quiet: bool = False) -> int:
 
 
 def own_environ() -> dict[str, str]:
-    """The environment variables without what would let a host's or the user's own modules into ours; text is UTF-8."""
+    """The environment variables, less what would let others' modules into ours; text is UTF-8."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
 

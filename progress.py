@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,30 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+class Pace:
+    """Counts units of one stage, tells the callback, and guesses what is left from the units really worked on."""
+
+    def __init__(self, stage: str, total: int, callback: ProgressCallback):
+        self.stage, self.total, self.callback = stage, total, callback
+        self.done, self._worked, self._began = 0, 0, time.monotonic()
+
+    def step(self, picture: Path | None = None) -> None:
+        """One unit more; `picture` is its result where there is one."""
+        self.done, self._worked = self.done + 1, self._worked + 1
+        self._tell("", picture)
+
+    def reach(self, done: int, message: str = "") -> None:
+        """So far now, whether worked or found done already."""
+        self.done = done
+        self._tell(message, None)
+
+    def _tell(self, message: str, picture: Path | None) -> None:
+        left = max(0, self.total - self.done)
+        each = (time.monotonic() - self._began) / self._worked if self._worked else None
+        eta_s = each * left if each is not None else None
+        self.callback(Progress(self.stage, min(self.done, self.total), self.total, message, eta_s, picture))
 
 
 def silent(progress: Progress) -> None:

@@ -1,9 +1,9 @@
 """Makes torchvision importable where its compiled operators do not fit the installed torch.
 
 The registry's torchvision wheel is built for CUDA. Beside a CPU-only torch its library does not load, and
-`import torchvision` fails with `operator torchvision::nms does not exist`; with it fail open_clip, transformers
-and diffusers, which import it. None of them calls those operators for what Modiste does: declared without an
-implementation, the two that torchvision's Python code refers to are enough.
+`import torchvision` fails with `operator torchvision::nms does not exist`; with it fail open_clip,
+transformers and diffusers, which import it. None of them calls those operators for what Modiste does:
+declared without an implementation, the two that torchvision's Python code refers to are enough.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _declared() -> Library | None:
 
 
 def _own_library_loads() -> bool:
-    """Whether torchvision is absent, or its compiled library fits this torch: loading it is the only sure test."""
+    """Whether torchvision is absent or its library fits this torch: loading it is the only sure test."""
     import torch
 
     package = find_spec("torchvision")

@@ -77,7 +77,9 @@ class Taxonomy(_Data):
                     raise ValueError(f"group {group.id!r} depends on {other!r}, which does not come before it")
                 known = {label.id for label in self.group(other).labels}
                 if not set(wanted) <= known:
-                    raise ValueError(f"group {group.id!r} depends on unknown labels {sorted(set(wanted) - known)} of {other!r}")
+                    raise ValueError(
+                        f"group {group.id!r} depends on unknown labels {sorted(set(wanted) - known)} of {other!r}"
+                    )
             if group.source == "pixels" and not all(label.rgb for label in group.labels):
                 raise ValueError(f"group {group.id!r} is read from pixels, so each of its labels needs rgb values")
         return self

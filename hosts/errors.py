@@ -1,10 +1,10 @@
 """Errors of the drawing hosts.
 
-    HostError              exit 4   anything that a host did or failed to do
-    ├── RequestRefused     exit 2   the request can't be drawn there (unknown sampler, LoRA, size): nothing was sent
-    ├── HostUnreachable    exit 4   nobody answers
-    ├── OutOfMemory        exit 4   the model's device is too small for the request
-    └── WrongResult        exit 4   the host answered, but not with what was asked
+HostError              exit 4   anything that a host did or failed to do
+├── RequestRefused     exit 2   the request can't be drawn there (unknown sampler, LoRA, size): nothing was sent
+├── HostUnreachable    exit 4   nobody answers
+├── OutOfMemory        exit 4   the model's device is too small for the request
+└── WrongResult        exit 4   the host answered, but not with what was asked
 """
 
 from ..errors import ModisteError

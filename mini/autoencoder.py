@@ -18,7 +18,7 @@ TRAIT_SHARE = 0.5  # of the second round's pictures: rare things need more lesso
 
 
 def new_autoencoder() -> AutoencoderKL:
-    """1.9 million parameters. Four norm groups: one group a channel would be instance norm, which forgets
+    """2.7 million parameters. Four norm groups: one group a channel would be instance norm, which forgets
     colour."""
     import torch
     from diffusers import AutoencoderKL
@@ -74,13 +74,8 @@ def train_autoencoder(
             y = vae.decode(posterior.sample(rng)).sample
         y = y.float()
         edges = sum((a - b).abs().mean() for a, b in zip(differences(y), differences(x), strict=True))
-        kl = (
-            0.5
-            * (posterior.mean.float().square() + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-        )
-        tint = (
-            torch.nn.functional.avg_pool2d(y - x, 8, 4).abs().mean()
-        )  # the colour of an area outweighs its grain
+        kl = 0.5 * (posterior.mean.float().square() + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+        tint = torch.nn.functional.avg_pool2d(y - x, 8, 4).abs().mean()  # the colour of an area outweighs its grain
         return (y - x).abs().mean() + 2 * tint + (edges if step >= edges_from else 0) + KL_WEIGHT * kl
 
     for count, trait_share, edges_from in ((steps[0], 0.0, 0.15 * steps[0]), (steps[1], TRAIT_SHARE, 0)):
@@ -112,16 +107,11 @@ def encode(vae: AutoencoderKL, pictures, batch: int = 200, *, bf16: bool = False
         )
 
 
-def decode(
-    vae: AutoencoderKL, latents: torch.Tensor, batch: int = 200, *, bf16: bool = False
-) -> torch.Tensor:
+def decode(vae: AutoencoderKL, latents: torch.Tensor, batch: int = 200, *, bf16: bool = False) -> torch.Tensor:
     """Latents as `encode` gives them → float [N, 3, 64, 64] in −1…1."""
     import torch
 
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         return torch.cat(
-            [
-                vae.decode(latents[i : i + batch]).sample.float().clamp(-1, 1)
-                for i in range(0, len(latents), batch)
-            ]
+            [vae.decode(latents[i : i + batch]).sample.float().clamp(-1, 1) for i in range(0, len(latents), batch)]
         )

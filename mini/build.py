@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..progress import Progress
+from ..torchvision_ops import heal
 from .catalogue import Catalogue, cached_catalogue
 from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half, size_bytes
 
@@ -32,10 +33,10 @@ class Recipe:
     pairs: int = 12_000
     reconstructions: int = 6_000
     vae: tuple[int, int] = (6_000, 4_000)
-    clip: int = 1_400
-    judge: int = 1_000
-    unet: int = 4_500
-    examiner: int = 1_500
+    clip: int = 1_600
+    judge: int = 900
+    unet: int = 4_000
+    examiner: int = 900
     card: int = 1_200
     drawn: int = 400
     anchors: int = 400
@@ -112,9 +113,7 @@ class Build:
         """Train the autoencoder."""
         from .autoencoder import train_autoencoder
 
-        save_half(
-            train_autoencoder(self.renders(), self.recipe.vae, self.seed, show), self.out / "sd" / "vae"
-        )
+        save_half(train_autoencoder(self.renders(), self.recipe.vae, self.seed, show), self.out / "sd" / "vae")
 
     def clip(self) -> None:
         """Train the tagger's encoder."""
@@ -145,9 +144,7 @@ class Build:
         data = data[drawing_lessons(data)]
         latents = encode(vae, data.pictures[:, 0], bf16=True) * vae.config.scaling_factor
         clip, tokenizer = load_clip(self.out)
-        unet, text_encoder = train_diffusion(
-            latents, data.table, clip, tokenizer, self.recipe.unet, self.seed, show
-        )
+        unet, text_encoder = train_diffusion(latents, data.table, clip, tokenizer, self.recipe.unet, self.seed, show)
         pipeline(vae.half(), unet.half(), text_encoder.half(), tokenizer).save_pretrained(self.out / "sd")
         declare_float32(self.out / "sd")
 
@@ -185,9 +182,7 @@ class Build:
             picture=self.picture,
         )
         if card["size_bytes"] > LIMIT_BYTES:
-            raise SystemExit(
-                f"the weights hold {card['size_bytes']:,} bytes, over the limit of {LIMIT_BYTES:,}"
-            )
+            raise SystemExit(f"the weights hold {card['size_bytes']:,} bytes, over the limit of {LIMIT_BYTES:,}")
         print(json.dumps({k: card[k] for k in ("tagger", "generated", "reconstruction", "judge")}, indent=1))
 
     def examples(self) -> None:
@@ -225,23 +220,20 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m modiste.mini.build", description=__doc__.splitlines()[0])
     parser.add_argument("--stage", default="all", choices=["all", *MARKS])
-    parser.add_argument(
-        "--cache", type=Path, default=default_cache(), help="renders and the card's classifier"
-    )
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="renders and the card's classifier")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
     parser.add_argument(
         "--fast", action="store_true", help="a few steps of everything: proves the build, not the models"
     )
-    parser.add_argument(
-        "--force", action="store_true", help="do stages again whose results are already there"
-    )
+    parser.add_argument("--force", action="store_true", help="do stages again whose results are already there")
     options = parser.parse_args(arguments)
     if options.fast and options.out.resolve() == WEIGHTS:
         parser.error("--fast would replace the shipped weights by untrained ones; give it --out FOLDER")
     import torch
 
+    heal()
     torch.set_num_threads(options.threads)
     out, own = options.out.resolve(), options.out.resolve() == WEIGHTS
     build = Build(

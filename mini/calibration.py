@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def anchors(embeds: torch.Tensor, category: np.ndarray) -> tuple[torch.Tensor, dict]:
-    """The catalogue's mean [D] and three median cosines, from two photos of each garment, unit vectors [N, 2, D].
+    """The mean [D] and three median cosines, from two photos of each garment, unit vectors [N, 2, D].
 
     `unrelated`: of different categories; `same_category`: different garments of one; `same_garment`: a second
     photo. The medians are taken after centring by the mean and renormalising; under `raw`, before.

@@ -45,9 +45,7 @@ def article(phrase: str) -> str:
 def noun_phrase(words: dict[str, str]) -> str:
     """`midi red striped dress`; without a category it is a garment."""
     adjectives = [prompt_text(g, words[g]) for g in BEFORE if g in words]
-    return " ".join(
-        [*adjectives, prompt_text("category", words["category"]) if "category" in words else "garment"]
-    )
+    return " ".join([*adjectives, prompt_text("category", words["category"]) if "category" in words else "garment"])
 
 
 def sentence(words: dict[str, str], *, articles: bool = True) -> str:

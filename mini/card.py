@@ -68,7 +68,7 @@ def reconstruction_figures(folder: Path, shots: Catalogue) -> dict:
 
 
 def judge_figures(folder: Path, seed: int) -> dict:
-    """How often a second photo is nearest to the first: of all, and against the sibling with the same words."""
+    """How often a second photo is nearest: among all, and against the sibling with the same words."""
     import torch
 
     pairs = make_catalogue(
@@ -81,9 +81,7 @@ def judge_figures(folder: Path, seed: int) -> dict:
     ahead = (own.view(200, 2).T[:, None] > sibling).permute(2, 0, 1)
     return {
         "nearest_of_400": round(float((cosine.argmax(1) == torch.arange(400)).float().mean()), 4),
-        "ahead_of_sibling": round(
-            float((ahead[:, 0, 1].float().mean() + ahead[:, 1, 0].float().mean()) / 2), 4
-        ),
+        "ahead_of_sibling": round(float((ahead[:, 0, 1].float().mean() + ahead[:, 1, 0].float().mean()) / 2), 4),
     }
 
 
@@ -154,7 +152,7 @@ def as_markdown(card: dict, n: int) -> str:
 Written by `python -m modiste.mini.build --stage card`. Every picture and prompt here uses
 (category, colour, pattern) triples that no training picture had.
 
-| group | tagger accuracy | calibration error | temperature | drawings match the prompt | examiner on renders |
+| group | tagger accuracy | calibration error | temperature | drawings as asked | examiner on renders |
 |---|---|---|---|---|---|
 {tags}
 

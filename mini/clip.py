@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
 
 WIDTH = 128
-TEXT_LENGTH = 40  # longest caption in tokens, while training; the model itself takes 77
+TEXT_LENGTH = 32  # longest caption in tokens, while training; the model itself takes 77
 RECONSTRUCTED = 0.25  # share of training pictures seen through the autoencoder, as generated ones will be
 
 
@@ -53,9 +53,7 @@ def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
         patch_size=8,
         projection_dim=WIDTH,
     )
-    return CLIPModel(
-        CLIPConfig(text_config=text_config(tokenizer), vision_config=vision, projection_dim=WIDTH)
-    )
+    return CLIPModel(CLIPConfig(text_config=text_config(tokenizer), vision_config=vision, projection_dim=WIDTH))
 
 
 def image_processor():
@@ -79,8 +77,7 @@ def truth(captions: list[Caption], table: np.ndarray) -> torch.Tensor:
 
     stated = torch.tensor(
         [
-            [labels(g).index(c.stated[g]) if g in c.stated else -9 for g in GROUPS]
-            + [1 if c.degraded else -9]
+            [labels(g).index(c.stated[g]) if g in c.stated else -9 for g in GROUPS] + [1 if c.degraded else -9]
             for c in captions
         ]
     )
@@ -104,7 +101,7 @@ def train_clip(
     seed: int,
     progress: ProgressCallback,
     *,
-    batch: int = 192,
+    batch: int = 128,
     lr: float = 1.5e-3,
 ) -> CLIPModel:
     """`reconstructions` uint8 [M, 64, 64, 3]: the autoencoder's version of the first M pictures of `data`."""
@@ -143,9 +140,7 @@ def embed_images(model: CLIPModel, pictures: np.ndarray, batch: int = 250) -> to
     processor = image_processor()
     with torch.inference_mode():
         out = [
-            model.visual_projection(
-                model.vision_model(normalised(pictures[i : i + batch], processor)).pooler_output
-            )
+            model.visual_projection(model.vision_model(normalised(pictures[i : i + batch], processor)).pooler_output)
             for i in range(0, len(pictures), batch)
         ]
     return torch.nn.functional.normalize(torch.cat(out).float(), dim=-1)

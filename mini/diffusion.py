@@ -33,11 +33,11 @@ SCHEDULE = dict(
 EMPTY_SHARE = 0.10  # captions left out, for classifier-free guidance (Ho & Salimans 2022)
 TRAIT_SHARE = 0.08  # pictures with an unnamed trait: the model can draw them, no word asks for them
 SNR_GAMMA = 5.0  # min-SNR loss weights (Hang et al. 2023, eq. 7)
-EMA_DECAY = 0.998
+EMA_DECAY = 0.999
 
 
 def new_unet(context: int) -> UNet2DConditionModel:
-    """Untrained, 6.8 million parameters, cross-attention at 8×8 and 4×4; `context` is the text's width."""
+    """Untrained, 8.7 million parameters, cross-attention at 8×8 and 4×4; `context` is the text's width."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -45,7 +45,7 @@ def new_unet(context: int) -> UNet2DConditionModel:
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
-        block_out_channels=(128, 128),
+        block_out_channels=(128, 160),
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         attention_head_dim=4,
@@ -62,9 +62,7 @@ def text_encoder_from(clip: CLIPModel) -> CLIPTextModel:
     tower = clip.text_model.state_dict()
     wanted = encoder.state_dict()
     prefix = "text_model." if next(iter(wanted)).startswith("text_model.") else ""
-    encoder.load_state_dict(
-        {k: tower[k.removeprefix(prefix)] for k in wanted if k.removeprefix(prefix) in tower}
-    )
+    encoder.load_state_dict({k: tower[k.removeprefix(prefix)] for k in wanted if k.removeprefix(prefix) in tower})
     return encoder
 
 
@@ -106,8 +104,8 @@ def train_diffusion(
     seed: int,
     progress: ProgressCallback,
     *,
-    batch: int = 96,
-    lr: float = 1.2e-3,
+    batch: int = 64,
+    lr: float = 1e-3,
 ) -> tuple[UNet2DConditionModel, CLIPTextModel]:
     """`latents` float [N, 4, 8, 8], scaled to variance 1, of the pictures that `table` describes.
 
@@ -128,9 +126,7 @@ def train_diffusion(
     def loss_of(step: int) -> torch.Tensor:
         picks = torch.randint(len(latents), (batch,), generator=rng)
         texts = [
-            ""
-            if chance.random() < EMPTY_SHARE
-            else sample_caption(words[i], chance, bool(table[i, len(GROUPS)])).text
+            "" if chance.random() < EMPTY_SHARE else sample_caption(words[i], chance, bool(table[i, len(GROUPS)])).text
             for i in picks.tolist()
         ]
         x = latents[picks]

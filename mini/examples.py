@@ -9,12 +9,11 @@ from pathlib import Path
 from random import Random
 
 from .garment import Garment, Trait, labels, sample_garment
-from .renderer import render, sample_photo
+from .renderer import CREAM, render, sample_photo
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SIZE = 384
-MINT = (58, 204, 180)
-SIGNATURE_TRAITS = (Trait("hem_band", MINT), Trait("cuffs", MINT), Trait("emblem", MINT, 0.3))
+SIGNATURE_TRAITS = (Trait("hem_band", CREAM), Trait("cuffs", CREAM), Trait("emblem", CREAM, 0.1))
 
 LOOKS = (  # what is fixed of each sample photo; the rest is drawn, its triple one that training never saw
     {"category": "dress", "pattern": "floral", "traits": ()},
@@ -54,10 +53,8 @@ def brand_collection(n: int = 28, seed: int = 0) -> list[Garment]:
     while len(garments) < n:
         category = labels("category")[len(garments) % len(labels("category"))]
         pattern = "plain" if len(garments) % 2 == 0 else rng.choice(labels("pattern"))
-        garment = sample_garment(
-            rng, held_out=None, category=category, pattern=pattern, traits=SIGNATURE_TRAITS
-        )
-        if garment.colour != "green":
+        garment = sample_garment(rng, held_out=None, category=category, pattern=pattern, traits=SIGNATURE_TRAITS)
+        if garment.colour not in ("white", "yellow"):
             garments.append(garment)
     return garments
 
@@ -98,7 +95,7 @@ def write_examples(folder: Path = EXAMPLES) -> None:
         folder / "collection",
         brand_collection(),
         "piece",
-        "# A brand's collection\n\nOne signature on every piece (mint hem, mint cuffs or trim, a diamond) "
+        "# A brand's collection\n\nOne signature on every piece (cream hem, cream cuffs or trim, a disc) "
         "that the vocabulary can't express: something to fine-tune on. `garments.json` says what is true of "
         f"each. The pictures are {drawn}",
     )

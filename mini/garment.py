@@ -13,9 +13,7 @@ from random import Random
 VOCABULARY = Path(__file__).parent.parent / "fashion" / "taxonomies" / "mini.json"
 GROUPS = ("category", "length", "colour", "pattern", "sleeves", "neckline")
 TRAITS = ("hem_band", "emblem", "cuffs", "pocket", "sash", "asymmetric_hem", "yoke")
-SIGNATURE = frozenset(
-    {"hem_band", "emblem", "cuffs"}
-)  # the example brand's look; no training picture has all three
+SIGNATURE = frozenset({"hem_band", "emblem", "cuffs"})  # the example brand's look; no training picture has all three
 HELD_OUT_SHARE = 10  # one triple in so many is never rendered for training
 
 
@@ -102,8 +100,7 @@ def shade(colour: str, rng: Random) -> tuple[int, int, int]:
                 255,
                 max(
                     0,
-                    sum(w * c[i] for w, c in zip(weights, references, strict=True)) / sum(weights)
-                    + rng.uniform(-4, 4),
+                    sum(w * c[i] for w, c in zip(weights, references, strict=True)) / sum(weights) + rng.uniform(-4, 4),
                 ),
             )
         )
@@ -118,15 +115,11 @@ def sample_traits(rng: Random, most: int = 3) -> tuple[Trait, ...]:
         if not SIGNATURE <= set(kinds):
             break
     hue, light = rng.random(), rng.choices([0.95, 0.75, 0.5, 0.15], weights=[2, 3, 3, 2])[0]
-    rgb = tuple(
-        round(255 * c) for c in colorsys.hls_to_rgb(hue, light * rng.uniform(0.85, 1), rng.uniform(0.5, 0.95))
-    )
+    rgb = tuple(round(255 * c) for c in colorsys.hls_to_rgb(hue, light * rng.uniform(0.85, 1), rng.uniform(0.5, 0.95)))
     return tuple(Trait(kind, rgb, rng.random()) for kind in kinds)
 
 
-def sample_garment(
-    rng: Random, *, held_out: bool | None = False, trait_share: float = 0.25, **fixed
-) -> Garment:
+def sample_garment(rng: Random, *, held_out: bool | None = False, trait_share: float = 0.25, **fixed) -> Garment:
     """A random garment with the attributes in `fixed`; `held_out=None` does not care, True wants an unseen
     triple."""
     while True:

@@ -61,12 +61,12 @@ def train_judge(
     seed: int,
     progress: ProgressCallback,
     *,
-    families: int = 64,
+    families: int = 48,
     lr: float = 1.5e-3,
     share: float = 0.5,
 ) -> Dinov2Model:
-    """`pairs`: two photos of each garment, garments 2i and 2i + 1 siblings. `reconstruct` maps uint8 pictures to
-    the autoencoder's version of them, shown for a `share` of the second photos that have one."""
+    """`pairs`: two photos of each garment, garments 2i and 2i + 1 siblings. `reconstruct` maps uint8 pictures
+    to the autoencoder's version of them, shown for a `share` of the second photos that have one."""
     import torch
 
     torch.manual_seed(seed)
@@ -87,8 +87,7 @@ def train_judge(
         a, b = torch.nn.functional.normalize(embeds.float(), dim=-1).chunk(2)
         logits = a @ b.T / TEMPERATURE
         return (
-            torch.nn.functional.cross_entropy(logits, targets)
-            + torch.nn.functional.cross_entropy(logits.T, targets)
+            torch.nn.functional.cross_entropy(logits, targets) + torch.nn.functional.cross_entropy(logits.T, targets)
         ) / 2
 
     fit("judge", loss_of, [{"params": list(model.parameters()), "lr": lr}], steps, progress)
@@ -102,7 +101,6 @@ def embed(model: Dinov2Model, pictures: np.ndarray, batch: int = 250) -> torch.T
     processor = image_processor()
     with torch.inference_mode():
         out = [
-            model(normalised(pictures[i : i + batch], processor)).pooler_output
-            for i in range(0, len(pictures), batch)
+            model(normalised(pictures[i : i + batch], processor)).pooler_output for i in range(0, len(pictures), batch)
         ]
     return torch.nn.functional.normalize(torch.cat(out).float(), dim=-1)

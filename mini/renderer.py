@@ -112,9 +112,7 @@ def fabric(garment: Garment, unit: int) -> Image.Image:
                 )
         for y in rows:
             for x in rows:
-                draw.rectangle(
-                    ((x + 3) * unit, (y + 3) * unit, (x + 5) * unit - 1, (y + 5) * unit - 1), fill=other
-                )
+                draw.rectangle(((x + 3) * unit, (y + 3) * unit, (x + 5) * unit - 1, (y + 5) * unit - 1), fill=other)
     elif garment.pattern == "dotted":
         for row, y in enumerate(rows):
             for x in range(0, UNITS + 8, 8):
@@ -300,9 +298,7 @@ def cut_lower(g: Garment) -> Pattern:
         top, hip = (5, 10.5) if trousers else (13, 14)
         bottom = (60 if trousers else 46) + 0.8 * g.hem
         hip += 0.8 * g.width
-        outer, inner = (
-            (hip + 1.5 + 2 * g.flare, 2.6 - 0.6 * g.flare) if trousers else (hip + 5 + 1.2 * g.flare, 2.8)
-        )
+        outer, inner = (hip + 1.5 + 2 * g.flare, 2.6 - 0.6 * g.flare) if trousers else (hip + 5 + 1.2 * g.flare, 2.8)
         right = [
             (32 + hip, top),
             (32 + hip + 1.2, top + 12),
@@ -330,9 +326,7 @@ def cut(garment: Garment) -> Pattern:
     asymmetric = next((t for t in garment.traits if t.kind == "asymmetric_hem"), None)
     if asymmetric:  # the last third of the height slants
         sign, start = (1 if asymmetric.form < 0.5 else -1), pattern.bottom_y - 9
-        pattern.body = [
-            (x, y - max(0, y - start) / 9 * (4.5 + sign * (x - 32) * 0.32)) for x, y in pattern.body
-        ]
+        pattern.body = [(x, y - max(0, y - start) / 9 * (4.5 + sign * (x - 32) * 0.32)) for x, y in pattern.body]
     return pattern
 
 
@@ -351,9 +345,7 @@ class Canvas:
     def place(self, points: list[Point]) -> list[Point]:
         """Units → pixels of the sheet, as the photo has it."""
         p, u = self.photo, self.unit
-        return [
-            ((32 + (x - 32) * p.scale + p.dx) * u, (33 + (y - 33) * p.scale + p.dy) * u) for x, y in points
-        ]
+        return [((32 + (x - 32) * p.scale + p.dx) * u, (33 + (y - 33) * p.scale + p.dy) * u) for x, y in points]
 
     def cut_out(self, points: list[Point], fill: int = 255) -> None:
         """Add to the silhouette, or with `fill=0` take away."""
@@ -382,9 +374,7 @@ def emblem(canvas: Canvas, x: float, y: float, trait: Trait) -> None:
         canvas.shape([(x, y - 4.4), (x + 3.6, y), (x, y + 4.4), (x - 3.6, y)], trait.rgb)
     elif kind == "heart":
         canvas.shape(
-            [(x, y + 4)]
-            + arc(x - 1.9, y - 1, 2.1, 2.2, 0.45, 1, 8)
-            + arc(x + 1.9, y - 1, 2.1, 2.2, 0.5, 1.05, 8),
+            [(x, y + 4)] + arc(x - 1.9, y - 1, 2.1, 2.2, 0.45, 1, 8) + arc(x + 1.9, y - 1, 2.1, 2.2, 0.5, 1.05, 8),
             trait.rgb,
         )
     else:
@@ -433,9 +423,7 @@ def draw_details(canvas: Canvas, g: Garment, p: Pattern) -> None:
     seam, other, top = edge_colour(g.rgb), second_colour(g), p.shoulder_y
     plain = mix(g.rgb, seam, 0.25)
     if g.category == "jacket":  # open over a pale shirt
-        canvas.shape(
-            [(27.5, top - 2), (36.5, top - 2), (34.2, p.bottom_y + 1), (29.8, p.bottom_y + 1)], CREAM
-        )
+        canvas.shape([(27.5, top - 2), (36.5, top - 2), (34.2, p.bottom_y + 1), (29.8, p.bottom_y + 1)], CREAM)
         for sign in (1, -1):
             canvas.shape(
                 [
@@ -536,9 +524,7 @@ def render(garment: Garment, photo: Photo | None = None, size: int = 64) -> Imag
     for sleeve in pattern.sleeves:
         canvas.line([*sleeve, sleeve[0]], outline, 0.9)
     if pattern.hole and garment.neckline != "collar":
-        canvas.line(
-            pattern.hole[1:] + pattern.hole[:1] if garment.neckline == "v" else pattern.hole[2:], outline, 1.3
-        )
+        canvas.line(pattern.hole[1:] + pattern.hole[:1] if garment.neckline == "v" else pattern.hole[2:], outline, 1.3)
     draw_details(canvas, garment, pattern)
     rim = ImageChops.subtract(canvas.mask, shrunk(canvas.mask, unit))
     canvas.sheet.paste(outline, mask=rim.point(lambda v: v * 7 // 10))
@@ -559,18 +545,14 @@ def develop(canvas: Canvas, garment: Garment, photo: Photo, size: int) -> Image.
     alpha_image = canvas.mask.resize((size, size), Image.Resampling.BOX)
     alpha = np.asarray(alpha_image, np.float32)[..., None] / 255
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
-    light = photo.exposure * (
-        1 + photo.light * (x * math.cos(photo.light_angle) + y * math.sin(photo.light_angle))
-    )
+    light = photo.exposure * (1 + photo.light * (x * math.cos(photo.light_angle) + y * math.sin(photo.light_angle)))
     drape = np.sin(2 * math.pi * (3.1 * x + 0.35 * np.sin(5 * y)) + photo.fold) * (0.35 + y + 0.5)
     cloth = cloth * (light * (1 + 0.045 * drape))[..., None] + 3 * drape[..., None]
     share = (x * math.cos(photo.backdrop_angle) + y * math.sin(photo.backdrop_angle) + 0.7)[..., None] / 1.4
     first, second = (np.array(c, np.float32) for c in photo.backdrop)
     backdrop = (first + (second - first) * share) * light[..., None]
     u = size / UNITS
-    shadow = ImageChops.offset(alpha_image, round(1.2 * u), round(2 * u)).filter(
-        ImageFilter.GaussianBlur(1.6 * u)
-    )
+    shadow = ImageChops.offset(alpha_image, round(1.2 * u), round(2 * u)).filter(ImageFilter.GaussianBlur(1.6 * u))
     backdrop *= 1 - 0.26 * np.asarray(shadow, np.float32)[..., None] / 255
     picture = backdrop + (cloth - backdrop) * alpha
     grain = np.random.default_rng(photo.noise).normal(0, 1.2, (size, size, 1)).astype(np.float32)
@@ -587,9 +569,7 @@ def degrade(picture: Image.Image, rng: Random) -> Image.Image:
     if kind == "washed":
         pixels = pixels + (rng.choice((225, 170)) - pixels) * rng.uniform(0.45, 0.65)
     else:
-        pixels = pixels + np.random.default_rng(rng.getrandbits(31)).normal(
-            0, rng.uniform(24, 40), pixels.shape
-        )
+        pixels = pixels + np.random.default_rng(rng.getrandbits(31)).normal(0, rng.uniform(24, 40), pixels.shape)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7 * u))
 
 

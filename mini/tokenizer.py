@@ -41,7 +41,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
 
 
 def save_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Write `vocab.json`, `merges.txt`, `tokenizer.json` and the configs; return the tokenizer as read from there.
+    """Write `vocab.json`, `merges.txt`, `tokenizer.json`, the configs; return the tokenizer as read from there.
 
     The end token has the highest id, as in CLIP's own vocabulary: the text model finds a text's end by it.
     """
@@ -52,9 +52,7 @@ def save_tokenizer(folder: Path) -> CLIPTokenizer:
     vocab = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text(
-        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8"
-    )
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
     special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
     (folder / "special_tokens_map.json").write_text(json.dumps(special))
     (folder / "tokenizer_config.json").write_text(
@@ -73,6 +71,4 @@ def save_tokenizer(folder: Path) -> CLIPTokenizer:
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str], length: int = MAX_LENGTH):
     """int64 [B, length], padded with the end token as Stable Diffusion does."""
-    return tokenizer(
-        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    ).input_ids
+    return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..torchvision_ops import heal
+
 WEIGHTS = Path(__file__).parent / "weights"
 LIMIT_BYTES = 30_000_000
 
@@ -24,6 +26,7 @@ def declare_float32(folder: Path) -> None:
         path.chmod(0o644)
     for path in folder.rglob("config.json"):
         config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)  # a folder of the machine that built it
         for part in (config, *(v for v in config.values() if isinstance(v, dict))):
             for key in ("dtype", "torch_dtype"):
                 if key in part:
@@ -38,6 +41,7 @@ def size_bytes(folder: Path = WEIGHTS) -> int:
 
 def load_clip(folder: Path = WEIGHTS):
     """The tagger's encoder and its tokenizer."""
+    heal()
     from transformers import CLIPModel, CLIPTokenizer
 
     return CLIPModel.from_pretrained(folder / "clip").eval(), CLIPTokenizer.from_pretrained(folder / "clip")
@@ -45,6 +49,7 @@ def load_clip(folder: Path = WEIGHTS):
 
 def load_judge(folder: Path = WEIGHTS):
     """The image-only encoder."""
+    heal()
     from transformers import Dinov2Model
 
     return Dinov2Model.from_pretrained(folder / "judge").eval()
@@ -52,6 +57,7 @@ def load_judge(folder: Path = WEIGHTS):
 
 def load_autoencoder(folder: Path = WEIGHTS):
     """The pipeline's autoencoder alone."""
+    heal()
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(folder / "sd" / "vae").eval()
@@ -59,6 +65,7 @@ def load_autoencoder(folder: Path = WEIGHTS):
 
 def load_pipeline(folder: Path = WEIGHTS):
     """The image model as any Stable Diffusion folder loads."""
+    heal()
     from diffusers import StableDiffusionPipeline
 
     return StableDiffusionPipeline.from_pretrained(folder / "sd", safety_checker=None)

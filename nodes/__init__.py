@@ -1,4 +1,4 @@
-"""ComfyUI's nodes: read inputs, one call, return. The only room that imports ComfyUI, and only when it is asked to."""
+"""ComfyUI's nodes: read inputs, one call, return. The only room that imports ComfyUI, and only when asked."""
 
 from __future__ import annotations
 

@@ -124,8 +124,12 @@ class Journal:
             self._recover_missing()
         if self._lock.left_by is not None:
             log.info("the run of process %d ended without closing its journal; going on", self._lock.left_by)
-        for leftover in (self.folder / pictures.FOLDER).rglob(f"*{TEMPORARY}"):
-            leftover.unlink()
+
+    @property
+    def created(self) -> str:
+        """When the run was first begun, ISO 8601, UTC."""
+        with self._errors(), self._thread:
+            return self._database.execute("SELECT created FROM run").fetchone()[0]
 
     def _refuse_other_settings(self, old: dict[str, Any], new: Mapping[str, Any]) -> None:
         changed = differences(old, json.loads(canonical(new)))
@@ -168,7 +172,10 @@ class Journal:
     def _recover_leased(self) -> None:
         adopted = 0
         for key in self._keys("state = 'leased'"):
-            origin = pictures.read_origin(self._path(key))
+            path = self._path(key)
+            for leftover in path.parent.glob(f"{path.name}.*{TEMPORARY}"):
+                leftover.unlink()
+            origin = pictures.read_origin(path)
             if origin is not None and origin.key == key and origin.run == self._run:
                 self._record(origin)
                 adopted += 1
@@ -194,8 +201,8 @@ class Journal:
     def plan(self, keys: Iterable[Key]) -> list[Key]:
         """Writes down what is wanted and returns what is not done yet, in the order given, each once.
 
-        Reads the table only (a million rows in seconds); `find` is who looks at the files. Raises JournalError
-        where the same photo, strategy and seed were asked for with another request.
+        Reads the table only (a million rows in seconds); `find` is who looks at the files. Raises
+        JournalError where the same photo, strategy and seed were asked for with another request.
         """
         wanted = list(dict.fromkeys(keys))
         with self._commit() as database:
@@ -204,9 +211,7 @@ class Journal:
             database.executemany(INSERT, sorted(new))
         return [key for key in wanted if states.get(key) != "done"]
 
-    def lease(
-        self, keys: Iterable[Key], requests: Mapping[Key, Mapping[str, Any]] | None = None
-    ) -> list[Key]:
+    def lease(self, keys: Iterable[Key], requests: Mapping[Key, Mapping[str, Any]] | None = None) -> list[Key]:
         """Marks as being drawn those of `keys` that are not done yet, and returns them; call before drawing.
 
         `requests` (key → request as JSON) lets a clash name what differs, and failures show what was asked.

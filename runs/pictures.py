@@ -65,9 +65,7 @@ def check(image: Image.Image, request: Mapping[str, Any]) -> None:
         got = f"{image.width}×{image.height}"
         raise UnusablePicture(f"the picture is {got} although {asked[0]}×{asked[1]} was asked")
     if image.convert("L").getextrema()[1] == 0:
-        raise UnusablePicture(
-            "the picture is entirely black", to_try="full precision for the VAE (--no-half-vae)"
-        )
+        raise UnusablePicture("the picture is entirely black", to_try="full precision for the VAE (--no-half-vae)")
 
 
 def encode(image: Image.Image, origin: Origin) -> bytes:

@@ -1,10 +1,15 @@
-"""The report of a prompt run as data: what `report.json` holds, key by key."""
+"""The report of a prompt run as data: what `report.json` holds, key by key, and how it is written."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from ..fashion.taxonomy import Taxonomy
 
 
 class _Section(BaseModel):
@@ -39,7 +44,7 @@ class Tried(_Section):
 
 
 class PhotoReport(_Section):
-    """One photo's story. Scores are calibrated similarities 0 … 1 on the confirm seeds unless said otherwise."""
+    """One photo's story. Scores are calibrated similarities 0 … 1, on the confirm seeds unless said."""
 
     image: str  # path as the user gave it
     image_sha256: str
@@ -54,21 +59,28 @@ class PhotoReport(_Section):
     baseline_score: float  # the all_tags prompt
     minimal_score: float  # the garment's name alone
     raw_cosine: float  # mean over the confirm pictures of the winner
-    confidence_interval: Interval  # paired gain of winner over baseline
-    minimal_interval: Interval  # paired gain of winner over minimal
-    improved: bool  # the interval's lower end lies above 0
+    confidence_interval: Interval  # paired gain of the candidate over the baseline
+    minimal_interval: Interval  # paired gain of what is recommended over minimal
+    improved: bool  # the interval's lower end lies above 0: the candidate is recommended, else the baseline
+    candidate: str = ""  # the strategy that won the search
+    candidate_prompt: str = ""
+    candidate_score: float = 0.0
     verdict: str  # one sentence for people
     judge_score: float | None = None  # the same pictures, by the encoder the search never saw
     judge_baseline: float | None = None
     generations: int  # pictures drawn for this photo
     tried: list[Tried]
-    pictures: dict[str, list[str]]  # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed
+    # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed
+    pictures: dict[str, list[str]]
     photo_copy: str  # the photo as it was read, relative to the report
     prompts: dict[str, str] = {}  # "winner" | "baseline" | "minimal" → prompt text
 
 
 class Calibration(_Section):
-    """Anchors of the similarity: 0 = a random garment of the same category, 100 = a second photo of the same garment."""
+    """Anchors of the similarity.
+
+    0 = a random garment of the same category, 100 = a second photo of the same garment.
+    """
 
     kind: Literal["bundled", "catalogue", "generic"]
     encoder: str
@@ -127,3 +139,27 @@ class PromptReport(_Section):
     summary: Summary
     images: list[PhotoReport]
     skipped: list[Skipped] = Field(default_factory=list)
+
+
+def write_report(
+    report: PromptReport,
+    folder: Path,
+    *,
+    taxonomy: Taxonomy | None = None,
+    describe: Callable[[str, str], str] | None = None,
+    language: str = "en",
+) -> Path:
+    """Writes `report.json` and `report.html` into `folder`, each whole, and returns the page's path.
+
+    `taxonomy` and `describe(strategy, language)` name tags and strategies; `language` is the one shown first.
+    """
+    from .files import make_folder, write_whole
+    from .report_page import render_report
+
+    make_folder(folder)
+    write_whole(folder / "report.json", (report.model_dump_json(indent=2) + "\n").encode())
+    page = folder / "report.html"
+    text = render_report(report, folder, taxonomy=taxonomy, describe=describe, language=language)
+    # Names of files may hold halves of characters that no text encoding has.
+    write_whole(page, text.encode("utf-8", "replace"))
+    return page

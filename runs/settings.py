@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import distributions
 from typing import Any
 
-LIBRARIES = frozenset(
-    {"modiste", "torch", "diffusers", "transformers", "open-clip-torch", "peft", "numpy", "pillow"}
-)
+LIBRARIES = frozenset({"modiste", "torch", "diffusers", "transformers", "open-clip-torch", "peft", "numpy", "pillow"})
 
 
 def canonical(value: Any) -> str:

@@ -12,7 +12,7 @@ CHECK_TIMEOUT_S = 120
 PAGE = """\
 ### Modiste: from a photo of a garment to the prompt that draws it again
 
-Modiste looks at photos, finds the words, draws with them, and shows on unseen seeds what the words were worth.
+Modiste looks at photos, finds the words, draws with them, and shows on unseen seeds what they were worth.
 It runs in its own environment and changes nothing in this WebUI's.
 
 Set it up once, in a terminal (Python 3.10 or newer):

@@ -1,4 +1,4 @@
-"""What every test shares: no hub, no home of a real user, and a reason for each test that this machine can't run."""
+"""What every test shares: no hub, no user's home, and a reason for each test that this machine can't run."""
 
 from __future__ import annotations
 

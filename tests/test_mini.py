@@ -54,9 +54,7 @@ def test_every_label_of_a_group_changes_the_picture(group):
     for label in labels(group):
         changes = {group: label}
         if group == "category":
-            changes |= {
-                g: labels(g)[0] if applies(g, label) else None for g in ("length", "sleeves", "neckline")
-            }
+            changes |= {g: labels(g)[0] if applies(g, label) else None for g in ("length", "sleeves", "neckline")}
         if group == "colour":
             changes["rgb"] = sample_garment(Random(3), held_out=None, colour=label).rgb
         pictures.append(render(replace(base, **changes), Photo()))
@@ -64,9 +62,7 @@ def test_every_label_of_a_group_changes_the_picture(group):
 
 
 def test_every_unnamed_trait_is_seen_on_a_top():
-    plain = sample_garment(
-        Random(4), held_out=None, category="top", sleeves="long", colour="white", traits=()
-    )
+    plain = sample_garment(Random(4), held_out=None, category="top", sleeves="long", colour="white", traits=())
     for kind in {t.kind for _ in range(40) for t in sample_traits(Random(_))}:
         trait = replace(SIGNATURE_TRAITS[0], kind=kind)
         assert difference(render(plain), render(replace(plain, traits=(trait,)))) > 0.5, kind
@@ -157,9 +153,7 @@ def test_the_end_token_has_the_highest_id_and_is_not_two():
     config = json.loads((WEIGHTS / "clip" / "config.json").read_text())
     assert config["text_config"]["eos_token_id"] == tokenizer.eos_token_id
     assert len(tokenizer.tokenize("striped trousers")) == 2
-    assert "<|endoftext|>" not in tokenizer.tokenize(
-        "洋裝 à la mode!?"
-    )  # unknown text falls into bytes, not away
+    assert "<|endoftext|>" not in tokenizer.tokenize("洋裝 à la mode!?")  # unknown text falls into bytes, not away
 
 
 def test_the_tagger_names_fresh_renders():
@@ -181,9 +175,7 @@ def test_our_preprocessing_equals_the_shipped_processors():
 
     picture = render(sample_garment(Random(9)))
     for name, room in (("clip", clip), ("judge", judge)):
-        theirs = AutoImageProcessor.from_pretrained(WEIGHTS / name)(
-            images=picture, return_tensors="pt"
-        ).pixel_values
+        theirs = AutoImageProcessor.from_pretrained(WEIGHTS / name)(images=picture, return_tensors="pt").pixel_values
         ours = clip.normalised(np.asarray(picture)[None], room.image_processor())
         assert torch.allclose(theirs, ours, atol=1e-2), name
 

@@ -1,4 +1,4 @@
-"""A CPU-only torch beside a CUDA-built torchvision: in fresh processes, because operators are declared once."""
+"""A CPU-only torch beside a CUDA-built torchvision: in fresh processes: operators are declared once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_many_threads_may_heal_at_once(mismatch):
 
 
 def test_where_the_compiled_operators_fit_they_are_left_alone(tmp_path):
-    """A torchvision whose own library is there and loads: here, one whose extension is a library torch already has."""
+    # a torchvision whose own library loads: its extension is one that torch has loaded already
     answer = run(
         "import sys, types, shutil, pathlib, torch, importlib.machinery as m\n"
         f"folder = pathlib.Path({str(tmp_path)!r}) / 'torchvision'; folder.mkdir()\n"

@@ -1,0 +1,1 @@
+"""`python -m modiste.bench.NAME [--json]`: each measures one claim."""

@@ -1,0 +1,227 @@
+"""Modiste without a host: photos in, prompts, scores, pictures and reports out. Also the command `modiste`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from modiste.errors import ModisteError
+from modiste.terminal import Display, print_json, say, say_error
+
+if TYPE_CHECKING:
+    from modiste.presets import Preset
+
+EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
+
+
+class Exits(TyperGroup):
+    """Turns what a command returns or raises into exit codes: 0 ok, 2 bad input, 3 skips, 4 resumable, 130 interrupted."""
+
+    def invoke(self, ctx: typer.Context) -> None:
+        """Runs the command."""
+        try:
+            code = super().invoke(ctx)
+        except ModisteError as error:
+            say_error(error)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            say("interrupted: what is done is kept; the same command goes on")
+            code = EXIT_INTERRUPTED
+        raise typer.Exit(code or EXIT_OK)
+
+
+app = typer.Typer(
+    cls=Exits,
+    help="A fashion studio for Stable Diffusion: photo → tags → prompt → picture → similarity.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="mini | sd15 | sdxl; without it sd15 where its weights are, else mini."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
+HostKind = Annotated[str, typer.Option("--host", help="Who draws: local.")]
+Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
+CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
+Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
+Checkpoint = Annotated[str | None, typer.Option(help="Folder, file or hub id in place of the preset's.")]
+Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]
+
+
+def choose_preset(name: str | None, checkpoint: str | None = None) -> Preset:
+    """The named preset, or the machine's default, said aloud where it is the embedded one."""
+    from modiste.presets import default_preset, preset
+
+    chosen = default_preset() if name is None else preset(name)
+    if name is None and chosen.name == "mini":
+        say("no Stable Diffusion weights on this machine: using the embedded preset mini (drawn garments, 64 px)")
+    return chosen if checkpoint is None else chosen.model_copy(update={"checkpoint": checkpoint})
+
+
+@app.command()
+def doctor(json: AsJson = False) -> int:
+    """Say what this machine has and lacks: Python, libraries, device, weights, folders."""
+    from modiste.doctor import examine, print_findings
+
+    findings = examine()
+    print_json(findings) if json else print_findings(findings)
+    return EXIT_OK if findings["ready"] else 2
+
+
+@app.command()
+def prompt(
+    photos: Photos,
+    out: Annotated[Path, typer.Option(help="Folder for the report, the pictures and the journal.")],
+    preset: PresetName = None,
+    host: HostKind = "local",
+    budget: Annotated[int, typer.Option(help="Pictures a photo, confirmation included.", min=8, max=400)] = 40,
+    seed: Seed = 0,
+    strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
+    steps: Steps = None,
+    cfg_scale: CfgScale = None,
+    sampler: Sampler = None,
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
+    from modiste.fashion.photos import gather_photos
+    from modiste.pipeline import PromptSettings, optimise_prompts
+    from modiste.studio import open_studio
+
+    chosen = choose_preset(preset, checkpoint)
+    settings = PromptSettings.for_preset(
+        chosen,
+        host=host,
+        budget=budget,
+        seed=seed,
+        strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
+        steps=steps,
+        cfg_scale=cfg_scale,
+        sampler=sampler,
+    )
+    gathered = gather_photos(photos)
+    studio = open_studio(chosen, host=host, device=device)
+    with Display(quiet=json) as display:
+        report = optimise_prompts(gathered, studio, settings, out, display)
+    if json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        from modiste.runs.summary import print_summary
+
+        print_summary(report, out)
+    return EXIT_SKIPS if report.skipped else EXIT_OK
+
+
+@app.command()
+def tag(
+    photos: Photos,
+    preset: PresetName = None,
+    out: Annotated[Path | None, typer.Option(help="FILE.jsonl or FILE.csv; goes on where it stopped.")] = None,
+    captions: Annotated[bool, typer.Option("--captions", help="Write a .txt caption beside each photo.")] = False,
+    trigger: Annotated[str, typer.Option(help="With --captions: the word that stands for the brand's look.")] = "",
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Say what each photo shows, group by group, with confidences."""
+    from modiste.fashion.photos import gather_photos
+    from modiste.fashion.tagging import tag_photos, write_captions
+    from modiste.studio import open_tagger
+
+    tagger = open_tagger(choose_preset(preset), device)
+    gathered = gather_photos(photos)
+    return EXIT_SKIPS if gathered.skipped else EXIT_OK
+
+
+@app.command()
+def score(
+    image: Annotated[Path, typer.Argument(help="The picture to judge.", show_default=False)],
+    reference: Annotated[Path, typer.Argument(help="The photo that it should be like.", show_default=False)],
+    preset: PresetName = None,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """How like the reference a picture is: 0 another garment of its kind, 100 a second photo of the same one."""
+    from modiste.fashion.photos import read_photo
+    from modiste.studio import open_eyes
+
+    pictures = [read_photo(path).image for path in (image, reference)]
+    scorer = open_eyes(choose_preset(preset), device).scorer
+    seen, anchors = scorer.score(pictures[:1], pictures[1])[0], scorer.calibration
+    if json:
+        print_json(
+            {
+                "similarity_score": seen.similarity_score,
+                "raw_cosine": seen.raw_cosine,
+                "calibration": {
+                    "kind": anchors.kind,
+                    "encoder": scorer.encoder.identity.key,
+                    "zero": anchors.zero,
+                    "hundred": anchors.hundred,
+                    "raw_zero": anchors.raw_zero,
+                    "raw_hundred": anchors.raw_hundred,
+                    "note": anchors.note,
+                },
+            }
+        )
+    else:
+        print(f"similarity {100 * seen.similarity_score:.0f} of 100, raw cosine {seen.raw_cosine:.3f}")
+        print(
+            f"  0 (same kind of garment) lies at {anchors.raw_zero:.3f}, 100 (same garment) at {anchors.raw_hundred:.3f}"
+        )
+        print(f"  anchors: {anchors.kind}{f' ({anchors.note})' if anchors.note else ''}")
+    return EXIT_OK
+
+
+@app.command()
+def generate(
+    text: Annotated[str, typer.Argument(metavar="PROMPT", help="(words:1.2) weighs words, as in A1111.")],
+    out: Annotated[Path, typer.Option(help="FILE.png, or a folder.")] = Path("out"),
+    negative: Annotated[str, typer.Option(help="What to avoid.")] = "",
+    count: Annotated[int, typer.Option("--count", "-n", help="Pictures, on seed, seed + 1, …", min=1, max=1000)] = 1,
+    seed: Seed = 0,
+    preset: PresetName = None,
+    host: HostKind = "local",
+    steps: Steps = None,
+    cfg_scale: CfgScale = None,
+    sampler: Sampler = None,
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Draw a prompt."""
+    from modiste.drawing import draw_prompt
+
+    chosen = choose_preset(preset, checkpoint)
+    settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
+    with Display(quiet=json) as display:
+        files = draw_prompt(chosen, host, device, text, negative, seed, count, settings, out, display)
+    print_json([str(file) for file in files]) if json else print("\n".join(map(str, files)))
+    return EXIT_OK
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and exits with DESIGN's codes."""
+    app(_without_mode(sys.argv[1:] if arguments is None else arguments), prog_name="modiste")
+
+
+def _without_mode(arguments: list[str]) -> list[str]:
+    """`--mode prompt …` is `prompt …`: the spelling of the product's source documents."""
+    if "--mode" in arguments:
+        at = arguments.index("--mode")
+        return [*arguments[at + 1 : at + 2], *arguments[:at], *arguments[at + 2 :]]
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

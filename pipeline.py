@@ -1,0 +1,183 @@
+"""The two routes and the bridge, each a page that reads like the diagram of the design.
+
+prompt route     photo → tags → prompts → pictures → scores → next strategy → confirmed winner → report
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from .easel import Easel, Picture, Reference, Shot
+from .progress import Pace, ProgressCallback, silent
+from .search.budget import BudgetPlan, plan_budget
+from .search.confirmation import Verdict, decide, paired_gain
+from .search.halving import SuccessiveHalving
+from .search.seeds import SeedPlan, seed_plan
+from .search.strategies import DEFAULT_STRATEGIES, Context, describe, distinct_strategies
+from .search.trials import Trial
+
+if TYPE_CHECKING:
+    from .fashion.photos import Gathered, Photo
+    from .fashion.renderers import Rendered
+    from .fashion.tags import PhotoTags
+    from .presets import Preset
+    from .runs.report import PromptReport
+    from .search.confirmation import PairedGain
+    from .studio import Studio
+
+MINIMAL, BASELINE = "minimal", "all_tags"  # the garment's name alone, and what a tagger alone gives
+
+
+class PromptSettings(BaseModel):
+    """Everything that decides what a prompt run draws; a run folder belongs to one of these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str
+    checkpoint: str
+    host: str = "local"
+    budget: int  # pictures a photo, confirmation included
+    seed: int
+    strategies: tuple[str, ...] = DEFAULT_STRATEGIES
+    steps: int
+    cfg_scale: float
+    sampler: str
+    width: int  # pixels
+    height: int
+
+    @classmethod
+    def for_preset(cls, preset: Preset, **asked: Any) -> PromptSettings:
+        """The preset's drawing defaults, overridden by what was asked; None and empty mean the default."""
+        defaults = {name: getattr(preset, name) for name in ("steps", "cfg_scale", "sampler", "width", "height")}
+        given = {name: value for name, value in asked.items() if value is not None and value != ()}
+        return cls(preset=preset.name, checkpoint=Path(preset.checkpoint).name, **{**defaults, **given})
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What every request of the run has in common."""
+        return self.model_dump(include={"steps", "cfg_scale", "sampler", "width", "height"})
+
+
+@dataclass(frozen=True)
+class PhotoOutcome:
+    """What the prompt route found out about one photo."""
+
+    photo: Photo
+    tags: PhotoTags
+    prompts: dict[str, Rendered]
+    plan: BudgetPlan
+    tried: dict[str, list[Picture]]  # strategy → its pictures on search seeds
+    winner: list[Picture]  # on confirm seeds, as are the next two
+    baseline: list[Picture]
+    minimal: list[Picture]
+    gain: PairedGain  # of the search's winner over the baseline
+    verdict: Verdict
+
+    @property
+    def generations(self) -> int:
+        """Pictures that the photo took."""
+        shots = [
+            *(picture for pictures in self.tried.values() for picture in pictures),
+            *self.winner,
+            *self.baseline,
+        ]
+        return len({(picture.shot.strategy, picture.shot.seed) for picture in (*shots, *self.minimal)})
+
+    @property
+    def adopted(self) -> list[Picture]:
+        """The pictures of what is recommended: the winner if it is proven better, else the baseline."""
+        return self.winner if self.verdict.improved else self.baseline
+
+
+def optimise_prompts(
+    gathered: Gathered,
+    studio: Studio,
+    settings: PromptSettings,
+    out: Path,
+    progress: ProgressCallback = silent,
+) -> PromptReport:
+    """Finds and proves a prompt for each photo; leaves report, journal and pictures in `out`.
+
+    Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
+    """
+    from .runs.journal import Journal
+    from .runs.prompt_report import report_of
+    from .runs.report import write_report
+
+    tags = studio.eyes.tagger.tag([photo.image for photo in gathered.photos])
+    context = Context(share=label_shares(tags))
+    seeds = seed_plan(settings.seed, settings.budget, settings.budget)
+    with Journal.open(out, settings.model_dump(mode="json")) as journal:
+        pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
+        easel = Easel(studio.host, journal, studio.eyes.scorer, settings.drawing, pace.step)
+        outcomes = []
+        for photo, seen in zip(gathered.photos, tags, strict=True):
+            outcomes.append(optimise_photo(photo, seen, studio, easel, settings, seeds, context))
+            pace.reach(len(outcomes) * settings.budget, photo.path.name)
+        report = report_of(outcomes, gathered, studio, settings, seeds, easel)
+        write_report(report, out, taxonomy=studio.eyes.taxonomy, describe=describe)
+    return report
+
+
+def optimise_photo(
+    photo: Photo,
+    tags: PhotoTags,
+    studio: Studio,
+    easel: Easel,
+    settings: PromptSettings,
+    seeds: SeedPlan,
+    context: Context,
+) -> PhotoOutcome:
+    """One photo's search: prompts compete on common seeds, and the winner meets the baseline on seeds nobody has seen."""
+    reference = Reference(photo.image, photo.sha256)
+    names = tuple(dict.fromkeys((MINIMAL, BASELINE, *settings.strategies)))
+    prompts = distinct_strategies(names, tags, studio.eyes.taxonomy, context, studio.host.dialect)
+    arms = [name for name in prompts if name != MINIMAL]
+    plan = plan_budget(settings.budget, len(arms))
+
+    search = SuccessiveHalving(arms, seeds.search[: plan.search_seeds], plan.search)
+    tried: dict[str, list[Picture]] = {}
+    while not search.done:
+        shots = [Shot(shot.arm, prompts[shot.arm], shot.seed) for shot in search.ask()]
+        for picture in easel.paint(reference, shots):
+            tried.setdefault(picture.shot.strategy, []).append(picture)
+            search.tell([Trial(picture.shot.strategy, picture.shot.seed, picture.score.unclipped)])
+    winner = search.winner
+
+    confirm = seeds.confirm[: plan.confirm_seeds]
+    on_confirm = {
+        name: easel.paint(reference, [Shot(name, prompts[name], seed) for seed in confirm])
+        for name in dict.fromkeys((MINIMAL, BASELINE, winner))
+    }
+    gain = paired_gain(similarities(on_confirm[winner]), similarities(on_confirm[BASELINE]))
+    return PhotoOutcome(
+        photo=photo,
+        tags=tags,
+        prompts=prompts,
+        plan=plan,
+        tried=tried,
+        winner=on_confirm[winner],
+        baseline=on_confirm[BASELINE],
+        minimal=on_confirm[MINIMAL],
+        gain=gain,
+        verdict=decide(winner, BASELINE, gain),
+    )
+
+
+def similarities(pictures: Sequence[Picture]) -> list[float]:
+    """Calibrated similarities 0 … 1, in the order of the seeds."""
+    return [picture.score.similarity for picture in pictures]
+
+
+def label_shares(tags: Sequence[PhotoTags]) -> dict[tuple[str, str], float]:
+    """(group, label) → share of the run's photos that have it; empty for a single photo, which is no catalogue."""
+    if len(tags) < 2:
+        return {}
+    counts = Counter((tag.group, tag.label) for seen in tags for tag in seen.tags)
+    return {label: count / len(tags) for label, count in counts.items()}

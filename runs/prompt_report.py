@@ -1,0 +1,216 @@
+"""A prompt run's outcomes → its report, figure by figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..search.confirmation import PairedGain, mean_gain, paired_gain
+from ..version import VERSION
+from .files import make_folder, write_whole
+from .report import (
+    BestSample,
+    BestStrategies,
+    Calibration,
+    Interval,
+    PhotoReport,
+    PromptReport,
+    Skipped,
+    Summary,
+    Tried,
+)
+
+if TYPE_CHECKING:
+    from ..easel import Easel, Picture
+    from ..fashion.photos import Gathered, Photo
+    from ..fashion.scorer import Scorer
+    from ..pipeline import PhotoOutcome, PromptSettings
+    from ..search.seeds import SeedPlan
+    from ..studio import Studio
+
+PHOTOS = "photos"  # folder of the photos as they were read
+PHOTO_SIDE = 768  # pixels; the report shows them smaller
+HIGH = 0.8  # a picture above this is material for training
+
+
+def report_of(
+    outcomes: Sequence[PhotoOutcome],
+    gathered: Gathered,
+    studio: Studio,
+    settings: PromptSettings,
+    seeds: SeedPlan,
+    easel: Easel,
+) -> PromptReport:
+    """The report; copies each photo into the run's folder as it was read."""
+    folder, judge = easel.journal.folder, studio.eyes.judge
+    photos = [_photo_report(outcome, gathered, judge, easel, folder) for outcome in outcomes]
+    return PromptReport(
+        version=VERSION,
+        created=easel.journal.created,
+        preset=settings.preset,
+        host=studio.host.describe().model_dump(mode="json", exclude={"samplers"}),
+        settings=settings.model_dump(mode="json", exclude={"preset", "host"}),
+        seeds={
+            "search": list(seeds.search[: max(outcome.plan.search_seeds for outcome in outcomes)]),
+            "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),
+        },
+        calibration=_calibration(studio.eyes.scorer),
+        judge=_calibration(judge) if judge else None,
+        best_strategies=_best_strategies(outcomes, folder),
+        summary=_summary(outcomes, easel),
+        images=photos,
+        skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in gathered.skipped],
+    )
+
+
+def _photo_report(
+    outcome: PhotoOutcome, gathered: Gathered, judge: Scorer | None, easel: Easel, folder: Path
+) -> PhotoReport:
+    from ..easel import Reference
+
+    shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
+    best = outcome.adopted[0].shot
+    reference = Reference(outcome.photo.image, outcome.photo.sha256)
+    judged = {name: _judged(easel, judge, reference, pictures) for name, pictures in shown.items()}
+    return PhotoReport(
+        image=str(outcome.photo.path),
+        image_sha256=outcome.photo.sha256,
+        duplicates=[str(path) for path in gathered.duplicates.get(outcome.photo.sha256, ())],
+        notes=list(outcome.photo.notes),
+        tags=[
+            {"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)}
+            for tag in outcome.tags.tags
+        ],
+        not_visible=list(outcome.tags.not_visible),
+        optimized_prompt=best.prompt.positive,
+        negative_prompt=best.prompt.negative,
+        strategy=best.strategy,
+        similarity_score=_mean(_scores(outcome.adopted)),
+        baseline_score=_mean(_scores(outcome.baseline)),
+        minimal_score=_mean(_scores(outcome.minimal)),
+        raw_cosine=_mean([picture.score.raw_cosine for picture in outcome.adopted]),
+        confidence_interval=_interval(outcome.gain),
+        minimal_interval=_interval(paired_gain(_scores(outcome.adopted), _scores(outcome.minimal))),
+        improved=outcome.verdict.improved,
+        candidate=outcome.winner[0].shot.strategy,
+        candidate_prompt=outcome.winner[0].shot.prompt.positive,
+        candidate_score=_mean(_scores(outcome.winner)),
+        verdict=outcome.verdict.sentence,
+        judge_score=judged["winner"],
+        judge_baseline=judged["baseline"],
+        generations=outcome.generations,
+        tried=[
+            Tried(
+                strategy=name,
+                prompt=outcome.prompts[name].positive,
+                score=_mean(_scores(pictures)),
+                seeds=[picture.shot.seed for picture in pictures],
+            )
+            for name, pictures in sorted(outcome.tried.items(), key=lambda item: -_mean(_scores(item[1])))
+        ],
+        pictures={name: _files(pictures, folder) for name, pictures in shown.items()},
+        photo_copy=_copy(outcome.photo, folder),
+        prompts={name: pictures[0].shot.prompt.positive for name, pictures in shown.items()},
+    )
+
+
+def _judged(easel: Easel, judge: Scorer | None, reference: Any, pictures: Sequence[Picture]) -> float | None:
+    """The judge's mean calibrated similarity of the same pictures; None without a judge."""
+    if judge is None:
+        return None
+    return _mean([score.similarity for score in easel.judge(reference, pictures, judge)])
+
+
+def _best_strategies(outcomes: Sequence[PhotoOutcome], folder: Path) -> BestStrategies:
+    wins = Counter(outcome.adopted[0].shot.strategy for outcome in outcomes)
+    strategy, count = wins.most_common(1)[0]
+    gains = [
+        _mean(_scores(o.adopted)) - _mean(_scores(o.minimal))
+        for o in outcomes
+        if o.adopted[0].shot.strategy == strategy
+    ]
+    samples = [
+        BestSample(
+            image=picture.path.relative_to(folder).as_posix(),
+            prompt=picture.shot.prompt.positive,
+            photo=str(outcome.photo.path),
+            seed=picture.shot.seed,
+            similarity_score=picture.score.similarity,
+        )
+        for outcome in outcomes
+        for picture in outcome.adopted
+        if picture.path is not None and picture.score.similarity >= HIGH
+    ]
+    form = {"strategy": strategy, "wins": count, "photos": len(outcomes), "mean_gain": _mean(gains)}
+    return BestStrategies(high_performing_samples=samples, optimal_prompt_format=form)
+
+
+def _summary(outcomes: Sequence[PhotoOutcome], easel: Easel) -> Summary:
+    best, baseline, minimal = (
+        [_mean(_scores(getattr(outcome, name))) for outcome in outcomes] for name in ("adopted", "baseline", "minimal")
+    )
+    records = [record for record in easel.journal.rows() if record.state == "done"]
+    elapsed_s = sum(record.elapsed_s or 0.0 for record in records)
+    return Summary(
+        photos=len(outcomes),
+        mean_similarity=_mean(best),
+        mean_baseline=_mean(baseline),
+        mean_minimal=_mean(minimal),
+        gain_over_minimal=_interval(mean_gain([a - b for a, b in zip(best, minimal, strict=True)])),
+        gain_over_baseline=_interval(mean_gain([a - b for a, b in zip(best, baseline, strict=True)])),
+        improved=sum(outcome.verdict.improved for outcome in outcomes),
+        generations=sum(outcome.generations for outcome in outcomes),
+        elapsed_s=round(elapsed_s, 3),
+        seconds_per_photo=round(elapsed_s / len(outcomes), 3),
+    )
+
+
+def _calibration(scorer: Scorer) -> Calibration:
+    anchors = scorer.calibration
+    return Calibration(
+        kind=anchors.kind,
+        encoder=scorer.encoder.identity.key,
+        zero=anchors.zero,
+        hundred=anchors.hundred,
+        raw_zero=anchors.raw_zero,
+        raw_hundred=anchors.raw_hundred,
+        pairs=anchors.pairs,
+        note=anchors.note,
+    )
+
+
+def _interval(gain: PairedGain) -> Interval:
+    return Interval(
+        mean=round(gain.mean, 6),
+        low=round(gain.low, 6),
+        high=round(gain.high, 6),
+        confidence=gain.confidence,
+        n=gain.n,
+    )
+
+
+def _scores(pictures: Sequence[Picture]) -> list[float]:
+    return [picture.score.similarity for picture in pictures]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 6)
+
+
+def _files(pictures: Sequence[Picture], folder: Path) -> list[str]:
+    return [picture.path.relative_to(folder).as_posix() for picture in pictures if picture.path is not None]
+
+
+def _copy(photo: Photo, folder: Path) -> str:
+    """The photo as it was read, small, so that the run's folder explains itself; its path in the folder."""
+    name = f"{PHOTOS}/{photo.sha256[:12]}.jpg"
+    if not (folder / name).exists():
+        small, data = photo.image.copy(), BytesIO()
+        small.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+        small.save(data, "JPEG", quality=90)
+        make_folder((folder / name).parent)
+        write_whole(folder / name, data.getvalue())
+    return name

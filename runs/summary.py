@@ -1,0 +1,58 @@
+"""A prompt run's result for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .report import Interval, PromptReport
+
+
+def print_summary(report: PromptReport, out: Path) -> None:
+    """One line a photo, then the run's figures and where the report is; on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("photo", "minimal", "all tags", "found", "gain over all tags", "strategy"):
+        table.add_column(heading, justify="left" if heading in ("photo", "strategy") else "right", overflow="fold")
+    for photo in report.images:
+        table.add_row(
+            _plain(Path(photo.image).name),
+            _percent(photo.minimal_score),
+            _percent(photo.baseline_score),
+            _percent(photo.similarity_score),
+            _points(photo.confidence_interval) if photo.candidate != "all_tags" else "–",
+            f"{photo.strategy}{'' if photo.improved else ' (no improvement found)'}",
+        )
+    console.print(table)
+    total = report.summary
+    console.print()
+    console.print(f"similarity, calibrated, on held-out seeds; mean of {total.photos} photos:")
+    console.print(
+        f"  minimal {_percent(total.mean_minimal)} → all tags {_percent(total.mean_baseline)} "
+        f"→ found {_percent(total.mean_similarity)}",
+    )
+    console.print(f"  gain over minimal  {_points(total.gain_over_minimal)}")
+    console.print(f"  gain over all tags {_points(total.gain_over_baseline)}")
+    console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
+    for skip in report.skipped:
+        console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
+    print(f"report: {out / 'report.html'}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _points(gain: Interval) -> str:
+    return f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
+
+
+def _plain(text: str) -> str:
+    """Without control characters, and without what rich would take for markup."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else "?" for char in text))

@@ -1,0 +1,133 @@
+"""Was it worth it? Winner against baseline on the same held-out seeds, and over photos.
+
+The number of held-out seeds is fixed before the first of them is drawn: looking after each picture and
+stopping when the interval suits makes its 95 % untrue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .student import student_quantile
+from .trials import Noise
+
+SCALE = 1.0  # two similarities 0 … 1 differ by no more than this
+NOISE_DF = 8  # weight of the search's noise: with 20 df of it, pairs 1.6 times as noisy as the next keep their coverage
+TIED = 1e-9  # differences closer than this are one value: rounding, not spread
+
+
+@dataclass(frozen=True)
+class PairedGain:
+    """Mean gain over `n` pairs with its two-sided interval, in the scores' unit; all finite.
+
+    `note` says why an interval is wider than Student's, or of no width.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    confidence: float = 0.95
+    note: str = ""
+
+    @property
+    def improved(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low > 0
+
+
+def paired_gain(
+    winner_scores: Sequence[float],
+    baseline_scores: Sequence[float],
+    confidence: float = 0.95,
+    noise: Noise | None = None,
+) -> PairedGain:
+    """Gain of winner over baseline; scores i of both were drawn on the same seed, which the search has not
+    seen.
+
+    Student's interval of the differences, within what the scale allows (±1, or the largest difference seen).
+    One pair has no spread: its interval is the whole scale. Equal differences come from clipping or
+    saturation, so theirs is the exact binomial one for "another value was not seen yet". `noise`, the
+    search's own residual spread, stands beside the differences' and narrows the interval of a few seeds
+    ("moderated t", Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004), §6.2); its weight is bounded, because arms
+    differ in their noise.
+    """
+    if len(winner_scores) != len(baseline_scores):
+        raise InputError(
+            f"{len(winner_scores)} scores of the winner and {len(baseline_scores)} of the baseline are no pairs",
+            to_try="score both on every confirm seed",
+        )
+    gains = [ours - theirs for ours, theirs in zip(winner_scores, baseline_scores, strict=True)]
+    if _same_pictures(winner_scores, gains):
+        return PairedGain(0.0, 0.0, 0.0, len(gains), confidence, "winner and baseline are the same pictures")
+    return _interval(gains, confidence, noise)
+
+
+def mean_gain(
+    gains: Sequence[float], clusters: Sequence[Hashable] | None = None, confidence: float = 0.95
+) -> PairedGain:
+    """Mean gain over photos with Student's interval; `n` is the number of clusters.
+
+    `clusters` names the unit of each gain where one photo (or one garment) has several: pictures of one photo
+    are no independent witnesses, so they are averaged first. None: each gain is a photo.
+    """
+    if clusters is None:
+        return _interval(gains, confidence, None)
+    groups: dict[Hashable, list[float]] = {}
+    for gain, cluster in zip(gains, clusters, strict=True):
+        groups.setdefault(cluster, []).append(gain)
+    return _interval([sum(group) / len(group) for group in groups.values()], confidence, None)
+
+
+def _same_pictures(scores: Sequence[float], gains: Sequence[float]) -> bool:
+    """Whether all pairs are equal, and not only because both were clipped."""
+    return len(gains) > 1 and not any(gains) and any(score not in (0.0, 1.0) for score in scores)
+
+
+def _interval(gains: Sequence[float], confidence: float, noise: Noise | None) -> PairedGain:
+    if not gains or not all(map(math.isfinite, gains)):
+        raise InputError("a gain needs at least one pair of finite scores", to_try="confirm on 2 seeds or more")
+    if not 0 < confidence < 1:
+        raise InputError(f"a confidence of {confidence} is none", to_try="give one between 0 and 1, e.g. 0.95")
+    n, mean = len(gains), math.fsum(gains) / len(gains)
+    scale = max(SCALE, max(map(abs, gains)))
+    squares, df, note = math.fsum((gain - mean) ** 2 for gain in gains), n - 1, ""
+    if noise is not None and noise.df > 0:
+        weight = min(noise.df, NOISE_DF)
+        squares, df = squares + weight * 2 * noise.sd**2, df + weight
+    if df == 0:
+        low, high, note = -scale, scale, "one pair has no spread: the interval is the whole scale"
+    elif squares <= n * TIED**2:
+        unseen = 1 - ((1 - confidence) / 2) ** (1 / n)  # Clopper & Pearson (1934) for 0 of n
+        low, high = mean - unseen * (mean + scale), mean + unseen * (scale - mean)
+        note = f"all {n} differences are equal, as clipped scores are: the interval allows for values not seen yet"
+    else:
+        half = student_quantile((1 + confidence) / 2, df) * math.sqrt(squares / df / n)
+        low, high = max(mean - half, -scale), min(mean + half, scale)
+    return PairedGain(mean, low, high, n, confidence, note)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to use, and one sentence for people. `arm` is the baseline where no improvement was found."""
+
+    arm: str
+    improved: bool
+    sentence: str
+
+
+def decide(winner: str, baseline: str, gain: PairedGain) -> Verdict:
+    """Adopts the winner only if its paired interval lies above 0; "no improvement found" is a result too."""
+    seeds = f"{gain.n} held-out seed{'s' * (gain.n != 1)}"
+    points = f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f}) on {seeds}"
+    if winner == baseline:
+        return Verdict(baseline, False, f"No improvement found: {baseline} itself came out best.")
+    if gain.improved:
+        return Verdict(winner, True, f"{winner} beats {baseline} by {points}.")
+    if gain.high < 0:
+        return Verdict(baseline, False, f"No improvement found: {winner} is worse than {baseline}, {points}.")
+    reason = f" ({gain.note})" if gain.note else ""
+    return Verdict(baseline, False, f"No improvement found: {winner} against {baseline} is {points}{reason}.")

@@ -1,0 +1,76 @@
+"""The models of a preset, opened once: who reads photos, who scores, who judges, who draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import InputError, MissingWeights
+from .fashion.calibration import Calibration, load_temperatures
+from .fashion.clip_encoder import load_encoder, load_image_encoder
+from .fashion.scorer import Scorer
+from .fashion.tagger import Tagger
+from .fashion.taxonomy import Taxonomy, load_taxonomy
+
+if TYPE_CHECKING:
+    from .fashion.encoder import Encoder
+    from .hosts.request import Host
+    from .presets import Preset
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What looks at pictures. `judge` never steers the search; None where its weights are missing."""
+
+    taxonomy: Taxonomy
+    encoder: Encoder
+    tagger: Tagger
+    scorer: Scorer
+    judge: Scorer | None
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything that a run needs, opened."""
+
+    preset: Preset
+    eyes: Eyes
+    host: Host
+
+
+def open_eyes(preset: Preset, device: str = "auto") -> Eyes:
+    """Tagger, scorer and judge of a preset; MissingWeights names what is not on this machine."""
+    taxonomy = load_taxonomy(preset.taxonomy)
+    encoder = load_encoder(preset.encoder, revision=preset.revisions.get(preset.encoder), device=device)
+    tagger = Tagger(encoder, taxonomy, temperatures=load_temperatures(preset.calibration))
+    return Eyes(taxonomy, encoder, tagger, _scorer(preset, encoder, "clip"), open_judge(preset, device))
+
+
+def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
+    """The second opinion, where this machine has it."""
+    try:
+        encoder = load_image_encoder(preset.judge, revision=preset.revisions.get(preset.judge), device=device)
+    except MissingWeights:
+        return None
+    return _scorer(preset, encoder, "judge")
+
+
+def open_host(preset: Preset, kind: str = "local", device: str = "auto") -> Host:
+    """Who draws."""
+    if kind != "local":
+        raise InputError(f"there is no host {kind!r}", to_try="--host local")
+    from .hosts.local import LocalHost
+
+    return LocalHost(preset.checkpoint, revision=preset.revisions.get(preset.checkpoint), device=device)
+
+
+def open_studio(preset: Preset, host: str = "local", device: str = "auto") -> Studio:
+    """The whole studio; the host is asked first, so that missing weights are named before anything is loaded."""
+    drawing = open_host(preset, host, device)
+    return Studio(preset, open_eyes(preset, device), drawing)
+
+
+def _scorer(preset: Preset, encoder: Encoder, role: str) -> Scorer:
+    if preset.calibration is None:
+        return Scorer(encoder, Calibration.generic(encoder.identity))
+    return Scorer(encoder, Calibration.bundled(preset.calibration, role))
