@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .files import make_folder, write_whole
 from .hosts.request import GenerationRequest
 from .progress import Pace, ProgressCallback
-from .runs.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from .presets import Preset

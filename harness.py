@@ -13,13 +13,15 @@ from modiste.errors import ModisteError
 from modiste.terminal import Display, print_json, say, say_error
 
 if TYPE_CHECKING:
+    from modiste.fashion.photos import Skip
+    from modiste.fashion.tagging import Tagged
     from modiste.presets import Preset
 
 EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
 
 
 class Exits(TyperGroup):
-    """Turns what a command returns or raises into exit codes: 0 ok, 2 bad input, 3 skips, 4 resumable, 130 interrupted."""
+    """Turns results and errors into exit codes: 0 ok, 2 bad input, 3 skips, 4 resumable, 130 interrupted."""
 
     def invoke(self, ctx: typer.Context) -> None:
         """Runs the command."""
@@ -134,13 +136,33 @@ def tag(
     json: AsJson = False,
 ) -> int:
     """Say what each photo shows, group by group, with confidences."""
-    from modiste.fashion.photos import gather_photos
-    from modiste.fashion.tagging import tag_photos, write_captions
+    from contextlib import ExitStack
+
+    from modiste.fashion.tagging import TagFile, tag_photos, write_caption
+    from modiste.progress import Pace
     from modiste.studio import open_tagger
 
     tagger = open_tagger(choose_preset(preset), device)
-    gathered = gather_photos(photos)
-    return EXIT_SKIPS if gathered.skipped else EXIT_OK
+    skipped: list[Skip] = []
+    lines: list[Tagged] = []
+    with Display(quiet=json) as display, ExitStack() as open_files:
+        file = open_files.enter_context(TagFile(out)) if out else None
+        pace = Pace("tag", 0, display)
+        known = file.done if file else frozenset()
+        for photo, line in tag_photos(photos, tagger, trigger=trigger, done=known, skipped=skipped, tagged=pace.reach):
+            if file:
+                file.add(line)
+            if captions:
+                write_caption(photo, line.caption)
+            if json or not file:
+                lines.append(line)
+                if not json:
+                    print(f"{line.image}: {line.caption}")
+    if json:
+        print_json([line.as_json() for line in lines])
+    for skip in skipped:
+        say(f"skipped {skip.path}: {skip.code}, {skip.reason}")
+    return EXIT_SKIPS if skipped else EXIT_OK
 
 
 @app.command()
@@ -176,9 +198,8 @@ def score(
         )
     else:
         print(f"similarity {100 * seen.similarity_score:.0f} of 100, raw cosine {seen.raw_cosine:.3f}")
-        print(
-            f"  0 (same kind of garment) lies at {anchors.raw_zero:.3f}, 100 (same garment) at {anchors.raw_hundred:.3f}"
-        )
+        print(f"    0 is another garment of its kind: {anchors.raw_zero:.3f}")
+        print(f"  100 is the same garment again:      {anchors.raw_hundred:.3f}")
         print(f"  anchors: {anchors.kind}{f' ({anchors.note})' if anchors.note else ''}")
     return EXIT_OK
 

@@ -1,4 +1,4 @@
-"""The checkout as the package `modiste`: a module with `__path__` is a package, so every room imports from any folder."""
+"""The checkout as the package `modiste`: a module with `__path__` is a package, whatever its folder's name."""
 
 from pathlib import Path
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from .easel import Easel, Picture, Reference, Shot
+from .fashion.renderers import render
 from .progress import Pace, ProgressCallback, silent
 from .search.budget import BudgetPlan, plan_budget
 from .search.confirmation import Verdict, decide, paired_gain
@@ -134,11 +136,14 @@ def optimise_photo(
     seeds: SeedPlan,
     context: Context,
 ) -> PhotoOutcome:
-    """One photo's search: prompts compete on common seeds, and the winner meets the baseline on seeds nobody has seen."""
+    """One photo's search: prompts compete on common seeds, then the winner meets the baseline on held-out ones."""
     reference = Reference(photo.image, photo.sha256)
-    names = tuple(dict.fromkeys((MINIMAL, BASELINE, *settings.strategies)))
-    prompts = distinct_strategies(names, tags, studio.eyes.taxonomy, context, studio.host.dialect)
-    arms = [name for name in prompts if name != MINIMAL]
+    host = studio.host
+    write = partial(render, dialect=host.dialect, count=host.count_tokens)
+    names = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
+    competing = distinct_strategies(names, tags, studio.eyes.taxonomy, context, write)
+    prompts = {**distinct_strategies([MINIMAL], tags, studio.eyes.taxonomy, context, write), **competing}
+    arms = list(competing)
     plan = plan_budget(settings.budget, len(arms))
 
     search = SuccessiveHalving(arms, seeds.search[: plan.search_seeds], plan.search)

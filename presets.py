@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from .errors import InputError
+from .errors import InputError, MissingWeights
 
 ROOT = Path(__file__).parent
 
@@ -89,6 +89,21 @@ def missing_weights(chosen: Preset) -> dict[str, str]:
 
     models = {"checkpoint": chosen.checkpoint, "encoder": chosen.encoder, "judge": chosen.judge}
     return {role: model for role, model in models.items() if locate(model) is None}
+
+
+def require_weights(chosen: Preset, *roles: str) -> None:
+    """MissingWeights names every model of these roles that this machine lacks, where it looked, and what to try."""
+    from .weights import hub_cache
+
+    missing = {role: model for role, model in missing_weights(chosen).items() if role in roles}
+    if missing:
+        names = " and ".join(f"{model} ({role})" for role, model in missing.items())
+        gets = ", ".join(f"`hf download {model}`" for model in missing.values())
+        raise MissingWeights(
+            f"the preset {chosen.name} needs {names}, not on this machine",
+            where=f"looked in {hub_cache()}",
+            to_try=f"{gets}; or --preset mini, which needs no download",
+        )
 
 
 def default_preset() -> Preset:

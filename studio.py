@@ -11,6 +11,7 @@ from .fashion.clip_encoder import load_encoder, load_image_encoder
 from .fashion.scorer import Scorer
 from .fashion.tagger import Tagger
 from .fashion.taxonomy import Taxonomy, load_taxonomy
+from .presets import require_weights
 
 if TYPE_CHECKING:
     from .fashion.encoder import Encoder
@@ -40,10 +41,16 @@ class Studio:
 
 def open_eyes(preset: Preset, device: str = "auto") -> Eyes:
     """Tagger, scorer and judge of a preset; MissingWeights names what is not on this machine."""
-    taxonomy = load_taxonomy(preset.taxonomy)
+    tagger = open_tagger(preset, device)
+    scorer = _scorer(preset, tagger.encoder, "clip")
+    return Eyes(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
+
+
+def open_tagger(preset: Preset, device: str = "auto") -> Tagger:
+    """The tagger alone: what a catalogue's tags need."""
+    require_weights(preset, "encoder")
     encoder = load_encoder(preset.encoder, revision=preset.revisions.get(preset.encoder), device=device)
-    tagger = Tagger(encoder, taxonomy, temperatures=load_temperatures(preset.calibration))
-    return Eyes(taxonomy, encoder, tagger, _scorer(preset, encoder, "clip"), open_judge(preset, device))
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures=load_temperatures(preset.calibration))
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
@@ -65,12 +72,13 @@ def open_host(preset: Preset, kind: str = "local", device: str = "auto") -> Host
 
 
 def open_studio(preset: Preset, host: str = "local", device: str = "auto") -> Studio:
-    """The whole studio; the host is asked first, so that missing weights are named before anything is loaded."""
+    """The whole studio; missing weights are named, all at once, before anything is loaded."""
+    require_weights(preset, "checkpoint", "encoder")
     drawing = open_host(preset, host, device)
     return Studio(preset, open_eyes(preset, device), drawing)
 
 
 def _scorer(preset: Preset, encoder: Encoder, role: str) -> Scorer:
     if preset.calibration is None:
-        return Scorer(encoder, Calibration.generic(encoder.identity))
+        return Scorer(encoder, Calibration.generic(encoder.identity, role))
     return Scorer(encoder, Calibration.bundled(preset.calibration, role))

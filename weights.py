@@ -19,15 +19,17 @@ def hub_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "huggingface" / "hub"
 
 
-def locate(model: str) -> Path | None:
-    """The folder or file that holds `model` (a path or a hub id) on this machine, or None."""
+def locate(model: str, revision: str | None = None) -> Path | None:
+    """The folder or file that holds `model` (a path or a hub id) on this machine, or None.
+
+    Without a `revision` (a hub commit) the snapshot that the hub's `main` last pointed to.
+    """
     here = Path(model).expanduser()
     if here.is_file() or (here.is_dir() and any((here / marker).is_file() for marker in MARKERS)):
         return here
-    snapshots = hub_cache() / f"models--{model.removeprefix('hf-hub:').replace('/', '--')}" / "snapshots"
-    if not snapshots.is_dir():
-        return None
-    for snapshot in sorted(snapshots.iterdir()):
-        if any((snapshot / marker).exists() for marker in MARKERS):
-            return snapshot
-    return None
+    cached = hub_cache() / f"models--{model.removeprefix('hf-hub:').replace('/', '--')}"
+    main = cached / "refs" / "main"
+    if revision is None and main.is_file():
+        revision = main.read_text(encoding="utf-8").strip()
+    snapshots = sorted((cached / "snapshots").glob(revision or "*"))
+    return next((one for one in snapshots if any((one / marker).exists() for marker in MARKERS)), None)

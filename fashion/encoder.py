@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class EncoderIdentity(BaseModel):
-    """What makes two embeddings comparable: model id, revision (hub commit, or sha256 of a local file), preprocessing."""
+    """What makes two embeddings comparable: id, revision (hub commit, or a local file's sha256), preprocessing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

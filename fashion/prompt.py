@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Phrase:
-    """A few words with one weight; `group` is the taxonomy group it came from, or None for glue such as "a photo of"."""
+    """A few words with one weight; `group` is its taxonomy group, None for glue such as "a photo of"."""
 
     text: str
     weight: float = 1.0

@@ -36,6 +36,7 @@ class Group(_Data):
     exclusive: bool = True
     source: Literal["encoder", "pixels"] = "encoder"
     applies_to: dict[str, tuple[str, ...]] = {}  # group id → label ids; empty: always
+    absent: tuple[str, ...] = ()  # probes of "can't be seen"; empty: where the group applies, it is seen
     labels: tuple[Label, ...] = Field(min_length=2)
 
     def label(self, label_id: str) -> Label:

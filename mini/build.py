@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..home import modiste_home
 from ..progress import Progress
 from ..torchvision_ops import heal
 from .catalogue import Catalogue, cached_catalogue
@@ -58,9 +59,8 @@ FAST = Recipe(
 
 
 def default_cache() -> Path:
-    """`modiste-mini-build` in MODISTE_HOME or the user's cache folder."""
-    home = os.environ.get("MODISTE_HOME") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(home) / "modiste-mini-build"
+    """Where renders are kept between stages."""
+    return modiste_home() / "mini-build"
 
 
 @dataclass

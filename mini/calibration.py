@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
+from ..fashion.clip_encoder import load_encoder
+from ..fashion.tagger import Tagger
+from ..fashion.taxonomy import load_taxonomy
 from . import clip as clip_room
 from . import judge as judge_room
 from .catalogue import COLUMNS, Catalogue, make_catalogue
@@ -69,10 +73,14 @@ def temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
     return round(float(grid[losses.argmin()]), 4)
 
 
-def group_logits(model, tokenizer, pictures: np.ndarray, group: str) -> torch.Tensor:
-    """`logit_scale` · cosine of each picture with each label of `group`, float [N, L]."""
-    embeds = clip_room.embed_images(model, pictures)
-    return float(model.logit_scale.exp()) * embeds @ clip_room.embed_probes(model, tokenizer, group).T
+def pictures_of(shots: Catalogue) -> list[Image.Image]:
+    """The first photo of each garment."""
+    return [Image.fromarray(pixels) for pixels in shots.pictures[:, 0]]
+
+
+def tagger_of(folder: Path, temperatures: dict[str, float] | None = None) -> Tagger:
+    """The product's own tagger on the encoder in `folder`."""
+    return Tagger(load_encoder(str(folder / "clip"), device="cpu"), load_taxonomy("mini"), temperatures)
 
 
 def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
@@ -80,7 +88,7 @@ def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
     never saw."""
     from safetensors.torch import save_file
 
-    (model, tokenizer), judge = load_clip(folder), load_judge(folder)
+    (model, _), judge = load_clip(folder), load_judge(folder)
     shots = make_catalogue(n, f"mini-calibration-{seed}", views=2, held_out=None, trait_share=0.3, workers=1)
     category = shots.table[:, COLUMNS.index("category")]
     report, means = {}, {}
@@ -88,21 +96,20 @@ def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
         embeds = embed(encoder, shots.pictures.reshape(-1, 64, 64, 3)).reshape(n, 2, -1)
         means[f"{name}.mean"], report[name] = anchors(embeds, category)
         report[name]["encoder"] = f"mini/weights/{name}"
-    report["temperatures"] = temperatures(
-        model, tokenizer, make_catalogue(3 * n, f"mini-temperature-{seed}", held_out=True, workers=1)
-    )
+    fresh = make_catalogue(3 * n, f"mini-temperature-{seed}", held_out=True, workers=1)
+    report["temperatures"] = temperatures(tagger_of(folder), fresh)
     save_file(means, folder / "calibration.safetensors")
     (folder / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
-def temperatures(model, tokenizer, held_out: Catalogue) -> dict[str, float]:
+def temperatures(tagger: Tagger, held_out: Catalogue) -> dict[str, float]:
     """One temperature for each group, fitted on `held_out`."""
     import torch
 
-    out = {}
+    logits, out = tagger.logits(pictures_of(held_out)), {}
     for k, group in enumerate(GROUPS):
         rows = np.flatnonzero(held_out.table[:, k] >= 0)
         target = torch.from_numpy(held_out.table[rows, k].astype(np.int64))
-        out[group] = temperature(group_logits(model, tokenizer, held_out.pictures[rows, 0], group), target)
+        out[group] = temperature(logits[group][rows], target)
     return out

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
+from ..fashion.grammar import article
 from .garment import GROUPS, vocabulary
 
 BEFORE, AFTER = ("length", "colour", "pattern"), ("sleeves", "neckline")
-PLURAL = ("trousers", "shorts")
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,6 @@ def prompt_text(group: str, label: str) -> str:
         for entry in g["labels"]
         if entry["id"] == label
     )
-
-
-def article(phrase: str) -> str:
-    """`phrase` with its article, none before a plural."""
-    if phrase.split()[-1] in (*PLURAL, "sleeves"):
-        return phrase
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def noun_phrase(words: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import judge as judge_room
 from .autoencoder import decode, encode
-from .calibration import expected_calibration_error, group_logits
+from .calibration import expected_calibration_error, pictures_of, tagger_of
 from .captions import sentence, tag_list
 from .catalogue import Catalogue, make_catalogue, words_of
 from .diffusion import draw
@@ -19,7 +19,7 @@ from .examiner import agreement, examine
 from .garment import GROUPS
 from .loop import as_tensor
 from .renderer import grid
-from .weights import load_autoencoder, load_clip, load_judge, load_pipeline, size_bytes
+from .weights import load_autoencoder, load_judge, load_pipeline, size_bytes
 
 GOALS = {
     "tagger": {g: 0.98 for g in GROUPS},
@@ -37,20 +37,19 @@ def prompts_for(table: np.ndarray, seed: int = 0) -> list[str]:
 
 
 def tagger_figures(folder: Path, shots: Catalogue, temperatures: dict[str, float]) -> dict:
-    """Accuracy, calibration error and temperature in each group."""
+    """Accuracy, calibration error and temperature of the product's tagger in each group."""
     import torch
 
-    model, tokenizer = load_clip(folder)
-    out = {}
+    logits, out = tagger_of(folder).logits(pictures_of(shots)), {}
     for k, group in enumerate(GROUPS):
         rows = np.flatnonzero(shots.table[:, k] >= 0)
         target = torch.from_numpy(shots.table[rows, k].astype(np.int64))
-        logits = group_logits(model, tokenizer, shots.pictures[rows, 0], group)
+        found = logits[group][rows]
         out[group] = {
-            "accuracy": round(float((logits.argmax(1) == target).float().mean()), 4),
+            "accuracy": round(float((found.argmax(1) == target).float().mean()), 4),
             "n": len(rows),
             "temperature": temperatures[group],
-            "ece": round(expected_calibration_error((logits / temperatures[group]).softmax(1), target), 4),
+            "ece": round(expected_calibration_error((found / temperatures[group]).softmax(1), target), 4),
         }
     return out
 
@@ -156,10 +155,10 @@ Written by `python -m modiste.mini.build --stage card`. Every picture and prompt
 |---|---|---|---|---|---|
 {tags}
 
-- **Tagger** (`weights/clip`): zero-shot over the vocabulary's probe texts, {n} renders.
+- **Tagger** (`weights/clip`): the product's own tagger over the vocabulary, {n} renders.
 - **Drawings** (`weights/sd`): {gen["n"]} prompts, half sentences, half tag lists; {gen["sampler"]},
-  {gen["steps"]} steps, cfg {gen["cfg_scale"]}; marked by the *examiner*, a supervised classifier of renders that is neither
-  the tagger nor shipped. Its own accuracy on unseen renders is the last column.
+  {gen["steps"]} steps, cfg {gen["cfg_scale"]}; marked by the *examiner*, a supervised classifier of renders
+  that is neither the tagger nor shipped. Its own accuracy on unseen renders is the last column.
 - **Reconstruction** (`weights/sd/vae`): L1 {rec["l1"]:.3f} of a range of 2, PSNR {rec["psnr_db"]:.1f} dB.
 - **Judge** (`weights/judge`): a second photo is the nearest of 400 in {judge["nearest_of_400"]:.1%},
   and nearer than the sibling with the same words in {judge["ahead_of_sibling"]:.1%}.

@@ -11,7 +11,7 @@ import numpy as np
 from ..progress import ProgressCallback
 from .captions import Caption, sample_caption
 from .catalogue import Catalogue, words_of
-from .garment import GROUPS, labels, vocabulary
+from .garment import GROUPS, labels
 from .loop import as_tensor, fit
 from .tokenizer import token_ids
 
@@ -144,20 +144,3 @@ def embed_images(model: CLIPModel, pictures: np.ndarray, batch: int = 250) -> to
             for i in range(0, len(pictures), batch)
         ]
     return torch.nn.functional.normalize(torch.cat(out).float(), dim=-1)
-
-
-def embed_probes(model: CLIPModel, tokenizer: CLIPTokenizer, group: str) -> torch.Tensor:
-    """One unit vector for each label of `group`, float [L, 128]: the mean over its probe texts,
-    renormalised."""
-    import torch
-
-    spec = next(g for g in vocabulary()["groups"] if g["id"] == group)
-    with torch.inference_mode():
-        rows = []
-        for label in spec["labels"]:
-            ids = token_ids(tokenizer, label["probe_texts"])
-            unit = torch.nn.functional.normalize(
-                model.text_projection(model.text_model(ids).pooler_output).float(), dim=-1
-            )
-            rows.append(unit.mean(0))
-    return torch.nn.functional.normalize(torch.stack(rows), dim=-1)

@@ -26,9 +26,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import Stopped
+from ..files import TEMPORARY, make_folder, write_whole
 from . import pictures
 from .database import JournalError, connect
-from .files import TEMPORARY, make_folder, write_whole
 from .lock import FolderBusy, FolderLock
 from .pictures import Key, Origin, UnusablePicture
 from .settings import canonical, differences, fingerprint, installed_versions

@@ -8,9 +8,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import make_folder, write_whole
 from ..search.confirmation import PairedGain, mean_gain, paired_gain
 from ..version import VERSION
-from .files import make_folder, write_whole
 from .report import (
     BestSample,
     BestStrategies,

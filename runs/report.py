@@ -153,7 +153,7 @@ def write_report(
 
     `taxonomy` and `describe(strategy, language)` name tags and strategies; `language` is the one shown first.
     """
-    from .files import make_folder, write_whole
+    from ..files import make_folder, write_whole
     from .report_page import render_report
 
     make_folder(folder)

@@ -157,13 +157,12 @@ def test_the_end_token_has_the_highest_id_and_is_not_two():
 
 
 def test_the_tagger_names_fresh_renders():
-    from modiste.mini.calibration import group_logits
-    from modiste.mini.weights import load_clip
+    from modiste.mini.calibration import pictures_of, tagger_of
 
     shots = make_catalogue(120, "tests-tagger", held_out=True, workers=1)
-    model, tokenizer = load_clip()
-    for group in ("category", "pattern"):
-        found = group_logits(model, tokenizer, shots.pictures[:, 0], group).argmax(1).numpy()
+    logits = tagger_of(WEIGHTS).logits(pictures_of(shots))
+    for group in ("category", "colour", "pattern"):
+        found = logits[group].argmax(1).numpy()
         assert (found == shots.table[:, COLUMNS.index(group)]).mean() >= 0.95, group
 
 

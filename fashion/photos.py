@@ -1,0 +1,270 @@
+"""Files → photos: found, checked, decoded fully, turned upright and made RGB; what can't be used is named with a code.
+
+EMPTY  NOT_IMAGE  FORMAT  TRUNCATED  CORRUPT  BOMB  MODE  TOO_SMALL  ASPECT  PERM  GONE  OUTSIDE_ROOT
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+# Pictures too, by their names: listed as FORMAT instead of passed over.
+OTHER_SUFFIXES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".psd")
+MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
+OTHER_MAGIC = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"SIMPLE  =", b"<svg", b"<?xml", b"%PDF")
+MOST_PIXELS = 50_000_000  # refused before decoding: an 11-KiB file can hold a picture of gigabytes
+MOST_BYTES = 256_000_000
+LEAST_SIDE = 32  # pixels; below, there is nothing to tell
+MOST_ASPECT = 10.0
+WORKING_SIDE = 1024  # pixels; what encoders and reports need of a 50-megapixel photo
+WHITE = (255, 255, 255)
+
+_opening = threading.Lock()  # warning filters belong to the process
+
+
+class BadPhoto(InputError):
+    """One photo that can't be used; `code` is one of those above."""
+
+    def __init__(self, path: Path, code: str, reason: str):
+        self.path, self.code, self.reason = path, code, reason
+        super().__init__(reason, where=str(path))
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as everything here sees it: RGB, upright, at most WORKING_SIDE pixels long. `sha256` is the file's."""
+
+    path: Path
+    image: Image.Image
+    sha256: str
+    notes: tuple[str, ...] = ()  # what was converted on reading, for people
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A file that is left out, and why."""
+
+    path: Path
+    code: str
+    reason: str
+
+
+@dataclass
+class Gathered:
+    """The photos of a run, each content once; `duplicates` maps a photo's sha256 to its further paths."""
+
+    photos: list[Photo] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    duplicates: dict[str, list[Path]] = field(default_factory=dict)
+
+
+def find_photos(paths: Iterable[str | Path]) -> tuple[list[Path], list[Skip]]:
+    """Every photo file of the given files and folders (with their sub-folders), in order, each path once.
+
+    Hidden files and files that are no pictures by their name are not photos; a link that leads out of its folder
+    is skipped. InputError for a path that is not there.
+    """
+    found: dict[Path, None] = {}
+    skipped: list[Skip] = []
+    for given in map(Path, paths):
+        if given.is_dir():
+            for file in _walk(given):
+                if file.is_symlink() and not file.resolve().is_relative_to(given.resolve()):
+                    skipped.append(Skip(file, "OUTSIDE_ROOT", "the link leads out of the folder"))
+                else:
+                    found[file] = None
+        elif given.exists() or given.is_symlink():
+            found[given] = None
+        else:
+            raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
+    return list(found), skipped
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES):
+                yield Path(root, name)
+
+
+def gather_photos(paths: Sequence[str | Path]) -> Gathered:
+    """Reads all photos of a run into memory. InputError where none can be used."""
+    files, skipped = find_photos(paths)
+    gathered, by_content = Gathered(skipped=skipped), {}
+    for file in files:
+        try:
+            photo = read_photo(file)
+        except BadPhoto as bad:
+            gathered.skipped.append(Skip(file, bad.code, bad.reason))
+            continue
+        if photo.sha256 in by_content:
+            gathered.duplicates.setdefault(photo.sha256, []).append(file)
+        else:
+            by_content[photo.sha256] = photo
+            gathered.photos.append(photo)
+    if not gathered.photos:
+        raise nothing_usable(paths, gathered.skipped)
+    return gathered
+
+
+def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> InputError:
+    """The error for a run without a single usable photo."""
+    where = ", ".join(map(str, paths))
+    if not skipped:
+        return InputError("no photos here", where=where, to_try=f"photos or folders of {', '.join(SUFFIXES)} files")
+    first = "; ".join(f"{skip.path.name}: {skip.code}, {skip.reason}" for skip in skipped[:3])
+    more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return InputError(
+        f"none of the {len(skipped)} photos can be used: {first}{more}", where=where, to_try="PNG, JPEG or WebP photos"
+    )
+
+
+def read_photo(path: str | Path) -> Photo:
+    """One photo, decoded to its last byte; BadPhoto says with a code why it can't be used."""
+    from PIL import Image
+
+    path = Path(path)
+    data = _bytes_of(path)
+    image = _open(path, data)
+    _refuse_by_size(path, image)
+    _decode(path, data, image)
+    upright, notes = _upright_rgb(path, image)
+    upright.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+    return Photo(path, upright, hashlib.sha256(data).hexdigest(), tuple(notes))
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise BadPhoto(path, "BOMB", f"the file holds {size / 1e6:.0f} MB; {MOST_BYTES / 1e6:.0f} are the limit")
+        data = path.read_bytes()
+    except PermissionError:
+        raise BadPhoto(path, "PERM", "the file may not be read") from None
+    except FileNotFoundError:
+        raise BadPhoto(path, "GONE", "the file is gone, or a link that leads nowhere") from None
+    except OSError as error:
+        raise BadPhoto(path, "PERM", f"the file can't be read: {error.strerror or error}") from None
+    if not data:
+        raise BadPhoto(path, "EMPTY", "the file is empty")
+    return data
+
+
+def _kind(data: bytes) -> str | None:
+    """The format that the first bytes promise."""
+    kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
+    return None if kind == "WEBP" and data[8:12] != b"WEBP" else kind
+
+
+def _open(path: Path, data: bytes) -> Image.Image:
+    """The header only."""
+    from PIL import Image, UnidentifiedImageError
+
+    kind = _kind(data)
+    if kind is None:
+        if data.lstrip()[:9].startswith(OTHER_MAGIC) or data[4:8] == b"ftyp":
+            raise BadPhoto(path, "FORMAT", "a picture, but not PNG, JPEG or WebP; save it as one of these")
+        raise BadPhoto(path, "NOT_IMAGE", "no picture, whatever its name says")
+    try:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadPhoto(path, "BOMB", f"far more than {MOST_PIXELS / 1e6:.0f} megapixels in a file this small") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        raise BadPhoto(path, *_why_broken(kind, data)) from None
+
+
+def _refuse_by_size(path: Path, image: Image.Image) -> None:
+    """Before any pixel is decoded."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        most = f"{MOST_PIXELS / 1e6:.0f} megapixels"
+        raise BadPhoto(path, "BOMB", f"{width}×{height} is more than {most}; reduce it")
+    if min(width, height) < LEAST_SIDE:
+        raise BadPhoto(path, "TOO_SMALL", f"{width}×{height} is too small; {LEAST_SIDE} pixels a side are the least")
+    if max(width, height) > MOST_ASPECT * min(width, height):
+        raise BadPhoto(path, "ASPECT", f"{width}×{height} is too long and narrow; crop it")
+
+
+def _decode(path: Path, data: bytes, image: Image.Image) -> None:
+    """All of it: Pillow opens half a file happily, and decoding a PNG does not look at its checksums."""
+    from PIL import Image
+
+    try:
+        if image.format == "PNG":
+            Image.open(BytesIO(data), formats=["PNG"]).verify()
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError):
+        raise BadPhoto(path, *_why_broken(str(image.format), data)) from None
+
+
+def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
+    """TRUNCATED where the file lacks its end, else CORRUPT."""
+    whole = {
+        "PNG": b"IEND" in data[-64:],
+        "JPEG": b"\xff\xd9" in data[-1024:],
+        "WEBP": len(data) >= 8 + int.from_bytes(data[4:8], "little"),
+    }
+    if not whole[kind]:
+        return "TRUNCATED", "the file ends too early; copy it again"
+    return "CORRUPT", "the file's content is damaged; copy it again"
+
+
+def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """8-bit sRGB on white, turned as EXIF says; what was done, in words."""
+    from PIL import Image, ImageOps
+
+    notes = []
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append("animated: the first frame was used")
+    if image.getexif().get(0x0112, 1) != 1:
+        notes.append("turned as its EXIF orientation says")
+        image = ImageOps.exif_transpose(image)
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips instead of scaling
+        notes.append("16-bit gray scaled to 8 bits")
+        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            notes.append("transparent parts laid on white")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*WHITE, 255)), image).convert("RGB")
+    if image.mode not in ("RGB", "L", "1", "P", "CMYK", "YCbCr", "LAB", "HSV"):
+        raise BadPhoto(path, "MODE", f"pixels of the kind {image.mode} can't be read; save it as 8-bit RGB")
+    if image.mode == "CMYK":
+        notes.append("CMYK converted to RGB")
+    if profile and image.mode in ("RGB", "CMYK"):
+        image = _as_srgb(image, profile, notes)
+    return image.convert("RGB"), notes
+
+
+def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
+    """Colours as the profile means them: a P3 or printer's red read as sRGB is another red."""
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return image
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        notes.append("its colour profile is broken and was ignored")
+        return image
+    notes.append("colours converted from its profile to sRGB")
+    return converted

@@ -1,0 +1,232 @@
+"""The first host: a diffusers pipeline in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..device import GIB, choose_device, choose_dtype, memory_bytes
+from ..errors import InputError, MissingWeights
+from ..torchvision_ops import heal
+from ..weights import hub_cache, locate
+from .errors import OutOfMemory, RequestRefused
+from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
+from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
+from .text_embeds import count_tokens, embed_prompts, needed_chunks
+
+if TYPE_CHECKING:
+    from .request import Dialect
+
+BATCH_PIXELS_CPU = 16 * 64 * 64  # more does not draw faster on a CPU
+PIXELS_A_GIB = 512 * 512 // 2  # what a card draws beside a half-precision SD 1.5, a GiB of free memory
+HASH_DIGITS = 10  # as A1111 shows
+
+
+class LocalHost:
+    """Draws with `diffusers`; opens the pipeline when the first picture is asked for.
+
+    The same request gives the same picture to the bit whatever stands beside it: noise comes from each picture's own
+    generator on the CPU, and batches always have the same size (on a GPU: as far as its kernels keep that).
+    """
+
+    dialect: Dialect = "diffusers"
+
+    def __init__(
+        self, checkpoint: str, *, revision: str | None = None, device: str = "auto", batch_size: int | None = None
+    ):
+        self.checkpoint, self.device = checkpoint, choose_device(device)
+        found = locate(checkpoint, revision)
+        if found is None:
+            raise MissingWeights(
+                f"the checkpoint {checkpoint} is not on this machine",
+                where=f"looked in {hub_cache()}",
+                to_try=f"hf download {checkpoint}, or --preset mini, which needs no download",
+            )
+        if not (found / "model_index.json").is_file():
+            raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(found))
+        self.folder, self.batch_size = found, batch_size
+        self._pipeline: Any = None
+        self._adapters: dict[Path, str] = {}
+
+    # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def describe(self) -> HostDescription:
+        """The checkpoint with its digest, and the samplers."""
+        return HostDescription(
+            kind="local", checkpoint=self._name(), checkpoint_hash=self.checkpoint_hash, samplers=tuple(SAMPLERS)
+        )
+
+    def _name(self) -> str:
+        return self.checkpoint if self.folder.parent.name == "snapshots" else self.folder.name
+
+    @cached_property
+    def checkpoint_hash(self) -> str:
+        """Digest of the UNet's weights: what tells two models of one name apart."""
+        digest = hashlib.sha256()
+        for file in sorted((self.folder / "unet").glob("*.safetensors")):
+            with file.open("rb") as data:
+                while block := data.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()[:HASH_DIGITS]
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuses unknown samplers, schedules, checkpoints and LoRAs; nothing is loaded for it."""
+        refuse_unknown("sampler", request.sampler, SAMPLERS)
+        refuse_unknown("scheduler", request.scheduler, SCHEDULES)
+        heal()
+        refuse_unfit(request.sampler, request.scheduler)
+        if request.checkpoint not in (None, self.checkpoint, self._name()):
+            raise RequestRefused(
+                f"this host has {self._name()} open, not {request.checkpoint}", to_try="open another host for it"
+            )
+        for lora in request.loras:
+            if lora.path is None or not lora.path.is_file():
+                raise RequestRefused(
+                    f"the LoRA {lora.name!r} has no file here", where=str(lora.path or ""), to_try="give its path"
+                )
+            if lora.path.suffix != ".safetensors":
+                raise RequestRefused("a LoRA is a .safetensors file", where=str(lora.path), to_try="convert it")
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` by the model's own tokenizer, without start and end."""
+        return count_tokens(self.pipeline.tokenizer, text)
+
+    @property
+    def pipeline(self) -> Any:
+        """The opened `StableDiffusionPipeline` or `StableDiffusionXLPipeline`."""
+        if self._pipeline is None:
+            self._pipeline = self._open()
+        return self._pipeline
+
+    def _open(self) -> Any:
+        heal()
+        from json import loads
+
+        from diffusers import DiffusionPipeline
+
+        parts = loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+        without = {"safety_checker": None} if "safety_checker" in parts else {}
+        pipeline = DiffusionPipeline.from_pretrained(
+            self.folder,
+            torch_dtype=choose_dtype(self.device),
+            use_safetensors=True,
+            local_files_only=True,
+            **without,
+        )
+        if not hasattr(pipeline, "unet"):
+            raise InputError(
+                f"{type(pipeline).__name__} is no Stable Diffusion 1.x, 2.x or XL pipeline", where=str(self.folder)
+            )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline.to(self.device)
+
+    # ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
+        """Pictures in the order of the requests; neighbours that differ in prompt and seed alone share a batch."""
+        for request in requests:
+            self.check(request)
+        for _, alike in itertools.groupby(requests, self._batch_key):
+            group = list(alike)
+            size = self._batch_size(group[0])
+            for start in range(0, len(group), size):
+                yield from self._draw(group[start : start + size], size)
+
+    def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
+        alike = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
+        return (*map(str, alike.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
+
+    def _batch_size(self, request: GenerationRequest) -> int:
+        if self.batch_size is not None:
+            return self.batch_size
+        pixels = BATCH_PIXELS_CPU
+        memory = memory_bytes(self.device)
+        if memory is not None:
+            pixels = int(max(0.0, memory / GIB - 4) * PIXELS_A_GIB)
+        return max(1, min(16, pixels // (request.width * request.height)))
+
+    def _draw(self, requests: list[GenerationRequest], size: int) -> list[GenerationResult]:
+        import torch
+
+        began = time.monotonic()
+        # A batch of another size may run other kernels, which round differently: fill it up.
+        padded = [*requests, *[requests[-1]] * (size - len(requests))] if self.device == "cpu" else requests
+        try:
+            images = self._run(padded)[: len(requests)]
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            first = requests[0]
+            raise OutOfMemory(
+                f"the device has too little memory for {len(padded)} pictures of {first.width}×{first.height}",
+                where=self.device,
+                to_try="close other programs, a smaller size, or --device cpu",
+            ) from error
+        elapsed_s = (time.monotonic() - began) / len(requests)
+        return [
+            GenerationResult(image, request, self._used(request, image), elapsed_s)
+            for image, request in zip(images, requests, strict=True)
+        ]
+
+    def _run(self, requests: list[GenerationRequest]) -> list[Any]:
+        import torch
+
+        first, pipeline = requests[0], self.pipeline
+        pipeline.scheduler = make_scheduler(pipeline, first.sampler, first.scheduler)
+        self._wear(first)
+        prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
+        chunks = needed_chunks(pipeline, *prompts, *negatives)
+        positive = embed_prompts(pipeline, prompts, chunks, first.clip_skip)
+        negative = embed_prompts(pipeline, negatives, chunks, first.clip_skip)
+        pooled = {}
+        if positive.pooled is not None:
+            pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
+        with torch.inference_mode():
+            return pipeline(
+                prompt_embeds=positive.tokens,
+                negative_prompt_embeds=negative.tokens,
+                **pooled,
+                num_inference_steps=first.steps,
+                guidance_scale=first.cfg_scale,
+                width=first.width,
+                height=first.height,
+                generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
+                output_type="pil",
+            ).images
+
+    def _wear(self, request: GenerationRequest) -> None:
+        """Puts on the request's LoRAs and takes off all others."""
+        for lora in request.loras:
+            assert lora.path is not None  # `check` has refused it
+            path = lora.path.resolve()
+            if path not in self._adapters:
+                self._adapters[path] = f"lora{len(self._adapters)}"
+                self.pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name=self._adapters[path])
+        if request.loras:
+            names = [self._adapters[lora.path.resolve()] for lora in request.loras if lora.path]
+            self.pipeline.enable_lora()
+            self.pipeline.set_adapters(names, [lora.strength for lora in request.loras])
+        elif self._adapters:
+            self.pipeline.disable_lora()
+
+    def _used(self, request: GenerationRequest, image: Any) -> UsedSettings:
+        import diffusers
+        import torch
+
+        dtype = str(self.pipeline.unet.dtype).removeprefix("torch.")
+        return UsedSettings(
+            seed=request.seed,
+            steps=request.steps,
+            cfg_scale=request.cfg_scale,
+            width=image.width,
+            height=image.height,
+            sampler=request.sampler,
+            checkpoint=self._name(),
+            checkpoint_hash=self.checkpoint_hash,
+            loras=request.loras,
+            backend=f"diffusers {diffusers.__version__}, torch {torch.__version__}, {self.device}, {dtype}",
+        )

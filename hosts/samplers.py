@@ -1,0 +1,73 @@
+"""A1111's names of samplers and noise schedules → diffusers' schedulers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import RequestRefused
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A scheduler class of diffusers with what sets it apart; `automatic` is A1111's schedule for it."""
+
+    scheduler: str
+    config: dict[str, Any] = field(default_factory=dict)
+    automatic: str = "Uniform"
+
+
+SAMPLERS = {
+    "DPM++ 2M": Sampler("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}, "Karras"),
+    "DPM++ 2M SDE": Sampler("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "Karras"),
+    "Euler": Sampler("EulerDiscreteScheduler"),
+    "Euler a": Sampler("EulerAncestralDiscreteScheduler"),
+    "Heun": Sampler("HeunDiscreteScheduler"),
+    "DPM2": Sampler("KDPM2DiscreteScheduler"),
+    "UniPC": Sampler("UniPCMultistepScheduler"),
+    "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}),
+    "PLMS": Sampler("PNDMScheduler", {"timestep_spacing": "leading", "skip_prk_steps": True}),
+    "LCM": Sampler("LCMScheduler"),
+}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "Automatic": {},
+    "Uniform": {},
+    "Karras": {"use_karras_sigmas": True},
+    "Exponential": {"use_exponential_sigmas": True},
+    "SGM Uniform": {"timestep_spacing": "trailing"},
+}
+
+
+def refuse_unknown(kind: str, name: str, known: Iterable[str]) -> None:
+    """RequestRefused for a name that the host would not know, with the nearest one."""
+    names = list(known)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, 1, 0.5) or [each for each in names if each.lower() == name.lower()]
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise RequestRefused(f"there is no {kind} {name!r} here", to_try=f"{guess}{kind}s: {', '.join(names) or 'none'}")
+
+
+def refuse_unfit(sampler: str, schedule: str) -> None:
+    """RequestRefused where a sampler can't follow a schedule."""
+    import inspect
+
+    import diffusers
+
+    known = inspect.signature(getattr(diffusers, SAMPLERS[sampler].scheduler).__init__).parameters
+    if not SCHEDULES[schedule].keys() <= known.keys():
+        raise RequestRefused(
+            f"the sampler {sampler!r} can't follow the schedule {schedule!r} here", to_try="--scheduler Automatic"
+        )
+
+
+def make_scheduler(pipeline: Any, sampler: str, schedule: str) -> Any:
+    """A fresh scheduler for a batch: the model's own noise levels and prediction type, the sampler's own steps."""
+    import diffusers
+
+    chosen = SAMPLERS[sampler]
+    wanted = chosen.automatic if schedule == "Automatic" else schedule
+    changes = {"timestep_spacing": "linspace", **chosen.config, **SCHEDULES[wanted]}
+    return getattr(diffusers, chosen.scheduler).from_config(pipeline.scheduler.config, **changes)
