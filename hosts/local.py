@@ -51,6 +51,7 @@ class LocalHost:
             raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(found))
         self.folder, self.batch_size = found, batch_size
         self._pipeline: Any = None
+        self._noise: Any = None
         self._adapters: dict[Path, str] = {}
 
     # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +114,7 @@ class LocalHost:
         without = {"safety_checker": None} if "safety_checker" in parts else {}
         pipeline = DiffusionPipeline.from_pretrained(
             self.folder,
-            torch_dtype=choose_dtype(self.device),
+            dtype=choose_dtype(self.device),
             use_safetensors=True,
             local_files_only=True,
             **without,
@@ -123,6 +124,7 @@ class LocalHost:
                 f"{type(pipeline).__name__} is no Stable Diffusion 1.x, 2.x or XL pipeline", where=str(self.folder)
             )
         pipeline.set_progress_bar_config(disable=True)
+        self._noise = pipeline.scheduler.config  # the model's own; each batch gets a scheduler of its own
         return pipeline.to(self.device)
 
     # ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +178,7 @@ class LocalHost:
         import torch
 
         first, pipeline = requests[0], self.pipeline
-        pipeline.scheduler = make_scheduler(pipeline, first.sampler, first.scheduler)
+        pipeline.scheduler = make_scheduler(self._noise, first.sampler, first.scheduler)
         self._wear(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
         chunks = needed_chunks(pipeline, *prompts, *negatives)

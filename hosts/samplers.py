@@ -25,7 +25,6 @@ SAMPLERS = {
     "Euler": Sampler("EulerDiscreteScheduler"),
     "Euler a": Sampler("EulerAncestralDiscreteScheduler"),
     "Heun": Sampler("HeunDiscreteScheduler"),
-    "DPM2": Sampler("KDPM2DiscreteScheduler"),
     "UniPC": Sampler("UniPCMultistepScheduler"),
     "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}),
     "PLMS": Sampler("PNDMScheduler", {"timestep_spacing": "leading", "skip_prk_steps": True}),
@@ -63,11 +62,11 @@ def refuse_unfit(sampler: str, schedule: str) -> None:
         )
 
 
-def make_scheduler(pipeline: Any, sampler: str, schedule: str) -> Any:
-    """A fresh scheduler for a batch: the model's own noise levels and prediction type, the sampler's own steps."""
+def make_scheduler(config: Any, sampler: str, schedule: str) -> Any:
+    """A fresh scheduler for a batch: noise levels and prediction type from the model's own `config`."""
     import diffusers
 
     chosen = SAMPLERS[sampler]
     wanted = chosen.automatic if schedule == "Automatic" else schedule
     changes = {"timestep_spacing": "linspace", **chosen.config, **SCHEDULES[wanted]}
-    return getattr(diffusers, chosen.scheduler).from_config(pipeline.scheduler.config, **changes)
+    return getattr(diffusers, chosen.scheduler).from_config(config, **changes)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = 75
 COMMA_REACH = 20
+LEAST_MEAN = 1e-4  # of the standard deviation
 
 
 @dataclass
@@ -142,8 +143,12 @@ def _final_norm(encoder: Any) -> Any:
 
 def _weighed(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Token states × weights, each prompt's chunk brought back to its mean; without weights untouched to the bit."""
+    import torch
+
     if bool((weights == 1).all()):
         return states
     weighed = states * weights[..., None]
     before, after = states.mean((-2, -1), keepdim=True), weighed.mean((-2, -1), keepdim=True)
-    return weighed * (before / after)
+    # Where the mean is rounding error, their ratio could be anything.
+    steady = after.abs() > LEAST_MEAN * states.std((-2, -1), keepdim=True)
+    return weighed * torch.where(steady, before / after, torch.ones_like(after))

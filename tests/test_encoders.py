@@ -1,0 +1,117 @@
+"""Encoders answer as the libraries they wrap, and say exactly what they are."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from tiny_models import tiny_clip, tiny_dino
+
+from modiste.errors import InputError, MissingWeights
+from modiste.fashion.clip_encoder import load_encoder, load_image_encoder, padded
+from modiste.mini.garment import sample_garment
+from modiste.mini.renderer import render
+
+TEXTS = ["a photo of a red dress", "striped trousers", "", "dress " * 200]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return tiny_clip(tmp_path_factory.mktemp("models") / "tiny-clip")
+
+
+@pytest.fixture(scope="module")
+def photos():
+    from random import Random
+
+    square = [render(sample_garment(Random(seed)), size=96) for seed in range(3)]
+    return [*square, square[0].resize((60, 90)), square[1].resize((200, 40))]
+
+
+def test_clips_photos_and_texts_are_those_of_transformers(clip, photos):
+    from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
+
+    encoder, model = load_encoder(str(clip), framing="crop"), CLIPModel.from_pretrained(clip).eval()
+    pixels = AutoImageProcessor.from_pretrained(clip)(images=photos, return_tensors="pt")
+    words = CLIPTokenizer.from_pretrained(clip)(TEXTS, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        theirs = model(**pixels, **words)
+    ours = encoder.embed_images(photos), encoder.embed_texts(TEXTS)
+    for got, wanted in zip(ours, (theirs.image_embeds, theirs.text_embeds), strict=True):
+        assert got.dtype == torch.float32 and got.norm(dim=-1) == pytest.approx(1, abs=1e-5)
+        assert torch.nn.functional.cosine_similarity(got, wanted).min() >= 0.9999
+    assert encoder.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
+
+
+def test_an_image_only_encoder_gives_the_pooled_output(tmp_path, photos):
+    from transformers import AutoImageProcessor, Dinov2Model
+
+    folder = tiny_dino(tmp_path / "tiny-dino")
+    pixels = AutoImageProcessor.from_pretrained(folder)(images=photos[:3], return_tensors="pt")
+    with torch.inference_mode():
+        theirs = Dinov2Model.from_pretrained(folder).eval()(**pixels).pooler_output
+    ours = load_image_encoder(str(folder)).embed_images(photos[:3])
+    assert torch.nn.functional.cosine_similarity(ours, theirs).min() >= 0.9999
+
+
+def test_a_portrait_keeps_head_and_hem_where_it_is_padded(clip):
+    def portrait(hem) -> Image.Image:
+        image = Image.new("RGB", (40, 120), (230, 230, 230))
+        image.paste((120, 20, 30), (10, 30, 30, 90))
+        image.paste(hem, (10, 100, 30, 118))
+        return image
+
+    first, second = portrait((0, 0, 0)), portrait((255, 255, 0))
+    for framing, differ in (("pad", True), ("crop", False)):
+        embeds = load_encoder(str(clip), framing=framing).embed_images([first, second])
+        assert (float(embeds[0] @ embeds[1]) < 1 - 1e-6) is differ
+
+
+def test_padding_continues_the_background_and_leaves_squares_alone():
+    image = Image.new("RGB", (30, 60), (200, 210, 220))
+    image.paste((0, 0, 0), (10, 20, 20, 40))
+    square = padded(image)
+    assert square.size == (60, 60) and square.getpixel((0, 0)) == (200, 210, 220)
+    assert square.crop((15, 0, 45, 60)).tobytes() == image.tobytes()
+    assert padded(square) is square
+
+
+def test_an_identity_changes_with_weights_framing_and_name_and_with_nothing_else(clip, tmp_path):
+    base = load_encoder(str(clip)).identity
+    copy = shutil.copytree(clip, tmp_path / "tiny-clip")
+    other = tiny_clip(tmp_path / "other" / "tiny-clip", seed=1)
+    assert load_encoder(str(copy)).identity == base
+    keys = {base.key, load_encoder(str(other)).identity.key, load_encoder(str(clip), framing="crop").identity.key}
+    assert len(keys) == 3 and base.preprocessing == "pad-32" and base.revision.startswith("sha256:")
+    assert str(tmp_path) not in base.key
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit(clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    commits = tmp_path / "models--brand--fashion" / "snapshots"
+    for commit in ("a" * 40, "b" * 40):
+        shutil.copytree(clip, commits / commit)
+    (tmp_path / "models--brand--fashion" / "refs").mkdir()
+    (tmp_path / "models--brand--fashion" / "refs" / "main").write_text("b" * 40)
+    assert load_encoder("brand/fashion").identity.revision == "b" * 40
+    assert load_encoder("brand/fashion", revision="a" * 40).identity.revision == "a" * 40
+    with pytest.raises(MissingWeights, match="brand/fashion at revision c+.*hf download"):
+        load_encoder("brand/fashion", revision="c" * 40)
+
+
+def test_a_missing_model_is_named_with_the_place_that_was_searched(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(MissingWeights, match=r"nobody/nothing.*hub"):
+        load_encoder("nobody/nothing")
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(InputError, match="folder"):
+        load_encoder(str(tmp_path / "model.safetensors"))
+
+
+def test_how_many_are_encoded_at_once_changes_nothing_that_a_score_shows(clip, photos):
+    encoder = load_encoder(str(clip))
+    together = encoder.embed_images(photos * 9)
+    alone = torch.cat([encoder.embed_images([photo]) for photo in photos])
+    assert torch.allclose(together[: len(photos)], alone, atol=1e-5)
