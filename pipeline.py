@@ -146,7 +146,8 @@ def optimise_photo(
     arms = list(competing)
     plan = plan_budget(settings.budget, len(arms))
 
-    search = SuccessiveHalving(arms, seeds.search[: plan.search_seeds], plan.search)
+    # With a single arm there is nothing to choose, and no picture is drawn for it.
+    search = SuccessiveHalving(arms, seeds.search[: max(1, plan.search_seeds)], max(1, plan.search))
     tried: dict[str, list[Picture]] = {}
     while not search.done:
         shots = [Shot(shot.arm, prompts[shot.arm], shot.seed) for shot in search.ask()]
@@ -156,10 +157,9 @@ def optimise_photo(
     winner = search.winner
 
     confirm = seeds.confirm[: plan.confirm_seeds]
-    on_confirm = {
-        name: easel.paint(reference, [Shot(name, prompts[name], seed) for seed in confirm])
-        for name in dict.fromkeys((MINIMAL, BASELINE, winner))
-    }
+    shown = dict.fromkeys((MINIMAL, BASELINE, winner))
+    pictures = easel.paint(reference, [Shot(name, prompts[name], seed) for name in shown for seed in confirm])
+    on_confirm = {name: [picture for picture in pictures if picture.shot.strategy == name] for name in shown}
     gain = paired_gain(similarities(on_confirm[winner]), similarities(on_confirm[BASELINE]))
     return PhotoOutcome(
         photo=photo,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Framing = Literal["pad", "crop"]
-BATCH = 32
+BATCH = 32  # on a GPU
 REVISION_DIGITS = 16
 
 
@@ -42,7 +42,11 @@ class ClipEncoder:
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """RGB pictures of any size → [N, D] float32 on CPU, each row of norm 1."""
-        return _in_batches(images, lambda part: self.model.get_image_features(pixel_values=self._pixels(part)))
+
+        def features(part: Sequence[Image.Image]) -> Any:
+            return self.model.get_image_features(pixel_values=_pixels(self.processor, part, self.framing, self.model))
+
+        return _in_batches(images, features, self.device)
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → [N, D] float32 on CPU, each row of norm 1; what exceeds the model's length is cut off."""
@@ -51,10 +55,7 @@ class ClipEncoder:
             words = self.tokenizer(list(part), padding=True, truncation=True, return_tensors="pt").to(self.device)
             return self.model.get_text_features(**words)
 
-        return _in_batches(texts, features)
-
-    def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return _pixels(self.processor, images, self.framing, self.model)
+        return _in_batches(texts, features, self.device)
 
 
 class ImageOnlyEncoder:
@@ -74,7 +75,7 @@ class ImageOnlyEncoder:
         def features(part: Sequence[Image.Image]) -> Any:
             return self.model(pixel_values=_pixels(self.processor, part, self.framing, self.model))
 
-        return _in_batches(images, features)
+        return _in_batches(images, features, self.device)
 
 
 def load_encoder(
@@ -162,11 +163,13 @@ def _border_colour(image: Image.Image) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _in_batches(items: Sequence[Any], features: Any) -> torch.Tensor:
+def _in_batches(items: Sequence[Any], features: Any, device: str) -> torch.Tensor:
+    """On a CPU one by one: hardly slower, and the last bits do not depend on what else is asked."""
     import torch
 
+    size = 1 if device == "cpu" else BATCH
     with torch.inference_mode():
-        parts = [_unit(features(items[start : start + BATCH])) for start in range(0, len(items), BATCH)]
+        parts = [_unit(features(items[start : start + size])) for start in range(0, len(items), size)]
     return torch.cat(parts)
 
 
