@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
+import paper_studio
 import pytest
 
 NEEDS = {"comfyui": "COMFYUI_PATH", "webui": "WEBUI_URL", "kohya": "SD_SCRIPTS_PATH"}
@@ -11,6 +14,8 @@ NEEDS = {"comfyui": "COMFYUI_PATH", "webui": "WEBUI_URL", "kohya": "SD_SCRIPTS_P
 
 def pytest_configure(config):
     os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is imported
+    if hasattr(config, "workerinput"):  # several workers with several threads each wait for one another
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,8 +29,33 @@ def pytest_runtest_setup(item):
     for marker, variable in NEEDS.items():
         if item.get_closest_marker(marker) and not os.environ.get(variable):
             pytest.skip(f"{variable} is not set")
+    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed")
     if item.get_closest_marker("gpu"):
         import torch
 
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
+
+
+@pytest.fixture(scope="session")
+def paper_photos(tmp_path_factory) -> Path:
+    """Four photos of three looks, a copy among them, and a file that is none."""
+    folder = tmp_path_factory.mktemp("photos")
+    looks = [("red", False), ("blue", True), ("sand", False)]
+    for index, (colour, striped) in enumerate(looks):
+        paper_studio.paint(paper_studio.COLOURS[colour], striped, 4, index).save(folder / f"{index}.png")
+    (folder / "3.png").write_bytes((folder / "1.png").read_bytes())
+    (folder / "4.png").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def paper_run(paper_photos, tmp_path_factory) -> Path:
+    """A finished run's folder."""
+    from modiste.fashion.photos import gather_photos
+    from modiste.pipeline import optimise_prompts
+
+    out = tmp_path_factory.mktemp("run") / "out"
+    optimise_prompts(gather_photos([paper_photos]), paper_studio.studio(), paper_studio.settings(), out)
+    return out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from statistics import mean
 
 import paper_studio
@@ -22,28 +21,8 @@ TIMES = {"elapsed_s", "seconds_per_photo"}
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    """Four photos of three looks, a copy among them, and a file that is none."""
-    folder = tmp_path_factory.mktemp("photos")
-    looks = [("red", False), ("blue", True), ("sand", False)]
-    for index, (colour, striped) in enumerate(looks):
-        paper_studio.paint(paper_studio.COLOURS[colour], striped, 4, index).save(folder / f"{index}.png")
-    (folder / "3.png").write_bytes((folder / "1.png").read_bytes())
-    (folder / "4.png").write_bytes(b"")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(photos, tmp_path_factory) -> Path:
-    """A finished run's folder."""
-    out = tmp_path_factory.mktemp("run") / "out"
-    optimise_prompts(gather_photos([photos]), paper_studio.studio(), paper_studio.settings(), out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def report(run) -> dict:
-    return json.loads((run / "report.json").read_text(encoding="utf-8"))
+def report(paper_run) -> dict:
+    return json.loads((paper_run / "report.json").read_text(encoding="utf-8"))
 
 
 def without_times(report: dict) -> dict:
@@ -53,10 +32,10 @@ def without_times(report: dict) -> dict:
 # ── the report ──
 
 
-def test_a_run_leaves_report_page_journal_and_pictures(run):
-    assert {path.name for path in run.iterdir()} >= {"report.json", "report.html", "journal.sqlite", "images"}
-    assert not list(run.rglob("*.tmp"))
-    text = (run / "report.json").read_text(encoding="utf-8")
+def test_a_run_leaves_report_page_journal_and_pictures(paper_run):
+    assert {path.name for path in paper_run.iterdir()} >= {"report.json", "report.html", "journal.sqlite", "images"}
+    assert not list(paper_run.rglob("*.tmp"))
+    text = (paper_run / "report.json").read_text(encoding="utf-8")
     assert PromptReport.model_validate_json(text).model_dump_json(indent=2) + "\n" == text
 
 
@@ -81,16 +60,16 @@ def test_search_and_confirmation_never_share_a_seed(report):
         assert all(set(tried["seeds"]) <= search for tried in image["tried"])
 
 
-def test_no_photo_costs_more_pictures_than_its_budget(run, report):
-    drawn = Counter(path.parent.name for path in (run / "images").rglob("*.png"))
+def test_no_photo_costs_more_pictures_than_its_budget(paper_run, report):
+    drawn = Counter(path.parent.name for path in (paper_run / "images").rglob("*.png"))
     for image in report["images"]:
         assert drawn[image["image_sha256"][:12]] == image["generations"] <= 40
 
 
-def test_every_figure_is_recomputed_from_pictures_and_journal(run, report):
+def test_every_figure_is_recomputed_from_pictures_and_journal(paper_run, report):
     """From the files and the journal's keys alone: no figure of the report or the journal is used to make another."""
     scorer, judge = paper_studio.studio().eyes.scorer, paper_studio.studio().eyes.judge
-    with Journal.open(run, paper_studio.settings().model_dump(mode="json")) as journal:
+    with Journal.open(paper_run, paper_studio.settings().model_dump(mode="json")) as journal:
         rows = [row for row in journal.rows() if row.state == "done"]
     gains, rises = [], []
     for image in report["images"]:
@@ -144,18 +123,18 @@ def test_words_that_help_are_found_and_what_is_recommended_never_loses_to_the_pl
     assert any(image["improved"] for image in report["images"])
 
 
-def test_where_nothing_is_proven_the_plain_list_is_recommended_and_the_report_says_so(photos, tmp_path):
+def test_where_nothing_is_proven_the_plain_list_is_recommended_and_the_report_says_so(paper_photos, tmp_path):
     done = optimise_prompts(
-        gather_photos([photos / "0.png"]), paper_studio.studio(), paper_studio.settings(budget=8), tmp_path
+        gather_photos([paper_photos / "0.png"]), paper_studio.studio(), paper_studio.settings(budget=8), tmp_path
     )
     image = done.images[0]
     assert not image.improved and image.strategy == "all_tags" and image.verdict.startswith("No improvement found")
     assert image.similarity_score == image.baseline_score
 
 
-def test_without_a_judge_there_is_no_second_opinion(photos, tmp_path):
+def test_without_a_judge_there_is_no_second_opinion(paper_photos, tmp_path):
     alone = paper_studio.studio(judge=False)
-    done = optimise_prompts(gather_photos([photos / "0.png"]), alone, paper_studio.settings(budget=8), tmp_path)
+    done = optimise_prompts(gather_photos([paper_photos / "0.png"]), alone, paper_studio.settings(budget=8), tmp_path)
     assert done.judge is None and done.images[0].judge_score is None
 
 
@@ -163,10 +142,10 @@ def test_without_a_judge_there_is_no_second_opinion(photos, tmp_path):
 
 
 def test_a_run_stopped_after_any_picture_and_started_again_draws_nothing_twice_and_reports_the_same(
-    photos, report, run, tmp_path
+    paper_photos, report, paper_run, tmp_path
 ):
     total = report["summary"]["generations"]
-    gathered = gather_photos([photos])
+    gathered = gather_photos([paper_photos])
     for stop in range(1, total, 29):
         out, drawn = tmp_path / str(stop), []
         first = paper_studio.studio(stop_after=stop)
@@ -180,24 +159,26 @@ def test_a_run_stopped_after_any_picture_and_started_again_draws_nothing_twice_a
         assert without_times({**again, "created": report["created"]}) == without_times(report)
 
 
-def test_a_finished_run_started_again_draws_nothing(photos, run, report):
+def test_a_finished_run_started_again_draws_nothing(paper_photos, paper_run, report):
     again = paper_studio.studio()
-    optimise_prompts(gather_photos([photos]), again, paper_studio.settings(), run)
+    optimise_prompts(gather_photos([paper_photos]), again, paper_studio.settings(), paper_run)
     assert again.host.drawn == []
-    assert without_times(json.loads((run / "report.json").read_text())) == without_times(report)
+    assert without_times(json.loads((paper_run / "report.json").read_text())) == without_times(report)
 
 
-def test_a_run_folder_belongs_to_its_settings(photos, run):
+def test_a_run_folder_belongs_to_its_settings(paper_photos, paper_run):
     with pytest.raises(JournalError, match="budget: 40 → 24"):
-        optimise_prompts(gather_photos([photos]), paper_studio.studio(), paper_studio.settings(budget=24), run)
+        optimise_prompts(
+            gather_photos([paper_photos]), paper_studio.studio(), paper_studio.settings(budget=24), paper_run
+        )
 
 
-def test_another_seed_gives_other_pictures_and_the_same_seed_the_same(photos, tmp_path):
+def test_another_seed_gives_other_pictures_and_the_same_seed_the_same(paper_photos, tmp_path):
     drawn = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         one = paper_studio.studio()
         optimise_prompts(
-            gather_photos([photos / "2.png"]), one, paper_studio.settings(budget=8, seed=seed), tmp_path / name
+            gather_photos([paper_photos / "2.png"]), one, paper_studio.settings(budget=8, seed=seed), tmp_path / name
         )
         drawn.append({(request.prompt, request.seed) for request in one.host.drawn})
     assert drawn[0] == drawn[1] and not {seed for _, seed in drawn[0]} & {seed for _, seed in drawn[2]}
