@@ -1,7 +1,4 @@
-"""Files → photos: found, checked, decoded fully, turned upright and made RGB; what can't be used is named with a code.
-
-EMPTY  NOT_IMAGE  FORMAT  TRUNCATED  CORRUPT  BOMB  MODE  TOO_SMALL  ASPECT  PERM  GONE  OUTSIDE_ROOT
-"""
+"""Files → photos: found, checked, decoded fully, turned upright and made RGB; what can't be used is named with a code."""
 
 from __future__ import annotations
 
@@ -20,6 +17,10 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
+CODES = (
+    *("EMPTY", "NOT_IMAGE", "FORMAT", "TRUNCATED", "CORRUPT", "BOMB", "MODE", "TOO_SMALL", "ASPECT", "PERM", "GONE"),
+    "OUTSIDE_ROOT",
+)
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 # Pictures too, by their names: listed as FORMAT instead of passed over.
@@ -37,7 +38,7 @@ _opening = threading.Lock()  # warning filters belong to the process
 
 
 class BadPhoto(InputError):
-    """One photo that can't be used; `code` is one of those above."""
+    """One photo that can't be used; `code` is one of CODES."""
 
     def __init__(self, path: Path, code: str, reason: str):
         self.path, self.code, self.reason = path, code, reason

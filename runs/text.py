@@ -193,7 +193,6 @@ SKIP_CODES: dict[str, tuple[str, str]] = {
     "ASPECT": ("far too long and narrow", "過於狹長"),
     "PERM": ("may not be read", "沒有讀取權限"),
     "GONE": ("disappeared while running", "執行期間消失"),
-    "CHANGED": ("changed while running", "執行期間被更動"),
     "OUTSIDE_ROOT": ("a link that leads out of the folder", "連結指向資料夾之外"),
 }
 
