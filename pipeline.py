@@ -108,8 +108,8 @@ def optimise_prompts(
 
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
     """
+    from .prompt_report import report_of
     from .runs.journal import Journal
-    from .runs.prompt_report import report_of
     from .runs.report import write_report
 
     tags = studio.eyes.tagger.tag([photo.image for photo in gathered.photos])

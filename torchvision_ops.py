@@ -60,6 +60,6 @@ def _own_library_loads() -> bool:
         return False
     try:
         torch.ops.load_library(compiled.origin)
-    except (ImportError, OSError):
+    except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Files → photos: found, checked, decoded fully, turned upright and made RGB; what can't be used is named with a code."""
+"""Files → photos: found, checked, decoded fully, upright, RGB; what can't be used is named with a code."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-import paper_studio
 import pytest
 
 NEEDS = {"comfyui": "COMFYUI_PATH", "webui": "WEBUI_URL", "kohya": "SD_SCRIPTS_PATH"}
@@ -41,6 +40,8 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session")
 def paper_photos(tmp_path_factory) -> Path:
     """Four photos of three looks, a copy among them, and a file that is none."""
+    import paper_studio
+
     folder = tmp_path_factory.mktemp("photos")
     looks = [("red", False), ("blue", True), ("sand", False)]
     for index, (colour, striped) in enumerate(looks):
@@ -53,6 +54,8 @@ def paper_photos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def paper_run(paper_photos, tmp_path_factory) -> Path:
     """A finished run's folder."""
+    import paper_studio
+
     from modiste.fashion.photos import gather_photos
     from modiste.pipeline import optimise_prompts
 

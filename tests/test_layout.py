@@ -257,11 +257,13 @@ def pip(*arguments: str | Path, cwd: Path) -> str:
     return python("-m", "pip", arguments[0], *quiet, *arguments[1:], cwd=cwd)
 
 
-def empty_environment(folder: Path) -> tuple[Path, Path]:
-    """An environment without anything, and the folder with our dependencies to lend to it."""
+def empty_environment(folder: Path) -> Path:
+    """The Python of an environment that has nothing of its own and borrows our dependencies, but no `modiste`."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    where = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    return where, Path(sysconfig.get_path("purelib"))
+    ours = next(folder.rglob("site-packages"))
+    # Behind its own packages, where no .pth file of ours is read: our own editable install stays out of sight.
+    (ours / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 @pytest.fixture(scope="module")
@@ -282,22 +284,22 @@ def test_the_wheel_holds_every_module_and_every_data_file_of_every_room(wheel, c
 
 
 def test_the_wheel_imports_and_its_command_runs_where_there_is_no_checkout(wheel, tmp_path):
-    interpreter, lent = empty_environment(tmp_path / "env")
+    interpreter = empty_environment(tmp_path / "env")
     pip("install", "--ignore-installed", "--prefix", tmp_path / "env", wheel, cwd=tmp_path)
     code = "import modiste.fashion.taxonomy, modiste.presets; print(modiste.__file__)"
-    where = Path(python("-c", code, cwd=tmp_path, path=lent, interpreter=interpreter).strip())
+    where = Path(python("-c", code, cwd=tmp_path, interpreter=interpreter).strip())
     assert where.is_relative_to(tmp_path / "env")
     command = interpreter.with_name("modiste" + interpreter.suffix)
     assert command.exists()
-    help_text = python("-m", "modiste.harness", "--help", cwd=tmp_path, path=lent, interpreter=interpreter)
+    help_text = python("-m", "modiste.harness", "--help", cwd=tmp_path, interpreter=interpreter)
     assert "prompt" in help_text
 
 
 def test_an_editable_install_imports_from_the_checkout(clone, tmp_path):
-    interpreter, lent = empty_environment(tmp_path / "env")
+    interpreter = empty_environment(tmp_path / "env")
     pip("install", "--ignore-installed", "--prefix", tmp_path / "env", "--editable", clone, cwd=tmp_path)
     code = "import modiste.fashion.taxonomy, modiste.nodes; print(modiste.fashion.taxonomy.__file__)"
-    where = python("-c", code, cwd=tmp_path, path=lent, interpreter=interpreter).strip()
+    where = python("-c", code, cwd=tmp_path, interpreter=interpreter).strip()
     assert Path(where) == clone / "fashion" / "taxonomy.py"
 
 

@@ -8,10 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import make_folder, write_whole
-from ..search.confirmation import PairedGain, mean_gain, paired_gain
-from ..version import VERSION
-from .report import (
+from .files import make_folder, write_whole
+from .runs.report import (
     BestSample,
     BestStrategies,
     Calibration,
@@ -22,14 +20,16 @@ from .report import (
     Summary,
     Tried,
 )
+from .search.confirmation import PairedGain, mean_gain, paired_gain
+from .version import VERSION
 
 if TYPE_CHECKING:
-    from ..easel import Easel, Picture
-    from ..fashion.photos import Gathered, Photo
-    from ..fashion.scorer import Scorer
-    from ..pipeline import PhotoOutcome, PromptSettings
-    from ..search.seeds import SeedPlan
-    from ..studio import Studio
+    from .easel import Easel, Picture
+    from .fashion.photos import Gathered, Photo
+    from .fashion.scorer import Scorer
+    from .pipeline import PhotoOutcome, PromptSettings
+    from .search.seeds import SeedPlan
+    from .studio import Studio
 
 PHOTOS = "photos"  # folder of the photos as they were read
 PHOTO_SIDE = 768  # pixels; the report shows them smaller
@@ -69,7 +69,7 @@ def report_of(
 def _photo_report(
     outcome: PhotoOutcome, gathered: Gathered, judge: Scorer | None, easel: Easel, folder: Path
 ) -> PhotoReport:
-    from ..easel import Reference
+    from .easel import Reference
 
     shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
     best = outcome.adopted[0].shot
