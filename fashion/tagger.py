@@ -27,8 +27,19 @@ class Tagger:
     Tu et al., "An Empirical Study Into What Matters for Calibrating Vision-Language Models" (ICML 2024).
     """
 
-    def __init__(self, encoder: Encoder, taxonomy: Taxonomy, temperatures: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        encoder: Encoder,
+        taxonomy: Taxonomy,
+        temperatures: Mapping[str, float] | None = None,
+        groups: Sequence[str] | None = None,
+    ):
+        """`groups` are the ids to ask; None: those that the vocabulary enables. The noun is always asked."""
         self.encoder, self.taxonomy, self.temperatures = encoder, taxonomy, dict(temperatures or {})
+        wanted = [group.id for group in taxonomy.groups if group.enabled] if groups is None else list(groups)
+        for group_id in wanted:
+            taxonomy.group(group_id)
+        self.groups = [group for group in taxonomy.groups if group.id in wanted or group == taxonomy.noun]
 
     def tag(self, images: Sequence[Image.Image]) -> list[PhotoTags]:
         """The tags of each picture, in the vocabulary's order; a group that does not apply is not asked."""
@@ -36,8 +47,7 @@ class Tagger:
             return []
         logits = self.logits(images)
         confidences = {
-            group.id: (logits[group.id] / self.temperatures.get(group.id, 1.0)).softmax(-1)
-            for group in self.taxonomy.groups
+            group.id: (logits[group.id] / self.temperatures.get(group.id, 1.0)).softmax(-1) for group in self.groups
         }
         return [self._tags(index, confidences) for index in range(len(images))]
 
@@ -51,7 +61,7 @@ class Tagger:
 
         embeds = self.encoder.embed_images(images)
         found = {}
-        for group in self.taxonomy.groups:
+        for group in self.groups:
             if group.source == "pixels":
                 found[group.id] = torch.from_numpy(np.stack([colour_logits(image, group) for image in images])).float()
             else:
@@ -64,7 +74,7 @@ class Tagger:
         import torch
 
         probes = {}
-        for group in self.taxonomy.groups:
+        for group in self.groups:
             if group.source == "encoder":
                 texts = [label.probe_texts for label in group.labels] + ([group.absent] if group.absent else [])
                 embeds = self.encoder.embed_texts([text for label in texts for text in label])
@@ -76,7 +86,7 @@ class Tagger:
         tags: list[Tag] = []
         unseen: list[str] = []
         chosen: dict[str, str] = {}
-        for group in self.taxonomy.groups:
+        for group in self.groups:
             found = _read(group, confidences[group.id][index].tolist()) if group.applies(chosen) else []
             if found:
                 chosen[group.id] = found[0].label

@@ -35,6 +35,7 @@ class Group(_Data):
     slot: Literal["before", "noun", "after"]  # where its word stands: adjective, the noun, or after "with"
     exclusive: bool = True
     source: Literal["encoder", "pixels"] = "encoder"
+    enabled: bool = True  # asked unless somebody chooses the groups
     applies_to: dict[str, tuple[str, ...]] = {}  # group id → label ids; empty: always
     absent: tuple[str, ...] = ()  # probes of "can't be seen"; empty: where the group applies, it is seen
     labels: tuple[Label, ...] = Field(min_length=2)

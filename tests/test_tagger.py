@@ -95,6 +95,22 @@ def test_a_group_that_is_not_exclusive_may_give_two_labels_and_gives_one_at_leas
     assert sum(tag.group == "style" for tag in tags_of(dress=1, sport=1).tags) == 1
 
 
+def test_only_the_chosen_groups_are_asked_and_the_noun_always():
+    tagger = Tagger(WordEncoder(), TAXONOMY, groups=["style"])
+    assert {tag.group for tag in tagger.tag([shown(top=1, casual=1)])[0].tags} == {"category", "style"}
+    with pytest.raises(KeyError, match="no group 'styles'"):
+        Tagger(WordEncoder(), TAXONOMY, groups=["styles"])
+
+
+def test_the_large_vocabulary_is_as_large_as_fashion_needs_it():
+    groups = load_taxonomy("garments").groups
+    assert len(groups) == 16 and sum(len(group.labels) for group in groups) >= 240
+    assert {group.id for group in groups if not group.enabled} == {"occasion", "season", "view"}
+    skirt = {"category": "skirt"}
+    assert not {"neckline", "sleeve_length", "sleeve_type"} & {g.id for g in groups if g.applies(skirt)}
+    assert {"length", "waist", "silhouette"} <= {g.id for g in groups if g.applies(skirt)}
+
+
 def test_tagging_many_is_tagging_each():
     tagger = Tagger(WordEncoder(), TAXONOMY)
     pictures = [shown(dress=1, casual=1), shown(top=1, short_sleeves=1), shown(top=1, hidden_sleeves=1)]
@@ -126,7 +142,7 @@ def test_a_missing_vocabulary_is_answered_with_those_that_exist():
 
 
 def test_every_label_has_a_name_in_both_languages_and_text_without_prompt_syntax():
-    for name in ("mini",):
+    for name in ("mini", "garments"):
         for group in load_taxonomy(name).groups:
             for label in group.labels:
                 assert {"en", "zh-TW"} <= label.name.keys(), label.id
