@@ -101,10 +101,10 @@ def prompt(
     from modiste.pipeline import PromptSettings, optimise_prompts
     from modiste.studio import open_studio
 
-    chosen = choose_preset(preset, checkpoint)
-    settings = PromptSettings.for_preset(
-        chosen,
-        host=host,
+    gathered = gather_photos(photos)
+    studio = open_studio(choose_preset(preset, checkpoint), host=host, device=device)
+    settings = PromptSettings.for_studio(
+        studio,
         budget=budget,
         seed=seed,
         strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
@@ -112,8 +112,6 @@ def prompt(
         cfg_scale=cfg_scale,
         sampler=sampler,
     )
-    gathered = gather_photos(photos)
-    studio = open_studio(chosen, host=host, device=device)
     with Display(quiet=json) as display:
         report = optimise_prompts(gathered, studio, settings, out, display)
     if json:

@@ -16,19 +16,19 @@ from pydantic import BaseModel, ConfigDict
 
 from .easel import Easel, Picture, Reference, Shot
 from .fashion.renderers import render
+from .hosts.request import GenerationRequest
 from .progress import Pace, ProgressCallback, silent
 from .search.budget import BudgetPlan, plan_budget
 from .search.confirmation import Verdict, decide, paired_gain
 from .search.halving import SuccessiveHalving
 from .search.seeds import SeedPlan, seed_plan
-from .search.strategies import DEFAULT_STRATEGIES, Context, describe, distinct_strategies
+from .search.strategies import DEFAULT_STRATEGIES, Context, describe, distinct_strategies, refuse_unknown_strategies
 from .search.trials import Trial
 
 if TYPE_CHECKING:
     from .fashion.photos import Gathered, Photo
     from .fashion.renderers import Rendered
     from .fashion.tags import PhotoTags
-    from .presets import Preset
     from .runs.report import PromptReport
     from .search.confirmation import PairedGain
     from .studio import Studio
@@ -42,8 +42,9 @@ class PromptSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: str
+    host: str  # its kind: local
     checkpoint: str
-    host: str = "local"
+    checkpoint_hash: str | None = None
     budget: int  # pictures a photo, confirmation included
     seed: int
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
@@ -54,11 +55,13 @@ class PromptSettings(BaseModel):
     height: int
 
     @classmethod
-    def for_preset(cls, preset: Preset, **asked: Any) -> PromptSettings:
+    def for_studio(cls, studio: Studio, **asked: Any) -> PromptSettings:
         """The preset's drawing defaults, overridden by what was asked; None and empty mean the default."""
+        preset, host = studio.preset, studio.host.describe()
         defaults = {name: getattr(preset, name) for name in ("steps", "cfg_scale", "sampler", "width", "height")}
         given = {name: value for name, value in asked.items() if value is not None and value != ()}
-        return cls(preset=preset.name, checkpoint=Path(preset.checkpoint).name, **{**defaults, **given})
+        drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
+        return cls(preset=preset.name, **drawer, **{**defaults, **given})
 
     @property
     def drawing(self) -> dict[str, Any]:
@@ -107,11 +110,14 @@ def optimise_prompts(
     """Finds and proves a prompt for each photo; leaves report, journal and pictures in `out`.
 
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
+    What can't be drawn is refused before `out` is made.
     """
     from .prompt_report import report_of
     from .runs.journal import Journal
     from .runs.report import write_report
 
+    refuse_unknown_strategies(settings.strategies)
+    studio.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
     tags = studio.eyes.tagger.tag([photo.image for photo in gathered.photos])
     context = Context(share=label_shares(tags))
     seeds = seed_plan(settings.seed, settings.budget, settings.budget)

@@ -52,7 +52,7 @@ def report_of(
         created=easel.journal.created,
         preset=settings.preset,
         host=studio.host.describe().model_dump(mode="json", exclude={"samplers"}),
-        settings=settings.model_dump(mode="json", exclude={"preset", "host"}),
+        settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
         seeds={
             "search": list(seeds.search[: max(outcome.plan.search_seeds for outcome in outcomes)]),
             "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),

@@ -67,7 +67,9 @@ class LocalHost:
 
     @cached_property
     def checkpoint_hash(self) -> str:
-        """Digest of the UNet's weights: what tells two models of one name apart."""
+        """Digest of the UNet's weights, or the hub's commit: what tells two models of one name apart."""
+        if self.folder.parent.name == "snapshots":
+            return self.folder.name[:HASH_DIGITS]
         digest = hashlib.sha256()
         for file in sorted((self.folder / "unet").glob("*.safetensors")):
             with file.open("rb") as data:

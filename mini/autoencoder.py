@@ -47,20 +47,18 @@ def differences(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def train_autoencoder(
     data: Catalogue,
-    steps: tuple[int, int],
+    steps: tuple[int, ...],
     seed: int,
     progress: ProgressCallback,
     *,
-    start: AutoencoderKL | None = None,
     batch: int = 16,
     lr: float = 2e-3,
 ) -> AutoencoderKL:
-    """Two rounds, each with its own warm-up and decay: everything evenly, then half of the pictures with
-    traits."""
+    """Rounds of `steps`, each with its own warm-up and decay: first everything evenly, then half of it with traits."""
     import torch
 
     torch.manual_seed(seed)
-    vae, rng = start or new_autoencoder(), torch.Generator().manual_seed(seed)
+    vae, rng = new_autoencoder(), torch.Generator().manual_seed(seed)
     special = torch.from_numpy(data.table[:, COLUMNS.index("traits")] > 0).nonzero()[:, 0]
 
     def loss_of(step: int, trait_share: float, edges_from: int) -> torch.Tensor:
@@ -78,15 +76,10 @@ def train_autoencoder(
         tint = torch.nn.functional.avg_pool2d(y - x, 8, 4).abs().mean()  # the colour of an area outweighs its grain
         return (y - x).abs().mean() + 2 * tint + (edges if step >= edges_from else 0) + KL_WEIGHT * kl
 
-    for count, trait_share, edges_from in ((steps[0], 0.0, 0.15 * steps[0]), (steps[1], TRAIT_SHARE, 0)):
-        if count:
-            fit(
-                "vae",
-                partial(loss_of, trait_share=trait_share, edges_from=edges_from),
-                [{"params": list(vae.parameters()), "lr": lr}],
-                count,
-                progress,
-            )
+    for place, count in enumerate(steps):
+        trait_share, edges_from = (TRAIT_SHARE, 0.0) if place else (0.0, 0.15 * count)
+        lesson = partial(loss_of, trait_share=trait_share, edges_from=edges_from)
+        fit("vae", lesson, [{"params": list(vae.parameters()), "lr": lr}], count, progress)
     vae.eval()
     latents = encode(vae, data.pictures[:2000, 0])
     vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 5))

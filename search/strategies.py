@@ -259,6 +259,13 @@ def describe(name: str, language: str = "en") -> str:
     return strategy.zh_tw if language == "zh-TW" else (strategy.write.__doc__ or "").strip()
 
 
+def refuse_unknown_strategies(names: Sequence[str]) -> None:
+    """InputError for a name that is no strategy."""
+    for name in names:
+        if name not in STRATEGIES:
+            raise InputError(f"there is no strategy {name!r}", to_try=f"choose from {', '.join(STRATEGIES)}")
+
+
 def distinct_strategies(
     names: Sequence[str],
     tags: PhotoTags,
@@ -270,10 +277,9 @@ def distinct_strategies(
 
     `write` renders for the host. InputError for a name that is no strategy.
     """
+    refuse_unknown_strategies(names)
     wardrobe, prompts = Wardrobe(tags, taxonomy, context), {}
     for name in names:
-        if name not in STRATEGIES:
-            raise InputError(f"there is no strategy {name!r}", to_try=f"choose from {', '.join(STRATEGIES)}")
         prompt = STRATEGIES[name].write(wardrobe)
         if prompt is not None:
             rendered = write(prompt)

@@ -130,4 +130,4 @@ def preset() -> Preset:
 
 def settings(budget: int = 40, seed: int = 0) -> PromptSettings:
     """A run's settings."""
-    return PromptSettings.for_preset(preset(), budget=budget, seed=seed)
+    return PromptSettings.for_studio(studio(), budget=budget, seed=seed)
