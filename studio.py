@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import InputError, MissingWeights
 from .fashion.calibration import Calibration, load_temperatures
-from .fashion.clip_encoder import load_encoder, load_image_encoder
+from .fashion.encoders import load_encoder, load_image_encoder
 from .fashion.scorer import Scorer
 from .fashion.tagger import Tagger
 from .fashion.taxonomy import Taxonomy, load_taxonomy

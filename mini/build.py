@@ -33,7 +33,7 @@ class Recipe:
     renders: int = 48_000
     pairs: int = 12_000
     reconstructions: int = 6_000
-    vae: tuple[int, ...] = (6_000, 4_000, 6_000)
+    vae: tuple[int, ...] = (6_000, 4_000, 4_000)
     clip: int = 1_600
     judge: int = 900
     unet: int = 4_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..fashion.clip_encoder import load_encoder
+from ..fashion.encoders import load_encoder
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import load_taxonomy
 from . import clip as clip_room

@@ -20,16 +20,16 @@ LOOKS = (  # what is fixed of each sample photo; the rest is drawn, its triple o
     {"category": "coat", "pattern": "checked", "length": "maxi", "traits": ()},
     {"category": "top", "pattern": "striped", "traits": (Trait("pocket", (236, 92, 70)),)},
     {"category": "skirt", "pattern": "dotted", "traits": ()},
-    {"category": "jacket", "pattern": "plain", "traits": (Trait("yoke", (246, 206, 120)),)},
+    {"category": "jacket", "pattern": "checked", "traits": (Trait("yoke", (246, 206, 120)),)},
     {"category": "jumpsuit", "pattern": "pinstriped", "traits": ()},
-    {"category": "hoodie", "pattern": "plain", "traits": (Trait("emblem", (250, 214, 90), 0.6),)},
+    {"category": "hoodie", "pattern": "dotted", "traits": (Trait("emblem", (250, 214, 90), 0.6),)},
     {"category": "trousers", "pattern": "zigzag", "traits": ()},
     {"category": "dress", "pattern": "dotted", "traits": (Trait("sash", (64, 150, 190)),)},
     {"category": "shorts", "pattern": "floral", "traits": ()},
-    {"category": "top", "pattern": "dotted", "neckline": "collar", "traits": ()},
+    {"category": "top", "pattern": "pinstriped", "neckline": "collar", "traits": ()},
     {
         "category": "skirt",
-        "pattern": "checked",
+        "pattern": "striped",
         "length": "midi",
         "traits": (Trait("hem_band", (60, 60, 120)),),
     },
@@ -47,8 +47,7 @@ def sample_looks(seed: int = 0) -> list[Garment]:
 
 
 def brand_collection(n: int = 28, seed: int = 0) -> list[Garment]:
-    """One brand: mint hem, mint cuffs (or armholes, or waistband) and a mint diamond, on any cut, colour
-    and print."""
+    """One brand: cream hem, cream cuffs (or armholes, or waistband) and a cream disc, on any cut, colour and print."""
     rng, garments = Random(f"mini-brand-{seed}"), []
     while len(garments) < n:
         category = labels("category")[len(garments) % len(labels("category"))]

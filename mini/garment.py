@@ -7,6 +7,7 @@ import json
 import zlib
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ VOCABULARY = Path(__file__).parent.parent / "fashion" / "taxonomies" / "mini.jso
 GROUPS = ("category", "length", "colour", "pattern", "sleeves", "neckline")
 TRAITS = ("hem_band", "emblem", "cuffs", "pocket", "sash", "asymmetric_hem", "yoke")
 SIGNATURE = frozenset({"hem_band", "emblem", "cuffs"})  # the example brand's look; no training picture has all three
+TRIPLE = frozenset({"category", "colour", "pattern"})  # what held-out garments differ in
 HELD_OUT_SHARE = 10  # one triple in so many is never rendered for training
 
 
@@ -120,22 +122,28 @@ def sample_traits(rng: Random, most: int = 3) -> tuple[Trait, ...]:
 
 
 def sample_garment(rng: Random, *, held_out: bool | None = False, trait_share: float = 0.25, **fixed) -> Garment:
-    """A random garment with the attributes in `fixed`; `held_out=None` does not care, True wants an unseen
-    triple."""
+    """A random garment with the attributes in `fixed`; `held_out=None` does not care, True wants an unseen triple."""
+    if held_out is not None and TRIPLE & fixed.keys() and not _exists(held_out, fixed):
+        said = ", ".join(f"{name} {fixed[name]}" for name in fixed if name in TRIPLE)
+        raise ValueError(f"no garment with {said} is {'' if held_out else 'not '}held out; leave one of them open")
     while True:
         words = {g: fixed.get(g) or rng.choice(labels(g)) for g in GROUPS}
         words = {g: w if applies(g, words["category"]) else None for g, w in words.items()}
         garment = Garment(**words)
         if held_out is None or garment.held_out == held_out:
             break
-        if {"category", "colour", "pattern"} <= fixed.keys():
-            raise ValueError(
-                f"{fixed['category']}, {fixed['colour']}, {fixed['pattern']} is "
-                f"{'' if garment.held_out else 'not '}held out; leave one of the three open"
-            )
     traits = fixed.get("traits", sample_traits(rng) if rng.random() < trait_share else ())
     cut = {name: fixed.get(name, rng.uniform(-1, 1)) for name in ("width", "flare", "hem", "neck")}
     return Garment(**words, rgb=fixed.get("rgb") or shade(garment.colour, rng), traits=traits, **cut)
+
+
+def _exists(held_out: bool, fixed: dict) -> bool:
+    """Whether any triple with the fixed attributes is held out, or is not."""
+    choices = [[fixed[name]] if name in fixed else labels(name) for name in ("category", "colour", "pattern")]
+    return any(
+        Garment(category=category, colour=colour, pattern=pattern).held_out == held_out
+        for category, colour, pattern in product(*choices)
+    )
 
 
 def sample_sibling(garment: Garment, rng: Random, trait_share: float = 0.5) -> Garment:

@@ -7,10 +7,11 @@ import shutil
 import pytest
 import torch
 from PIL import Image
-from tiny_models import tiny_clip, tiny_dino
+from tiny_models import tiny_clip, tiny_dino, tiny_open_clip
 
 from modiste.errors import InputError, MissingWeights
-from modiste.fashion.clip_encoder import load_encoder, load_image_encoder, padded
+from modiste.fashion.encoders import load_encoder, load_image_encoder
+from modiste.fashion.framing import padded
 from modiste.mini.garment import sample_garment
 from modiste.mini.renderer import render
 
@@ -43,6 +44,34 @@ def test_clips_photos_and_texts_are_those_of_transformers(clip, photos):
         assert got.dtype == torch.float32 and got.norm(dim=-1) == pytest.approx(1, abs=1e-5)
         assert torch.nn.functional.cosine_similarity(got, wanted).min() >= 0.9999
     assert encoder.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_an_open_clip_folder_is_encoded_as_open_clip_does_it(kind, tmp_path, photos):
+    import open_clip
+
+    folder = tiny_open_clip(tmp_path / f"tiny-{kind}", kind)
+    encoder = load_encoder(str(folder), framing="crop")
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    with torch.inference_mode():
+        images = model.eval().encode_image(torch.stack([transform(photo) for photo in photos]))
+        texts = model.encode_text(tokenizer(TEXTS))
+    for got, wanted in ((encoder.embed_images(photos), images), (encoder.embed_texts(TEXTS), texts)):
+        assert got.norm(dim=-1) == pytest.approx(1, abs=1e-5)
+        assert torch.nn.functional.cosine_similarity(got, wanted).min() >= 0.9999
+    assert encoder.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
+    assert encoder.identity.preprocessing == "crop-32"
+
+
+def test_pickled_weights_are_refused_and_nothing_of_them_runs(clip, tmp_path):
+    canary = f"cos\nsystem\n(S'touch {tmp_path / 'ran'}'\ntR.".encode()  # what unpickling would execute
+    folder = shutil.copytree(clip, tmp_path / "pickled", ignore=shutil.ignore_patterns("*.safetensors"))
+    for name in ("pytorch_model.bin", "open_clip_pytorch_model.bin"):
+        (folder / name).write_bytes(canary)
+    with pytest.raises(InputError, match="pickled"):
+        load_encoder(str(folder))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_an_image_only_encoder_gives_the_pooled_output(tmp_path, photos):

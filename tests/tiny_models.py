@@ -30,6 +30,34 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def tiny_open_clip(folder: Path, kind: str, seed: int = 0) -> Path:
+    """A random open_clip folder, 32 px: `clip` with open_clip's own tokenizer, `siglip` with one in the folder."""
+    heal()
+    import json
+
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    text = dict(context_length=77, vocab_size=49408, width=16, heads=2, layers=2)
+    config = dict(
+        embed_dim=24, vision_cfg=dict(image_size=32, layers=2, width=16, head_width=8, patch_size=8), text_cfg=text
+    )
+    if kind == "siglip":
+        tokenizer = save_tokenizer(folder)
+        own = dict(
+            context_length=64, vocab_size=len(tokenizer), hf_tokenizer_name="somebody/tokenizer", pool_type="last"
+        )
+        config = dict(config, text_cfg=text | own, init_logit_bias=-10, custom_text=True)
+    preprocess = dict(mean=[0.5] * 3, std=[0.5] * 3, interpolation="bicubic", resize_mode="shortest")
+    (folder / "open_clip_config.json").write_text(json.dumps(dict(model_cfg=config, preprocess_cfg=preprocess)))
+    torch.manual_seed(seed)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
 def tiny_dino(folder: Path, seed: int = 0) -> Path:
     """A random `Dinov2Model` folder with its processor, 28 px."""
     heal()
