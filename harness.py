@@ -129,13 +129,17 @@ def tag(
     preset: PresetName = None,
     out: Annotated[Path | None, typer.Option(help="FILE.jsonl or FILE.csv; goes on where it stopped.")] = None,
     captions: Annotated[bool, typer.Option("--captions", help="Write a .txt caption beside each photo.")] = False,
-    trigger: Annotated[str, typer.Option(help="With --captions: the word that stands for the brand's look.")] = "",
+    trigger: Annotated[str, typer.Option(help="A word in every caption that is to mean the brand's look.")] = "",
+    bind: Annotated[
+        str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
+    ] = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
     """Say what each photo shows, group by group, with confidences."""
     from contextlib import ExitStack
 
+    from modiste.fashion.observations import ObservationCache
     from modiste.fashion.tagging import TagFile, tag_photos, write_caption
     from modiste.progress import Pace
     from modiste.studio import open_tagger
@@ -145,9 +149,19 @@ def tag(
     lines: list[Tagged] = []
     with Display(quiet=json) as display, ExitStack() as open_files:
         file = open_files.enter_context(TagFile(out)) if out else None
-        pace = Pace("tag", 0, display)
-        known = file.done if file else frozenset()
-        for photo, line in tag_photos(photos, tagger, trigger=trigger, done=known, skipped=skipped, tagged=pace.reach):
+        cache = open_files.enter_context(ObservationCache(tagger.encoder.identity.key))
+        pace, known = Pace("tag", 0, display), tagger.taxonomy
+        found = tag_photos(
+            photos,
+            tagger,
+            cache=cache,
+            trigger=trigger,
+            bound=None if bind is None else [known.group(group).id for group in bind.split(",") if group],
+            done=file.done if file else frozenset(),
+            skipped=skipped,
+            tagged=pace.found,
+        )
+        for photo, line in found:
             if file:
                 file.add(line)
             if captions:

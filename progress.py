@@ -35,6 +35,11 @@ class Pace:
         self.done, self._worked = self.done + 1, self._worked + 1
         self._tell("", picture)
 
+    def found(self, done: int, total: int, item: Path) -> None:
+        """`item` is done, the `done`th of `total`: for work whose extent shows only when it has begun."""
+        self.total, self._worked = total, self._worked + 1
+        self.reach(done, item.name)
+
     def reach(self, done: int, message: str = "") -> None:
         """So far now, whether worked or found done already."""
         self.done = done

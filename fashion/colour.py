@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from .taxonomy import Group
 
-LEAST_SHARE = 1e-3  # of a label that no pixel is nearest to: its logit stays finite
+MOST_PIXELS = 1024  # of a garment: shares within a percent or two, three kilobytes to keep
 D65 = (0.95047, 1.0, 1.08883)  # reference white
 SRGB_TO_XYZ = (  # IEC 61966-2-1
     (0.4124564, 0.3575761, 0.1804375),
@@ -65,26 +65,24 @@ def delta_e_2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(light**2 + chroma**2 + hue**2 + r_t * chroma * hue, 0))
 
 
-def colour_shares(image: Image.Image, group: Group) -> np.ndarray:
-    """For each label of `group` the share of the garment's pixels whose nearest reference colour is its; sums to 1.
-
-    The garment is told from a plain background by `garment_mask`; a print's second colour takes its own share, so the
-    base colour is the largest.
-    """
+def garment_pixels(image: Image.Image) -> np.ndarray:
+    """At most MOST_PIXELS of the garment's pixels, sRGB uint8 [K, 3], told from a plain background."""
     import numpy as np
 
     from .segment import garment_mask, small
 
-    pixels = np.asarray(small(image))
-    lab = srgb_to_lab(pixels[garment_mask(image)])
-    owners = np.array([index for index, label in enumerate(group.labels) for _ in label.rgb])
-    references = srgb_to_lab(np.array([rgb for label in group.labels for rgb in label.rgb]))
-    nearest = owners[delta_e_2000(lab[:, None], references[None]).argmin(1)]
-    return np.bincount(nearest, minlength=len(group.labels)) / len(nearest)
+    pixels = np.asarray(small(image))[garment_mask(image)]
+    return np.ascontiguousarray(pixels[:: -(-len(pixels) // MOST_PIXELS)])
 
 
-def colour_logits(image: Image.Image, group: Group) -> np.ndarray:
-    """log of the shares: their softmax at temperature 1 are the shares themselves."""
+def colour_shares(pixels: np.ndarray, group: Group) -> np.ndarray:
+    """For each label of `group` the share of `pixels` whose nearest reference colour is its; they sum to 1.
+
+    A print's second colour takes its own share, so that the base colour is usually the largest.
+    """
     import numpy as np
 
-    return np.log(np.maximum(colour_shares(image, group), LEAST_SHARE))
+    owners = np.array([index for index, label in enumerate(group.labels) for _ in label.rgb])
+    references = srgb_to_lab(np.array([rgb for label in group.labels for rgb in label.rgb]))
+    nearest = owners[delta_e_2000(srgb_to_lab(pixels)[:, None], references[None]).argmin(1)]
+    return np.bincount(nearest, minlength=len(group.labels)) / len(nearest)

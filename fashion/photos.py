@@ -135,18 +135,41 @@ def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> Inpu
     )
 
 
-def read_photo(path: str | Path) -> Photo:
-    """One photo, decoded to its last byte; BadPhoto says with a code why it can't be used."""
+def read_photo(path: str | Path, side: int = WORKING_SIDE) -> Photo:
+    """One photo, decoded to its last byte; BadPhoto says with a code why it can't be used.
+
+    At most `side` pixels long; a large JPEG is decoded at a half, a quarter or an eighth, where that is still `side`.
+    """
+    return decode_photo(read_file(path), side)
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A file's bytes and their sha256: enough to know a photo again."""
+
+    path: Path
+    data: bytes
+    sha256: str
+
+
+def read_file(path: str | Path) -> PhotoFile:
+    """The first half of `read_photo`."""
+    data = _bytes_of(Path(path))
+    return PhotoFile(Path(path), data, hashlib.sha256(data).hexdigest())
+
+
+def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
+    """The second half of `read_photo`."""
     from PIL import Image
 
-    path = Path(path)
-    data = _bytes_of(path)
-    image = _open(path, data)
-    _refuse_by_size(path, image)
-    _decode(path, data, image)
-    upright, notes = _upright_rgb(path, image)
-    upright.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
-    return Photo(path, upright, hashlib.sha256(data).hexdigest(), tuple(notes))
+    image = _open(file.path, file.data)
+    _refuse_by_size(file.path, image)
+    if image.format == "JPEG":
+        image.draft(image.mode, (side, side))
+    _decode(file.path, file.data, image)
+    upright, notes = _upright_rgb(file.path, image)
+    upright.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return Photo(file.path, upright, file.sha256, tuple(notes))
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .colour import colour_logits
+from .colour import colour_shares, garment_pixels
 from .tags import PhotoTags, Tag
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from PIL import Image
 
     from .encoder import Encoder
     from .taxonomy import Group, Taxonomy
 
+LEAST_SHARE = 1e-3  # of a colour that no pixel has: its logit stays finite
+WORDS_SHARE = 0.5  # of the encoder's logits beside the pixels' own
 MOST = 2  # labels of a group that is not exclusive
 LEAST_CONFIDENCE = 0.25  # of a label of a group that is not exclusive
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is kept of a photo to answer a vocabulary: its embedding [D], and its garment's pixels, uint8 [K, 3]."""
+
+    embed: torch.Tensor
+    pixels: np.ndarray
 
 
 class Tagger:
@@ -43,29 +55,42 @@ class Tagger:
 
     def tag(self, images: Sequence[Image.Image]) -> list[PhotoTags]:
         """The tags of each picture, in the vocabulary's order; a group that does not apply is not asked."""
+        return self.read(self.observe(images))
+
+    def observe(self, images: Sequence[Image.Image]) -> list[Observation]:
+        """What the vocabulary's questions are answered from; the expensive half of tagging."""
         if not images:
             return []
-        logits = self.logits(images)
+        embeds = self.encoder.embed_images(images)
+        return [Observation(embed, garment_pixels(image)) for embed, image in zip(embeds, images, strict=True)]
+
+    def read(self, observations: Sequence[Observation]) -> list[PhotoTags]:
+        """The answers: cheap, so that a changed vocabulary needs no photo again."""
+        if not observations:
+            return []
+        logits = self.logits(observations)
         confidences = {
             group.id: (logits[group.id] / self.temperatures.get(group.id, 1.0)).softmax(-1) for group in self.groups
         }
-        return [self._tags(index, confidences) for index in range(len(images))]
+        return [self._tags(index, confidences) for index in range(len(observations))]
 
-    def logits(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """Group id → [N, labels]: logit_scale · cosine with each label's probes, or log shares of pixels.
+    def logits(self, observations: Sequence[Observation]) -> dict[str, torch.Tensor]:
+        """Group id → [N, labels]: logit_scale · cosine with each label's probes.
 
-        A group with `absent` probes has one column more, the last: not visible.
+        A group with `absent` probes has one column more, the last: not visible. In a group read from pixels the log
+        of the label's share is added: what is not there is ruled out, and the words tell base colour from print.
         """
         import numpy as np
         import torch
 
-        embeds = self.encoder.embed_images(images)
+        embeds = torch.stack([observation.embed for observation in observations])
         found = {}
         for group in self.groups:
+            found[group.id] = self.encoder.logit_scale * embeds @ self._probes[group.id].T
             if group.source == "pixels":
-                found[group.id] = torch.from_numpy(np.stack([colour_logits(image, group) for image in images])).float()
-            else:
-                found[group.id] = self.encoder.logit_scale * embeds @ self._probes[group.id].T
+                shares = np.stack([colour_shares(observation.pixels, group) for observation in observations])
+                seen = torch.from_numpy(np.log(np.maximum(shares, LEAST_SHARE))).float()
+                found[group.id] = WORDS_SHARE * found[group.id] + seen
         return found
 
     @cached_property
@@ -75,11 +100,10 @@ class Tagger:
 
         probes = {}
         for group in self.groups:
-            if group.source == "encoder":
-                texts = [label.probe_texts for label in group.labels] + ([group.absent] if group.absent else [])
-                embeds = self.encoder.embed_texts([text for label in texts for text in label])
-                means = [part.mean(0) for part in embeds.split([len(label) for label in texts])]
-                probes[group.id] = torch.nn.functional.normalize(torch.stack(means), dim=-1)
+            texts = [label.probe_texts for label in group.labels] + ([group.absent] if group.absent else [])
+            embeds = self.encoder.embed_texts([text for label in texts for text in label])
+            means = [part.mean(0) for part in embeds.split([len(label) for label in texts])]
+            probes[group.id] = torch.nn.functional.normalize(torch.stack(means), dim=-1)
         return probes
 
     def _tags(self, index: int, confidences: Mapping[str, torch.Tensor]) -> PhotoTags:

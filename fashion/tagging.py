@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..files import write_whole
 from .grammar import article
-from .photos import BadPhoto, Photo, Skip, find_photos, nothing_usable, read_photo
+from .photos import BadPhoto, Photo, Skip, decode_photo, find_photos, nothing_usable, read_file
 
 if TYPE_CHECKING:
-    from .tagger import Tagger
+    from .observations import ObservationCache
+    from .tagger import Observation, Tagger
     from .tags import PhotoTags
     from .taxonomy import Taxonomy
 
 BATCH = 32  # photos in memory
+TAGGING_SIDE = 448  # pixels: twice what an encoder sees
 THREADS = 4  # decoding waits for the disk and, in Pillow, lets others compute
 FORMULA = "=+-@\t\r"  # what a spreadsheet would execute
 
@@ -41,12 +44,21 @@ class Tagged:
         return dict(vars(self))
 
 
-def caption_of(tags: PhotoTags, taxonomy: Taxonomy, trigger: str = "") -> str:
-    """`a photo of a midi red dress with long sleeves`; with a trigger word, that word in front of the noun phrase."""
+def caption_of(tags: PhotoTags, taxonomy: Taxonomy, trigger: str = "", bound: Sequence[str] | None = None) -> str:
+    """`a photo of a midi red dress with long sleeves`; a trigger word stands in front of the noun phrase.
+
+    Beside a trigger the groups `bound` to it (None: those that the vocabulary binds) are not said: what a caption
+    leaves out goes into the trigger, what it says stays free to be changed by other words.
+    """
+    if not trigger:
+        bound = ()
+    elif bound is None:
+        bound = [group.id for group in taxonomy.groups if group.binds]
+    said = [tag for tag in tags.tags if tag.group not in bound]
     noun = tags.get(taxonomy.noun.id)
-    before = [tag.text for tag in tags.tags if taxonomy.group(tag.group).slot == "before"]
+    before = [tag.text for tag in said if taxonomy.group(tag.group).slot == "before"]
     words = " ".join(filter(None, (trigger, *before, noun.text if noun else "garment")))
-    details = [article(tag.text) for tag in tags.tags if taxonomy.group(tag.group).slot == "after"]
+    details = [article(tag.text) for tag in said if taxonomy.group(tag.group).slot == "after"]
     ending = f" with {' and '.join(details)}" if details else ""
     return f"{taxonomy.subject} {article(words)}{ending}"
 
@@ -55,7 +67,9 @@ def tag_photos(
     paths: Sequence[str | Path],
     tagger: Tagger,
     *,
+    cache: ObservationCache,
     trigger: str = "",
+    bound: Sequence[str] | None = None,
     done: frozenset[str] = frozenset(),
     skipped: list[Skip],
     tagged: Callable[[int, int, Path], None] = lambda done, total, path: None,
@@ -66,33 +80,53 @@ def tag_photos(
     """
     files, outside = find_photos(paths)
     skipped += outside
-    todo = iter([file for file in files if str(file) not in done])
-    count, total = len(files) - sum(str(file) not in done for file in files), len(files)
-    used = count
+    todo = [file for file in files if str(file) not in done]
+    count = used = len(files) - len(todo)
+    waiting = iter(todo)
     with ThreadPoolExecutor(THREADS) as pool:
-        while batch := list(islice(todo, BATCH)):
-            read = list(pool.map(_read, batch))
-            skipped += [entry for entry in read if isinstance(entry, Skip)]
-            photos = [entry for entry in read if isinstance(entry, Photo)]
+        while batch := list(islice(waiting, BATCH)):
+            seen = _observed(list(pool.map(partial(_look, cache=cache), batch)), tagger, cache)
+            skipped += [entry for entry in seen if isinstance(entry, Skip)]
+            photos = [entry for entry in seen if isinstance(entry, _Seen)]
             count += len(batch) - len(photos)
-            for photo, tags in zip(photos, tagger.tag([photo.image for photo in photos]), strict=True):
+            for photo, tags in zip(photos, tagger.read([photo.observation for photo in photos]), strict=True):
                 count, used = count + 1, used + 1
-                tagged(count, total, photo.path)
-                yield photo.path, _line(photo, tags, tagger.taxonomy, trigger)
+                tagged(count, len(files), photo.path)
+                caption = caption_of(tags, tagger.taxonomy, trigger, bound)
+                yield photo.path, _line(photo.path, tags, caption)
     if not used:
         raise nothing_usable(paths, skipped)
 
 
-def _read(file: Path) -> Photo | Skip:
+@dataclass(frozen=True)
+class _Seen:
+    path: Path
+    observation: Observation
+
+
+def _look(file: Path, cache: ObservationCache) -> Photo | _Seen | Skip:
+    """Known already, or decoded, or why not: what threads can do side by side."""
     try:
-        return read_photo(file)
+        read = read_file(file)
+        known = cache.find(read.sha256)
+        return decode_photo(read, TAGGING_SIDE) if known is None else _Seen(file, known)
     except BadPhoto as bad:
         return Skip(file, bad.code, bad.reason)
 
 
-def _line(photo: Photo, tags: PhotoTags, taxonomy: Taxonomy, trigger: str) -> Tagged:
+def _observed(entries: Sequence[Photo | _Seen | Skip], tagger: Tagger, cache: ObservationCache) -> list[_Seen | Skip]:
+    """The same with every new photo observed, and kept."""
+    new = [entry for entry in entries if isinstance(entry, Photo)]
+    fresh = tagger.observe([photo.image for photo in new])
+    if new:
+        cache.add(zip((photo.sha256 for photo in new), fresh, strict=True))
+    observed = iter(fresh)
+    return [_Seen(entry.path, next(observed)) if isinstance(entry, Photo) else entry for entry in entries]
+
+
+def _line(photo: Path, tags: PhotoTags, caption: str) -> Tagged:
     found = [{"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)} for tag in tags.tags]
-    return Tagged(str(photo.path), found, list(tags.not_visible), caption_of(tags, taxonomy, trigger))
+    return Tagged(str(photo), found, list(tags.not_visible), caption)
 
 
 def write_caption(photo: Path, caption: str) -> Path:

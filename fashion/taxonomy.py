@@ -36,6 +36,7 @@ class Group(_Data):
     exclusive: bool = True
     source: Literal["encoder", "pixels"] = "encoder"
     enabled: bool = True  # asked unless somebody chooses the groups
+    binds: bool = False  # part of a brand's look: not said beside a trigger word, which thus comes to mean it
     applies_to: dict[str, tuple[str, ...]] = {}  # group id → label ids; empty: always
     absent: tuple[str, ...] = ()  # probes of "can't be seen"; empty: where the group applies, it is seen
     labels: tuple[Label, ...] = Field(min_length=2)
@@ -87,11 +88,14 @@ class Taxonomy(_Data):
         return self
 
     def group(self, group_id: str) -> Group:
-        """The group of that id; `KeyError` if there is none."""
+        """The group of that id; InputError if there is none."""
         for group in self.groups:
             if group.id == group_id:
                 return group
-        raise KeyError(f"taxonomy {self.id!r} has no group {group_id!r}; it has {[item.id for item in self.groups]}")
+        raise InputError(
+            f"the vocabulary {self.id!r} has no group {group_id!r}",
+            to_try=f"its groups are {', '.join(item.id for item in self.groups)}",
+        )
 
     @property
     def noun(self) -> Group:

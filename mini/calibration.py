@@ -107,7 +107,7 @@ def temperatures(tagger: Tagger, held_out: Catalogue) -> dict[str, float]:
     """One temperature for each group, fitted on `held_out`."""
     import torch
 
-    logits, out = tagger.logits(pictures_of(held_out)), {}
+    logits, out = tagger.logits(tagger.observe(pictures_of(held_out))), {}
     for k, group in enumerate(GROUPS):
         rows = np.flatnonzero(held_out.table[:, k] >= 0)
         target = torch.from_numpy(held_out.table[rows, k].astype(np.int64))

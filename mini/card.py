@@ -40,7 +40,8 @@ def tagger_figures(folder: Path, shots: Catalogue, temperatures: dict[str, float
     """Accuracy, calibration error and temperature of the product's tagger in each group."""
     import torch
 
-    logits, out = tagger_of(folder).logits(pictures_of(shots)), {}
+    tagger, out = tagger_of(folder), {}
+    logits = tagger.logits(tagger.observe(pictures_of(shots)))
     for k, group in enumerate(GROUPS):
         rows = np.flatnonzero(shots.table[:, k] >= 0)
         target = torch.from_numpy(shots.table[rows, k].astype(np.int64))

@@ -160,7 +160,8 @@ def test_the_tagger_names_fresh_renders():
     from modiste.mini.calibration import pictures_of, tagger_of
 
     shots = make_catalogue(120, "tests-tagger", held_out=True, workers=1)
-    logits = tagger_of(WEIGHTS).logits(pictures_of(shots))
+    tagger = tagger_of(WEIGHTS)
+    logits = tagger.logits(tagger.observe(pictures_of(shots)))
     for group in ("category", "colour", "pattern"):
         found = logits[group].argmax(1).numpy()
         assert (found == shots.table[:, COLUMNS.index(group)]).mean() >= 0.95, group

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from modiste.errors import InputError
 from modiste.fashion.encoder import EncoderIdentity
+from modiste.fashion.observations import ObservationCache
 from modiste.fashion.photos import Skip
-from modiste.fashion.tagger import Tagger
+from modiste.fashion.tagger import Observation, Tagger
 from modiste.fashion.tagging import TagFile, Tagged, caption_of, tag_photos, write_caption
 from modiste.fashion.taxonomy import Taxonomy, load_taxonomy
 
@@ -98,7 +100,7 @@ def test_a_group_that_is_not_exclusive_may_give_two_labels_and_gives_one_at_leas
 def test_only_the_chosen_groups_are_asked_and_the_noun_always():
     tagger = Tagger(WordEncoder(), TAXONOMY, groups=["style"])
     assert {tag.group for tag in tagger.tag([shown(top=1, casual=1)])[0].tags} == {"category", "style"}
-    with pytest.raises(KeyError, match="no group 'styles'"):
+    with pytest.raises(InputError, match="no group 'styles'"):
         Tagger(WordEncoder(), TAXONOMY, groups=["styles"])
 
 
@@ -158,6 +160,16 @@ def test_a_caption_says_what_was_seen_and_can_carry_a_trigger():
     assert caption_of(tags, TAXONOMY, "atelierx") == "a photo of an atelierx sport top with long sleeves"
 
 
+def test_what_is_bound_to_the_trigger_is_left_unsaid_and_only_beside_a_trigger():
+    tags = tags_of(top=1, long_sleeves=1, sport=1)
+    assert caption_of(tags, TAXONOMY, "atelierx", ["style"]) == "a photo of an atelierx top with long sleeves"
+    assert caption_of(tags, TAXONOMY, "", ["style"]) == "a photo of a sport top with long sleeves"
+    binding = [group.model_copy(update={"binds": group.id == "sleeves"}) for group in TAXONOMY.groups]
+    own = TAXONOMY.model_copy(update={"groups": tuple(binding)})
+    assert caption_of(tags, own, "atelierx") == "a photo of an atelierx sport top"
+    assert {group.id for group in load_taxonomy("garments").groups if group.binds} == {"details", "style"}
+
+
 @pytest.fixture
 def folder(tmp_path):
     photos = tmp_path / "photos"
@@ -171,13 +183,17 @@ def folder(tmp_path):
 class Plain(Tagger):
     """The same tags for every photo: what is written is tested here, not what is seen."""
 
-    def tag(self, images):
-        return Tagger(self.encoder, self.taxonomy).tag([shown(top=1, long_sleeves=1, casual=1) for _ in images])
+    observed = 0
+
+    def observe(self, images):
+        self.observed += len(images)
+        return Tagger(self.encoder, self.taxonomy).observe([shown(top=1, long_sleeves=1, casual=1) for _ in images])
 
 
-def run(folder, out, skipped) -> list[str]:
-    with TagFile(out) as file:
-        lines = list(tag_photos([folder], Plain(WordEncoder(), TAXONOMY), done=file.done, skipped=skipped))
+def run(folder, out, skipped, tagger=None) -> list[str]:
+    tagger = tagger or Plain(WordEncoder(), TAXONOMY)
+    with TagFile(out) as file, ObservationCache(tagger.encoder.identity.key, folder.parent / "cache") as cache:
+        lines = list(tag_photos([folder], tagger, cache=cache, done=file.done, skipped=skipped))
         for _, line in lines:
             file.add(line)
     return [line.image for _, line in lines]
@@ -217,8 +233,38 @@ def test_tags_of_another_form_are_refused(tmp_path):
 def test_a_folder_without_a_usable_photo_is_an_error(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     skipped: list[Skip] = []
-    with pytest.raises(InputError, match="EMPTY"):
-        list(tag_photos([tmp_path], Plain(WordEncoder(), TAXONOMY), skipped=skipped))
+    with ObservationCache("words", tmp_path) as cache, pytest.raises(InputError, match="EMPTY"):
+        list(tag_photos([tmp_path], Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
+
+
+# ── what was seen is kept ──
+
+
+def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary(folder, tmp_path):
+    first = Plain(WordEncoder(), TAXONOMY)
+    run(folder, tmp_path / "1.jsonl", [], first)
+    assert first.observed == 3  # photos that are the same are found before the batch is over only later
+    (folder / "a.png").rename(folder / "renamed.png")
+    other = TAXONOMY.model_copy(update={"groups": TAXONOMY.groups[:1]})
+    second = Plain(WordEncoder(), other)
+    assert len(run(folder, tmp_path / "2.jsonl", [], second)) == 3 and second.observed == 0
+
+
+def test_what_is_kept_comes_back_to_the_bit_and_belongs_to_its_encoder(tmp_path):
+    one = Observation(torch.rand(8), np.arange(30, dtype=np.uint8).reshape(10, 3))
+    with ObservationCache("a", tmp_path) as cache:
+        cache.add([("photo", one)])
+        found = cache.find("photo")
+        assert torch.equal(found.embed, one.embed) and np.array_equal(found.pixels, one.pixels)
+        assert cache.find("other") is None
+    with ObservationCache("b", tmp_path) as other:
+        assert other.find("photo") is None
+
+
+def test_a_broken_cache_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "observations-1.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match="observations-1.sqlite.*delete"):
+        ObservationCache("a", tmp_path)
 
 
 def test_a_caption_lies_beside_its_photo(folder):
