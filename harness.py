@@ -56,18 +56,22 @@ Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=15
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
 Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
 Checkpoint = Annotated[str | None, typer.Option(help="Folder, file or hub id in place of the preset's.")]
+Vocabulary = Annotated[
+    str | None, typer.Option(help="Name or .json file in place of the preset's.", show_default=False)
+]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]
 
 
-def choose_preset(name: str | None, checkpoint: str | None = None) -> Preset:
+def choose_preset(name: str | None, checkpoint: str | None = None, vocabulary: str | None = None) -> Preset:
     """The named preset, or the machine's default, said aloud where it is the embedded one."""
     from modiste.presets import default_preset, preset
 
     chosen = default_preset() if name is None else preset(name)
     if name is None and chosen.name == "mini":
         say("no Stable Diffusion weights on this machine: using the embedded preset mini (drawn garments, 64 px)")
-    return chosen if checkpoint is None else chosen.model_copy(update={"checkpoint": checkpoint})
+    asked = {"checkpoint": checkpoint, "taxonomy": vocabulary}
+    return chosen.model_copy(update={field: value for field, value in asked.items() if value is not None})
 
 
 @app.command()
@@ -93,6 +97,7 @@ def prompt(
     cfg_scale: CfgScale = None,
     sampler: Sampler = None,
     checkpoint: Checkpoint = None,
+    vocabulary: Vocabulary = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -102,7 +107,7 @@ def prompt(
     from modiste.studio import open_studio
 
     gathered = gather_photos(photos)
-    studio = open_studio(choose_preset(preset, checkpoint), host=host, device=device)
+    studio = open_studio(choose_preset(preset, checkpoint, vocabulary), host=host, device=device)
     settings = PromptSettings.for_studio(
         studio,
         budget=budget,
@@ -133,6 +138,7 @@ def tag(
     bind: Annotated[
         str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
     ] = None,
+    vocabulary: Vocabulary = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -144,7 +150,7 @@ def tag(
     from modiste.progress import Pace
     from modiste.studio import open_tagger
 
-    tagger = open_tagger(choose_preset(preset), device)
+    tagger = open_tagger(choose_preset(preset, vocabulary=vocabulary), device)
     skipped: list[Skip] = []
     lines: list[Tagged] = []
     with Display(quiet=json) as display, ExitStack() as open_files:

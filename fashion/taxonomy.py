@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError
+from ..home import modiste_home
 
 SHIPPED = Path(__file__).parent / "taxonomies"
 
@@ -104,17 +106,27 @@ class Taxonomy(_Data):
 
 
 def load_taxonomy(name_or_file: str | Path) -> Taxonomy:
-    """A shipped taxonomy by name (`mini`, `garments`) or a user's JSON file.
+    """A vocabulary by name (`mini`, `garments`), or a JSON file.
 
-    Raises InputError with the field that is wrong.
+    Under a name the user's own copy, `vocabularies/NAME.json` in MODISTE_HOME, comes before the shipped one. InputError
+    with the field that is wrong.
     """
     file = Path(name_or_file)
     if file.suffix != ".json":
-        file = SHIPPED / f"{name_or_file}.json"
+        own = modiste_home() / "vocabularies"
+        file = next((path for path in _places(str(name_or_file), own) if path.is_file()), own / f"{name_or_file}.json")
     if not file.is_file():
         known = sorted(path.stem for path in SHIPPED.glob("*.json"))
-        raise InputError(f"there is no taxonomy {str(name_or_file)!r}", where=str(file), to_try=f"shipped: {known}")
+        raise InputError(
+            f"there is no vocabulary {str(name_or_file)!r}",
+            where=str(file),
+            to_try=f"one of {', '.join(known)}, or a JSON file like those in {SHIPPED}",
+        )
     try:
         return Taxonomy.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
     except (ValidationError, json.JSONDecodeError) as error:
-        raise InputError(f"the taxonomy can't be read: {error}", where=str(file)) from error
+        raise InputError(f"the vocabulary can't be read: {error}", where=str(file)) from error
+
+
+def _places(name: str, own: Path) -> list[Path]:
+    return [own / f"{name}.json", SHIPPED / f"{name}.json"] if re.fullmatch(r"[\w-]+", name) else []

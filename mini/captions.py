@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 
 from ..fashion.grammar import article
-from .garment import GROUPS, vocabulary
+from .garment import GROUPS, labels, vocabulary
 
 BEFORE, AFTER = ("length", "colour", "pattern"), ("sleeves", "neckline")
 
@@ -61,12 +61,36 @@ def tag_list(words: dict[str, str], rng: Random) -> str:
 
 
 def sample_caption(attributes: dict[str, str], rng: Random, degraded: bool = False) -> Caption:
-    """A caption of a random form about a random share of `attributes`; bad pictures are called bad, good
-    ones never."""
+    """A caption of a random form about a random share of `attributes`; bad pictures are called bad, good ones never."""
     share = 1.0 if rng.random() < 0.25 else rng.random()
     stated = {g: attributes[g] for g in GROUPS if g in attributes and rng.random() < share}
     if not stated or rng.random() < 0.03:
         stated = {"category": attributes["category"]}
+    text = write(stated, rng)
+    if degraded:
+        bad = ", ".join(rng.sample(vocabulary()["negative"], rng.choice((1, 2, 2))))
+        if rng.random() < 0.4:
+            text, stated = bad, {}
+        else:
+            text = f"{text}, {bad}" if rng.random() < 0.5 else f"{bad}, {text}"
+    return Caption(text, stated, degraded)
+
+
+def contradict(caption: Caption, rng: Random) -> Caption:
+    """The caption with one thing that it states changed: the nearest lie, which teaches each attribute by itself.
+
+    After the hard negatives of Yuksekgonul et al., "When and Why Vision-Language Models Behave like Bags-of-Words"
+    (ICLR 2023).
+    """
+    stated = caption.stated or {"category": rng.choice(labels("category"))}
+    group = rng.choice(list(stated))
+    others = [label for label in labels(group) if label != stated[group]]
+    changed = {**stated, group: rng.choice(others)}
+    return Caption(write(changed, rng), changed)
+
+
+def write(stated: dict[str, str], rng: Random) -> str:
+    """A text of a random form that states just this."""
     spec, form = vocabulary(), rng.random()
     if form < 0.5:
         text = sentence(stated, articles=rng.random() < 0.85)
@@ -83,13 +107,7 @@ def sample_caption(attributes: dict[str, str], rng: Random, degraded: bool = Fal
         text = ", ".join([article(noun_phrase(front)) if rng.random() < 0.5 else noun_phrase(front), *rest])
     if rng.random() < 0.25:
         text = ", ".join([text, *rng.sample(spec["view"], rng.randint(1, len(spec["view"])))])
-    if degraded:
-        bad = ", ".join(rng.sample(spec["negative"], rng.choice((1, 2, 2))))
-        if rng.random() < 0.4:
-            text, stated = bad, {}
-        else:
-            text = f"{text}, {bad}" if rng.random() < 0.5 else f"{bad}, {text}"
-    return Caption(text, stated, degraded)
+    return text
 
 
 def words_in_captions() -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..progress import ProgressCallback
-from .captions import Caption, sample_caption
+from .captions import Caption, contradict, sample_caption
 from .catalogue import Catalogue, words_of
 from .garment import GROUPS, labels
 from .loop import as_tensor, fit
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WIDTH = 128
 TEXT_LENGTH = 32  # longest caption in tokens, while training; the model itself takes 77
+ANCHORED = 1.0  # weight of the anchors' loss
+ANCHOR_SCALE = 10.0  # of unit vectors, so that a linear reading can be sure
 RECONSTRUCTED = 0.25  # share of training pictures seen through the autoencoder, as generated ones will be
 
 
@@ -86,11 +88,38 @@ def truth(captions: list[Caption], table: np.ndarray) -> torch.Tensor:
 
 
 def multi_positive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy both ways, every true pair a target (supervised contrastive, Khosla et al. 2020)."""
+    """Cross-entropy both ways, every true pair a target (supervised contrastive, Khosla et al. 2020).
+
+    A caption that is true of no picture is only a wrong answer to each of them.
+    """
     loss = 0.0
     for z, p in ((logits, positive.float()), (logits.T, positive.T.float())):
-        loss = loss - (z.log_softmax(1) * p / p.sum(1, keepdim=True)).sum(1).mean()
+        true = p.sum(1)
+        loss = loss - ((z.log_softmax(1) * p).sum(1) / true.clamp(min=1)).sum() / (true > 0).sum()
     return loss / 2
+
+
+def stated_table(captions: list[Caption]) -> np.ndarray:
+    """int [captions, groups]: the label that a caption states, −1 where it is silent."""
+    return np.array([[labels(g).index(c.stated[g]) if g in c.stated else -1 for g in GROUPS] for c in captions])
+
+
+def anchor_loss(anchors: torch.nn.Linear, embeds: torch.Tensor, table: np.ndarray) -> torch.Tensor:
+    """Cross-entropy of a linear reading of each group, over the groups that `table` says something about.
+
+    One and the same reading for pictures and texts: small things such as sleeves, which hardly matter among 256
+    captions of as many different garments, get a place in the common space that both find. The anchors are not kept.
+    """
+    import torch
+
+    parts = anchors(ANCHOR_SCALE * embeds).split([len(labels(g)) for g in GROUPS], 1)
+    targets = torch.from_numpy(table[:, : len(GROUPS)].astype(np.int64))
+    losses = [
+        torch.nn.functional.cross_entropy(part, target, ignore_index=-1)
+        for part, target in zip(parts, targets.T, strict=True)
+        if (target >= 0).any()
+    ]
+    return torch.stack(losses).mean()
 
 
 def train_clip(
@@ -109,6 +138,7 @@ def train_clip(
 
     torch.manual_seed(seed)
     model, processor, rng = new_clip(tokenizer), image_processor(), np.random.default_rng(seed)
+    anchors = torch.nn.Linear(WIDTH, sum(len(labels(g)) for g in GROUPS))
     words, chance = [words_of(r) for r in data.table], Random(seed)
 
     def loss_of(step: int) -> torch.Tensor:
@@ -118,18 +148,22 @@ def train_clip(
             picks[k] %= len(reconstructions)
             pictures[k] = reconstructions[picks[k]]
         captions = [sample_caption(words[i], chance, bool(data.table[i, len(GROUPS)])) for i in picks]
+        captions += [contradict(caption, chance) for caption in captions]
         with torch.autocast("cpu", torch.bfloat16):
             out = model(
                 input_ids=token_ids(tokenizer, [c.text for c in captions], TEXT_LENGTH),
                 pixel_values=normalised(pictures, processor),
             )
-        logits = model.logit_scale.exp() * out.image_embeds.float() @ out.text_embeds.float().T
-        return multi_positive_loss(logits, truth(captions, data.table[picks]))
+        images, texts = out.image_embeds.float(), out.text_embeds.float()
+        logits = model.logit_scale.exp() * images @ texts.T
+        anchored = anchor_loss(anchors, images, data.table[picks]) + anchor_loss(anchors, texts, stated_table(captions))
+        return multi_positive_loss(logits, truth(captions, data.table[picks])) + ANCHORED * anchored
 
     def clamp(step: int) -> None:
         model.logit_scale.data.clamp_(max=np.log(100))
 
-    fit("clip", loss_of, [{"params": list(model.parameters()), "lr": lr}], steps, progress, after_step=clamp)
+    learning = [*model.parameters(), *anchors.parameters()]
+    fit("clip", loss_of, [{"params": learning, "lr": lr}], steps, progress, after_step=clamp)
     return model.eval()
 
 

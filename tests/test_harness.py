@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
+import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -161,6 +164,70 @@ def test_generate_draws_the_same_picture_twice_and_score_prefers_it_to_another_g
     )
     assert same["similarity_score"] > 0.99 and different["similarity_score"] < 0.2
     assert {"similarity_score", "raw_cosine", "calibration"} <= same.keys()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C can't be sent to one process there")
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
+    out = tmp_path / "out"
+    words = ["prompt", PHOTOS[0], PHOTOS[1], "--out", out, "--preset", "mini", "--budget", 12]
+    command = [sys.executable, str(ROOT / "harness.py"), *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and len(list(out.rglob("*.png"))) < 5:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command goes on" in err and "Traceback" not in err
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("images/*/*.png")}
+    assert len(kept) >= 5 and not (out / "report.json").exists()
+    done = modiste(*words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "report.json").read_text())["summary"]["photos"] == 2
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sampler", "Eular"], "did you mean 'Euler'"),
+        (["--strategies", "sentense"], "no strategy 'sentense'"),
+        (["--host", "webui"], "no host 'webui'"),
+        (["--vocabulary", "minis"], "no vocabulary 'minis'"),
+        (["--device", "tpu"], "no device 'tpu'"),
+        (["--preset", "sd16"], "no preset 'sd16'"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_one_line_before_anything_is_made(words, said, tmp_path):
+    preset = [] if "--preset" in words else ["--preset", "mini"]
+    done = modiste("prompt", PHOTOS[0], "--out", tmp_path / "out", *preset, *words)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0 and done.stdout == "" and not (tmp_path / "out").exists()
+
+
+def test_tags_grow_in_a_file_and_captions_lie_beside_the_photos(tmp_path):
+    for photo in PHOTOS[:3]:
+        shutil.copy(photo, tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    words = [
+        "tag",
+        tmp_path,
+        "--preset",
+        "mini",
+        "--out",
+        tmp_path / "tags.jsonl",
+        "--captions",
+        "--trigger",
+        "atelierx",
+    ]
+    first = modiste(*words)
+    assert first.returncode == 3 and "broken.jpg: EMPTY" in first.stderr and first.stdout == ""
+    lines = [json.loads(line) for line in (tmp_path / "tags.jsonl").read_text().splitlines()]
+    assert [Path(line["image"]).name for line in lines] == [photo.name for photo in PHOTOS[:3]]
+    for line in lines:
+        caption = Path(line["image"]).with_suffix(".txt").read_text().strip()
+        assert caption == line["caption"] and "atelierx" in caption
+    modiste(*words)
+    assert len((tmp_path / "tags.jsonl").read_text().splitlines()) == 3
 
 
 def test_the_old_spelling_mode_prompt_is_the_command_prompt():

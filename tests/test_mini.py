@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from modiste.fashion.taxonomy import load_taxonomy
-from modiste.mini.captions import prompt_text, sample_caption
+from modiste.mini.captions import contradict, prompt_text, sample_caption
 from modiste.mini.catalogue import COLUMNS, make_catalogue, words_of
 from modiste.mini.examples import SIGNATURE_TRAITS, brand_collection, sample_looks
 from modiste.mini.garment import (
@@ -118,6 +118,16 @@ def test_captions_say_only_what_is_true_of_the_garment():
             }
             assert not false & set(words), caption.text
         assert bad == (("blurry" in caption.text) or ("low quality" in caption.text))
+
+
+def test_a_contradiction_states_one_thing_that_is_not_so():
+    rng = Random(9)
+    for _ in range(300):
+        attributes = sample_garment(rng).attributes
+        caption = sample_caption(attributes, rng)
+        lie = contradict(caption, rng)
+        assert len(lie.stated.items() - caption.stated.items()) == 1 and lie.stated.keys() == caption.stated.keys()
+        assert all(prompt_text(group, label) in lie.text for group, label in lie.stated.items())
 
 
 def test_the_vocabulary_loads_as_the_product_loads_it():

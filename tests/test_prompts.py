@@ -69,9 +69,9 @@ def test_each_strategy_writes_its_own_prompt():
         "(v neckline:1.2)",
         "sentence_negative": "a photo of a midi orange striped dress with long sleeves and a v neckline",
         "sentence_view": "a photo of a midi orange striped dress with long sleeves and a v neckline, "
-        "plain background, soft light",
+        "clean background, soft light",
         "studio": "a photo of a midi orange striped dress with long sleeves and a v neckline, "
-        "plain background, soft light",
+        "clean background, soft light",
         "tags_negative": "dress, midi, orange, striped, long sleeves, v neckline",
     }
     negatives = {name for name, prompt in written().items() if prompt.negative}

@@ -139,8 +139,18 @@ def test_a_vocabulary_that_makes_no_sense_is_refused_by_its_field(change, messag
 
 
 def test_a_missing_vocabulary_is_answered_with_those_that_exist():
-    with pytest.raises(InputError, match="no taxonomy 'minis'.*mini"):
-        load_taxonomy("minis")
+    for name in ("minis", "../mini"):
+        with pytest.raises(InputError, match=f"no vocabulary '{name}'.*garments, mini"):
+            load_taxonomy(name)
+
+
+def test_the_users_own_copy_comes_before_the_shipped_vocabulary(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path))
+    assert load_taxonomy("mini").version == "1"
+    (tmp_path / "vocabularies").mkdir()
+    mine = load_taxonomy("mini").model_copy(update={"version": "mine"})
+    (tmp_path / "vocabularies" / "mini.json").write_text(mine.model_dump_json(), encoding="utf-8-sig")
+    assert load_taxonomy("mini") == mine
 
 
 def test_every_label_has_a_name_in_both_languages_and_text_without_prompt_syntax():
