@@ -94,10 +94,13 @@ class Easel:
         return {record.key: known[record.key] for record in records}
 
     def judge(self, reference: Reference, pictures: Sequence[Picture], judge: Scorer) -> list[Score]:
-        """A second opinion on pictures that are drawn already, in their order."""
-        keys = [self._key(reference, picture.shot) for picture in pictures if picture.path]
+        """A second opinion on pictures that are drawn already, in their order; an unusable one is like nothing."""
+        from .runs.journal import Score
+
+        keys = [self._key(reference, picture.shot) for picture in pictures]
         records = [record for key in keys if (record := self.journal.find(key))]
-        return list(self.scores(reference, records, judge).values())
+        seen = self.scores(reference, records, judge)
+        return [seen.get(key, Score(0.0, 0.0, 0.0, 0.0)) for key in keys]
 
     def _draw(self, requests: dict[Key, GenerationRequest]) -> None:
         whole = [key for key in requests if self.journal.find(key) is None]

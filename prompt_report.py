@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .easel import Reference
+from .fashion.second_look import SecondLook, look_again
 from .files import make_folder, write_whole
 from .runs.report import (
     BestSample,
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
     from .fashion.scorer import Scorer
     from .pipeline import PhotoOutcome, PromptSettings
     from .search.seeds import SeedPlan
-    from .studio import Studio
+    from .studio import Eyes, Studio
 
 PHOTOS = "photos"  # folder of the photos as they were read
 PHOTO_SIDE = 768  # pixels; the report shows them smaller
+MOST_PICTURES = 0.5  # a label that fewer pictures show is missed
+LIKE_THE_PHOTO = 0.85  # similarity from which nothing is missing
 HIGH = 0.8  # a picture above this is material for training
 
 
@@ -46,7 +50,7 @@ def report_of(
 ) -> PromptReport:
     """The report; copies each photo into the run's folder as it was read."""
     folder, judge = easel.journal.folder, studio.eyes.judge
-    photos = [_photo_report(outcome, gathered, judge, easel, folder) for outcome in outcomes]
+    photos = [_photo_report(outcome, gathered, studio.eyes, easel, folder) for outcome in outcomes]
     return PromptReport(
         version=VERSION,
         created=easel.journal.created,
@@ -66,15 +70,15 @@ def report_of(
     )
 
 
-def _photo_report(
-    outcome: PhotoOutcome, gathered: Gathered, judge: Scorer | None, easel: Easel, folder: Path
-) -> PhotoReport:
-    from .easel import Reference
-
+def _photo_report(outcome: PhotoOutcome, gathered: Gathered, eyes: Eyes, easel: Easel, folder: Path) -> PhotoReport:
     shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
     best = outcome.adopted[0].shot
     reference = Reference(outcome.photo.image, outcome.photo.sha256)
-    judged = {name: _judged(easel, judge, reference, pictures) for name, pictures in shown.items()}
+    judged = {name: _judged(easel, eyes.judge, reference, pictures) for name, pictures in shown.items()}
+    candidate = _judged(easel, eyes.judge, reference, outcome.winner)
+    judge_gain = paired_gain(candidate, judged["baseline"]) if candidate and judged["baseline"] else None
+    seen = _look_again(outcome, eyes)
+    similarity = _mean(_scores(outcome.adopted))
     return PhotoReport(
         image=str(outcome.photo.path),
         image_sha256=outcome.photo.sha256,
@@ -88,7 +92,7 @@ def _photo_report(
         optimized_prompt=best.prompt.positive,
         negative_prompt=best.prompt.negative,
         strategy=best.strategy,
-        similarity_score=_mean(_scores(outcome.adopted)),
+        similarity_score=similarity,
         baseline_score=_mean(_scores(outcome.baseline)),
         minimal_score=_mean(_scores(outcome.minimal)),
         raw_cosine=_mean([picture.score.raw_cosine for picture in outcome.adopted]),
@@ -99,8 +103,13 @@ def _photo_report(
         candidate_prompt=outcome.winner[0].shot.prompt.positive,
         candidate_score=_mean(_scores(outcome.winner)),
         verdict=outcome.verdict.sentence,
-        judge_score=judged["winner"],
-        judge_baseline=judged["baseline"],
+        judge_score=_mean(judged["winner"]) if judged["winner"] else None,
+        judge_baseline=_mean(judged["baseline"]) if judged["baseline"] else None,
+        judge_interval=_interval(judge_gain) if judge_gain else None,
+        metric_hacking=bool(judge_gain and outcome.verdict.improved and judge_gain.mean <= 0),
+        agreement={group: round(share, 4) for group, share in seen.agreement.items()} if seen else {},
+        palette_delta_e=round(seen.palette_delta_e, 2) if seen else None,
+        beyond_words=_beyond_words(seen, similarity) if seen else [],
         generations=outcome.generations,
         tried=[
             Tried(
@@ -117,11 +126,28 @@ def _photo_report(
     )
 
 
-def _judged(easel: Easel, judge: Scorer | None, reference: Any, pictures: Sequence[Picture]) -> float | None:
-    """The judge's mean calibrated similarity of the same pictures; None without a judge."""
-    if judge is None:
+def _judged(easel: Easel, judge: Scorer | None, reference: Reference, pictures: Sequence[Picture]) -> list[float]:
+    """The judge's calibrated similarities of the same pictures; empty without a judge."""
+    return [score.similarity for score in easel.judge(reference, pictures, judge)] if judge else []
+
+
+def _look_again(outcome: PhotoOutcome, eyes: Eyes) -> SecondLook | None:
+    """The recommended prompt's pictures, tagged again; None where none could be used."""
+    from PIL import Image
+
+    files = [picture.path for picture in outcome.adopted if picture.path is not None]
+    if not files:
         return None
-    return _mean([score.similarity for score in easel.judge(reference, pictures, judge)])
+    photo, *drawn = eyes.tagger.observe([outcome.photo.image, *(Image.open(file).convert("RGB") for file in files)])
+    return look_again(eyes.tagger, photo, outcome.tags, drawn)
+
+
+def _beyond_words(seen: SecondLook, similarity: float) -> list[str]:
+    """What the prompt could not fix: groups that it names in vain, or, where all are met, the look that has no word."""
+    missed = [group for group, share in seen.agreement.items() if share < MOST_PICTURES]
+    if missed:
+        return missed
+    return ["look"] if similarity < LIKE_THE_PHOTO else []
 
 
 def _best_strategies(outcomes: Sequence[PhotoOutcome], folder: Path) -> BestStrategies:

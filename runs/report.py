@@ -68,6 +68,11 @@ class PhotoReport(_Section):
     verdict: str  # one sentence for people
     judge_score: float | None = None  # the same pictures, by the encoder the search never saw
     judge_baseline: float | None = None
+    judge_interval: Interval | None = None  # paired gain of the candidate over the baseline, as the judge sees it
+    metric_hacking: bool = False  # the search's encoder sees a gain that the judge does not
+    agreement: dict[str, float] = {}  # group → share of the recommended prompt's pictures that show the photo's label
+    palette_delta_e: float | None = None  # CIEDE2000 between the palettes of photo and pictures, mean
+    beyond_words: list[str] = []  # groups that the prompt names and the pictures miss; "look": what no word names
     generations: int  # pictures drawn for this photo
     tried: list[Tried]
     # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed

@@ -190,6 +190,14 @@ class Page:
 
         return both(lambda language: words("not_visible", language).format(groups=names(language)))
 
+    def beyond(self, groups: list[str]) -> Markup:
+        """What the words name and the pictures miss."""
+
+        def names(language: str) -> str:
+            return ", ".join(self._names(group).get(language) or _plain(group) for group in groups)
+
+        return both(lambda language: words("beyond_groups", language).format(groups=names(language)))
+
     def hue(self, group: str) -> int:
         """The colour of a tag group, degrees; the same throughout the page."""
         return self._hues[group]

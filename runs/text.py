@@ -124,6 +124,29 @@ TEXT: dict[str, tuple[str, str]] = {
         "A model that knows only looks, never asked by the search, gives {score}.",
         "另一個只看外觀、搜尋時從未徵詢的模型給 {score} 分。",
     ),
+    "hacking": (
+        "Careful: the score rose, but the model that knows only looks sees no gain ({gain}). The search may have "
+        "pleased its own measure; trust your eyes.",
+        "請留意：分數上升，但只看外觀的模型看不出進步（{gain}）。搜尋可能只討好了自己的量尺；請相信您的眼睛。",
+    ),
+    "again": ("Tagged again", "重新標記"),
+    "again_note": (
+        "In how many of the best prompt’s pictures a tagger finds what it found in the photo.",
+        "最佳提示詞的圖片中，有多少張被標記出與照片相同的內容。",
+    ),
+    "palette": (
+        "Colours lie {delta} ΔE apart; 2 is hardly seen, 10 is another colour.",
+        "色彩相差 {delta} ΔE；2 幾乎看不出，10 已是另一種顏色。",
+    ),
+    "beyond_groups": (
+        "The words say it, the model does not draw it: {groups}. Training on such photos may teach it.",
+        "文字已說明，模型卻畫不出：{groups}。以此類照片訓練或許能教會它。",
+    ),
+    "beyond_look": (
+        "Every tag is met and {missing} points are still missing: a look that the vocabulary has no word for. "
+        "Training on such photos may reach it.",
+        "標籤全數符合，仍差 {missing} 分：詞彙表沒有詞能形容的樣貌。以此類照片訓練或許能達到。",
+    ),
     "raw_cosine": ("Raw cosine {value}", "原始餘弦值 {value}"),
     "generations": ("{n} pictures drawn for this photo", "為這張照片繪製了 {n} 張圖"),
     "duplicates": ("The same picture as {files}", "與 {files} 為同一張圖"),
