@@ -99,6 +99,7 @@ def prompt(
     checkpoint: Checkpoint = None,
     vocabulary: Vocabulary = None,
     device: Device = "auto",
+    explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
@@ -124,7 +125,7 @@ def prompt(
     else:
         from modiste.runs.summary import print_summary
 
-        print_summary(report, out)
+        print_summary(report, out, explain)
     return EXIT_SKIPS if report.skipped else EXIT_OK
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +18,32 @@ from .easel import Easel, Picture, Reference, Shot
 from .fashion.renderers import render
 from .hosts.request import GenerationRequest
 from .progress import Pace, ProgressCallback, silent
-from .search.budget import BudgetPlan, plan_budget
+from .refinement import refine
+from .search.budget import BudgetPlan, plan_budget, screening_share
 from .search.confirmation import Verdict, decide, paired_gain
 from .search.halving import SuccessiveHalving
+from .search.priors import PhotoResult, learn_priors
 from .search.seeds import SeedPlan, seed_plan
-from .search.strategies import DEFAULT_STRATEGIES, Context, describe, distinct_strategies, refuse_unknown_strategies
+from .search.shrinkage import learn_effect_prior
+from .search.strategies import (
+    DEFAULT_STRATEGIES,
+    Context,
+    Wardrobe,
+    describe,
+    distinct_strategies,
+    refuse_unknown_strategies,
+)
 from .search.trials import Trial
 
 if TYPE_CHECKING:
     from .fashion.photos import Gathered, Photo
     from .fashion.renderers import Rendered
     from .fashion.tags import PhotoTags
+    from .fashion.taxonomy import Taxonomy
+    from .refinement import Refinement
     from .runs.report import PromptReport
     from .search.confirmation import PairedGain
+    from .search.screening import Effects
     from .studio import Studio
 
 MINIMAL, BASELINE = "minimal", "all_tags"  # the garment's name alone, and what a tagger alone gives
@@ -53,6 +66,8 @@ class PromptSettings(BaseModel):
     sampler: str
     width: int  # pixels
     height: int
+    refine: bool = True  # screen the winner's words where the budget allows it
+    learn: bool = True  # from the run's earlier photos, so that later ones begin with what worked
 
     @classmethod
     def for_studio(cls, studio: Studio, **asked: Any) -> PromptSettings:
@@ -75,6 +90,7 @@ class PhotoOutcome:
 
     photo: Photo
     tags: PhotoTags
+    category: str
     prompts: dict[str, Rendered]
     plan: BudgetPlan
     tried: dict[str, list[Picture]]  # strategy → its pictures on search seeds
@@ -83,16 +99,19 @@ class PhotoOutcome:
     minimal: list[Picture]
     gain: PairedGain  # of the search's winner over the baseline
     verdict: Verdict
+    refinement: Refinement | None = None
 
     @property
     def generations(self) -> int:
         """Pictures that the photo took."""
         shots = [
             *(picture for pictures in self.tried.values() for picture in pictures),
+            *(self.refinement.pictures if self.refinement else ()),
             *self.winner,
             *self.baseline,
+            *self.minimal,
         ]
-        return len({(picture.shot.strategy, picture.shot.seed) for picture in (*shots, *self.minimal)})
+        return len({(picture.shot.strategy, picture.shot.seed) for picture in shots})
 
     @property
     def adopted(self) -> list[Picture]:
@@ -124,13 +143,35 @@ def optimise_prompts(
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
         easel = Easel(studio.host, journal, studio.eyes.scorer, settings.drawing, pace.step)
-        outcomes = []
+        outcomes: list[PhotoOutcome] = []
+        experience = Experience()
         for photo, seen in zip(gathered.photos, tags, strict=True):
-            outcomes.append(optimise_photo(photo, seen, studio, easel, settings, seeds, context))
+            outcomes.append(optimise_photo(photo, seen, studio, easel, settings, seeds, context, experience))
+            if settings.learn:
+                experience.add(outcomes[-1])
             pace.reach(len(outcomes) * settings.budget, photo.path.name)
         report = report_of(outcomes, gathered, studio, settings, seeds, easel)
         write_report(report, out, taxonomy=studio.eyes.taxonomy, describe=describe)
     return report
+
+
+@dataclass
+class Experience:
+    """What the run's photos so far have taught; the same photos in the same order teach the same."""
+
+    photos: list[PhotoResult] = field(default_factory=list)
+    screenings: list[Effects] = field(default_factory=list)
+
+    def add(self, outcome: PhotoOutcome) -> None:
+        """Learns from a finished photo."""
+        trials = [
+            Trial(name, picture.shot.seed, picture.score.unclipped)
+            for name, pictures in outcome.tried.items()
+            for picture in pictures
+        ]
+        self.photos.append(PhotoResult.from_trials(outcome.photo.sha256, outcome.category, "", trials))
+        if outcome.refinement:
+            self.screenings.append(outcome.refinement.found)
 
 
 def optimise_photo(
@@ -141,27 +182,50 @@ def optimise_photo(
     settings: PromptSettings,
     seeds: SeedPlan,
     context: Context,
+    experience: Experience,
 ) -> PhotoOutcome:
     """One photo's search: prompts compete on common seeds, then the winner meets the baseline on held-out ones."""
-    reference = Reference(photo.image, photo.sha256)
-    host = studio.host
-    write = partial(render, dialect=host.dialect, count=host.count_tokens)
+    reference, taxonomy = Reference(photo.image, photo.sha256), studio.eyes.taxonomy
+    write = partial(render, dialect=studio.host.dialect, count=studio.host.count_tokens)
     names = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
-    competing = distinct_strategies(names, tags, studio.eyes.taxonomy, context, write)
-    prompts = {**distinct_strategies([MINIMAL], tags, studio.eyes.taxonomy, context, write), **competing}
-    arms = list(competing)
-    plan = plan_budget(settings.budget, len(arms))
+    competing = distinct_strategies(names, tags, taxonomy, context, write)
+    prompts = {**distinct_strategies([MINIMAL], tags, taxonomy, context, write), **competing}
+    plan = plan_budget(settings.budget, len(competing))
 
+    # strategies compete
+    screening = screening_share(plan.search) if settings.refine else 0
+    priors = learn_priors(experience.photos).for_photo(category_of(tags, taxonomy), "")
     # With a single arm there is nothing to choose, and no picture is drawn for it.
-    search = SuccessiveHalving(arms, seeds.search[: max(1, plan.search_seeds)], max(1, plan.search))
+    halving = max(1, plan.search - screening)
+    search = SuccessiveHalving(list(competing), seeds.search[: max(1, plan.search_seeds)], halving, priors)
     tried: dict[str, list[Picture]] = {}
     while not search.done:
         shots = [Shot(shot.arm, prompts[shot.arm], shot.seed) for shot in search.ask()]
         for picture in easel.paint(reference, shots):
             tried.setdefault(picture.shot.strategy, []).append(picture)
             search.tell([Trial(picture.shot.strategy, picture.shot.seed, picture.score.unclipped)])
-    winner = search.winner
 
+    # the winner's words are screened
+    refinement = refine(
+        search.winner,
+        Wardrobe(tags, taxonomy, context),
+        reference,
+        [picture for pictures in tried.values() for picture in pictures],
+        easel,
+        studio.eyes.tagger,
+        seeds.search[max(1, plan.search_seeds) :],
+        screening,
+        search.noise,
+        learn_effect_prior(experience.screenings),
+        write,
+    )
+    winner = search.winner
+    if refinement and refinement.prompt:
+        said = {(prompt.positive, prompt.negative): name for name, prompt in prompts.items()}
+        winner = said.get((refinement.prompt.positive, refinement.prompt.negative), refinement.name)
+        prompts.setdefault(winner, refinement.prompt)
+
+    # winner, baseline and the bare name on seeds that nobody has seen
     confirm = seeds.confirm[: plan.confirm_seeds]
     shown = dict.fromkeys((MINIMAL, BASELINE, winner))
     pictures = easel.paint(reference, [Shot(name, prompts[name], seed) for name in shown for seed in confirm])
@@ -170,6 +234,7 @@ def optimise_photo(
     return PhotoOutcome(
         photo=photo,
         tags=tags,
+        category=category_of(tags, taxonomy),
         prompts=prompts,
         plan=plan,
         tried=tried,
@@ -178,7 +243,14 @@ def optimise_photo(
         minimal=on_confirm[MINIMAL],
         gain=gain,
         verdict=decide(winner, BASELINE, gain),
+        refinement=refinement,
     )
+
+
+def category_of(tags: PhotoTags, taxonomy: Taxonomy) -> str:
+    """What the garment is called; empty where nothing was recognised."""
+    noun = tags.get(taxonomy.noun.id)
+    return noun.label if noun else ""
 
 
 def similarities(pictures: Sequence[Picture]) -> list[float]:

@@ -12,6 +12,7 @@ from .easel import Reference
 from .fashion.second_look import SecondLook, look_again
 from .files import make_folder, write_whole
 from .runs.report import (
+    AttributeWorth,
     BestSample,
     BestStrategies,
     Calibration,
@@ -58,7 +59,7 @@ def report_of(
         host=studio.host.describe().model_dump(mode="json", exclude={"samplers"}),
         settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
         seeds={
-            "search": list(seeds.search[: max(outcome.plan.search_seeds for outcome in outcomes)]),
+            "search": _used(seeds.search, outcomes),
             "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),
         },
         calibration=_calibration(studio.eyes.scorer),
@@ -68,6 +69,17 @@ def report_of(
         images=photos,
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in gathered.skipped],
     )
+
+
+def _used(seeds: Sequence[int], outcomes: Sequence[PhotoOutcome]) -> list[int]:
+    """Those of `seeds` that a search or a screening has drawn on."""
+    drawn = {
+        picture.shot.seed
+        for outcome in outcomes
+        for pictures in (*outcome.tried.values(), outcome.refinement.pictures if outcome.refinement else ())
+        for picture in pictures
+    }
+    return [seed for seed in seeds if seed in drawn]
 
 
 def _photo_report(outcome: PhotoOutcome, gathered: Gathered, eyes: Eyes, easel: Easel, folder: Path) -> PhotoReport:
@@ -119,6 +131,16 @@ def _photo_report(outcome: PhotoOutcome, gathered: Gathered, eyes: Eyes, easel: 
                 seeds=[picture.shot.seed for picture in pictures],
             )
             for name, pictures in sorted(outcome.tried.items(), key=lambda item: -_mean(_scores(item[1])))
+        ],
+        attributes=[
+            AttributeWorth(
+                attribute=worth.attribute,
+                mean=round(worth.mean, 4),
+                low=round(worth.low, 4),
+                high=round(worth.high, 4),
+                standing=worth.standing,
+            )
+            for worth in (outcome.refinement.attributes if outcome.refinement else ())
         ],
         pictures={name: _files(pictures, folder) for name, pictures in shown.items()},
         photo_copy=_copy(outcome.photo, folder),

@@ -43,6 +43,16 @@ class Tried(_Section):
     seeds: list[int]
 
 
+class AttributeWorth(_Section):
+    """What a word brings (+) or costs (−) in this photo's prompt, in similarity, shrunk, with its interval."""
+
+    attribute: str
+    mean: float
+    low: float
+    high: float
+    standing: Literal["brings", "costs", "unclear"]
+
+
 class PhotoReport(_Section):
     """One photo's story. Scores are calibrated similarities 0 … 1, on the confirm seeds unless said."""
 
@@ -75,6 +85,7 @@ class PhotoReport(_Section):
     beyond_words: list[str] = []  # groups that the prompt names and the pictures miss; "look": what no word names
     generations: int  # pictures drawn for this photo
     tried: list[Tried]
+    attributes: list[AttributeWorth] = []  # from the screening; empty where the budget was too small for one
     # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed
     pictures: dict[str, list[str]]
     photo_copy: str  # the photo as it was read, relative to the report

@@ -132,6 +132,12 @@ class Page:
 
         return _chart(draw)
 
+    def worth(self, photo: PhotoReport) -> Markup:
+        """What each word brings, the most helpful first."""
+        ranked = sorted(photo.attributes, key=lambda worth: -worth.mean)
+        rows = [charts.Gain(worth.attribute, worth.mean, worth.low, worth.high) for worth in ranked]
+        return _chart(lambda language: charts.intervals(words("worth", language), rows))
+
     def gains(self) -> Markup:
         """The run's two gains with their intervals."""
         summary = self.report.summary

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .report import Interval, PromptReport
 
 
-def print_summary(report: PromptReport, out: Path) -> None:
-    """One line a photo, then the run's figures and where the report is; on stdout."""
+def print_summary(report: PromptReport, out: Path, explain: bool = False) -> None:
+    """One line a photo, then the run's figures and where the report is; on stdout. `explain`: each word's worth too."""
     from rich.console import Console
     from rich.table import Table
 
@@ -28,6 +30,8 @@ def print_summary(report: PromptReport, out: Path) -> None:
             f"{photo.strategy}{'' if photo.improved else ' (no improvement found)'}",
         )
     console.print(table)
+    if explain:
+        _print_worths(report, console)
     total = report.summary
     console.print()
     console.print(f"similarity, calibrated, on held-out seeds; mean of {total.photos} photos:")
@@ -41,6 +45,18 @@ def print_summary(report: PromptReport, out: Path) -> None:
     for skip in report.skipped:
         console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
     print(f"report: {out / 'report.html'}")
+
+
+def _print_worths(report: PromptReport, console: Console) -> None:
+    for photo in report.images:
+        console.print()
+        if not photo.attributes:
+            console.print(f"{_plain(Path(photo.image).name)}: the budget was too small to test single words")
+            continue
+        console.print(f"{_plain(Path(photo.image).name)}: what each word brings, in points of similarity")
+        for worth in sorted(photo.attributes, key=lambda worth: -worth.mean):
+            interval = f"{100 * worth.mean:+.1f} ({100 * worth.low:+.1f} … {100 * worth.high:+.1f})"
+            console.print(f"  {_plain(worth.attribute):<28} {worth.standing:<8} {interval}")
 
 
 def _percent(share: float) -> str:

@@ -105,6 +105,12 @@ TEXT: dict[str, tuple[str, str]] = {
     "empty": ("(empty)", "（空白）"),
     "tags": ("What the photo shows", "照片中看到的"),
     "not_visible": ("Not visible: {groups}", "看不到：{groups}"),
+    "worth": ("What each word brings", "每個詞的作用"),
+    "worth_note": (
+        "In points of similarity when it stands in the prompt, from pictures that test all words at once; few "
+        "pictures, so the intervals are wide.",
+        "放進提示詞時的相似度分數變化，由同時測試所有詞的圖片算出；圖片不多，因此區間較寬。",
+    ),
     "tried": ("What was tried", "嘗試過的寫法"),
     "tried_note": (
         "Scores on the search seeds. They flatter the winner; that is why it was drawn again on fresh ones.",

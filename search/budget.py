@@ -31,6 +31,15 @@ class BudgetPlan:
         return self.winner + self.baseline + self.minimal
 
 
+SCREENED_FROM = 16  # search images; below, a screening would take the halving's last ones
+SCREENING = 8  # images: every word tested on one seed
+
+
+def screening_share(search: int) -> int:
+    """How many of the search's images go into the screening that follows the halving."""
+    return SCREENING if search >= SCREENED_FROM else 0
+
+
 def plan_budget(total: int, arms: int, minimal: bool = True) -> BudgetPlan:
     """Shares `total` images of one photo that `arms` strategies compete for; InputError where they are too
     few.

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 SURE = 0.9  # calibrated confidence
 LIGHTEST, HEAVIEST = 0.8, 1.3  # weights beyond these tear pictures apart
 FOCUS = 1.2
+REFINED = ", refined"  # behind a strategy's name: with the words that a screening found worth having
+REFINED_LINES = {
+    "en": " Words that cost similarity left out, such that bring some added.",
+    "zh-TW": "略去降低相似度的詞，加入有助益的詞。",
+}
 ODDS_STEP = 0.12  # weight a unit of log-odds
 
 COLOUR_GROUPS = frozenset({"colour", "pattern"})
@@ -254,9 +259,10 @@ DEFAULT_STRATEGIES = tuple(STRATEGIES)
 
 
 def describe(name: str, language: str = "en") -> str:
-    """One line on a strategy, in English or Traditional Chinese."""
-    strategy = STRATEGIES[name]
-    return strategy.zh_tw if language == "zh-TW" else (strategy.write.__doc__ or "").strip()
+    """One line on a strategy, in English or Traditional Chinese; also on one whose words were screened."""
+    strategy = STRATEGIES[name.removesuffix(REFINED)]
+    line = strategy.zh_tw if language == "zh-TW" else (strategy.write.__doc__ or "").strip()
+    return line + REFINED_LINES[language] * name.endswith(REFINED)
 
 
 def refuse_unknown_strategies(names: Sequence[str]) -> None:

@@ -1,0 +1,92 @@
+"""After the halving: which of the winner's words help on this photo, from few pictures that test all at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .easel import Easel, Reference, Shot
+from .search.composition import Composition
+from .search.negatives import contrastive_negatives, count_labels
+from .search.screening import GENERATORS, Effects, effects, screening_design
+from .search.shrinkage import AttributeEffect, EffectPrior, choose_subset, shrink
+
+if TYPE_CHECKING:
+    from .easel import Picture
+    from .fashion.prompt import Prompt
+    from .fashion.renderers import Rendered
+    from .fashion.tagger import Tagger
+    from .search.strategies import Wardrobe
+    from .search.trials import Noise
+
+AVOIDED = 2  # labels
+LEAST_FACTORS = 3
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What each factor brings, and the prompt without those that cost; `prompt` None: the strategy's own is best."""
+
+    name: str
+    prompt: Rendered | None
+    found: Effects
+    attributes: tuple[AttributeEffect, ...]
+    pictures: tuple[Picture, ...]
+
+
+def refine(
+    strategy: str,
+    wardrobe: Wardrobe,
+    reference: Reference,
+    tried: Sequence[Picture],
+    easel: Easel,
+    tagger: Tagger,
+    seeds: Sequence[int],
+    images: int,
+    noise: Noise,
+    prior: EffectPrior | None,
+    write: Callable[[Prompt], Rendered],
+) -> Refinement | None:
+    """Screens the factors of `strategy`'s prompt with `images` pictures; None where there is too little to screen."""
+    if images < min(GENERATORS):
+        return None
+    composition = Composition(strategy, wardrobe, _avoid(wardrobe, tried, tagger))
+    most = max(runs for runs in GENERATORS if runs <= images) - 1
+    factors = composition.factors(most)
+    if len(factors) < LEAST_FACTORS:
+        return None
+    design = screening_design(factors, images, seeds)
+    shots = []
+    for run in design.runs:
+        prompt = composition.prompt(factors, run.on)
+        if prompt is None:
+            return None
+        shots.append(_shot(write(prompt), run.seed))
+    pictures = easel.paint(reference, shots)
+    found = effects(design, [picture.score.unclipped for picture in pictures], noise)
+    attributes = shrink(found, prior)
+    kept = composition.prompt(factors, choose_subset(attributes))
+    return Refinement(composition.name, write(kept) if kept else None, found, attributes, tuple(pictures))
+
+
+def _shot(prompt: Rendered, seed: int) -> Shot:
+    """Named by its text: two designs that ask for the same prompt share its picture."""
+    digest = hashlib.sha256(f"{prompt.positive}\0{prompt.negative}".encode()).hexdigest()[:10]
+    return Shot(f"screening {digest}", prompt, seed)
+
+
+def _avoid(wardrobe: Wardrobe, tried: Sequence[Picture], tagger: Tagger) -> tuple[str, ...]:
+    """Words of labels that this photo's worse pictures show and its better ones do not."""
+    from PIL import Image
+
+    whole = [picture for picture in tried if picture.path is not None]
+    seen = tagger.tag([Image.open(picture.path).convert("RGB") for picture in whole])
+    shown = [
+        (picture.score.unclipped, [(tag.group, tag.label) for tag in tags.tags])
+        for picture, tags in zip(whole, seen, strict=True)
+    ]
+    wanted = [(tag.group, tag.label) for tag in wardrobe.tags.tags]
+    chosen = contrastive_negatives(wanted, count_labels(shown), AVOIDED)
+    return tuple(wardrobe.taxonomy.group(group).label(label).prompt_text for group, label in chosen)
