@@ -1,0 +1,251 @@
+"""`python -m modiste.bench.search [--json] [--photos N] [--budgets 8,16,24,40]`: who finds the better prompt?
+
+On garments of the embedded world that its models never saw. Every method gets the same tags, model, scorer and number
+of pictures; the prompt it hands in is then drawn on seeds that none of them saw, beside the plain list of tags. What is
+compared is that gain: not what a method believes of its prompt, but what the prompt is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from ..easel import Easel
+from ..fashion.photos import Photo
+from ..fashion.renderers import Rendered, render
+from ..hosts.request import GenerationRequest
+from ..pipeline import BASELINE, Experience, PromptSettings, label_shares, optimise_photo
+from ..search.confirmation import mean_gain
+from ..search.seeds import seed_plan
+from ..search.strategies import Context, distinct_strategies
+from . import rivals
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from ..fashion.tags import PhotoTags
+    from ..hosts.request import GenerationResult, Host
+    from ..studio import Studio
+
+BUDGETS = (8, 16, 24, 40)
+EVALUATION_SEEDS = 12
+MODISTE, SINGLE, RANDOM, GREEDY, INTERROGATOR = (
+    "modiste",
+    "best single image",
+    "random search",
+    "greedy chain",
+    "interrogator (draws nothing)",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one budget: mean true gain over the plain list in points of similarity, with its interval."""
+
+    method: str
+    budget: int
+    gain: float
+    low: float
+    high: float
+    photos: int
+
+
+class KeepingHost:
+    """A host that draws the same request once."""
+
+    def __init__(self, host: Host):
+        self.host, self.dialect, self.kept = host, host.dialect, {}
+
+    def describe(self):
+        """The inner host."""
+        return self.host.describe()
+
+    def check(self, request: GenerationRequest) -> None:
+        """The inner host's."""
+        self.host.check(request)
+
+    def count_tokens(self, text: str) -> int | None:
+        """The inner host's."""
+        return self.host.count_tokens(text)
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
+        """Pictures in the order of the requests."""
+        new = [request for request in dict.fromkeys(requests) if request not in self.kept]
+        for result in self.host.generate(new):
+            self.kept[result.request] = result
+        yield from (self.kept[request] for request in requests)
+
+
+@dataclass
+class Bench:
+    """The embedded studio, and scores of prompts against one photo."""
+
+    studio: Studio
+    settings: PromptSettings
+
+    def request(self, prompt: Rendered, seed: int) -> GenerationRequest:
+        """As the run's settings have it."""
+        return GenerationRequest(
+            prompt=prompt.positive, negative_prompt=prompt.negative, seed=seed, **self.settings.drawing
+        )
+
+    def scores(self, photo: Image.Image, shots: Sequence[tuple[Rendered, int]]) -> list[float]:
+        """Calibrated similarity, unclipped, of each (prompt, seed)."""
+        results = self.studio.host.generate([self.request(prompt, seed) for prompt, seed in shots])
+        pictures = [result.image for result in results]
+        return [seen.unclipped for seen in self.studio.eyes.scorer.score(pictures, photo)]
+
+    def clipped(self, photo: Image.Image, prompt: Rendered, seeds: Sequence[int]) -> float:
+        """Mean similarity 0 … 1 of a prompt over seeds: what reports show."""
+        values = self.scores(photo, [(prompt, seed) for seed in seeds])
+        return sum(min(1.0, max(0.0, value)) for value in values) / len(values)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draws, scores and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m modiste.bench.search", description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
+    parser.add_argument("--evaluation-seeds", type=int, default=EVALUATION_SEEDS)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args(arguments)
+    budgets = [int(budget) for budget in chosen.budgets.split(",")]
+    rows = compare(chosen.photos, budgets, chosen.evaluation_seeds, chosen.seed)
+    if chosen.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+    else:
+        print(as_text(rows))
+
+
+def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int) -> list[Row]:
+    """Every method at every budget on `count` photos."""
+    from dataclasses import replace
+
+    from ..presets import preset
+    from ..studio import open_studio
+
+    studio = open_studio(preset("mini"), device="cpu")
+    studio = replace(studio, host=KeepingHost(studio.host))
+    photos = make_photos(count, seed)
+    tags = studio.eyes.tagger.tag([photo.image for photo in photos])
+    context = Context(label_shares(tags))
+    plan = seed_plan(seed, max(budgets), max(budgets) + evaluation_seeds)
+    evaluation = plan.confirm[max(budgets) :]
+    gains: dict[tuple[str, int], list[float]] = {}
+    for budget in budgets:
+        settings = PromptSettings.for_studio(studio, budget=budget, seed=seed)
+        bench = Bench(studio, settings)
+        found = modiste_prompts(bench, photos, tags, context)
+        for photo, seen, ours in zip(photos, tags, found, strict=True):
+            print(f"budget {budget}: {photo.path.name}", file=sys.stderr, flush=True)
+            prompts = {MODISTE: ours, **rival_prompts(bench, photo, seen, context, budget, plan.search, seed)}
+            baseline = bench.clipped(photo.image, plain_list(bench, seen, context), evaluation)
+            for method, prompt in prompts.items():
+                gain = bench.clipped(photo.image, prompt, evaluation) - baseline
+                gains.setdefault((method, budget), []).append(gain)
+    return [
+        Row(method, budget, *(round(100 * value, 2) for value in (gain.mean, gain.low, gain.high)), count)
+        for (method, budget), values in gains.items()
+        for gain in [mean_gain(values)]
+    ]
+
+
+def make_photos(count: int, seed: int) -> list[Photo]:
+    """Held-out garments of the embedded world, some with a trait that no word names."""
+    from ..mini.garment import sample_garment
+    from ..mini.renderer import render as draw
+    from ..mini.renderer import sample_photo
+
+    rng = Random(f"bench-search-{seed}")
+    garments = [sample_garment(rng, held_out=True, trait_share=0.3) for _ in range(count)]
+    return [
+        Photo(Path(f"garment-{index:02d}"), draw(garment, sample_photo(rng), 192), f"{seed:032x}{index:032x}")
+        for index, garment in enumerate(garments)
+    ]
+
+
+def modiste_prompts(
+    bench: Bench, photos: Sequence[Photo], tags: Sequence[PhotoTags], context: Context
+) -> list[Rendered]:
+    """The candidate that the product's own search hands to confirmation, photo after photo."""
+    from ..runs.journal import Journal
+
+    seeds = seed_plan(bench.settings.seed, bench.settings.budget, bench.settings.budget)
+    experience, found = Experience(), []
+    with tempfile.TemporaryDirectory() as folder:
+        with Journal.open(folder, bench.settings.model_dump(mode="json")) as journal:
+            easel = Easel(bench.studio.host, journal, bench.studio.eyes.scorer, bench.settings.drawing)
+            for photo, seen in zip(photos, tags, strict=True):
+                outcome = optimise_photo(photo, seen, bench.studio, easel, bench.settings, seeds, context, experience)
+                experience.add(outcome)
+                found.append(outcome.winner[0].shot.prompt)
+    return found
+
+
+def rival_prompts(
+    bench: Bench,
+    photo: Photo,
+    tags: PhotoTags,
+    context: Context,
+    budget: int,
+    seeds: Sequence[int],
+    seed: int,
+) -> dict[str, Rendered]:
+    """What the others hand in; with generators of their own, so that a larger budget goes on where a smaller ended."""
+    taxonomy = bench.studio.eyes.taxonomy
+    noun = tags.get(taxonomy.noun.id)
+    name = noun.text if noun else "garment"
+    words = [tag.text for tag in tags.tags if tag != noun]
+    forms = distinct_strategies(bench.settings.strategies, tags, taxonomy, context, bench_render(bench))
+    prompts = [form.positive for form in forms.values()]
+
+    def score(shots: Sequence[tuple[str, int]]) -> list[float]:
+        return bench.scores(photo.image, [(Rendered(prompt), one) for prompt, one in shots])
+
+    def rng() -> Random:
+        return Random(f"{seed} {photo.path.name}")
+
+    embed: torch.Tensor = bench.studio.eyes.encoder.embed_images([photo.image])[0]
+    chosen = {
+        SINGLE: rivals.best_single_image(prompts, score, budget, seeds, rng()),
+        RANDOM: rivals.random_search(words, name, score, budget, seeds, rng()),
+        GREEDY: rivals.greedy_chain(words, name, score, budget, seeds, rng()),
+        INTERROGATOR: rivals.interrogator(words, name, embed, bench.studio.eyes.encoder),
+    }
+    return {method: Rendered(prompt) for method, prompt in chosen.items()}
+
+
+def plain_list(bench: Bench, tags: PhotoTags, context: Context) -> Rendered:
+    """What a tagger alone gives."""
+    found = distinct_strategies([BASELINE], tags, bench.studio.eyes.taxonomy, context, bench_render(bench))
+    return found[BASELINE]
+
+
+def bench_render(bench: Bench):
+    """Writes prompts for the bench's host."""
+    host = bench.studio.host
+    return lambda prompt: render(prompt, host.dialect, host.count_tokens)
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """The table for people: gain in points of similarity over the plain list, with its 95 % interval over photos."""
+    budgets = list(dict.fromkeys(row.budget for row in rows))
+    lines = [f"true gain over the plain list of tags, points of similarity, {rows[0].photos} photos", ""]
+    lines.append(f"{'pictures':32}" + "".join(f"{budget:>26}" for budget in budgets))
+    for method in dict.fromkeys(row.method for row in rows):
+        cells = [f"{row.gain:+.1f} ({row.low:+.1f} … {row.high:+.1f})" for row in rows if row.method == method]
+        lines.append(f"{method:32}" + "".join(f"{cell:>26}" for cell in cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
