@@ -1,4 +1,8 @@
-"""After the halving: which of the winner's words help on this photo, from few pictures that test all at once."""
+"""After the halving: which of the winner's words help on this photo, from few pictures that test all at once.
+
+Eight pictures are few and words work together, so what the screening suggests is a candidate only: it meets the
+winner on seeds where the winner was drawn already, and replaces it if it leads there.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .easel import Easel, Reference, Shot
-from .search.composition import Composition
+from .search.budget import DUEL
+from .search.composition import EXTRAS, Composition
 from .search.negatives import contrastive_negatives, count_labels
 from .search.screening import GENERATORS, Effects, effects, screening_design
 from .search.shrinkage import AttributeEffect, EffectPrior, choose_subset, shrink
@@ -27,13 +32,13 @@ LEAST_FACTORS = 3
 
 @dataclass(frozen=True)
 class Refinement:
-    """What each factor brings, and the prompt without those that cost; `prompt` None: the strategy's own is best."""
+    """What each factor brings; `prompt` without those that cost, None where the strategy's own is the better one."""
 
     name: str
     prompt: Rendered | None
     found: Effects
     attributes: tuple[AttributeEffect, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture, ...]  # the screening's, then the duel's
 
 
 def refine(
@@ -49,15 +54,18 @@ def refine(
     prior: EffectPrior | None,
     write: Callable[[Prompt], Rendered],
 ) -> Refinement | None:
-    """Screens the factors of `strategy`'s prompt with `images` pictures; None where there is too little to screen."""
-    if images < min(GENERATORS):
+    """Screens the factors of `strategy`'s prompt; `images` pictures in all, the duel's included.
+
+    None where there is too little to screen.
+    """
+    if images - DUEL < min(GENERATORS):
         return None
     composition = Composition(strategy, wardrobe, _avoid(wardrobe, tried, tagger))
-    most = max(runs for runs in GENERATORS if runs <= images) - 1
+    most = max(runs for runs in GENERATORS if runs <= images - DUEL) - 1
     factors = composition.factors(most)
     if len(factors) < LEAST_FACTORS:
         return None
-    design = screening_design(factors, images, seeds)
+    design = screening_design(factors, images - DUEL, seeds)
     shots = []
     for run in design.runs:
         prompt = composition.prompt(factors, run.on)
@@ -67,8 +75,21 @@ def refine(
     pictures = easel.paint(reference, shots)
     found = effects(design, [picture.score.unclipped for picture in pictures], noise)
     attributes = shrink(found, prior)
-    kept = composition.prompt(factors, choose_subset(attributes))
-    return Refinement(composition.name, write(kept) if kept else None, found, attributes, tuple(pictures))
+
+    # The candidate meets the winner.
+    kept = composition.prompt(factors, choose_subset(attributes, EXTRAS))
+    own = [picture for picture in tried if picture.shot.strategy == strategy][:DUEL]
+    better = None
+    if kept and own and (candidate := write(kept)) not in [picture.shot.prompt for picture in own]:
+        challengers = easel.paint(reference, [Shot(composition.name, candidate, picture.shot.seed) for picture in own])
+        pictures += challengers
+        leads = sum(_similarity(a) - _similarity(b) for a, b in zip(challengers, own, strict=True)) > 0
+        better = candidate if leads else None
+    return Refinement(composition.name, better, found, attributes, tuple(pictures))
+
+
+def _similarity(picture: Picture) -> float:
+    return picture.score.unclipped
 
 
 def _shot(prompt: Rendered, seed: int) -> Shot:

@@ -34,7 +34,7 @@ class Recipe:
     pairs: int = 12_000
     reconstructions: int = 6_000
     vae: tuple[int, ...] = (6_000, 4_000, 4_000)
-    clip: int = 1_600
+    clip: int = 2_400
     judge: int = 900
     unet: int = 4_000
     examiner: int = 900
@@ -117,13 +117,14 @@ class Build:
 
     def clip(self) -> None:
         """Train the tagger's encoder."""
-        from .clip import image_processor, train_clip
+        from .clip import Shots, image_processor, train_clip
         from .tokenizer import save_tokenizer
 
-        data = self.renders()
-        seen = self.through_autoencoder(data.pictures[: self.recipe.reconstructions, 0])
+        data, pairs, count = self.renders(), self.pairs(), self.recipe.reconstructions
+        through = [self.through_autoencoder(p[:count]) for p in (data.pictures[:, 0], pairs.pictures[:, 1])]
         tokenizer = save_tokenizer(self.out / "clip")
-        save_half(train_clip(data, seen, tokenizer, self.recipe.clip, self.seed, show), self.out / "clip")
+        model = train_clip(Shots(data, pairs, *through), tokenizer, self.recipe.clip, self.seed, show)
+        save_half(model, self.out / "clip")
         image_processor().save_pretrained(self.out / "clip")
 
     def judge(self) -> None:

@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 WIDTH = 128
 TEXT_LENGTH = 32  # longest caption in tokens, while training; the model itself takes 77
 ANCHORED = 1.0  # weight of the anchors' loss
+PAIRED = 0.5  # weight of the pairs' loss
+INSTANCE_TEMPERATURE = 0.1
 ANCHOR_SCALE = 10.0  # of unit vectors, so that a linear reading can be sure
 RECONSTRUCTED = 0.25  # share of training pictures seen through the autoencoder, as generated ones will be
 
@@ -122,9 +125,50 @@ def anchor_loss(anchors: torch.nn.Linear, embeds: torch.Tensor, table: np.ndarra
     return torch.stack(losses).mean()
 
 
+def instance_loss(embeds: torch.Tensor) -> torch.Tensor:
+    """Two photos of one garment find each other among all the batch's: rows 2i and 2i + 1 of `embeds` are a pair.
+
+    Mu et al., "SLIP: Self-supervision meets Language-Image Pre-training" (ECCV 2022), in the captions' own space:
+    without it two garments that share every word would be one, and no score could miss a pocket.
+    """
+    import torch
+
+    logits = embeds @ embeds.T / INSTANCE_TEMPERATURE
+    logits = logits.masked_fill(torch.eye(len(embeds), dtype=torch.bool), -torch.inf)
+    return torch.nn.functional.cross_entropy(logits, torch.arange(len(embeds)) ^ 1)
+
+
+@dataclass(frozen=True)
+class Shots:
+    """What a training batch is drawn from: `data` with one photo each, `pairs` with two; pictures that went through the
+    autoencoder, uint8: of the first photos of `data`, and of the first second photos of `pairs`."""
+
+    data: Catalogue
+    pairs: Catalogue
+    data_through: np.ndarray
+    pairs_through: np.ndarray
+
+    def draw(self, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures [batch, 64, 64, 3] and their table: the first half in pairs, siblings side by side."""
+        families = rng.choice(len(self.pairs) // 2, batch // 8, replace=False)
+        owners = np.stack([2 * families, 2 * families + 1], 1).ravel().repeat(2)
+        views = np.arange(len(owners)) % 2
+        paired = self.pairs.pictures[owners, views]
+        for k in np.flatnonzero((views == 1) & (owners < len(self.pairs_through)) & (rng.random(len(owners)) < 0.5)):
+            paired[k] = self.pairs_through[owners[k]]
+        picks = rng.integers(len(self.data), size=batch - len(owners))
+        through = rng.random(len(picks)) < 2 * RECONSTRUCTED
+        picks[through] %= len(self.data_through)
+        single = np.where(
+            through[:, None, None, None],
+            self.data_through[picks % len(self.data_through)],
+            self.data.pictures[picks, 0],
+        )
+        return np.concatenate([paired, single]), np.concatenate([self.pairs.table[owners], self.data.table[picks]])
+
+
 def train_clip(
-    data: Catalogue,
-    reconstructions: np.ndarray,
+    shots: Shots,
     tokenizer: CLIPTokenizer,
     steps: int,
     seed: int,
@@ -133,21 +177,17 @@ def train_clip(
     batch: int = 128,
     lr: float = 1.5e-3,
 ) -> CLIPModel:
-    """`reconstructions` uint8 [M, 64, 64, 3]: the autoencoder's version of the first M pictures of `data`."""
+    """Captions, contradictions, anchors and pairs, all in one loss."""
     import torch
 
     torch.manual_seed(seed)
     model, processor, rng = new_clip(tokenizer), image_processor(), np.random.default_rng(seed)
     anchors = torch.nn.Linear(WIDTH, sum(len(labels(g)) for g in GROUPS))
-    words, chance = [words_of(r) for r in data.table], Random(seed)
+    chance = Random(seed)
 
     def loss_of(step: int) -> torch.Tensor:
-        picks = rng.integers(len(data), size=batch)
-        pictures = data.pictures[picks, 0]
-        for k in np.flatnonzero(rng.random(batch) < RECONSTRUCTED):
-            picks[k] %= len(reconstructions)
-            pictures[k] = reconstructions[picks[k]]
-        captions = [sample_caption(words[i], chance, bool(data.table[i, len(GROUPS)])) for i in picks]
+        pictures, table = shots.draw(batch, rng)
+        captions = [sample_caption(words_of(row), chance, bool(row[len(GROUPS)])) for row in table]
         captions += [contradict(caption, chance) for caption in captions]
         with torch.autocast("cpu", torch.bfloat16):
             out = model(
@@ -156,8 +196,9 @@ def train_clip(
             )
         images, texts = out.image_embeds.float(), out.text_embeds.float()
         logits = model.logit_scale.exp() * images @ texts.T
-        anchored = anchor_loss(anchors, images, data.table[picks]) + anchor_loss(anchors, texts, stated_table(captions))
-        return multi_positive_loss(logits, truth(captions, data.table[picks])) + ANCHORED * anchored
+        anchored = anchor_loss(anchors, images, table) + anchor_loss(anchors, texts, stated_table(captions))
+        paired = instance_loss(images[: batch // 2])
+        return multi_positive_loss(logits, truth(captions, table)) + ANCHORED * anchored + PAIRED * paired
 
     def clamp(step: int) -> None:
         model.logit_scale.data.clamp_(max=np.log(100))

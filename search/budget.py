@@ -31,13 +31,14 @@ class BudgetPlan:
         return self.winner + self.baseline + self.minimal
 
 
-SCREENED_FROM = 16  # search images; below, a screening would take the halving's last ones
+SCREENED_FROM = 20  # search images; below, a screening would take the halving's last ones
 SCREENING = 8  # images: every word tested on one seed
+DUEL = 2  # images: what the screening suggests against the winner
 
 
 def screening_share(search: int) -> int:
-    """How many of the search's images go into the screening that follows the halving."""
-    return SCREENING if search >= SCREENED_FROM else 0
+    """How many of the search's images go into the screening that follows the halving, its duel included."""
+    return SCREENING + DUEL if search >= SCREENED_FROM else 0
 
 
 def plan_budget(total: int, arms: int, minimal: bool = True) -> BudgetPlan:

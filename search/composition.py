@@ -12,7 +12,7 @@ from .strategies import REFINED, STRATEGIES, Wardrobe
 if TYPE_CHECKING:
     from ..fashion.tags import Tag
 
-VIEW, NEGATIVE, AVOID = "view", "negative prompt", "avoid"
+VIEW, NEGATIVE, AVOID = EXTRAS = "view", "negative prompt", "avoid"  # factors that are no tags
 
 
 @dataclass(frozen=True)

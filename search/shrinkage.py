@@ -11,7 +11,7 @@ with it every interval would have no width (Gelman et al., "Bayesian Data Analys
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,12 +119,18 @@ def learn_effect_prior(screenings: Iterable[Effects]) -> EffectPrior | None:
     return EffectPrior(mean=mean, sd=math.sqrt(max(0.0, spread - math.fsum(errors) / len(errors))), n=len(values))
 
 
-def choose_subset(posterior: Sequence[AttributeEffect], least: float = 0.0) -> tuple[str, ...]:
-    """The attributes worth keeping, in their order: those whose expected effect is at least `least`.
+def choose_subset(posterior: Sequence[AttributeEffect], extras: Collection[str] = ()) -> tuple[str, ...]:
+    """The attributes worth keeping, in their order.
 
-    The expectation, not its interval, decides what stands in the prompt: the confirmation guards the claim.
+    An attribute is what the photo shows, so it stays unless it costs by more than its standard deviation;
+    `extras`, which no photo asks for (view, negative prompt, words to avoid), have to bring something. The
+    expectation, not its interval, decides what is tried: the confirmation guards the claim.
     """
-    return tuple(effect.attribute for effect in posterior if effect.mean >= least)
+    return tuple(
+        effect.attribute
+        for effect in posterior
+        if (effect.mean > 0 if effect.attribute in extras else effect.mean + effect.sd >= 0)
+    )
 
 
 def explain(posterior: Sequence[AttributeEffect]) -> list[str]:
