@@ -59,19 +59,26 @@ Checkpoint = Annotated[str | None, typer.Option(help="Folder, file or hub id in 
 Vocabulary = Annotated[
     str | None, typer.Option(help="Name or .json file in place of the preset's.", show_default=False)
 ]
+Encoder = Annotated[
+    str | None, typer.Option(help="Who tags and scores: folder or hub id in place of the preset's.", show_default=False)
+]
+Framing = Annotated[
+    str | None,
+    typer.Option(help="Photos that are not square: pad | garment (cut out first) | crop.", show_default=False),
+]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]
 
 
-def choose_preset(name: str | None, checkpoint: str | None = None, vocabulary: str | None = None) -> Preset:
-    """The named preset, or the machine's default, said aloud where it is the embedded one."""
+def choose_preset(name: str | None, **instead: str | None) -> Preset:
+    """The named preset, or the machine's default, said aloud where it is the embedded one; `instead`: fields to change,
+    None for those that stay."""
     from modiste.presets import default_preset, preset
 
     chosen = default_preset() if name is None else preset(name)
     if name is None and chosen.name == "mini":
         say("no Stable Diffusion weights on this machine: using the embedded preset mini (drawn garments, 64 px)")
-    asked = {"checkpoint": checkpoint, "taxonomy": vocabulary}
-    return chosen.model_copy(update={field: value for field, value in asked.items() if value is not None})
+    return chosen.replaced(**{field: value for field, value in instead.items() if value is not None})
 
 
 @app.command()
@@ -98,6 +105,8 @@ def prompt(
     sampler: Sampler = None,
     checkpoint: Checkpoint = None,
     vocabulary: Vocabulary = None,
+    encoder: Encoder = None,
+    framing: Framing = None,
     device: Device = "auto",
     explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
@@ -108,7 +117,8 @@ def prompt(
     from modiste.studio import open_studio
 
     gathered = gather_photos(photos)
-    studio = open_studio(choose_preset(preset, checkpoint, vocabulary), host=host, device=device)
+    chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
+    studio = open_studio(chosen, host=host, device=device)
     settings = PromptSettings.for_studio(
         studio,
         budget=budget,
@@ -140,23 +150,26 @@ def tag(
         str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
     ] = None,
     vocabulary: Vocabulary = None,
+    encoder: Encoder = None,
+    framing: Framing = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
     """Say what each photo shows, group by group, with confidences."""
     from contextlib import ExitStack
 
-    from modiste.fashion.observations import ObservationCache
+    from modiste.fashion.observations import ObservationCache, RememberingEncoder
     from modiste.fashion.tagging import TagFile, tag_photos, write_caption
     from modiste.progress import Pace
     from modiste.studio import open_tagger
 
-    tagger = open_tagger(choose_preset(preset, vocabulary=vocabulary), device)
+    tagger = open_tagger(choose_preset(preset, taxonomy=vocabulary, encoder=encoder, framing=framing), device)
     skipped: list[Skip] = []
     lines: list[Tagged] = []
     with Display(quiet=json) as display, ExitStack() as open_files:
         file = open_files.enter_context(TagFile(out)) if out else None
         cache = open_files.enter_context(ObservationCache(tagger.encoder.identity.key))
+        tagger.encoder = RememberingEncoder(tagger.encoder, cache)
         pace, known = Pace("tag", 0, display), tagger.taxonomy
         found = tag_photos(
             photos,
@@ -189,6 +202,8 @@ def score(
     image: Annotated[Path, typer.Argument(help="The picture to judge.", show_default=False)],
     reference: Annotated[Path, typer.Argument(help="The photo that it should be like.", show_default=False)],
     preset: PresetName = None,
+    encoder: Encoder = None,
+    framing: Framing = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -197,7 +212,7 @@ def score(
     from modiste.studio import open_eyes
 
     pictures = [read_photo(path).image for path in (image, reference)]
-    scorer = open_eyes(choose_preset(preset), device).scorer
+    scorer = open_eyes(choose_preset(preset, encoder=encoder, framing=framing), device).scorer
     seen, anchors = scorer.score(pictures[:1], pictures[1])[0], scorer.calibration
     if json:
         print_json(
@@ -242,7 +257,7 @@ def generate(
     """Draw a prompt."""
     from modiste.drawing import draw_prompt
 
-    chosen = choose_preset(preset, checkpoint)
+    chosen = choose_preset(preset, checkpoint=checkpoint)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with Display(quiet=json) as display:
         files = draw_prompt(chosen, host, device, text, negative, seed, count, settings, out, display)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import InputError, MissingWeights
 
 ROOT = Path(__file__).parent
+Framing = Literal["pad", "garment", "crop"]
 
 
 class Preset(BaseModel):
@@ -24,6 +26,7 @@ class Preset(BaseModel):
     encoder: str
     judge: str
     revisions: dict[str, str] = {}  # model id → hub commit
+    framing: Framing = "pad"  # what happens to photos that are not square (fashion/framing.py)
     taxonomy: str
     calibration: str | None = None  # folder with calibration.json and calibration.safetensors; None: generic anchors
     width: int  # pixels
@@ -31,6 +34,20 @@ class Preset(BaseModel):
     steps: int
     cfg_scale: float
     sampler: str
+
+    def replaced(self, **instead: str) -> Preset:
+        """The preset with some fields changed; InputError for a value that the field can't have."""
+        try:
+            return Preset.model_validate({**self.model_dump(), **instead})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"{first['loc'][0]} can't be {first['input']!r}: {first['msg']}") from None
+
+    @property
+    def measured(self) -> bool:
+        """Whether `calibration` was measured with this encoder and framing, and so holds for its scores."""
+        shipped = PRESETS[self.name]
+        return self.calibration is not None and (self.encoder, self.framing) == (shipped.encoder, shipped.framing)
 
 
 MINI_WEIGHTS = ROOT / "mini" / "weights"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import InputError, MissingWeights
 from .fashion.calibration import Calibration, load_temperatures
+from .fashion.encoder_settings import encoder_settings
 from .fashion.encoders import load_encoder, load_image_encoder
 from .fashion.scorer import Scorer
 from .fashion.tagger import Tagger
@@ -49,8 +50,10 @@ def open_eyes(preset: Preset, device: str = "auto") -> Eyes:
 def open_tagger(preset: Preset, device: str = "auto") -> Tagger:
     """The tagger alone: what a catalogue's tags need."""
     require_weights(preset, "encoder")
-    encoder = load_encoder(preset.encoder, revision=preset.revisions.get(preset.encoder), device=device)
-    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures=load_temperatures(preset.calibration))
+    revision = preset.revisions.get(preset.encoder)
+    encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
+    measured = load_temperatures(preset.calibration if preset.measured else None)
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), measured, settings=encoder_settings(preset.encoder))
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
@@ -79,6 +82,6 @@ def open_studio(preset: Preset, host: str = "local", device: str = "auto") -> St
 
 
 def _scorer(preset: Preset, encoder: Encoder, role: str) -> Scorer:
-    if preset.calibration is None:
+    if preset.calibration is None or (role == "clip" and not preset.measured):
         return Scorer(encoder, Calibration.generic(encoder.identity, role))
     return Scorer(encoder, Calibration.bundled(preset.calibration, role))

@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from .segment import garment_box
+
 if TYPE_CHECKING:
     from PIL import Image
 
-Framing = Literal["pad", "crop"]  # `pad` keeps head and hem, `crop` is the model's own centre crop
+# `pad` keeps head and hem; `garment` does too, and leaves out the background around; `crop` is the model's own centre
+# crop.
+Framing = Literal["pad", "garment", "crop"]
+MARGIN = 0.06  # of the garment's longer side, around it
 
 
 def framed(images: Sequence[Image.Image], framing: Framing) -> list[Image.Image]:
     """The pictures as the encoder's own preprocessing gets them."""
-    return [padded(image) for image in images] if framing == "pad" else list(images)
+    if framing == "crop":
+        return list(images)
+    return [padded(cropped(image) if framing == "garment" else image) for image in images]
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    """The garment with a little of what is around it; the whole picture where no garment stands out."""
+    box = garment_box(image)
+    if box is None:
+        return image
+    margin = MARGIN * max(box[2] - box[0], box[3] - box[1])
+    left, top = max(0, round(box[0] - margin)), max(0, round(box[1] - margin))
+    return image.crop((left, top, min(image.width, round(box[2] + margin)), min(image.height, round(box[3] + margin))))
 
 
 def padded(image: Image.Image) -> Image.Image:

@@ -1,24 +1,35 @@
-"""What was seen of photos, kept: keyed by the photo's content and the encoder, so that no photo is encoded twice.
+"""What an encoder said, kept: of photos, keyed by their content, and of the vocabulary's words.
 
-A changed vocabulary, template or temperature needs nothing new; another encoder, revision or preprocessing does.
+A changed vocabulary encodes its new words and no photo; a changed temperature nothing; another encoder, revision or
+preprocessing all.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..home import modiste_home
 from .tagger import Observation
 
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from .encoder import Encoder
+
 FILE = "observations-1.sqlite"  # the number changes with what an observation is
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS observations (
     photo TEXT NOT NULL, encoder TEXT NOT NULL, embed BLOB NOT NULL, pixels BLOB NOT NULL,
-    PRIMARY KEY (photo, encoder)) WITHOUT ROWID
+    PRIMARY KEY (photo, encoder)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (
+    text TEXT NOT NULL, encoder TEXT NOT NULL, embed BLOB NOT NULL,
+    PRIMARY KEY (text, encoder)) WITHOUT ROWID;
 """
 WAIT_S = 30.0  # for another process that writes
 
@@ -35,7 +46,7 @@ class ObservationCache:
             self._database = sqlite3.connect(self.path, timeout=WAIT_S, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")  # a lost entry is only encoded again
-            self._database.execute(SCHEMA)
+            self._database.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise InputError(
                 f"the cache of observations can't be used: {error}",
@@ -65,6 +76,31 @@ class ObservationCache:
             self._database.executemany("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?)", rows)
             self._database.execute("COMMIT")
 
+    def find_texts(self, texts: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Those of `texts` that this encoder has embedded, each with its vector [D]."""
+        import numpy as np
+        import torch
+
+        with self._lock:
+            rows = [
+                (text, row[0])
+                for text in texts
+                if (
+                    row := self._database.execute(
+                        "SELECT embed FROM texts WHERE text = ? AND encoder = ?", (text, self.encoder_key)
+                    ).fetchone()
+                )
+            ]
+        return {text: torch.from_numpy(np.frombuffer(data, np.float32).copy()) for text, data in rows}
+
+    def add_texts(self, embeds: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Keeps (text, vector) pairs, all in one commit."""
+        rows = [(text, self.encoder_key, embed.numpy().tobytes()) for text, embed in embeds]
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", rows)
+            self._database.execute("COMMIT")
+
     def close(self) -> None:
         """Nothing more to come."""
         self._database.close()
@@ -74,3 +110,27 @@ class ObservationCache:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class RememberingEncoder:
+    """An encoder that embeds no text twice, whoever asked for it before."""
+
+    def __init__(self, encoder: Encoder, cache: ObservationCache):
+        self.encoder, self.cache = encoder, cache
+        self.identity, self.logit_scale = encoder.identity, encoder.logit_scale
+
+    def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """The inner encoder's."""
+        return self.encoder.embed_images(images)
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """The inner encoder's, of new texts only."""
+        import torch
+
+        known = self.cache.find_texts(dict.fromkeys(texts))
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            fresh = dict(zip(new, self.encoder.embed_texts(new), strict=True))
+            self.cache.add_texts(fresh.items())
+            known |= fresh
+        return torch.stack([known[text] for text in texts])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 75  # tokens; what lies in one chunk is read together, and the first chunk is read best
 SPECIAL = {"a1111": r"\\()[\]", "diffusers": r"\\()[\]", "comfy": "()", "plain": ""}
 RESERVED = re.compile(r"\b(AND|BREAK)\b")  # A1111's words; in lower case they are words again
+EMBEDDING = re.compile(r"\bembedding:", re.IGNORECASE)  # ComfyUI loads a file of that name
 NETWORK = re.compile(r"<(?=\w)")  # `<lora:…>` needs its name right behind the bracket
 
 
@@ -92,5 +93,7 @@ def escape(text: str, dialect: Dialect) -> str:
     """`text` so that the host reads every character of it as itself."""
     if dialect in ("a1111", "diffusers"):
         text = NETWORK.sub("< ", RESERVED.sub(lambda word: word[0].lower(), text))
+    if dialect == "comfy":
+        text = EMBEDDING.sub("embedding ", text)
     special = SPECIAL[dialect]
     return re.sub(f"([{special}])", r"\\\1", text) if special else text

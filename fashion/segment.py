@@ -31,6 +31,27 @@ def small(image: Image.Image) -> Image.Image:
 
 def garment_mask(image: Image.Image) -> np.ndarray:
     """bool [H, W] of `small(image)`: the garment without its edge; never empty (an oval where nothing stands out)."""
+    mask = _standing_out(image)
+    inside = mask & _shifted_all(mask)
+    if inside.mean() >= LEAST_AREA:
+        return inside
+    return mask if mask.mean() >= LEAST_AREA else _oval(*mask.shape)
+
+
+def garment_box(image: Image.Image) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom of the garment in pixels of `image`; None where nothing stands out."""
+    import numpy as np
+
+    mask = _standing_out(image)
+    if mask.mean() < LEAST_AREA:
+        return None
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    across, down = image.width / mask.shape[1], image.height / mask.shape[0]
+    return columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down
+
+
+def _standing_out(image: Image.Image) -> np.ndarray:
+    """bool [H, W] of `small(image)`: what differs from the background and hangs together with the middle."""
     import numpy as np
 
     from .colour import srgb_to_lab
@@ -39,11 +60,7 @@ def garment_mask(image: Image.Image) -> np.ndarray:
     difference = np.linalg.norm(lab - _background(lab), axis=-1)
     border = _border(*difference.shape)
     threshold = max(LEAST_DIFFERENCE, NOISE_FACTOR * float(np.median(difference[border])))
-    mask = _hanging_together(difference > threshold)
-    inside = mask & _shifted_all(mask)
-    if inside.mean() >= LEAST_AREA:
-        return inside
-    return mask if mask.mean() >= LEAST_AREA else _oval(*difference.shape)
+    return _hanging_together(difference > threshold)
 
 
 def _background(lab: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .colour import colour_shares, garment_pixels
+from .encoder_settings import EncoderSettings
 from .tags import PhotoTags, Tag
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Observation:
 class Tagger:
     """Reads photos with one encoder and one vocabulary.
 
-    `temperatures` (group id → T) make softmax(logits / T) an honest probability; a group without one has T = 1.
+    Temperatures (group id → T) make softmax(logits / T) an honest probability; a group without one has T = 1.
     Tu et al., "An Empirical Study Into What Matters for Calibrating Vision-Language Models" (ICML 2024).
     """
 
@@ -45,9 +46,15 @@ class Tagger:
         taxonomy: Taxonomy,
         temperatures: Mapping[str, float] | None = None,
         groups: Sequence[str] | None = None,
+        settings: EncoderSettings | None = None,
     ):
-        """`groups` are the ids to ask; None: those that the vocabulary enables. The noun is always asked."""
-        self.encoder, self.taxonomy, self.temperatures = encoder, taxonomy, dict(temperatures or {})
+        """`groups` are the ids to ask; None: those that the vocabulary enables. The noun is always asked.
+
+        `temperatures` come before those of the encoder's `settings`.
+        """
+        self.encoder, self.taxonomy, self.settings = encoder, taxonomy, settings or EncoderSettings()
+        self.temperatures = {**self.settings.temperatures, **(temperatures or {})}
+        self.logit_scale = self.settings.logit_scale or encoder.logit_scale
         wanted = [group.id for group in taxonomy.groups if group.enabled] if groups is None else list(groups)
         for group_id in wanted:
             taxonomy.group(group_id)
@@ -86,7 +93,7 @@ class Tagger:
         embeds = torch.stack([observation.embed for observation in observations])
         found = {}
         for group in self.groups:
-            found[group.id] = self.encoder.logit_scale * embeds @ self._probes[group.id].T
+            found[group.id] = self.logit_scale * embeds @ self._probes[group.id].T
             if group.source == "pixels":
                 shares = np.stack([colour_shares(observation.pixels, group) for observation in observations])
                 seen = torch.from_numpy(np.log(np.maximum(shares, LEAST_SHARE))).float()
@@ -95,14 +102,18 @@ class Tagger:
 
     @cached_property
     def _probes(self) -> dict[str, torch.Tensor]:
-        """Group id → one unit vector a label: the mean over its probe texts, renormalised (Radford 2021, §3.1.4)."""
+        """Group id → one unit vector a label: the mean over its probe texts in all templates, renormalised."""
         import torch
 
         probes = {}
         for group in self.groups:
             texts = [label.probe_texts for label in group.labels] + ([group.absent] if group.absent else [])
-            embeds = self.encoder.embed_texts([text for label in texts for text in label])
-            means = [part.mean(0) for part in embeds.split([len(label) for label in texts])]
+            asked = [
+                [template.replace("{}", text) for text in label for template in self.settings.templates]
+                for label in texts
+            ]
+            embeds = self.encoder.embed_texts([text for label in asked for text in label])
+            means = [part.mean(0) for part in embeds.split([len(label) for label in asked])]
             probes[group.id] = torch.nn.functional.normalize(torch.stack(means), dim=-1)
         return probes
 

@@ -52,17 +52,6 @@ def anchors(embeds: torch.Tensor, category: np.ndarray) -> tuple[torch.Tensor, d
     }
 
 
-def expected_calibration_error(probabilities: torch.Tensor, target: torch.Tensor, bins: int = 10) -> float:
-    """Mean gap between confidence and accuracy over equal confidence bins (Guo et al. 2017), 0…1."""
-    confidence, choice = probabilities.max(1)
-    right, error = (choice == target).float(), 0.0
-    for low in range(bins):
-        inside = (confidence > low / bins) & (confidence <= (low + 1) / bins)
-        if inside.any():
-            error += float(inside.float().mean() * (confidence[inside].mean() - right[inside].mean()).abs())
-    return error
-
-
 def temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
     """The T that minimises the negative log-likelihood of `softmax(logits / T)`, searched on a log grid
     0.2…20."""

@@ -9,18 +9,21 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from . import judge as judge_room
+from ..fashion.calibration import Calibration
+from ..fashion.encoders import load_encoder, load_image_encoder
 from .autoencoder import decode, encode
-from .calibration import expected_calibration_error, pictures_of, tagger_of
+from .calibration import pictures_of, tagger_of
 from .captions import sentence, tag_list
 from .catalogue import Catalogue, make_catalogue, words_of
 from .diffusion import draw
 from .examiner import agreement, examine
 from .garment import GROUPS
 from .loop import as_tensor
+from .reliability import draw_reliability, expected_calibration_error, reliability
 from .renderer import grid
-from .weights import load_autoencoder, load_judge, load_pipeline, size_bytes
+from .weights import load_autoencoder, load_pipeline, size_bytes
 
+RELIABILITY = "mini-reliability.png"  # beside the grid
 GOALS = {
     "tagger": {g: 0.98 for g in GROUPS},
     "generated": {"category": 0.95, "colour": 0.93, "pattern": 0.93},
@@ -46,11 +49,13 @@ def tagger_figures(folder: Path, shots: Catalogue, temperatures: dict[str, float
         rows = np.flatnonzero(shots.table[:, k] >= 0)
         target = torch.from_numpy(shots.table[rows, k].astype(np.int64))
         found = logits[group][rows]
+        bins = reliability((found / temperatures[group]).softmax(1), target)
         out[group] = {
             "accuracy": round(float((found.argmax(1) == target).float().mean()), 4),
             "n": len(rows),
             "temperature": temperatures[group],
-            "ece": round(expected_calibration_error((found / temperatures[group]).softmax(1), target), 4),
+            "ece": round(expected_calibration_error(bins), 4),
+            "reliability": bins,
         }
     return out
 
@@ -67,21 +72,34 @@ def reconstruction_figures(folder: Path, shots: Catalogue) -> dict:
     }
 
 
-def judge_figures(folder: Path, seed: int) -> dict:
-    """How often a second photo is nearest: among all, and against the sibling with the same words."""
-    import torch
-
+def sibling_figures(folder: Path, seed: int) -> dict:
+    """Of tagger's encoder and judge: how often a second photo is nearest, among all and against the sibling; and the
+    mean score of a sibling, which shares all words and not the look: what words alone can be worth."""
     pairs = make_catalogue(
         400, f"mini-card-pairs-{seed}", views=2, siblings=True, held_out=True, trait_share=0.5, workers=1
     )
-    embeds = judge_room.embed(load_judge(folder), pairs.pictures.reshape(-1, 64, 64, 3)).reshape(400, 2, -1)
-    cosine = embeds[:, 0] @ embeds[:, 1].T
-    own = cosine.diagonal()
-    sibling = cosine.view(200, 2, 200, 2).diagonal(dim1=0, dim2=2)  # [2, 2, 200]
-    ahead = (own.view(200, 2).T[:, None] > sibling).permute(2, 0, 1)
+    photos = [[Image.fromarray(picture) for picture in view] for view in pairs.pictures.swapaxes(0, 1)]
     return {
-        "nearest_of_400": round(float((cosine.argmax(1) == torch.arange(400)).float().mean()), 4),
-        "ahead_of_sibling": round(float((ahead[:, 0, 1].float().mean() + ahead[:, 1, 0].float().mean()) / 2), 4),
+        role: _told_apart(load(str(folder / role), device="cpu"), Calibration.bundled(folder, role), photos)
+        for role, load in (("clip", load_encoder), ("judge", load_image_encoder))
+    }
+
+
+def _told_apart(encoder, anchors: Calibration, photos) -> dict:
+    """`photos` [2][N]: two views of N garments, siblings side by side."""
+    import torch
+
+    first, second = (
+        torch.nn.functional.normalize(encoder.embed_images(view) - anchors.mean, dim=-1) for view in photos
+    )
+    cosine = first @ second.T
+    index = torch.arange(len(cosine))
+    own, sibling = cosine.diagonal(), cosine[index, index ^ 1]
+    score = ((sibling - anchors.zero) / (anchors.hundred - anchors.zero)).clamp(0, 1)
+    return {
+        f"nearest_of_{len(index)}": round(float((cosine.argmax(1) == index).float().mean()), 4),
+        "ahead_of_sibling": round(float((own > sibling).float().mean()), 4),
+        "sibling_score": round(float(score.mean()), 4),
     }
 
 
@@ -114,13 +132,15 @@ def write_card(
             "steps": 16,
             "cfg_scale": 4.5,
         },
-        "judge": judge_figures(folder, seed),
+        "siblings": sibling_figures(folder, seed),
         "goals": GOALS,
         "size_bytes": size_bytes(folder),
     }
     if picture:
         picture.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(asked.pictures[:, 0], drawings).save(picture, optimize=True)
+        curves = {group: figures["reliability"] for group, figures in card["tagger"].items()}
+        draw_reliability(curves).save(picture.with_name(RELIABILITY), optimize=True)
     card_folder = card_folder or folder.parent
     (card_folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     (card_folder / "CARD.md").write_text(as_markdown(card, n), encoding="utf-8")
@@ -146,7 +166,7 @@ def as_markdown(card: dict, n: int) -> str:
         f"{card['generated'].get(g, float('nan')):.3f} | {card['examiner'][g]:.3f} |"
         for g, v in card["tagger"].items()
     )
-    judge, rec, gen = card["judge"], card["reconstruction"], card["generated"]
+    (clip, judge), rec, gen = card["siblings"].values(), card["reconstruction"], card["generated"]
     return f"""# The embedded models' quality card
 
 Written by `python -m modiste.mini.build --stage card`. Every picture and prompt here uses
@@ -161,11 +181,20 @@ Written by `python -m modiste.mini.build --stage card`. Every picture and prompt
   {gen["steps"]} steps, cfg {gen["cfg_scale"]}; marked by the *examiner*, a supervised classifier of renders
   that is neither the tagger nor shipped. Its own accuracy on unseen renders is the last column.
 - **Reconstruction** (`weights/sd/vae`): L1 {rec["l1"]:.3f} of a range of 2, PSNR {rec["psnr_db"]:.1f} dB.
-- **Judge** (`weights/judge`): a second photo is the nearest of 400 in {judge["nearest_of_400"]:.1%},
-  and nearer than the sibling with the same words in {judge["ahead_of_sibling"]:.1%}.
+- **Second photos** of 400 garments, half of which have a trait without a word: the judge (`weights/judge`) finds the
+  right one first in {judge["nearest_of_400"]:.1%}, the tagger's encoder in {clip["nearest_of_400"]:.1%}. Against the
+  *sibling*, a garment that shares every word, they are right in {judge["ahead_of_sibling"]:.1%} and
+  {clip["ahead_of_sibling"]:.1%}.
+- **What words can be worth**: a sibling's mean score is {100 * clip["sibling_score"]:.0f} of 100 for the tagger's
+  encoder and {100 * judge["sibling_score"]:.0f} for the judge. A prompt that says everything right gets about that;
+  what is beyond is for the training route.
 - **Size**: {card["size_bytes"] / 1e6:.1f} MB, fp16.
 
 Odd rows are renders; the row below each is what the model drew from the render's words.
 
 ![renders and drawings](../docs/img/mini-card.png)
+
+Is the tagger right as often as it says? On the line it is; a dot's area is its share of the answers.
+
+![confidence against accuracy in each group](../docs/img/mini-reliability.png)
 """

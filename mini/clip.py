@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 WIDTH = 128
 TEXT_LENGTH = 32  # longest caption in tokens, while training; the model itself takes 77
 ANCHORED = 1.0  # weight of the anchors' loss
-PAIRED = 0.5  # weight of the pairs' loss
+# Two stages: first each garment is told from all others, then words are read more surely.
+PAIRED = (0.5, 0.2)  # weight of the pairs' loss
+PAIRS = (0.5, 0.25)  # share of a batch
+LEARNING_RATE = (1.5e-3, 1e-3)
 INSTANCE_TEMPERATURE = 0.1
 ANCHOR_SCALE = 10.0  # of unit vectors, so that a linear reading can be sure
 RECONSTRUCTED = 0.25  # share of training pictures seen through the autoencoder, as generated ones will be
@@ -148,9 +152,9 @@ class Shots:
     data_through: np.ndarray
     pairs_through: np.ndarray
 
-    def draw(self, batch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures [batch, 64, 64, 3] and their table: the first half in pairs, siblings side by side."""
-        families = rng.choice(len(self.pairs) // 2, batch // 8, replace=False)
+    def draw(self, batch: int, pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures [batch, 64, 64, 3] and their table: the first `pairs` two by two, siblings side by side."""
+        families = rng.choice(len(self.pairs) // 2, pairs // 4, replace=False)
         owners = np.stack([2 * families, 2 * families + 1], 1).ravel().repeat(2)
         views = np.arange(len(owners)) % 2
         paired = self.pairs.pictures[owners, views]
@@ -170,23 +174,40 @@ class Shots:
 def train_clip(
     shots: Shots,
     tokenizer: CLIPTokenizer,
-    steps: int,
+    steps: Sequence[int],
     seed: int,
     progress: ProgressCallback,
-    *,
     batch: int = 128,
-    lr: float = 1.5e-3,
 ) -> CLIPModel:
-    """Captions, contradictions, anchors and pairs, all in one loss."""
+    """Captions, contradictions, anchors and pairs, all in one loss; `steps` of each stage."""
     import torch
 
     torch.manual_seed(seed)
-    model, processor, rng = new_clip(tokenizer), image_processor(), np.random.default_rng(seed)
+    model = new_clip(tokenizer)
+    for stage, count in enumerate(steps):
+        train_stage(model, stage, shots, tokenizer, count, seed + stage, progress, batch)
+    return model.eval()
+
+
+def train_stage(
+    model: CLIPModel,
+    stage: int,
+    shots: Shots,
+    tokenizer: CLIPTokenizer,
+    steps: int,
+    seed: int,
+    progress: ProgressCallback,
+    batch: int = 128,
+) -> None:
+    """One stage, in place; its anchors are its own."""
+    import torch
+
+    processor, rng, chance = image_processor(), np.random.default_rng(seed), Random(seed)
     anchors = torch.nn.Linear(WIDTH, sum(len(labels(g)) for g in GROUPS))
-    chance = Random(seed)
+    pairs = int(PAIRS[stage] * batch)
 
     def loss_of(step: int) -> torch.Tensor:
-        pictures, table = shots.draw(batch, rng)
+        pictures, table = shots.draw(batch, pairs, rng)
         captions = [sample_caption(words_of(row), chance, bool(row[len(GROUPS)])) for row in table]
         captions += [contradict(caption, chance) for caption in captions]
         with torch.autocast("cpu", torch.bfloat16):
@@ -197,15 +218,14 @@ def train_clip(
         images, texts = out.image_embeds.float(), out.text_embeds.float()
         logits = model.logit_scale.exp() * images @ texts.T
         anchored = anchor_loss(anchors, images, table) + anchor_loss(anchors, texts, stated_table(captions))
-        paired = instance_loss(images[: batch // 2])
-        return multi_positive_loss(logits, truth(captions, table)) + ANCHORED * anchored + PAIRED * paired
+        paired = instance_loss(images[:pairs])
+        return multi_positive_loss(logits, truth(captions, table)) + ANCHORED * anchored + PAIRED[stage] * paired
 
     def clamp(step: int) -> None:
         model.logit_scale.data.clamp_(max=np.log(100))
 
     learning = [*model.parameters(), *anchors.parameters()]
-    fit("clip", loss_of, [{"params": learning, "lr": lr}], steps, progress, after_step=clamp)
-    return model.eval()
+    fit("clip", loss_of, [{"params": learning, "lr": LEARNING_RATE[stage]}], steps, progress, after_step=clamp)
 
 
 def embed_images(model: CLIPModel, pictures: np.ndarray, batch: int = 250) -> torch.Tensor:

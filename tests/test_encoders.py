@@ -10,8 +10,9 @@ from PIL import Image
 from tiny_models import tiny_clip, tiny_dino, tiny_open_clip
 
 from modiste.errors import InputError, MissingWeights
+from modiste.fashion.encoder_settings import TEMPLATES, EncoderSettings, encoder_settings
 from modiste.fashion.encoders import load_encoder, load_image_encoder
-from modiste.fashion.framing import padded
+from modiste.fashion.framing import cropped, framed, padded
 from modiste.mini.garment import sample_garment
 from modiste.mini.renderer import render
 
@@ -107,13 +108,29 @@ def test_padding_continues_the_background_and_leaves_squares_alone():
     assert padded(square) is square
 
 
+def test_the_garment_is_cut_out_with_its_margin_and_all_is_kept_where_nothing_stands_out():
+    image = Image.new("RGB", (400, 200), (225, 225, 225))
+    image.paste((120, 20, 30), (180, 40, 230, 160))
+    cut = cropped(image)
+    assert 125 <= cut.height <= 145 and 55 <= cut.width <= 75  # 120 and 50, a mask's pixel of 6, and the margin of 7
+    assert (120, 20, 30) in [colour for _, colour in cut.getcolors(1 << 16)]
+    blank = Image.new("RGB", (400, 200), (225, 225, 225))
+    assert cropped(blank) is blank
+    small, large = Image.new("RGB", (120, 120), (225, 225, 225)), Image.new("RGB", (360, 360), (225, 225, 225))
+    for canvas in (small, large):
+        canvas.paste((120, 20, 30), tuple(canvas.width // 2 + offset for offset in (-20, -40, 20, 40)))
+    crops = [framed([canvas], "garment")[0] for canvas in (small, large)]
+    assert abs(crops[0].width - crops[1].width) <= 10  # how much background is around does not matter
+
+
 def test_an_identity_changes_with_weights_framing_and_name_and_with_nothing_else(clip, tmp_path):
     base = load_encoder(str(clip)).identity
     copy = shutil.copytree(clip, tmp_path / "tiny-clip")
     other = tiny_clip(tmp_path / "other" / "tiny-clip", seed=1)
     assert load_encoder(str(copy)).identity == base
     keys = {base.key, load_encoder(str(other)).identity.key, load_encoder(str(clip), framing="crop").identity.key}
-    assert len(keys) == 3 and base.preprocessing == "pad-32" and base.revision.startswith("sha256:")
+    keys.add(load_encoder(str(clip), framing="garment").identity.key)
+    assert len(keys) == 4 and base.preprocessing == "pad-32" and base.revision.startswith("sha256:")
     assert str(tmp_path) not in base.key
 
 
@@ -145,3 +162,24 @@ def test_how_many_are_encoded_at_once_changes_not_a_bit_on_a_cpu(clip, photos):
     alone = torch.cat([encoder.embed_images([photo]) for photo in photos])
     assert torch.equal(together[: len(photos)], alone)
     assert torch.equal(encoder.embed_texts(TEXTS)[2:], encoder.embed_texts(TEXTS[2:]))
+
+
+# ── how a model is asked ──
+
+
+def test_published_models_bring_their_own_templates_and_others_get_the_common_ones():
+    assert len(encoder_settings("patrickjohncyh/fashion-clip").templates) >= 3
+    assert encoder_settings("hf-hub:Marqo/marqo-fashionSigLIP").templates == ("{}",)
+    assert encoder_settings("nobody/nothing") == EncoderSettings() and EncoderSettings().templates == TEMPLATES
+
+
+def test_a_users_settings_come_before_the_shipped_ones_and_a_mistake_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path))
+    file = tmp_path / "encoders.json"
+    file.write_text('{"patrickjohncyh/fashion-clip": {"templates": ["{} here"], "temperatures": {"colour": 2}}}')
+    assert encoder_settings("patrickjohncyh/fashion-clip").temperatures == {"colour": 2}
+    assert encoder_settings("Marqo/marqo-fashionCLIP").templates == ("{}",)
+    for wrong, words in (('{"a": {"templates": ["x"]}}', "must hold"), ('{"a": {"tempratures": {}}}', "tempratures")):
+        file.write_text(wrong)
+        with pytest.raises(InputError, match=f"{words}(.|\n)*encoders.json"):
+            encoder_settings("a")

@@ -225,10 +225,26 @@ def test_the_judge_knows_a_garment_again_and_scores_lie_in_order():
         assert anchors["unrelated"] < anchors["same_category"] < anchors["same_garment"] <= 1
 
 
+def test_a_reliability_curve_shows_how_far_confidence_is_from_being_right():
+    import torch
+
+    from modiste.mini.reliability import draw_reliability, expected_calibration_error, reliability
+
+    target = torch.zeros(1000, dtype=torch.long)
+    said = torch.tensor([0.8, 0.2]).repeat(1000, 1)
+    said[:200] = said[:200].flip(1)  # wrong in 200 of 1,000, as 80 % promises
+    honest, boastful = reliability(said, target), reliability((said * 6).softmax(1), target)
+    assert [tuple(one) for one in honest] == [(0.8, 0.8, 1.0)] and expected_calibration_error(honest) < 1e-6
+    assert expected_calibration_error(boastful) == pytest.approx(1 / (1 + np.exp(-3.6)) - 0.8, abs=1e-4)
+    picture = np.asarray(draw_reliability({"honest": honest, "boastful": boastful}))
+    assert (np.ptp(picture, 0) > 100).any() and picture.shape[1] > picture.shape[0]
+
+
 def test_the_card_meets_its_goals():
     card = json.loads(CARD.read_text())
     for group, goal in card["goals"]["tagger"].items():
         assert card["tagger"][group]["accuracy"] >= goal, group
+        assert card["tagger"][group]["ece"] <= 0.05, group
     for group, goal in card["goals"]["generated"].items():
         assert card["generated"][group] >= goal, group
     assert card["size_bytes"] <= LIMIT_BYTES

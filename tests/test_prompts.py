@@ -26,7 +26,9 @@ from modiste.search.strategies import (
 )
 
 MINI = load_taxonomy("mini")
-VECTORS = json.loads((Path(__file__).parent / "data" / "a1111_attention.json").read_text(encoding="utf-8"))["vectors"]
+DATA = Path(__file__).parent / "data"
+VECTORS = json.loads((DATA / "a1111_attention.json").read_text(encoding="utf-8"))["vectors"]
+COMFY = json.loads((DATA / "comfy_attention.json").read_text(encoding="utf-8"))["written"]
 
 
 def tag(group: str, label: str, confidence: float = 0.99, margin: float = 0.98) -> Tag:
@@ -170,6 +172,19 @@ def test_whatever_the_words_a1111_reads_them_back_as_words_of_that_weight():
 def test_no_text_becomes_a_lora_or_a_second_prompt_in_a1111():
     said = escape("<lora:evil:1> AND x", "a1111")
     assert "<lora" not in said and " AND " not in said
+
+
+@pytest.mark.parametrize("vector", COMFY, ids=lambda vector: vector["prompt"])
+def test_what_is_written_for_comfyui_its_own_parser_reads_as_the_words_with_their_weights(vector):
+    clauses = tuple(Clause(tuple(Phrase(*phrase) for phrase in clause)) for clause in vector["clauses"])
+    assert render(Prompt(clauses), "comfy").positive == vector["prompt"]
+    assert "".join(text for text, _ in vector["runs"]) == ", ".join(clause.text for clause in clauses)
+    weighted = [(phrase.text, phrase.weight) for clause in clauses for phrase in clause.phrases if phrase.weight != 1]
+    assert [(text, weight) for text, weight in vector["runs"] if weight != 1] == weighted
+
+
+def test_no_text_becomes_an_embedding_in_comfyui():
+    assert "embedding:" not in escape("a dress, embedding:evil, Embedding:more", "comfy").lower()
 
 
 def count(text: str) -> int:

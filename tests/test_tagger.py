@@ -12,7 +12,8 @@ from PIL import Image
 
 from modiste.errors import InputError
 from modiste.fashion.encoder import EncoderIdentity
-from modiste.fashion.observations import ObservationCache
+from modiste.fashion.encoder_settings import EncoderSettings
+from modiste.fashion.observations import ObservationCache, RememberingEncoder
 from modiste.fashion.photos import Skip
 from modiste.fashion.tagger import Observation, Tagger
 from modiste.fashion.tagging import TagFile, Tagged, caption_of, tag_photos, write_caption
@@ -87,6 +88,23 @@ def test_confidences_are_a_softmax_within_the_group_at_its_temperature():
     assert warm.get("category").confidence == pytest.approx(float((5 * cosine).softmax(0)[0]))
     runner = warm.get("category")
     assert runner.runner_up == "top" and runner.margin == pytest.approx(2 * runner.confidence - 1)
+
+
+def test_a_label_is_asked_in_every_template_of_the_encoder():
+    asked = []
+
+    class Listening(WordEncoder):
+        def embed_texts(self, texts):
+            asked.extend(texts)
+            return super().embed_texts(texts)
+
+    settings = EncoderSettings(templates=("{}", "a photo of {}"), temperatures={"category": 3.0}, logit_scale=10)
+    tagger = Tagger(Listening(), TAXONOMY, {"style": 2.0}, settings=settings)
+    found = tagger.tag([shown(dress=2, top=1)])[0]
+    assert asked[:4] == ["a dress", "a photo of a dress", "the dress", "a photo of the dress"]
+    assert tagger.temperatures == {"category": 3.0, "style": 2.0}
+    cosine = torch.tensor([2, 1]) / 5**0.5
+    assert found.get("category").confidence == pytest.approx(float((10 / 3 * cosine).softmax(0)[0]))
 
 
 def test_a_group_that_is_not_exclusive_may_give_two_labels_and_gives_one_at_least():
@@ -269,6 +287,24 @@ def test_what_is_kept_comes_back_to_the_bit_and_belongs_to_its_encoder(tmp_path)
         assert cache.find("other") is None
     with ObservationCache("b", tmp_path) as other:
         assert other.find("photo") is None
+
+
+def test_no_text_is_encoded_twice_and_an_edit_encodes_its_new_words_only(tmp_path):
+    asked = []
+
+    class Listening(WordEncoder):
+        def embed_texts(self, texts):
+            asked.append(list(texts))
+            return super().embed_texts(texts)
+
+    with ObservationCache("words", tmp_path) as cache:
+        first = RememberingEncoder(Listening(), cache).embed_texts(["a dress", "a top", "a dress"])
+    with ObservationCache("words", tmp_path) as cache:
+        second = RememberingEncoder(Listening(), cache).embed_texts(["a top", "casual", "a dress"])
+    assert asked == [["a dress", "a top"], ["casual"]]
+    assert torch.equal(first[0], second[2]) and torch.equal(first[1], second[0])
+    with ObservationCache("others", tmp_path) as cache:
+        assert cache.find_texts(["a top"]) == {}
 
 
 def test_a_broken_cache_is_named_with_what_to_do(tmp_path):
