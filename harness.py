@@ -108,6 +108,9 @@ def prompt(
     encoder: Encoder = None,
     framing: Framing = None,
     device: Device = "auto",
+    learn: Annotated[
+        bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
+    ] = True,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
 ) -> int:
@@ -127,6 +130,7 @@ def prompt(
         steps=steps,
         cfg_scale=cfg_scale,
         sampler=sampler,
+        learn=learn,
     )
     with Display(quiet=json) as display:
         report = optimise_prompts(gathered, studio, settings, out, display)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from .easel import Easel, Picture, Reference, Shot
+from .experience import Experience, ExperienceFile
 from .fashion.renderers import render
 from .hosts.request import GenerationRequest
 from .progress import Pace, ProgressCallback, silent
@@ -22,9 +23,7 @@ from .refinement import refine
 from .search.budget import BudgetPlan, plan_budget, screening_share
 from .search.confirmation import Verdict, decide, paired_gain
 from .search.halving import SuccessiveHalving
-from .search.priors import PhotoResult, learn_priors
 from .search.seeds import SeedPlan, seed_plan
-from .search.shrinkage import learn_effect_prior
 from .search.strategies import (
     DEFAULT_STRATEGIES,
     Context,
@@ -36,6 +35,7 @@ from .search.strategies import (
 from .search.trials import Trial
 
 if TYPE_CHECKING:
+    from .experience import Lesson
     from .fashion.photos import Gathered, Photo
     from .fashion.renderers import Rendered
     from .fashion.tags import PhotoTags
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from .refinement import Refinement
     from .runs.report import PromptReport
     from .search.confirmation import PairedGain
-    from .search.screening import Effects
     from .studio import Studio
 
 MINIMAL, BASELINE = "minimal", "all_tags"  # the garment's name alone, and what a tagger alone gives
@@ -67,7 +66,7 @@ class PromptSettings(BaseModel):
     width: int  # pixels
     height: int
     refine: bool = True  # screen the winner's words where the budget allows it
-    learn: bool = True  # from the run's earlier photos, so that later ones begin with what worked
+    learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
 
     @classmethod
     def for_studio(cls, studio: Studio, **asked: Any) -> PromptSettings:
@@ -113,6 +112,16 @@ class PhotoOutcome:
         ]
         return len({(picture.shot.strategy, picture.shot.seed) for picture in shots})
 
+    def teach(self, experience: Experience) -> Lesson:
+        """Adds what this photo taught to `experience`."""
+        trials = [
+            Trial(name, picture.shot.seed, picture.score.unclipped)
+            for name, pictures in self.tried.items()
+            for picture in pictures
+        ]
+        found = self.refinement.found if self.refinement else None
+        return experience.add(self.photo.sha256, self.category, trials, found)
+
     @property
     def adopted(self) -> list[Picture]:
         """The pictures of what is recommended: the winner if it is proven better, else the baseline."""
@@ -144,34 +153,19 @@ def optimise_prompts(
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
         easel = Easel(studio.host, journal, studio.eyes.scorer, settings.drawing, pace.step)
         outcomes: list[PhotoOutcome] = []
-        experience = Experience()
+        file = ExperienceFile(studio.eyes.scorer.key)
+        experience = Experience(settings.checkpoint)
+        if settings.learn:
+            experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
+        learned_from = len(experience.lessons)
         for photo, seen in zip(gathered.photos, tags, strict=True):
             outcomes.append(optimise_photo(photo, seen, studio, easel, settings, seeds, context, experience))
             if settings.learn:
-                experience.add(outcomes[-1])
+                file.keep(outcomes[-1].teach(experience))
             pace.reach(len(outcomes) * settings.budget, photo.path.name)
-        report = report_of(outcomes, gathered, studio, settings, seeds, easel)
+        report = report_of(outcomes, gathered, studio, settings, seeds, easel, learned_from)
         write_report(report, out, taxonomy=studio.eyes.taxonomy, describe=describe)
     return report
-
-
-@dataclass
-class Experience:
-    """What the run's photos so far have taught; the same photos in the same order teach the same."""
-
-    photos: list[PhotoResult] = field(default_factory=list)
-    screenings: list[Effects] = field(default_factory=list)
-
-    def add(self, outcome: PhotoOutcome) -> None:
-        """Learns from a finished photo."""
-        trials = [
-            Trial(name, picture.shot.seed, picture.score.unclipped)
-            for name, pictures in outcome.tried.items()
-            for picture in pictures
-        ]
-        self.photos.append(PhotoResult.from_trials(outcome.photo.sha256, outcome.category, "", trials))
-        if outcome.refinement:
-            self.screenings.append(outcome.refinement.found)
 
 
 def optimise_photo(
@@ -194,7 +188,7 @@ def optimise_photo(
 
     # strategies compete
     screening = screening_share(plan.search) if settings.refine else 0
-    priors = learn_priors(experience.photos).for_photo(category_of(tags, taxonomy), "")
+    priors = experience.of_strategies().for_photo(category_of(tags, taxonomy), settings.checkpoint)
     # With a single arm there is nothing to choose, and no picture is drawn for it.
     halving = max(1, plan.search - screening)
     search = SuccessiveHalving(list(competing), seeds.search[: max(1, plan.search_seeds)], halving, priors)
@@ -216,7 +210,7 @@ def optimise_photo(
         seeds.search[max(1, plan.search_seeds) :],
         screening,
         search.noise,
-        learn_effect_prior(experience.screenings),
+        experience.of_words(),
         write,
     )
     winner = search.winner

@@ -48,6 +48,7 @@ def report_of(
     settings: PromptSettings,
     seeds: SeedPlan,
     easel: Easel,
+    learned_from: int = 0,
 ) -> PromptReport:
     """The report; copies each photo into the run's folder as it was read."""
     folder, judge = easel.journal.folder, studio.eyes.judge
@@ -64,6 +65,7 @@ def report_of(
         },
         calibration=_calibration(studio.eyes.scorer),
         judge=_calibration(judge) if judge else None,
+        learned_from=learned_from,
         best_strategies=_best_strategies(outcomes, folder),
         summary=_summary(outcomes, easel),
         images=photos,

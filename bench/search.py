@@ -18,10 +18,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ..easel import Easel
+from ..experience import Experience
 from ..fashion.photos import Photo
 from ..fashion.renderers import Rendered, render
 from ..hosts.request import GenerationRequest
-from ..pipeline import BASELINE, Experience, PromptSettings, label_shares, optimise_photo
+from ..pipeline import BASELINE, PromptSettings, label_shares, optimise_photo
 from ..search.confirmation import mean_gain
 from ..search.seeds import seed_plan
 from ..search.strategies import Context, distinct_strategies
@@ -180,13 +181,13 @@ def modiste_prompts(
     from ..runs.journal import Journal
 
     seeds = seed_plan(bench.settings.seed, bench.settings.budget, bench.settings.budget)
-    experience, found = Experience(), []
+    experience, found = Experience(bench.settings.checkpoint), []
     with tempfile.TemporaryDirectory() as folder:
         with Journal.open(folder, bench.settings.model_dump(mode="json")) as journal:
             easel = Easel(bench.studio.host, journal, bench.studio.eyes.scorer, bench.settings.drawing)
             for photo, seen in zip(photos, tags, strict=True):
                 outcome = optimise_photo(photo, seen, bench.studio, easel, bench.settings, seeds, context, experience)
-                experience.add(outcome)
+                outcome.teach(experience)
                 found.append(outcome.winner[0].shot.prompt)
     return found
 

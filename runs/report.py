@@ -151,6 +151,7 @@ class PromptReport(_Section):
     seeds: dict[Literal["search", "confirm"], list[int]]
     calibration: Calibration
     judge: Calibration | None = None
+    learned_from: int = 0  # photos of earlier runs that this one began with
     best_strategies: BestStrategies
     summary: Summary
     images: list[PhotoReport]

@@ -10,14 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
+from modiste.bench.tagging import PHOTO, make_photos
 from modiste.errors import InputError
 from modiste.fashion.encoder import EncoderIdentity
 from modiste.fashion.encoder_settings import EncoderSettings
+from modiste.fashion.encoders import load_encoder
 from modiste.fashion.observations import ObservationCache, RememberingEncoder
-from modiste.fashion.photos import Skip
+from modiste.fashion.photos import Skip, decode_photo, read_file
 from modiste.fashion.tagger import Observation, Tagger
-from modiste.fashion.tagging import TagFile, Tagged, caption_of, tag_photos, write_caption
+from modiste.fashion.tagging import TAGGING_SIDE, TagFile, Tagged, caption_of, tag_photos, write_caption
 from modiste.fashion.taxonomy import Taxonomy, load_taxonomy
+from modiste.presets import missing_weights, preset
 
 WORDS = ("dress", "top", "long sleeves", "short sleeves", "hidden sleeves", "evening", "casual", "sport")
 
@@ -316,3 +319,12 @@ def test_a_broken_cache_is_named_with_what_to_do(tmp_path):
 def test_a_caption_lies_beside_its_photo(folder):
     assert write_caption(folder / "a.png", "a photo of a top") == folder / "a.txt"
     assert (folder / "a.txt").read_text() == "a photo of a top\n"
+
+
+@pytest.mark.skipif(bool(missing_weights(preset("mini"))), reason="the embedded weights are not here")
+def test_a_jpeg_decoded_at_a_fraction_embeds_as_the_whole_one(tmp_path):
+    encoder = load_encoder(preset("mini").encoder)
+    photos = make_photos(tmp_path / "photos", 4)
+    whole, small = ([decode_photo(read_file(file), side).image for file in photos] for side in (4096, TAGGING_SIDE))
+    assert whole[0].width == PHOTO[0] and max(small[0].size) <= TAGGING_SIDE
+    assert (encoder.embed_images(whole) * encoder.embed_images(small)).sum(-1).min() >= 0.999
