@@ -34,7 +34,7 @@ class Recipe:
     pairs: int = 12_000
     reconstructions: int = 6_000
     vae: tuple[int, ...] = (6_000, 4_000, 4_000)
-    clip: tuple[int, ...] = (2_400, 1_600)
+    clip: tuple[int, ...] = (2_400, 1_600, 1_600)
     judge: int = 900
     unet: int = 4_000
     examiner: int = 900
@@ -48,7 +48,7 @@ FAST = Recipe(
     pairs=160,
     reconstructions=100,
     vae=(2, 2),
-    clip=(3, 3),
+    clip=(3, 3, 3),
     judge=3,
     unet=3,
     examiner=3,

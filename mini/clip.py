@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 WIDTH = 128
 TEXT_LENGTH = 32  # longest caption in tokens, while training; the model itself takes 77
 ANCHORED = 1.0  # weight of the anchors' loss
-# Two stages: first each garment is told from all others, then words are read more surely.
-PAIRED = (0.5, 0.2)  # weight of the pairs' loss
-PAIRS = (0.5, 0.25)  # share of a batch
-LEARNING_RATE = (1.5e-3, 1e-3)
+# Three stages: each garment is told from all others; words are read more surely; and in any colours.
+PAIRED = (0.5, 0.2, 0.2)  # weight of the pairs' loss
+PAIRS = (0.5, 0.25, 0.25)  # share of a batch
+RECOLOURED = (0.0, 0.0, 0.4)  # share of the pictures that are no pairs
+LEARNING_RATE = (1.5e-3, 1e-3, 1e-3)
 INSTANCE_TEMPERATURE = 0.1
 ANCHOR_SCALE = 10.0  # of unit vectors, so that a linear reading can be sure
 RECONSTRUCTED = 0.25  # share of training pictures seen through the autoencoder, as generated ones will be
@@ -152,8 +153,12 @@ class Shots:
     data_through: np.ndarray
     pairs_through: np.ndarray
 
-    def draw(self, batch: int, pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures [batch, 64, 64, 3] and their table: the first `pairs` two by two, siblings side by side."""
+    def draw(self, batch: int, pairs: int, recolour: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures [batch, 64, 64, 3] and their table: the first `pairs` two by two, siblings side by side.
+
+        A share `recolour` of the others is in other colours, and has none in its table: what it is does not depend on
+        colours, and some of them no training picture had together with its pattern.
+        """
         families = rng.choice(len(self.pairs) // 2, pairs // 4, replace=False)
         owners = np.stack([2 * families, 2 * families + 1], 1).ravel().repeat(2)
         views = np.arange(len(owners)) % 2
@@ -168,7 +173,17 @@ class Shots:
             self.data_through[picks % len(self.data_through)],
             self.data.pictures[picks, 0],
         )
-        return np.concatenate([paired, single]), np.concatenate([self.pairs.table[owners], self.data.table[picks]])
+        table = self.data.table[picks].copy()
+        other = np.flatnonzero(rng.random(len(picks)) < recolour)
+        single[other] = recoloured(single[other], rng)
+        table[other, GROUPS.index("colour")] = -1
+        return np.concatenate([paired, single]), np.concatenate([self.pairs.table[owners], table])
+
+
+def recoloured(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [N, H, W, 3] with their channels in another order, every second one as its negative."""
+    swapped = [picture[..., rng.permutation(3)] for picture in pictures]
+    return np.array([255 - one if rng.random() < 0.5 else one for one in swapped], np.uint8).reshape(pictures.shape)
 
 
 def train_clip(
@@ -207,7 +222,7 @@ def train_stage(
     pairs = int(PAIRS[stage] * batch)
 
     def loss_of(step: int) -> torch.Tensor:
-        pictures, table = shots.draw(batch, pairs, rng)
+        pictures, table = shots.draw(batch, pairs, RECOLOURED[stage], rng)
         captions = [sample_caption(words_of(row), chance, bool(row[len(GROUPS)])) for row in table]
         captions += [contradict(caption, chance) for caption in captions]
         with torch.autocast("cpu", torch.bfloat16):
