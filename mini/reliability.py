@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 BINS = 10
 SIDE, MARGIN, GAP = 210, 46, 26  # pixels of a panel, of the page's edge, between panels
 SCALE = 3  # drawn larger and made small again: lines without stairs
-INK, MUTED, RULE, ACCENT, PAPER = "#1d1b19", "#77706a", "#dcd6cd", "#8c2f39", "#ffffff"
+INK, MUTED, RULE, ACCENT, FAINT, PAPER = "#1d1b19", "#77706a", "#dcd6cd", "#8c2f39", "#d9b8bb", "#ffffff"
 
 
 class Bin(NamedTuple):
@@ -48,7 +48,7 @@ def draw_reliability(groups: Mapping[str, Sequence[Bin]], columns: int = 3) -> I
     """A panel a group: confidence to the right, accuracy upwards; a dot's area is its share of the answers. On the
     diagonal, a tagger that says 80 % is right in 80 of 100 cases."""
     rows = -(-len(groups) // columns)
-    size = (2 * MARGIN + columns * SIDE + (columns - 1) * (GAP + MARGIN), 2 * MARGIN + rows * (SIDE + GAP + MARGIN))
+    size = (2 * MARGIN + columns * SIDE + (columns - 1) * (GAP + MARGIN), MARGIN + rows * (SIDE + GAP + MARGIN))
     page = Image.new("RGB", tuple(SCALE * side for side in size), PAPER)
     pen = ImageDraw.Draw(page)
     for index, (group, bins) in enumerate(groups.items()):
@@ -71,11 +71,11 @@ def _panel(pen: ImageDraw.ImageDraw, left: int, top: int, group: str, bins: Sequ
         write(left + SIDE * tick, top + SIDE + 6, f"{100 * tick:.0f}", MUTED, 11, "ma")
         write(left - 7, top + SIDE * (1 - tick), f"{100 * tick:.0f}", MUTED, 11, "rm")
     pen.line([at(0, 0), at(1, 1)], MUTED, SCALE)
-    pen.line([at(one.confidence, one.accuracy) for one in bins], ACCENT, 2 * SCALE)
+    pen.line([at(one.confidence, one.accuracy) for one in bins], FAINT, SCALE)  # between few answers it says little
     for one in bins:
         x, y = at(one.confidence, one.accuracy)
         radius = SCALE * (2.5 + 9 * one.share**0.5)
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], ACCENT)
-    write(left, top - 10, group, INK, 15, "ls")
-    write(left + SIDE, top - 10, f"gap {100 * expected_calibration_error(bins):.1f} points", MUTED, 11, "rs")
+    write(left, top - 16, group, INK, 15, "ls")
+    write(left + SIDE, top - 16, f"gap {100 * expected_calibration_error(bins):.1f} points", MUTED, 11, "rs")
     write(left + SIDE / 2, top + SIDE + 22, "confidence, % (right answers upwards, %)", MUTED, 11, "ma")
