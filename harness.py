@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -271,6 +272,7 @@ def generate(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with DESIGN's codes."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the libraries' bars would stand among our own lines
     app(_without_mode(sys.argv[1:] if arguments is None else arguments), prog_name="modiste")
 
 
