@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modiste.presets import Preset
 
 EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
+MOST_KEYS = 8  # that a table shows
 
 
 class Exits(TyperGroup):
@@ -267,6 +268,152 @@ def generate(
     with Display(quiet=json) as display:
         files = draw_prompt(chosen, host, device, text, negative, seed, count, settings, out, display)
     print_json([str(file) for file in files]) if json else print("\n".join(map(str, files)))
+    return EXIT_OK
+
+
+@app.command()
+def finetune(
+    photos: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the file, the checkpoints and train.json.")],
+    preset: PresetName = None,
+    method: Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
+    rank: Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Pictures an update.", min=1)] = None,
+    trigger: Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")] = None,
+    bind: Annotated[
+        str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")] = None,
+    checkpoint: Checkpoint = None,
+    seed: Annotated[int | None, typer.Option(help="Every random choice follows from it.", min=0)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on; an empty --out is an error.")] = False,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Train a LoRA or the whole UNet on photos of a brand; choose the best checkpoint by photos held out."""
+    from json import loads
+
+    from modiste.finetuning import config_for, refuse_fresh
+    from modiste.finetuning import finetune as train
+    from modiste.presets import require_weights
+    from modiste.trainer.stopping import stopping
+
+    chosen = choose_preset(preset, checkpoint=checkpoint)
+    if checkpoint is None:
+        require_weights(chosen, "checkpoint")
+    file = loads(config.read_text(encoding="utf-8-sig")) if config else {}
+    asked = {
+        **{"method": method, "steps": steps, "learning_rate": learning_rate, "batch_size": batch, "seed": seed},
+        **{"device": None if device == "auto" else device},
+        "data": {"trigger": trigger, "masks": None if masks is None else str(masks)},
+    }
+    if rank is not None:
+        asked["network"] = {"rank": rank, "alpha": float(rank)}
+    settings = config_for(chosen, photos, file, asked)
+    if resume:
+        refuse_fresh(out)
+    bound = None if bind is None else [group for group in bind.split(",") if group]
+    with Display(quiet=json) as display, stopping() as stop:
+        result = train(settings, out, chosen, display, stop, bound, device)
+    skipped = result.record["photos"]["skipped"]
+    if json:
+        print_json({"file": str(result.file), **result.record})
+    else:
+        print(f"{result.file}\n  {result.record['reason']}\n  {out / 'train.json'}, {out / 'loss.png'}")
+    for skip in skipped:
+        say(f"skipped {skip['path']}: {skip['code']}, {skip['reason']}")
+    return EXIT_SKIPS if skipped else EXIT_OK
+
+
+lora = typer.Typer(help="LoRA files: will they load, what is in them, make others of them.", no_args_is_help=True)
+app.add_typer(lora, name="lora")
+LoraFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors LoRA.", show_default=False)]
+
+
+@lora.command("verify")
+def lora_verify(
+    file: LoraFile,
+    model: Annotated[Path | None, typer.Option(help="The diffusers folder it is for; default: its family's.")] = None,
+    json: AsJson = False,
+) -> int:
+    """Say for A1111, Forge, ComfyUI and diffusers how much of the file each will apply; exit 2 unless all."""
+    from dataclasses import asdict
+
+    from modiste.trainer.lora_verify import verify
+
+    reports = verify(file, model)
+    if json:
+        print_json([asdict(report) for report in reports])
+    else:
+        for report in reports:
+            print(
+                f"{report.reader:<10} {report.applied} of {report.modules} modules {'' if report.ok else '✗'}".rstrip()
+            )
+            for line in (*report.notes, *(f"left out: {key}" for key in report.unmatched[:MOST_KEYS])):
+                print(f"  {line}")
+            if len(report.unmatched) > MOST_KEYS:
+                print(f"  and {len(report.unmatched) - MOST_KEYS} keys more")
+    return EXIT_OK if all(report.ok for report in reports) else 2
+
+
+@lora.command("inspect")
+def lora_inspect(file: LoraFile, json: AsJson = False) -> int:
+    """Say what is in the file: family, ranks, modules, norms, metadata."""
+    from modiste.trainer.lora_tools import inspect
+
+    found = inspect(file)
+    if json:
+        print_json(found)
+    else:
+        for name, value in found.items():
+            print(f"{name}: {value}")
+    return EXIT_OK
+
+
+@lora.command("merge")
+def lora_merge(
+    file: LoraFile,
+    model: Annotated[Path, typer.Option(help="Diffusers folder or .safetensors checkpoint.")],
+    out: Annotated[Path, typer.Option(help="The merged model.")],
+    strength: Annotated[float, typer.Option(help="1 is as trained.")] = 1.0,
+) -> int:
+    """Add the LoRA to a model for good."""
+    from modiste.trainer.lora_tools import merge
+
+    merge(file, strength, model, out)
+    print(out)
+    return EXIT_OK
+
+
+@lora.command("resize")
+def lora_resize(
+    file: LoraFile,
+    out: Annotated[Path, typer.Option(help="The smaller file.")],
+    tolerance: Annotated[float, typer.Option(help="Share of a module's change that may go.", min=0, max=1)] = 0.05,
+) -> int:
+    """The smallest rank for each module that keeps its change within a tolerance."""
+    from modiste.trainer.lora_tools import resize
+
+    ranks = resize(file, out, tolerance)
+    print(f"{out}: ranks {min(ranks.values())} … {max(ranks.values())}")
+    return EXIT_OK
+
+
+@lora.command("extract")
+def lora_extract(
+    base: Annotated[Path, typer.Argument(help="The model before: a diffusers folder.", show_default=False)],
+    tuned: Annotated[Path, typer.Argument(help="The model after a full fine-tune.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The LoRA.")],
+    rank: Annotated[int, typer.Option(help="Of every module.", min=1, max=512)] = 16,
+) -> int:
+    """A LoRA of what a full fine-tune changed."""
+    from modiste.trainer.lora_tools import extract
+
+    extract(base, tuned, rank, out)
+    print(out)
     return EXIT_OK
 
 

@@ -1,0 +1,104 @@
+"""The model that training starts from: opened from a folder, a hub id or a host's single file, and held still."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingWeights
+from ..torchvision_ops import heal
+from ..weights import hub_cache, locate
+from .lora_names import Family
+from .lora_targets import family_of_unet
+from .single_file import open_pipeline
+
+if TYPE_CHECKING:
+    import torch
+
+HASH_DIGITS = 16
+
+
+@dataclass
+class BaseModel:
+    """The parts of a Stable Diffusion model; all frozen until an adapter or a full fine-tune says otherwise."""
+
+    name: str
+    family: Family
+    sha256: str  # of its weights: what a checkpoint of another base is refused by
+    unet: Any
+    vae: Any
+    tokenizers: list[Any]
+    text_encoders: list[Any]
+    scheduler_config: Any
+    source: Path
+
+    @property
+    def scaling_factor(self) -> float:
+        """Latents are the VAE's times this."""
+        return float(self.vae.config.scaling_factor)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What can carry an adapter, by kohya's part names."""
+        names = ("text_encoder", "text_encoder_2")
+        return {"unet": self.unet, **dict(zip(names, self.text_encoders, strict=False))}
+
+
+def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
+    """Reads `base` in `dtype`, never in the file's own; MissingWeights where this machine does not have it.
+
+    The VAE of SDXL overflows in float16 and is held in float32 there.
+    """
+    import torch
+
+    heal()
+    source = locate(base)
+    if source is None:
+        raise MissingWeights(
+            f"the base model {base} is not on this machine",
+            where=f"looked in {hub_cache()}",
+            to_try=f"hf download {base}, or --preset mini, which needs no download",
+        )
+    pipeline = open_pipeline(source, dtype)
+    encoders = [one for one in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)) if one is not None]
+    tokenizers = [one for one in (pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)) if one is not None]
+    found = BaseModel(
+        name=base if source.parent.name == "snapshots" else source.name,
+        family=family_of_unet(pipeline.unet.config),
+        sha256=digest(source),
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        tokenizers=tokenizers,
+        text_encoders=encoders,
+        scheduler_config=pipeline.scheduler.config,
+        source=source,
+    )
+    if found.family == "sdxl" and dtype == torch.float16:
+        found.vae.to(torch.float32)
+    for part in (found.unet, found.vae, *encoders):
+        part.to(device).eval().requires_grad_(False)
+    return found
+
+
+def unet_weights(base: str) -> int:
+    """About how many weights the UNet has, by its file's size in float32 terms; 0 where it is not on this machine."""
+    source = locate(base)
+    if source is None:
+        return 0
+    files = [source] if source.is_file() else list((source / "unet").glob("*.safetensors"))
+    return sum(file.stat().st_size for file in files) // 4
+
+
+def digest(source: Path) -> str:
+    """16 hex digits of the weights' sha256, or the hub's commit."""
+    if source.parent.name == "snapshots":
+        return source.name[:HASH_DIGITS]
+    files = [source] if source.is_file() else sorted(source.rglob("*.safetensors"))
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as data:
+            while block := data.read(1 << 20):
+                found.update(block)
+    return found.hexdigest()[:HASH_DIGITS]

@@ -1,0 +1,146 @@
+"""What a training run is: everything that decides its weights, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import InputError
+from .data_config import DataConfig
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NetworkConfig(_Part):
+    """The adapter: h = W x + (alpha / rank) · B A x, Hu et al., "LoRA" (ICLR 2022), §4.1.
+
+    A (rank × in) starts random and B (out × rank) at 0, so that training starts at the base model.
+    """
+
+    kind: Literal["lora", "loha", "lokr"] = "lora"
+    rank: int = Field(default=16, ge=1, le=512)
+    alpha: float = Field(default=16.0, gt=0)
+    conv_rank: int = Field(default=0, ge=0, le=256)  # of 3×3 convolutions; 0: they stay as they are
+    conv_alpha: float = Field(default=0.0, ge=0)  # 0: as conv_rank
+    text_rank: int = Field(default=0, ge=0, le=256)  # of the text encoders; 0: they stay as they are
+    text_alpha: float = Field(default=0.0, ge=0)  # 0: as text_rank
+    rslora: bool = False  # scale alpha / √rank: Kalajdzievski, arXiv 2312.03732
+    dora: bool = False  # direction and magnitude apart: Liu et al., "DoRA" (ICML 2024)
+
+    @model_validator(mode="after")
+    def _fits(self) -> NetworkConfig:
+        if self.kind != "lora" and (self.dora or self.rslora):
+            both = " and ".join(name for name in ("dora", "rslora") if getattr(self, name))
+            raise ValueError(f"kind {self.kind!r} has no {both}: they belong to kind 'lora'")
+        return self
+
+
+class LossConfig(_Part):
+    """How the error of a prediction becomes one number."""
+
+    min_snr_gamma: float | None = Field(default=5.0, gt=0)  # Hang et al., arXiv 2303.09556, §3.4; None: every t alike
+    debiased: bool = False  # 1 / √SNR, Yu et al., arXiv 2310.08442
+    huber: float | None = Field(default=None, gt=0)  # δ of the pseudo-Huber loss; None: squared error
+    noise_offset: float = Field(default=0.0, ge=0, le=1)  # of each channel's mean, for very dark and bright pictures
+    zero_terminal_snr: bool = False  # Lin et al., arXiv 2305.08891, §3.1; for v-prediction only
+    background: float = Field(
+        default=0.0, ge=0
+    )  # with masks: weight that holds what is outside at the base's prediction
+
+    @model_validator(mode="after")
+    def _fits(self) -> LossConfig:
+        if self.debiased and self.min_snr_gamma is not None:
+            raise ValueError(f"debiased and min_snr_gamma {self.min_snr_gamma} are two weightings: set one to off")
+        return self
+
+
+class ValidationConfig(_Part):
+    """How the best checkpoint is found."""
+
+    every: int = Field(default=0, ge=0)  # steps; 0: a twelfth of the run
+    timesteps: int = Field(default=8, ge=1)  # strata of the noise schedule, each with its own fixed noise
+    most: int = Field(default=24, ge=1)  # held-out pictures that are looked at
+    patience: int = Field(default=4, ge=0)  # validations without a better one before training stops; 0: never
+    pictures: int = Field(default=2, ge=0)  # drawn at each validation where a drawing callable is given
+
+
+class TrainConfig(_Part):
+    """A run. `None` and "auto" are decided by the plan (trainer/plan.py) and written into train.json."""
+
+    base: str  # diffusers folder, hub id, or a host's .safetensors checkpoint
+    method: Literal["lora", "full"] = "lora"
+    network: NetworkConfig = NetworkConfig()
+    data: DataConfig
+    loss: LossConfig = LossConfig()
+    validation: ValidationConfig = ValidationConfig()
+    steps: int = Field(default=1500, ge=1)  # optimizer updates
+    batch_size: int | None = Field(default=None, ge=1)  # pictures an update, over all processes
+    micro_batch: int | None = Field(default=None, ge=1)  # pictures at once; the rest is accumulated
+    learning_rate: float = Field(default=1e-4, gt=0)
+    text_learning_rate: float | None = Field(default=None, gt=0)  # None: half of learning_rate
+    optimizer: Literal["adamw", "adamw8bit", "adafactor", "prodigy"] = "adamw"
+    weight_decay: float = Field(default=0.01, ge=0)
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    warmup: int = Field(default=0, ge=0)  # steps
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)  # decay; 0: none
+    precision: Precision = "auto"
+    checkpointing: bool | None = None  # of activations; None: only when memory asks for it
+    compile: bool = False
+    device: str = "auto"
+    clip_skip: int = Field(default=1, ge=1, le=4)
+    save_every: int = Field(default=0, ge=0)  # steps; 0: a tenth of the run
+    seed: int = Field(default=0, ge=0)
+    title: str = "fashion_lora"
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.warmup >= self.steps:
+            raise ValueError(f"a warmup of {self.warmup} steps leaves nothing of {self.steps}")
+        if self.micro_batch and self.batch_size and self.micro_batch > self.batch_size:
+            raise ValueError(f"micro_batch {self.micro_batch} is more than batch_size {self.batch_size}")
+        if self.method == "full" and self.network != NetworkConfig():
+            raise ValueError("method 'full' trains all of the UNet and has no network: leave it out")
+        return self
+
+    @property
+    def save_steps(self) -> int:
+        """Steps between checkpoints."""
+        return self.save_every or max(1, self.steps // 10)
+
+    @property
+    def validation_steps(self) -> int:
+        """Steps between validations."""
+        return self.validation.every or max(1, self.steps // 12)
+
+
+def read_config(data: dict[str, Any] | Path) -> TrainConfig:
+    """A config from JSON; InputError names each field that is wrong."""
+    where = ""
+    try:
+        if isinstance(data, Path):
+            where = str(data)
+            data = json.loads(data.read_text(encoding="utf-8-sig"))
+        return TrainConfig.model_validate(data)
+    except FileNotFoundError:
+        raise InputError("there is no such config", where=where, to_try="check the path") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"the config is no JSON: {error}", where=where) from error
+    except ValidationError as error:
+        raise InputError(f"the config can't be used: {problems(error)}", where=where) from error
+
+
+def problems(error: ValidationError) -> str:
+    """`data.resolution: input should be …; …`: every field that is wrong, in words."""
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'config'}: {one['msg'].removeprefix('Value error, ')}"
+        for one in error.errors()
+    )

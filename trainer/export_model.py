@@ -1,0 +1,32 @@
+"""A fully tuned model as a diffusers folder that any diffusers opens by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..files import sync_folder
+from .single_file import open_pipeline
+
+if TYPE_CHECKING:
+    from .base_model import BaseModel
+
+
+def write_model(base: BaseModel, folder: Path) -> None:
+    """The base's folder with the tuned UNet in float16, whole or not at all; InputError for weights not finite."""
+    import torch
+
+    bad = [name for name, tensor in base.unet.state_dict().items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise InputError(f"the tuned UNet is not finite in {bad[0]} and {len(bad) - 1} more: it is not written")
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    pipeline = open_pipeline(base.source, torch.float16)
+    pipeline.unet.load_state_dict({name: tensor.half().cpu() for name, tensor in base.unet.state_dict().items()})
+    pipeline.save_pretrained(temporary, safe_serialization=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)
+    sync_folder(folder.parent)

@@ -1,0 +1,457 @@
+"""The training route, from a folder of photos to a file: the page that reads like the diagram.
+
+photos + captions → latents → x_t, t → UNet → error → gradient → optimizer → held-out look → best checkpoint → file
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, Stopped
+from ..files import make_folder, write_whole
+from ..progress import Pace, Progress, ProgressCallback, silent
+from ..runs.lock import FolderBusy, FolderLock
+from ..runs.settings import installed_versions
+from .adapters import trainable
+from .base_model import BaseModel, open_base, unet_weights
+from .cache import LatentCache, TextCache, vae_identity
+from .captions import possible_captions
+from .checkpoint import TrainState, load_latest, save_checkpoint
+from .curve import draw_curve
+from .dataset import Dataset, load_dataset
+from .gradient import Gradient, Processes
+from .objective import Diffusion
+from .optimizers import new_optimizer, set_rates
+from .order import Order, Visit
+from .plan import Plan, first_plan, measured_plan
+from .text_encoding import encode
+from .validation import Look, Validation
+
+if TYPE_CHECKING:
+    import torch
+
+    from .config import TrainConfig
+    from .dataset import Read
+
+LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
+CHECKPOINTS, RECORD, CURVE = "checkpoints", "train.json", "loss.png"
+BAD_STEPS = 5  # in a row
+FIRST_PLAN = "plan.json"
+
+Tag = Callable[[Sequence[Any]], list[str]]
+
+
+@dataclass
+class TrainResult:
+    """What a finished run leaves."""
+
+    file: Path
+    record: dict[str, Any]
+
+
+@dataclass
+class Run:
+    """A run that is under way."""
+
+    config: TrainConfig
+    folder: Path
+    base: BaseModel
+    data: Dataset
+    gradient: Gradient
+    optimizer: torch.optim.Optimizer
+    state: TrainState
+    validation: Validation
+    identity: dict[str, Any]
+    plan: Plan
+    losses: list[float] = field(default_factory=list)
+    bad: int = 0  # steps in a row whose gradient was not finite
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.gradient.processes.rank == 0
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    read: Read,
+    tag: Tag | None = None,
+    progress: ProgressCallback = silent,
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainResult:
+    """Trains, or goes on where `out` was left; the same config gives the same weights, however often it was stopped.
+
+    `read` opens a photo, `tag` captions those without one. Stopped where `stop` says so: a checkpoint is kept.
+    """
+    make_folder(out)
+    processes = Processes.of_launch()
+    lock = _locked(out) if processes.rank == 0 else None
+    try:
+        run = _begin(config, out, read, tag, progress, processes)
+        _steps(run, progress, stop)
+        return _finish(run)
+    except _out_of_memory() as error:
+        raise Stopped(
+            "the device has too little memory for this run",
+            where=config.device,
+            to_try="a smaller micro_batch or resolution, or checkpointing; the batch_size may stay",
+        ) from error
+    finally:
+        if lock:
+            lock.release()
+
+
+# ── begin ──
+
+
+def _begin(
+    config: TrainConfig, out: Path, read: Read, tag: Tag | None, progress: ProgressCallback, processes: Processes
+) -> Run:
+    progress(Progress("data", 0, 1, "reading photos and captions"))
+    data = load_dataset(config.data, read, tag, progress)
+    plan = _kept_plan(out) or first_plan(config, unet_weights(config.base), len(data.samples))
+    progress(Progress("model", 0, 1, f"opening {config.base}"))
+    base = open_base(config.base, plan.dtype, plan.device)
+
+    # latents, words
+    latents = LatentCache(vae_identity(base.vae), read)
+    if processes.rank == 0:
+        latents.build(base.vae, [*data.samples, *data.held_out], config.data.flip, progress)
+    texts = None
+    if not config.network.text_rank:
+        texts = TextCache(_encoder(base, config), base.sha256, config.clip_skip)
+        if processes.rank == 0:
+            texts.build(possible_captions([*data.samples, *data.held_out], config.data) or [], progress)
+
+    # what learns
+    parameters = trainable(base, config)
+    gradient = Gradient(
+        base,
+        config,
+        plan,
+        Diffusion.of(base.scheduler_config, config.loss.zero_terminal_snr),
+        latents,
+        texts,
+        parameters,
+        processes,
+    )
+    if not (out / FIRST_PLAN).is_file() and processes.rank == 0:
+        plan = measured_plan(plan, config, lambda: _one_picture(gradient, data))
+        write_whole(out / FIRST_PLAN, plan.model_dump_json(indent=1).encode())
+    gradient.plan = plan
+    if plan.checkpointing:
+        base.unet.enable_gradient_checkpointing()
+    if plan.compile:
+        base.unet.compile()
+    optimizer = new_optimizer(parameters, config)
+
+    # where it was left
+    identity = {
+        "config": config.model_dump(mode="json", exclude={"device", "title", "notes", "compile", "checkpointing"}),
+        "data": data.manifest_sha256,
+        "base": base.sha256,
+        "precision": plan.precision,
+        "batch_size": plan.batch_size,
+        "versions": installed_versions(),
+    }
+    state = load_latest(out / CHECKPOINTS, identity)
+    run = Run(config, out, base, data, gradient, optimizer, state or TrainState(), Validation(), identity, plan)
+    if state is not None:
+        _put_back(run, state)
+        progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
+    return run
+
+
+def _one_picture(gradient: Gradient, data: Dataset) -> None:
+    gradient.losses([Visit(data.samples[0], 0, 0, 0)]).sum().backward()
+    for parameter in gradient.parameters.values():
+        parameter.grad = None
+
+
+def _encoder(base: BaseModel, config: TrainConfig) -> Callable[[Sequence[str]], list[dict[str, torch.Tensor]]]:
+    def encoded(captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+        embeds = encode(base, captions, config.clip_skip)
+        return [{name: tensor[index].float() for name, tensor in embeds.items()} for index in range(len(captions))]
+
+    return encoded
+
+
+def _kept_plan(out: Path) -> Plan | None:
+    file = out / FIRST_PLAN
+    return Plan.model_validate_json(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _put_back(run: Run, state: TrainState) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in run.gradient.parameters.items():
+            parameter.copy_(state.weights[name])
+    run.optimizer.load_state_dict(state.optimizer)
+    run.losses = list(state.record["losses"])
+    run.bad = state.record["bad"]
+    run.validation = Validation.from_json(state.record["looks"])
+    run.state.ema = {name: tensor.to(run.gradient.device) for name, tensor in state.ema.items()}
+
+
+# ── the loop ──
+
+
+def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
+    config, state = run.config, run.state
+    pace = Pace("train", config.steps, progress)
+    pace.reach(state.step)
+    if state.step == 0:
+        _look(run, progress)
+    order = Order(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
+    batches = order.batches(state.consumed)
+    while state.step < config.steps and not _waited_enough(run):
+        batch = next(batches)
+        rate = set_rates(run.optimizer, state.step, config)
+        run.optimizer.zero_grad(set_to_none=True)
+        loss = run.gradient(batch)
+        _update(run, loss)
+        state.step, state.consumed = state.step + 1, batch.end
+        pace.reach(state.step, f"loss {loss:.4f}, rate {rate:.1e}")
+        if state.step % config.validation_steps == 0 or state.step == config.steps:
+            _look(run, progress)
+        stopping = stop() and state.step < config.steps
+        if stopping or state.step % config.save_steps == 0 or state.step == config.steps:
+            _save(run)
+        if stopping:
+            raise Stopped(
+                f"stopped at step {state.step} of {config.steps}; a checkpoint is kept",
+                where=str(run.folder),
+                to_try="the same command goes on",
+            )
+
+
+def _update(run: Run, loss: float) -> None:
+    """Clips and steps; a gradient that is not finite is thrown away, and too many of them end the run."""
+    import torch
+
+    held = list(run.gradient.parameters.values())
+    norm = torch.nn.utils.clip_grad_norm_([p for p in held if p.grad is not None], run.config.max_grad_norm)
+    if not bool(torch.isfinite(norm)) or loss != loss:
+        run.bad += 1
+        if run.bad >= BAD_STEPS:
+            raise Stopped(
+                f"{run.bad} steps in a row had no finite gradient (step {run.state.step})",
+                where=str(run.folder),
+                to_try='a smaller learning_rate, or precision "fp32" or "bf16"; the last checkpoint is from before',
+            )
+        return
+    run.bad = 0
+    run.losses.append(loss)
+    run.optimizer.step()
+    if run.config.ema:
+        _average(run)
+
+
+def _average(run: Run) -> None:
+    """EMA with a decay that begins small, so that the start is forgotten: Karras et al., arXiv 2206.00364, table 7."""
+    import torch
+
+    decay = min(run.config.ema, (1 + run.state.step) / (10 + run.state.step))
+    with torch.no_grad():
+        for name, parameter in run.gradient.parameters.items():
+            held = run.state.ema.setdefault(name, parameter.detach().clone())
+            held.lerp_(parameter.detach(), 1 - decay)
+
+
+def _waited_enough(run: Run) -> bool:
+    patience = run.config.validation.patience
+    return bool(patience and len(run.validation.looks) > 1 and run.validation.waited() >= patience)
+
+
+def _look(run: Run, progress: ProgressCallback) -> None:
+    """Judges the weights on the held-out photos, and keeps them if they are the best so far."""
+    photos = run.data.held_out[: run.config.validation.most]
+    best_before = run.validation.best_trained
+    if photos:
+        with _Averaged(run):
+            losses = tuple(run.gradient.held_out_loss(photo) for photo in photos)
+        run.validation.looks.append(Look(run.state.step, losses))
+    best = run.validation.best_trained
+    if run.state.step and (best is not best_before or not photos):
+        weights = run.state.ema or {name: p.detach() for name, p in run.gradient.parameters.items()}
+        run.state.best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+    if photos and run.state.step:
+        gain = run.validation.gain(run.validation.looks[-1])
+        said = (
+            f"held-out loss {run.validation.looks[-1].mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+        )
+        progress(Progress("validation", run.state.step, run.config.steps, said))
+
+
+class _Averaged:
+    """Inside `with`, the model wears the averaged weights, where there are any."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *error: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        for name, held in self.run.state.ema.items():
+            parameter = self.run.gradient.parameters[name]
+            kept = parameter.data.clone()
+            parameter.data.copy_(held)
+            held.copy_(kept)
+
+
+def _save(run: Run) -> None:
+    state = run.state
+    state.weights = {name: p.detach() for name, p in run.gradient.parameters.items()}
+    state.optimizer = run.optimizer.state_dict()
+    state.record = {"losses": run.losses, "bad": run.bad, "looks": run.validation.as_json()}
+    if run.main:
+        try:
+            save_checkpoint(run.folder / CHECKPOINTS, state, run.identity)
+        except OSError as error:
+            raise Stopped(
+                f"the checkpoint of step {state.step} can't be written: {error.strerror or error}",
+                where=str(run.folder),
+                to_try="free some space; the same command goes on from the checkpoint before",
+            ) from error
+
+
+# ── finish ──
+
+
+def _finish(run: Run) -> TrainResult:
+    import torch
+
+    best = run.validation.best_trained
+    with torch.no_grad():
+        for name, parameter in run.gradient.parameters.items():
+            parameter.copy_(run.state.best[name])
+    record = _record(run)
+    file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
+    if run.main:
+        _export(run, file, best)
+        write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
+        curve = draw_curve(run.losses, run.validation, run.config.title)
+        curve.save(run.folder / CURVE, optimize=True)
+    return TrainResult(file, record)
+
+
+def _export(run: Run, file: Path, best: Look | None) -> None:
+    from .lora_file import write_lora
+    from .lora_peft import collect
+
+    if run.config.method == "full":
+        from .export_model import write_model
+
+        write_model(run.base, file)
+        return
+    parts = {name: part for name, part in run.base.parts.items() if name == "unet" or run.config.network.text_rank}
+    write_lora(collect(parts, run.base.family), file, _metadata(run, best).strings())
+
+
+def _metadata(run: Run, best: Look | None) -> Any:
+    from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
+
+    config, network, samples = run.config, run.config.network, run.data.samples
+    own = [sample for sample in samples if not sample.prior]
+    buckets = Counter(sample.bucket for sample in own)
+    tags = Counter(part.strip() for sample in own for part in sample.caption.split(config.data.caption_separator))
+    return LoraMetadata(
+        title=config.title,
+        family=run.base.family,
+        base_model=run.base.name,
+        base_hash=run.base.sha256,
+        prediction_type=run.gradient.diffusion.prediction,
+        trigger=config.data.trigger,
+        tag_frequency=dict(tags),
+        folders=tuple(
+            DatasetFolder(name=folder.name or "photos", count=len(own), repeats=config.data.repeats)
+            for folder in config.data.folders[:1]
+        ),
+        resolution=(config.data.resolution, config.data.resolution),
+        buckets=tuple(Bucket(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
+        images=len(own),
+        validation_images=len(run.data.held_out),
+        kind=network.kind,
+        rank=network.rank,
+        alpha=network.alpha,
+        conv_rank=network.conv_rank,
+        conv_alpha=network.conv_alpha or network.conv_rank,
+        dora=network.dora,
+        rslora=network.rslora,
+        steps=best.step if best else run.state.step,
+        planned_steps=config.steps,
+        epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
+        batch_size=run.plan.batch_size,
+        learning_rate=config.learning_rate,
+        text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        seed=config.seed,
+        clip_skip=config.clip_skip,
+        precision=run.plan.precision,
+        min_snr_gamma=config.loss.min_snr_gamma,
+        noise_offset=config.loss.noise_offset,
+        finished=time.time(),
+        reason=run.validation.reason(),
+        description=config.notes,
+        config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
+    )
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """train.json."""
+    best = run.validation.best_trained
+    gain = run.validation.gain(best) if best else None
+    return {
+        "config": run.config.model_dump(mode="json"),
+        "plan": run.plan.model_dump(mode="json"),
+        "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
+        "photos": {
+            "training": len(run.data.samples),
+            "held_out": [str(sample.path) for sample in run.data.held_out],
+            "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in run.data.skipped],
+            "notes": list(run.data.notes),
+        },
+        "steps": run.state.step,
+        "losses": [round(loss, 6) for loss in run.losses],
+        "validation": [
+            {"step": look.step, "loss": look.mean, "gain": _interval(run.validation.gain(look))}
+            for look in run.validation.looks
+        ],
+        "best_step": best.step if best else run.state.step,
+        "gain": _interval(gain) if gain else None,
+        "reason": run.validation.reason(),
+    }
+
+
+def _interval(gain: Any) -> dict[str, Any]:
+    return {"mean": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n, "confidence": gain.confidence}
+
+
+def _locked(out: Path) -> FolderLock:
+    try:
+        return FolderLock(out / "train.lock")
+    except FolderBusy as busy:
+        raise InputError(
+            f"process {busy.pid or 'unknown'} is training here", where=str(out), to_try="another --out, or wait for it"
+        ) from None
+    except OSError as error:
+        raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(out)) from error
+
+
+def _out_of_memory() -> type[Exception]:
+    import torch
+
+    return torch.OutOfMemoryError
