@@ -30,10 +30,10 @@ class Pace:
         self.stage, self.total, self.callback = stage, total, callback
         self.done, self._worked, self._began = 0, 0, time.monotonic()
 
-    def step(self, picture: Path | None = None) -> None:
+    def step(self, picture: Path | None = None, message: str = "") -> None:
         """One unit more; `picture` is its result where there is one."""
         self.done, self._worked = self.done + 1, self._worked + 1
-        self._tell("", picture)
+        self._tell(message, picture)
 
     def found(self, done: int, total: int, item: Path) -> None:
         """`item` is done, the `done`th of `total`: for work whose extent shows only when it has begun."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..device import choose_dtype
 from ..torchvision_ops import heal
-from .embedding import unit_vectors
+from .embedding import unit_text_vectors, unit_vectors
 from .encoder import EncoderIdentity
 from .framing import Framing, framed
 
@@ -45,7 +45,7 @@ class ClipEncoder:
             words = self.tokenizer(list(part), padding=True, truncation=True, return_tensors="pt").to(self.device)
             return self.model.get_text_features(**words)
 
-        return unit_vectors(texts, features, self.device)
+        return unit_text_vectors(texts, features)
 
 
 class ImageOnlyEncoder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..device import choose_dtype
 from ..torchvision_ops import heal
-from .embedding import unit_vectors
+from .embedding import unit_text_vectors, unit_vectors
 from .encoder import EncoderIdentity
 from .framing import Framing, framed
 
@@ -46,6 +46,4 @@ class OpenClipEncoder:
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → [N, D] float32 on CPU, each row of norm 1; what exceeds the model's length is cut off."""
-        return unit_vectors(
-            texts, lambda part: self.model.encode_text(self.tokenizer(list(part)).to(self.device)), self.device
-        )
+        return unit_text_vectors(texts, lambda part: self.model.encode_text(self.tokenizer(list(part)).to(self.device)))

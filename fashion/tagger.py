@@ -64,6 +64,10 @@ class Tagger:
         """The tags of each picture, in the vocabulary's order; a group that does not apply is not asked."""
         return self.read(self.observe(images))
 
+    def prepare(self) -> None:
+        """Encodes the vocabulary now instead of with the first photo."""
+        _ = self._probes
+
     def observe(self, images: Sequence[Image.Image]) -> list[Observation]:
         """What the vocabulary's questions are answered from; the expensive half of tagging."""
         if not images:

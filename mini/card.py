@@ -138,7 +138,7 @@ def write_card(
     }
     if picture:
         picture.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(asked.pictures[:, 0], drawings).save(picture, optimize=True)
+        contact_sheet(asked.pictures[:, 0], drawings).quantize(256).save(picture, optimize=True)
         curves = {group: figures["reliability"] for group, figures in card["tagger"].items()}
         draw_reliability(curves).save(picture.with_name(RELIABILITY), optimize=True)
     card_folder = card_folder or folder.parent

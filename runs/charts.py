@@ -12,6 +12,7 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH, MARGIN = 360, 10
+HALF_LABEL = 16  # half of a "100" in the largest size
 INK, MUTED, RULE, ACCENT = (
     f"var(--{name}, {colour})"
     for name, colour in (("ink", "#1d1b19"), ("muted", "#77706a"), ("rule", "#dcd6cd"), ("accent", "#8c2f39"))
@@ -133,7 +134,7 @@ def _apart(places: Sequence[float], gap: float) -> list[float]:
     moved = list(places)
     for before, after in zip(order, order[1:], strict=False):
         moved[after] = max(moved[after], moved[before] + gap)
-    limit = WIDTH - MARGIN
+    limit = WIDTH - HALF_LABEL
     for index in reversed(order):
         moved[index] = min(moved[index], limit)
         limit = moved[index] - gap

@@ -13,8 +13,9 @@ from tiny_models import tiny_diffusion
 from modiste.trainer.lora_state import AdapterState, LoraModule
 from modiste.trainer.lora_targets import targets_of
 
-UNET_LAYERS = r".*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out)"
-CONVOLUTIONS = r".*(resnets\.\d+\.(conv[12]|conv_shortcut|time_emb_proj)|samplers\.0\.conv)"
+# One block each way, so that tests stay quick: attention, resnets, a down- and an upsampler.
+UNET_LAYERS = r"(down_blocks|up_blocks)\.0\..*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out)"
+CONVOLUTIONS = r"(down_blocks|up_blocks)\.0\..*(resnets\.\d+\.(conv[12]|conv_shortcut|time_emb_proj)|samplers\.0\.conv)"
 TEXT_LAYERS = r".*(self_attn\.[qkv]_proj|self_attn\.out_proj|mlp\.fc[12])"
 KINDS: dict[str, dict[str, Any]] = {
     "lora": dict(lora_alpha=2.0),
@@ -48,7 +49,7 @@ def _opened(folder: Path) -> dict[str, torch.nn.Module]:
 
 
 def adapt(parts: dict[str, torch.nn.Module], kind: str, adapter: str = "default", seed: int = 0) -> None:
-    """Puts a random adapter of one kind on all layers that Modiste trains, convolutions too."""
+    """Puts a random adapter of one kind on layers of all sorts that Modiste trains, convolutions too."""
     from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 
     config = {"loha": LoHaConfig, "lokr": LoKrConfig}.get(kind.split("-")[0], LoraConfig)
@@ -97,6 +98,7 @@ def base_weights(parts: dict[str, torch.nn.Module]) -> dict[str, torch.Tensor]:
     return found
 
 
+@cache
 def random_lora(family: str, kind: str = "lora", resnets: bool = True, rank: int = 2, seed: int = 0) -> AdapterState:
     """A LoRA of all that sd-scripts trains, in the shapes of the published model; `kind`: lora, dora, loha, lokr."""
     generator = torch.Generator().manual_seed(seed)

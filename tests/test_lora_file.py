@@ -238,7 +238,7 @@ def test_another_kind_of_file_is_named(keys, words, tmp_path):
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_the_family_is_read_from_the_tensors_whatever_the_metadata_says(family, tmp_path):
-    write_lora(random_lora(family, resnets=False), tmp_path / "lora.safetensors", {"ss_base_model_version": "sd_v1"})
+    write_lora(random_lora(family), tmp_path / "lora.safetensors", {"ss_base_model_version": "sd_v1"})
     assert read_lora(tmp_path / "lora.safetensors").family == family
 
 

@@ -256,8 +256,9 @@ def written(folder: Path, family: str, kind: str) -> tuple[Path, int]:
 @pytest.mark.comfyui
 @pytest.mark.parametrize(("family", "kind"), KINDS)
 def test_comfyui_leaves_no_key_over_and_adds_what_we_add(family, kind, tmp_path):
+    folder = checkout("COMFYUI_PATH")
     path, modules = written(tmp_path, family, kind)
-    seen = ask(COMFYUI, checkout("COMFYUI_PATH"), path, family, every=7)
+    seen = ask(COMFYUI, folder, path, family, every=7)
     assert (seen["applied"], seen["left"]) == (modules, [])
     assert seen["worst"] <= 1e-3
     assert set(comfyui_names(targets_of(family))) <= set(seen["names"])
@@ -280,8 +281,9 @@ def test_a1111_makes_something_else_of_dora_by_rows(tmp_path):
 
 @pytest.mark.parametrize(("family", "kind"), KINDS)
 def test_forge_leaves_no_key_over_and_adds_what_we_add(family, kind, tmp_path):
+    folder = checkout("FORGE_PATH")
     path, modules = written(tmp_path, family, kind)
-    seen = ask(FORGE, checkout("FORGE_PATH"), path, family, every=7)
+    seen = ask(FORGE, folder, path, family, every=7)
     assert (seen["applied"], seen["left"]) == (modules, [])
     assert seen["worst"] <= 1e-3
 
@@ -289,7 +291,8 @@ def test_forge_leaves_no_key_over_and_adds_what_we_add(family, kind, tmp_path):
 @pytest.mark.kohya
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_sd_scripts_makes_the_same_network_of_our_file(family, tmp_path):
+    folder = checkout("SD_SCRIPTS_PATH")
     path, modules = written(tmp_path, family, "lora")
-    seen = ask(SD_SCRIPTS, checkout("SD_SCRIPTS_PATH"), path, family, every=7)
+    seen = ask(SD_SCRIPTS, folder, path, family, every=7)
     assert (seen["applied"], seen["left"]) == (modules, [])
     assert seen["worst"] <= 1e-3

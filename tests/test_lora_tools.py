@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from lora_samples import KINDS, adapt, base_weights, merged_differences, random_lora, tiny_parts
+from lora_samples import adapt, base_weights, merged_differences, random_lora, tiny_parts
 from safetensors.torch import load_file, save_file
 
 from modiste.errors import InputError
@@ -49,7 +49,20 @@ def test_inspect_says_what_a_file_holds(tmp_path):
     assert found["kinds"] == {"lora": 350} and found["ranks"] == {"2": 350} and found["alphas"] == {"1.0": 350}
     assert found["dtypes"] == {"float16": 700} and found["scales"] == {"0.5": 350}
     assert found["metadata"]["ss_output_name"] == "linen" and len(found["metadata"]["sshs_model_hash"]) == 64
-    assert found["norm"] > 0 and found["untrained"] == []
+    assert found["untrained"] == []
+
+
+def test_the_norm_is_that_of_the_whole_difference(parts, tmp_path):
+    found = inspect(saved(parts, tmp_path / "lora.safetensors"))
+    wanted = {key: float(one.norm()) for key, one in merged_differences(parts).items()}
+    assert found["norms"] == pytest.approx(wanted, rel=1e-4)
+    assert found["norm"] == pytest.approx(sum(one**2 for one in wanted.values()) ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("dora", "lora+dora"), ("loha", "loha"), ("lokr", "lokr")])
+def test_other_kinds_are_named(kind, name, parts, tmp_path):
+    found = inspect(saved(parts, tmp_path / "lora.safetensors", kind))
+    assert found["kinds"] == {name: sum(found["modules"].values())}
 
 
 # --- merge ---
@@ -90,7 +103,7 @@ def test_nothing_is_overwritten_and_nothing_half_done_is_left(parts, folder, tmp
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_a_checkpoint_of_a_host_is_merged_in_its_own_names(family, tmp_path):
     """A few modules of each part, in a made-up checkpoint; open_clip's q, k and v are thirds of one tensor."""
-    state = random_lora(family, resnets=False)
+    state = random_lora(family)
     ends = ("mid_block.attentions.0.proj_in", "layers.0.self_attn.v_proj", "layers.0.mlp.fc1")
     state = AdapterState(family, tuple(one for one in state.modules if one.path.endswith(ends)))
     write_lora(state, tmp_path / "lora.safetensors", {"ss_v2": str(family == "sd2")}, "float32")
@@ -196,11 +209,3 @@ def test_a_baked_dora_adds_the_same_and_loads_in_every_host(parts, folder, tmp_p
     assert worst(delta_weights(read_lora(tmp_path / "baked.safetensors")), merged_differences(parts)) <= 1e-5
     found = {one.reader: one.ok for one in verify(tmp_path / "baked.safetensors", folder)}
     assert found["ComfyUI"] and found["Forge"] and not found["diffusers"]
-
-
-def test_all_kinds_are_inspected(parts, tmp_path):
-    for kind in KINDS:
-        if kind in ("lora", "dora", "loha", "lokr"):
-            fresh = tiny_parts(tmp_path / "sd")
-            found = inspect(saved(fresh, tmp_path / f"{kind}.safetensors", kind))
-            assert found["kinds"] == {"lora+dora" if kind == "dora" else kind: sum(found["modules"].values())}

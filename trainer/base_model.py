@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingWeights
+from ..errors import InputError, MissingWeights
 from ..torchvision_ops import heal
 from ..weights import hub_cache, locate
 from .lora_names import Family
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 HASH_DIGITS = 16
+DIGESTED = (".safetensors", ".json", ".txt")
 
 
 @dataclass
@@ -62,6 +63,13 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
             to_try=f"hf download {base}, or --preset mini, which needs no download",
         )
     pipeline = open_pipeline(source, dtype)
+    takes, gives = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+    if takes != gives:
+        raise InputError(
+            f"the UNet takes {takes} channels and the VAE gives {gives}: an inpainting or depth model can't be trained",
+            where=str(source),
+            to_try="its text-to-image model",
+        )
     encoders = [one for one in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)) if one is not None]
     tokenizers = [one for one in (pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)) if one is not None]
     found = BaseModel(
@@ -92,10 +100,10 @@ def unet_weights(base: str) -> int:
 
 
 def digest(source: Path) -> str:
-    """16 hex digits of the weights' sha256, or the hub's commit."""
+    """16 hex digits: the hub's commit, or the sha256 of the file, or of a folder's weights, configs, vocabularies."""
     if source.parent.name == "snapshots":
         return source.name[:HASH_DIGITS]
-    files = [source] if source.is_file() else sorted(source.rglob("*.safetensors"))
+    files = [source] if source.is_file() else sorted(one for one in source.rglob("*") if one.suffix in DIGESTED)
     found = hashlib.sha256()
     for file in files:
         with file.open("rb") as data:

@@ -50,7 +50,23 @@ def save_checkpoint(folder: Path, state: TrainState, identity: Mapping[str, Any]
     `identity` (JSON) is what a resume must find the same: config, data, base model, versions.
     """
     target = folder / f"step-{state.step:06d}"
-    shutil.rmtree(target, ignore_errors=True)
+    _remove(target)
+    try:
+        _write_files(target, state, identity)
+        if verify(target) is None:
+            raise OSError(f"the checkpoint {target} does not read back as it was written")
+    except OSError:
+        _remove(target)  # what is half written takes room that the disk may not have
+        raise
+    others = [one for one in whole_checkpoints(folder) if one != target]
+    newer = [one for one in others if _order(one) > _order(target)]  # damaged: else the run had gone on from them
+    older = [one for one in others if one not in newer]
+    for one in [*newer, *older[: len(older) + 1 - KEPT]]:
+        _remove(one)
+    return target
+
+
+def _write_files(target: Path, state: TrainState, identity: Mapping[str, Any]) -> None:
     make_folder(target)
     optimizer, scalars = _flattened(state.optimizer)
     parts = {"weights": state.weights, "optimizer": optimizer, "ema": state.ema, "best": state.best}
@@ -64,43 +80,46 @@ def save_checkpoint(folder: Path, state: TrainState, identity: Mapping[str, Any]
         "record": state.record,
         "identity": dict(identity),
     }
-    write_whole(target / MANIFEST, json.dumps(manifest, allow_nan=False).encode())
-    if verify(target) is None:
-        raise OSError(f"the checkpoint {target} does not read back as it was written")
-    for old in whole_checkpoints(folder)[:-KEPT]:
-        (old / MANIFEST).unlink()
-        shutil.rmtree(old, ignore_errors=True)
-    return target
+    write_whole(target / MANIFEST, json.dumps({**manifest, "sha256": _digest(manifest)}, allow_nan=False).encode())
 
 
 def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:
-    """The newest checkpoint that is whole, or None; a damaged one is passed over and said aloud.
+    """The newest checkpoint that is whole, or None where there are none; a damaged one is passed over and said aloud.
 
-    InputError with the difference where the run has become another one.
+    InputError with the difference where the run has become another one, and where all checkpoints are damaged: what
+    they held is not begun again unasked.
     """
-    for candidate in reversed(whole_checkpoints(folder)):
+    found = whole_checkpoints(folder)
+    for candidate in reversed(found):
         manifest = verify(candidate)
         if manifest is None:
             log.warning("the checkpoint %s is damaged; going back to the one before", candidate)
             continue
         refuse_other(manifest["identity"], identity, candidate)
         return _read(candidate, manifest)
+    if found:
+        raise InputError(
+            f"each of the {len(found)} checkpoints is damaged",
+            where=str(folder),
+            to_try="delete that folder to begin again, or name another --out",
+        )
     return None
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
     """Those with a manifest, oldest first."""
-    return sorted(path.parent for path in folder.glob(f"step-*/{MANIFEST}"))
+    return sorted((path.parent for path in folder.glob(f"step-*/{MANIFEST}")), key=_order)
 
 
 def verify(checkpoint: Path) -> dict[str, Any] | None:
     """Its manifest, if each file is as the manifest says; else None."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        whole = all(_sha256(checkpoint / name) == sha for name, sha in manifest["files"].items())
-    except (OSError, ValueError, KeyError):
+        whole = manifest.pop("sha256") == _digest(manifest) and manifest["format"] == FORMAT
+        whole = whole and all(_sha256(checkpoint / name) == sha for name, sha in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return manifest if whole and manifest.get("format") == FORMAT else None
+    return manifest if whole else None
 
 
 def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> None:
@@ -169,12 +188,31 @@ def _nested(tensors: Mapping[str, torch.Tensor], scalars: Mapping[str, Any]) -> 
 # ── files ──
 
 
+def _order(checkpoint: Path) -> tuple[int, str]:
+    """Of steps: a name with more digits is a later one."""
+    return len(checkpoint.name), checkpoint.name
+
+
+def _remove(checkpoint: Path) -> None:
+    """The manifest first: what is left of it after a kill is no checkpoint."""
+    (checkpoint / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
 def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
     """Temporary → fsync → replace; returns the sha256."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    except SafetensorError as error:  # its word for a full disk, too
+        raise OSError(f"{path.name}: {error}") from error
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     sha = _sha256(temporary)

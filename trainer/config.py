@@ -109,6 +109,8 @@ class TrainConfig(_Part):
             raise ValueError(f"micro_batch {self.micro_batch} is more than batch_size {self.batch_size}")
         if self.method == "full" and self.network != NetworkConfig():
             raise ValueError("method 'full' trains all of the UNet and has no network: leave it out")
+        if self.method == "full" and self.loss.background:
+            raise ValueError(f"background {self.loss.background} asks the base model, which method 'full' overwrites")
         return self
 
     @property

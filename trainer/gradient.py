@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .adapters import BaseModelAgain
 from .cache import LatentCache, TextCache, sample_latents
 from .captions import caption_of
 from .objective import Diffusion, error, offset_noise
+from .optimizers import LossScale
 from .order import Batch, Visit, generator_for, shard
 from .text_encoding import encode
 from .validation import strata
@@ -52,6 +53,13 @@ class Processes:
 
         return reduce(tensor, "sum")
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
 
 @dataclass
 class Gradient:
@@ -65,6 +73,7 @@ class Gradient:
     texts: TextCache | None  # None: the text encoders are trained, so nothing of theirs can be kept
     parameters: Mapping[str, torch.nn.Parameter]
     processes: Processes
+    scale: LossScale = field(default_factory=LossScale)
 
     def __call__(self, batch: Batch) -> float:
         """Leaves the batch's gradient in the parameters; returns its loss."""
@@ -74,10 +83,14 @@ class Gradient:
         total = torch.zeros((), device=self.device)
         for visits in _parts(part, self.plan.micro_batch):
             loss = self.losses(visits).sum() / count
-            loss.backward()
+            (loss * self.scale.value).backward()
             total += loss.detach()
         if self.processes.world > 1:
             self._add_up()
+        if self.scale.value != 1:
+            for parameter in self.parameters.values():
+                if parameter.grad is not None:
+                    parameter.grad /= self.scale.value
         return float(self.processes.total(total))
 
     @property
@@ -101,6 +114,21 @@ class Gradient:
         captions = [caption_of(visit.sample, self.config.data, visit.random("caption")) for visit in visits]
         flips = [visit.flipped for visit in visits]
         return self._errors(samples, flips, captions, clean, noise.to(self.device), t.to(self.device))
+
+    def anyone(self, asks: bool) -> bool:
+        """Whether one process or more asks: all of them get the same answer."""
+        import torch
+
+        return bool(self.processes.total(torch.tensor(float(asks), device=self.device)))
+
+    def held_out_losses(self, photos: Sequence[Sample]) -> tuple[float, ...]:
+        """Of each photo; processes share the work, and all see the same numbers."""
+        import torch
+
+        found = torch.zeros(len(photos), device=self.device)
+        for index in range(self.processes.rank, len(photos), self.processes.world):
+            found[index] = self.held_out_loss(photos[index])
+        return tuple(self.processes.total(found).tolist())
 
     def held_out_loss(self, photo: Sample) -> float:
         """Mean weighted error over the strata of timesteps, each with noise of its own that is always the same."""
@@ -150,6 +178,7 @@ class Gradient:
         found = error(predicted, target, self.config.loss.huber, masks)
         if masks is not None and self.config.loss.background:
             with torch.no_grad(), BaseModelAgain(self.base), self.precision():
+                words = self._words(captions, samples)  # the base's too, where text encoders are trained
                 before = self.base.unet(noisy, t, **words).sample
             found = found + self.config.loss.background * error(predicted, before, self.config.loss.huber, 1 - masks)
         weights = torch.tensor([sample.weight for sample in samples], device=found.device)

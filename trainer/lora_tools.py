@@ -26,7 +26,7 @@ ADAPTABLE = ("attentions.", "resnets.", "downsamplers.", "upsamplers.", "self_at
 def inspect(path: Path) -> dict[str, Any]:
     """What a file holds, as JSON could say it; `norms` are Frobenius norms of ΔW by module, None for DoRA."""
     state = read_lora(path)
-    norms = {one.key: None if one.dora else float(delta_weight(one).norm()) for one in state.modules}
+    norms = {one.key: None if one.dora else _norm(one) for one in state.modules}
     known = [norm for norm in norms.values() if norm is not None]
     return {
         "file": str(path),
@@ -50,6 +50,14 @@ def inspect(path: Path) -> dict[str, Any]:
         "norms": norms,
         "metadata": dict(state.metadata),
     }
+
+
+def _norm(module: LoraModule) -> float:
+    """‖BA‖² = tr(BᵀB · AAᵀ): r × r in place of out × in."""
+    if module.kind != "lora" or "lora_mid.weight" in module.tensors:
+        return float(delta_weight(module).norm())
+    up, down = (module.tensors[f"lora_{side}.weight"].double().flatten(1) for side in ("up", "down"))
+    return abs(module.scale) * float(((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt())
 
 
 def _counted(values: Any) -> dict[str, int]:

@@ -7,7 +7,9 @@ target: ε, or v = √ᾱ_t · ε − √(1 − ᾱ_t) · x_0   (Salimans & Ho, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +28,20 @@ class Diffusion:
 
     @classmethod
     def of(cls, scheduler_config, zero_terminal_snr: bool = False) -> Diffusion:
-        """From a diffusers scheduler's config."""
+        """From a diffusers scheduler's config; InputError for a prediction that training knows no target of."""
         from diffusers import DDPMScheduler
 
         scheduler = DDPMScheduler.from_config(scheduler_config)
-        alphas = scheduler.alphas_cumprod.float()
-        return cls(zero_terminal(alphas) if zero_terminal_snr else alphas, scheduler.config.prediction_type)
+        alphas, prediction = scheduler.alphas_cumprod.float(), scheduler.config.prediction_type
+        if prediction not in get_args(Prediction):
+            known = " and ".join(get_args(Prediction))
+            raise InputError(f"the model predicts {prediction}: those of {known} can be trained")
+        if zero_terminal_snr and prediction == "epsilon":
+            raise InputError(
+                "zero_terminal_snr is for v_prediction: of pure noise, a model that predicts epsilon learns nothing",
+                to_try="leave it out, or train another base model",
+            )
+        return cls(zero_terminal(alphas) if zero_terminal_snr else alphas, prediction)
 
     @property
     def steps(self) -> int:

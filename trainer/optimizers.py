@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from .config import TrainConfig
 
+LARGEST_SCALE, PATIENCE = 2.0**16, 2000  # steps without overflow before the scale is doubled
 INSTALLED_BY = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}
 
 
@@ -68,6 +70,33 @@ def _library(optimizer: str) -> Any:
             to_try=f"pip install {name}, or optimizer adamw",
         )
     return importlib.import_module(name)
+
+
+@dataclass
+class LossScale:
+    """What the loss is multiplied by so that small gradients do not vanish in float16: a power of two, thus exact.
+
+    Micikevicius et al., "Mixed Precision Training" (ICLR 2018), §3.2: halved on overflow, doubled after long without.
+    """
+
+    value: float = 1.0  # 1: none
+    since: int = 0  # steps without overflow
+
+    @classmethod
+    def of(cls, precision: str) -> LossScale:
+        """Only float16 needs one: bfloat16 has float32's range."""
+        return cls(LARGEST_SCALE if precision == "fp16" else 1.0)
+
+    def update(self, finite: bool) -> bool:
+        """After a step; whether it is to blame for a gradient that is not finite, and is now smaller."""
+        if not finite:
+            blamed = self.value > 1
+            self.value, self.since = max(1.0, self.value / 2), 0
+            return blamed
+        self.since += 1
+        if self.since >= PATIENCE and 1 < self.value < LARGEST_SCALE:
+            self.value, self.since = self.value * 2, 0
+        return False
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> float:

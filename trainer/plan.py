@@ -75,10 +75,23 @@ def _precision(config: TrainConfig, device: str, unet_weights: int) -> tuple[Lit
             raise InputError("a CPU does not train in fp16", to_try='precision "bf16" or "fp32"')
         return config.precision, f"{config.precision} was asked for"
     if device.startswith("cuda"):
-        return ("bf16", "the GPU has bf16") if torch.cuda.is_bf16_supported() else ("fp16", "the GPU has no bf16")
+        # torch says yes to bf16 also where the card only emulates it, many times slower.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return ("bf16", "the GPU has bf16") if native else ("fp16", "the GPU has no bf16")
     if device == "cpu" and unet_weights >= SMALL and _native_bf16():
         return "bf16", "the CPU multiplies bf16 natively: half the memory, and twice as fast"
     return "fp32", "a small model, or a device whose bf16 is slow"
+
+
+def kept_plan(first: Plan, measured: Plan, config: TrainConfig) -> Plan:
+    """`first` with what an earlier start of the same run has measured; what is asked for now goes before it."""
+    return first.model_copy(
+        update={
+            **measured.model_dump(include={"step_s", "step_flop", "peak_share", "memory_gib", "reasons"}),
+            "micro_batch": min(config.micro_batch or measured.micro_batch, first.batch_size),
+            "checkpointing": measured.checkpointing if config.checkpointing is None else config.checkpointing,
+        }
+    )
 
 
 def _native_bf16() -> bool:
@@ -92,8 +105,16 @@ def measured_plan(plan: Plan, config: TrainConfig, step: Callable[[], Any]) -> P
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        step()
+    try:
+        with FlopCounterMode(display=False) as counter:
+            step()
+    except torch.OutOfMemoryError:
+        if config.checkpointing is not None:
+            raise
+        torch.cuda.empty_cache()
+        reason = "one picture does not fit without recomputing activations"
+        smaller = {"checkpointing": True, "micro_batch": config.micro_batch or 1}
+        return plan.model_copy(update={**smaller, "reasons": (*plan.reasons, reason)})
     on_card = plan.device.startswith("cuda")
     if on_card:
         torch.cuda.reset_peak_memory_stats(plan.device)

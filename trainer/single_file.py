@@ -10,6 +10,8 @@ import gzip
 import importlib.util
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from .lora_targets import configs_of
 if TYPE_CHECKING:
     import torch
 
+FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
 SCALED_LINEAR = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -47,16 +50,20 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
             "a base model is a diffusers folder with a model_index.json, or a .safetensors checkpoint",
             where=str(folder),
         )
-    parts = json.loads(index.read_text(encoding="utf-8"))
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"the model_index.json is broken: {error}", where=str(index)) from error
     if "unet" not in parts:
         raise InputError(
             f"{parts.get('_class_name')} has no UNet: Stable Diffusion 1.x, 2.x and XL can be trained",
             where=str(folder),
         )
     without = {"safety_checker": None} if "safety_checker" in parts else {}
-    return DiffusionPipeline.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True, **without
-    )
+    with _opening(folder):
+        return DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **without
+        )
 
 
 def _from_file(file: Path, dtype: torch.dtype) -> Any:
@@ -73,22 +80,49 @@ def _from_file(file: Path, dtype: torch.dtype) -> Any:
         config = _config_folder(Path(folder), family, prediction)
         kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
         without = {} if family == "sdxl" else {"safety_checker": None, "feature_extractor": None}
-        return kind.from_single_file(str(file), config=str(config), torch_dtype=dtype, local_files_only=True, **without)
+        with _opening(file):
+            return kind.from_single_file(
+                str(file), config=str(config), torch_dtype=dtype, local_files_only=True, **without
+            )
+
+
+@contextmanager
+def _opening(source: Path) -> Iterator[None]:
+    """Inside `with`, what is missing, torn or of another build is an InputError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"the base model can't be opened: {error}", where=str(source)) from error
 
 
 def _recognised(file: Path) -> tuple[Family, str]:
-    """By the width of the text condition: 768, 1,024 or 2,048. SD 2's 768-pixel models predict v and are called so."""
+    """By the width of the text condition: 768, 1,024 or 2,048. SD 2's 768-pixel models predict v and are called so.
+
+    Further trainers say it in the metadata, or by an empty tensor `v_pred`.
+    """
     from safetensors import safe_open
 
-    with safe_open(file, "pt") as tensors:
+    with _opening(file), safe_open(file, "pt") as tensors:
         names = set(tensors.keys())
         key = next((name for name in names if name.endswith("transformer_blocks.0.attn2.to_k.weight")), None)
-        if key is None or "model.diffusion_model.input_blocks.0.0.weight" not in names:
+        if key is None or FIRST_LAYER not in names:
             raise InputError("this file is no Stable Diffusion checkpoint", where=str(file))
         width = tensors.get_slice(key).get_shape()[1]
+        channels = tensors.get_slice(FIRST_LAYER).get_shape()[1]
         said = tensors.metadata() or {}
-    family: Family = {768: "sd1", 1024: "sd2", 2048: "sdxl"}.get(width, "sd1")  # type: ignore[assignment]
+    families: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+    if width not in families or channels != 4:
+        raise InputError(
+            f"this checkpoint's UNet takes {channels} channels and text of width {width}: an inpainting, depth or "
+            "refiner model, which can't be trained here",
+            where=str(file),
+            to_try="a text-to-image checkpoint of Stable Diffusion 1.x, 2.x or XL",
+        )
+    family = families[width]
     v = said.get("modelspec.prediction_type", "").startswith("v") or (family == "sd2" and "768" in file.name)
+    v = v or "v_pred" in names
     return family, "v_prediction" if v else "epsilon"
 
 

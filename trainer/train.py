@@ -5,11 +5,14 @@ photos + captions → latents → x_t, t → UNet → error → gradient → opt
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +25,14 @@ from .adapters import trainable
 from .base_model import BaseModel, open_base, unet_weights
 from .cache import LatentCache, TextCache, vae_identity
 from .captions import possible_captions
-from .checkpoint import TrainState, load_latest, save_checkpoint
+from .checkpoint import TrainState, load_latest, save_checkpoint, whole_checkpoints
 from .curve import draw_curve
 from .dataset import Dataset, load_dataset
 from .gradient import Gradient, Processes
 from .objective import Diffusion
-from .optimizers import new_optimizer, set_rates
+from .optimizers import LossScale, new_optimizer, set_rates
 from .order import Order, Visit
-from .plan import Plan, first_plan, measured_plan
+from .plan import Plan, first_plan, kept_plan, measured_plan
 from .text_encoding import encode
 from .validation import Look, Validation
 
@@ -43,6 +46,10 @@ LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
 CHECKPOINTS, RECORD, CURVE = "checkpoints", "train.json", "loss.png"
 BAD_STEPS = 5  # in a row
 FIRST_PLAN = "plan.json"
+# What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
+# manifest of the data and the hash of the base model say what is in them.
+FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
+FREE_DATA = {"folders", "masks", "prior_folder"}
 
 Tag = Callable[[Sequence[Any]], list[str]]
 
@@ -90,8 +97,8 @@ def train(
 
     `read` opens a photo, `tag` captions those without one. Stopped where `stop` says so: a checkpoint is kept.
     """
-    make_folder(out)
     processes = Processes.of_launch()
+    progress = silent if processes.rank else progress
     lock = _locked(out) if processes.rank == 0 else None
     try:
         run = _begin(config, out, read, tag, progress, processes)
@@ -116,19 +123,19 @@ def _begin(
 ) -> Run:
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress)
-    plan = _kept_plan(out) or first_plan(config, unet_weights(config.base), len(data.samples))
+    plan = first_plan(config, unet_weights(config.base), len(data.samples))
     progress(Progress("model", 0, 1, f"opening {config.base}"))
     base = open_base(config.base, plan.dtype, plan.device)
 
-    # latents, words
+    # latents, words: each process encodes its share
+    everything, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)
     latents = LatentCache(vae_identity(base.vae), read)
-    if processes.rank == 0:
-        latents.build(base.vae, [*data.samples, *data.held_out], config.data.flip, progress)
+    latents.build(base.vae, everything[share], config.data.flip, progress)
     texts = None
     if not config.network.text_rank:
-        texts = TextCache(_encoder(base, config), base.sha256, config.clip_skip)
-        if processes.rank == 0:
-            texts.build(possible_captions([*data.samples, *data.held_out], config.data) or [], progress)
+        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
+        texts.build((possible_captions(everything, config.data) or [])[share], progress)
+    processes.wait()
 
     # what learns
     parameters = trainable(base, config)
@@ -141,11 +148,9 @@ def _begin(
         texts,
         parameters,
         processes,
+        LossScale.of(plan.precision),
     )
-    if not (out / FIRST_PLAN).is_file() and processes.rank == 0:
-        plan = measured_plan(plan, config, lambda: _one_picture(gradient, data))
-        write_whole(out / FIRST_PLAN, plan.model_dump_json(indent=1).encode())
-    gradient.plan = plan
+    plan = gradient.plan = _measured(gradient, data, out)
     if plan.checkpointing:
         base.unet.enable_gradient_checkpointing()
     if plan.compile:
@@ -154,7 +159,7 @@ def _begin(
 
     # where it was left
     identity = {
-        "config": config.model_dump(mode="json", exclude={"device", "title", "notes", "compile", "checkpointing"}),
+        "config": config.model_dump(mode="json", exclude={**dict.fromkeys(FREE, True), "data": FREE_DATA}),
         "data": data.manifest_sha256,
         "base": base.sha256,
         "precision": plan.precision,
@@ -167,6 +172,20 @@ def _begin(
         _put_back(run, state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
     return run
+
+
+def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
+    """The plan after one real step; a run that goes on keeps what was measured at its start."""
+    first, config, processes, file = gradient.plan, gradient.config, gradient.processes, out / FIRST_PLAN
+    if processes.rank == 0:
+        if file.is_file() and whole_checkpoints(out / CHECKPOINTS):
+            plan = kept_plan(first, Plan.model_validate_json(file.read_text(encoding="utf-8")), config)
+        else:
+            plan = measured_plan(first, config, lambda: _one_picture(gradient, data))
+        with _writing("the plan", out):
+            write_whole(file, plan.model_dump_json(indent=1).encode())
+    processes.wait()
+    return Plan.model_validate_json(file.read_text(encoding="utf-8"))
 
 
 def _one_picture(gradient: Gradient, data: Dataset) -> None:
@@ -183,11 +202,6 @@ def _encoder(base: BaseModel, config: TrainConfig) -> Callable[[Sequence[str]], 
     return encoded
 
 
-def _kept_plan(out: Path) -> Plan | None:
-    file = out / FIRST_PLAN
-    return Plan.model_validate_json(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
 def _put_back(run: Run, state: TrainState) -> None:
     import torch
 
@@ -195,6 +209,7 @@ def _put_back(run: Run, state: TrainState) -> None:
         for name, parameter in run.gradient.parameters.items():
             parameter.copy_(state.weights[name])
     run.optimizer.load_state_dict(state.optimizer)
+    run.gradient.scale = LossScale(**state.record["scale"])
     run.losses = list(state.record["losses"])
     run.bad = state.record["bad"]
     run.validation = Validation.from_json(state.record["looks"])
@@ -219,10 +234,10 @@ def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> No
         loss = run.gradient(batch)
         _update(run, loss)
         state.step, state.consumed = state.step + 1, batch.end
-        pace.reach(state.step, f"loss {loss:.4f}, rate {rate:.1e}")
+        pace.step(message=f"loss {loss:.4f}, rate {rate:.1e}")
         if state.step % config.validation_steps == 0 or state.step == config.steps:
             _look(run, progress)
-        stopping = stop() and state.step < config.steps
+        stopping = run.gradient.anyone(stop()) and state.step < config.steps
         if stopping or state.step % config.save_steps == 0 or state.step == config.steps:
             _save(run)
         if stopping:
@@ -239,8 +254,10 @@ def _update(run: Run, loss: float) -> None:
 
     held = list(run.gradient.parameters.values())
     norm = torch.nn.utils.clip_grad_norm_([p for p in held if p.grad is not None], run.config.max_grad_norm)
-    if not bool(torch.isfinite(norm)) or loss != loss:
-        run.bad += 1
+    finite = bool(torch.isfinite(norm)) and math.isfinite(loss)
+    scale_is_to_blame = run.gradient.scale.update(finite)
+    if not finite:
+        run.bad += not scale_is_to_blame
         if run.bad >= BAD_STEPS:
             raise Stopped(
                 f"{run.bad} steps in a row had no finite gradient (step {run.state.step})",
@@ -277,7 +294,13 @@ def _look(run: Run, progress: ProgressCallback) -> None:
     best_before = run.validation.best_trained
     if photos:
         with _Averaged(run):
-            losses = tuple(run.gradient.held_out_loss(photo) for photo in photos)
+            losses = run.gradient.held_out_losses(photos)
+        if not all(map(math.isfinite, losses)):
+            raise Stopped(
+                f"the loss on held-out photos is not finite at step {run.state.step}",
+                where=str(run.folder),
+                to_try='precision "fp32" or "bf16", or a smaller learning_rate; the last checkpoint is from before',
+            )
         run.validation.looks.append(Look(run.state.step, losses))
     best = run.validation.best_trained
     if run.state.step and (best is not best_before or not photos):
@@ -314,17 +337,35 @@ class _Averaged:
 def _save(run: Run) -> None:
     state = run.state
     state.weights = {name: p.detach() for name, p in run.gradient.parameters.items()}
+    if not all(bool(tensor.isfinite().all()) for tensor in state.weights.values()):
+        raise Stopped(
+            f"the weights are not finite any more at step {state.step}: they are not kept",
+            where=str(run.folder),
+            to_try="a smaller learning_rate; the last checkpoint is from before",
+        )
     state.optimizer = run.optimizer.state_dict()
-    state.record = {"losses": run.losses, "bad": run.bad, "looks": run.validation.as_json()}
+    state.record = {
+        "losses": run.losses,
+        "bad": run.bad,
+        "scale": asdict(run.gradient.scale),
+        "looks": run.validation.as_json(),
+    }
     if run.main:
-        try:
+        with _writing(f"the checkpoint of step {state.step}", run.folder):
             save_checkpoint(run.folder / CHECKPOINTS, state, run.identity)
-        except OSError as error:
-            raise Stopped(
-                f"the checkpoint of step {state.step} can't be written: {error.strerror or error}",
-                where=str(run.folder),
-                to_try="free some space; the same command goes on from the checkpoint before",
-            ) from error
+
+
+@contextmanager
+def _writing(what: str, where: Path) -> Iterator[None]:
+    """Inside `with`, a disk that is full or gone is Stopped: what is whole stays, and the same command goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise Stopped(
+            f"{what} can't be written: {error.strerror or error}",
+            where=str(where),
+            to_try="make room there; the same command goes on from the last whole checkpoint",
+        ) from error
 
 
 # ── finish ──
@@ -340,10 +381,12 @@ def _finish(run: Run) -> TrainResult:
     record = _record(run)
     file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
     if run.main:
-        _export(run, file, best)
-        write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
-        curve = draw_curve(run.losses, run.validation, run.config.title)
-        curve.save(run.folder / CURVE, optimize=True)
+        with _writing("the result", run.folder):
+            _export(run, file, best)
+            write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
+            curve = io.BytesIO()
+            draw_curve(run.losses, run.validation, run.config.title).save(curve, "PNG", optimize=True)
+            write_whole(run.folder / CURVE, curve.getvalue())
     return TrainResult(file, record)
 
 
@@ -425,6 +468,7 @@ def _record(run: Run) -> dict[str, Any]:
             "notes": list(run.data.notes),
         },
         "steps": run.state.step,
+        "skipped_steps": run.state.step - len(run.losses),  # without a finite gradient
         "losses": [round(loss, 6) for loss in run.losses],
         "validation": [
             {"step": look.step, "loss": look.mean, "gain": _interval(run.validation.gain(look))}
@@ -442,6 +486,7 @@ def _interval(gain: Any) -> dict[str, Any]:
 
 def _locked(out: Path) -> FolderLock:
     try:
+        make_folder(out)
         return FolderLock(out / "train.lock")
     except FolderBusy as busy:
         raise InputError(

@@ -1,7 +1,7 @@
 """Does it get better on photos that it never trained on? Each look has the same noise and timesteps.
 
-A training loss says little: its noise is larger than a run's whole gain. Here every held-out photo is judged on one fixed
-draw of noise in each stratum of the schedule, so that only the weights differ between two looks.
+A training loss says little: its noise is larger than a run's whole gain. Here every held-out photo is judged on one
+fixed draw of noise in each stratum of the schedule, so that only the weights differ between two looks.
 """
 
 from __future__ import annotations
