@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, ModisteError
+from ..finetuning import finetune
+from ..presets import preset
 from ..progress import Progress
 from .config import read_config
 from .stopping import stopping
@@ -75,9 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     events = Events()
     try:
-        from ..finetuning import finetune
-        from ..presets import preset
-
         config, tagger = read_config(chosen.config), preset(chosen.preset) if chosen.preset else None
         with events.heartbeat(), stopping() as stop:
             result = finetune(config, chosen.out, tagger, events.progress, stop)

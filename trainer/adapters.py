@@ -7,6 +7,7 @@ x ──────┤                           ├─ + ── h        A: ra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..torchvision_ops import heal
@@ -57,24 +58,26 @@ def add_adapters(base: BaseModel, network: NetworkConfig) -> None:
 
     convolutions = f"|{UNET_CONVOLUTIONS}" if network.conv_rank else ""
     layers = f"^({UNET_LAYERS}|{UNET_PROJECTIONS}{convolutions})$"
-    inject_adapter_in_model(_peft_config(network, layers, network.rank, network.alpha), base.unet, ADAPTER)
+    own = {UNET_CONVOLUTIONS: (network.conv_rank, network.conv_alpha or network.conv_rank)} if network.conv_rank else {}
+    inject_adapter_in_model(_peft_config(network, layers, network.rank, network.alpha, own), base.unet, ADAPTER)
     if network.text_rank:
         alpha = network.text_alpha or network.text_rank
+        text = _peft_config(network, f"^({TEXT_LAYERS})$", network.text_rank, alpha, {})
         for encoder in base.text_encoders:
-            inject_adapter_in_model(
-                _peft_config(network, f"^({TEXT_LAYERS})$", network.text_rank, alpha), encoder, ADAPTER
-            )
+            inject_adapter_in_model(text, encoder, ADAPTER)
 
 
-def _peft_config(network: NetworkConfig, layers: str, rank: int, alpha: float) -> Any:
+def _peft_config(
+    network: NetworkConfig, layers: str, rank: int, alpha: float, own: Mapping[str, tuple[int, float]]
+) -> Any:
+    """`own`: pattern → rank and alpha of layers that have others."""
     from peft import LoHaConfig, LoKrConfig, LoraConfig
 
-    convolutions = {UNET_CONVOLUTIONS: network.conv_rank} if network.conv_rank else {}
     common: dict[str, Any] = dict(
         r=rank,
         target_modules=layers,
-        rank_pattern=convolutions,
-        alpha_pattern={name: network.conv_alpha or network.conv_rank for name in convolutions},
+        rank_pattern={pattern: of_these for pattern, (of_these, _) in own.items()},
+        alpha_pattern={pattern: of_these for pattern, (_, of_these) in own.items()},
     )
     if network.kind == "loha":
         return LoHaConfig(**common, alpha=alpha)

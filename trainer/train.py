@@ -226,7 +226,7 @@ def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> No
     if state.step == 0:
         _look(run, progress)
     order = Order(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
-    batches = order.batches(state.consumed)
+    batches, due = order.batches(state.consumed), False
     while state.step < config.steps and not _waited_enough(run):
         batch = next(batches)
         rate = set_rates(run.optimizer, state.step, config)
@@ -238,8 +238,10 @@ def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> No
         if state.step % config.validation_steps == 0 or state.step == config.steps:
             _look(run, progress)
         stopping = run.gradient.anyone(stop()) and state.step < config.steps
-        if stopping or state.step % config.save_steps == 0 or state.step == config.steps:
+        due = due or stopping or state.step % config.save_steps == 0 or state.step == config.steps
+        if due and not run.bad:  # what has lost its way does not take the place of what had not
             _save(run)
+            due = False
         if stopping:
             raise Stopped(
                 f"stopped at step {state.step} of {config.steps}; a checkpoint is kept",
