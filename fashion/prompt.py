@@ -16,9 +16,13 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Clause:
-    """Phrases joined by spaces; a comma ends the clause."""
+    """Phrases joined by spaces; a comma ends the clause.
+
+    `new_chunk` begins a chunk of its own (BREAK), so that its words and those before are not read together.
+    """
 
     phrases: tuple[Phrase, ...]
+    new_chunk: bool = False
 
     @property
     def text(self) -> str:
@@ -27,8 +31,17 @@ class Clause:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """A LoRA by the name that the host knows it by."""
+
+    name: str
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """What to draw and what to avoid."""
+    """What to draw and what to avoid; `loras` are said in the prompt where a host reads them there."""
 
     positive: tuple[Clause, ...]
     negative: tuple[Clause, ...] = field(default=())
+    loras: tuple[Lora, ...] = ()

@@ -1,7 +1,7 @@
 """One prompt tree, written for each host: escaped, weighted in the host's own meaning, counted, cut to length.
 
-a1111      (words:1.2), \\( escapes, [ ] too; chunks of 75 tokens, so nothing is lost beyond the first
-comfy      (words:1.2), \\( escapes; sections of 75 tokens
+a1111      (words:1.2), \\( escapes, [ ] too; BREAK; <lora:name:0.8>; chunks of 75 tokens, so nothing is lost
+comfy      (words:1.2), \\( escapes; sections of 75 tokens; LoRAs are nodes
 diffusers  a1111's syntax, read by hosts/text_embeds.py
 plain      words only
 """
@@ -55,7 +55,7 @@ def render(
         dropped.append(phrase.text)
         tokens = count(_words(positive))
     return Rendered(
-        _written(positive, dialect),
+        " ".join([_written(positive, dialect), *_networks(prompt, dialect)]),
         _written(prompt.negative, dialect),
         tokens,
         tuple(dropped),
@@ -80,7 +80,19 @@ def _without_least(clauses: tuple[Clause, ...]) -> tuple[tuple[Clause, ...], Phr
 
 
 def _written(clauses: Sequence[Clause], dialect: Dialect) -> str:
-    return ", ".join(" ".join(_phrase(phrase, dialect) for phrase in clause.phrases) for clause in clauses)
+    text = ""
+    for clause in clauses:
+        if text:
+            text += " BREAK " if clause.new_chunk and dialect in ("a1111", "diffusers") else ", "
+        text += " ".join(_phrase(phrase, dialect) for phrase in clause.phrases)
+    return text
+
+
+def _networks(prompt: Prompt, dialect: Dialect) -> list[str]:
+    """`<lora:name:0.8>`; a name can't hold what ends the tag. Elsewhere LoRAs belong to the request."""
+    if dialect != "a1111":
+        return []
+    return [f"<lora:{re.sub('[<>:]', '_', lora.name)}:{round(lora.strength, 2):g}>" for lora in prompt.loras]
 
 
 def _phrase(phrase: Phrase, dialect: Dialect) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from modiste.errors import InputError
 from modiste.fashion.grammar import article, is_plural
-from modiste.fashion.prompt import Clause, Phrase, Prompt
+from modiste.fashion.prompt import Clause, Lora, Phrase, Prompt
 from modiste.fashion.renderers import escape, render
 from modiste.fashion.tags import PhotoTags, Tag
 from modiste.fashion.taxonomy import load_taxonomy
@@ -181,6 +181,16 @@ def test_what_is_written_for_comfyui_its_own_parser_reads_as_the_words_with_thei
     assert "".join(text for text, _ in vector["runs"]) == ", ".join(clause.text for clause in clauses)
     weighted = [(phrase.text, phrase.weight) for clause in clauses for phrase in clause.phrases if phrase.weight != 1]
     assert [(text, weight) for text, weight in vector["runs"] if weight != 1] == weighted
+
+
+def test_a_new_chunk_and_loras_are_said_where_the_host_reads_them_in_the_prompt():
+    coat, scene = Clause((Phrase("red coat"),)), Clause((Phrase("snow"), Phrase("street", 1.2)), new_chunk=True)
+    prompt = Prompt((coat, scene), loras=(Lora("my brand", 0.8), Lora("a:b>c")))
+    assert render(prompt, "a1111").positive == ("red coat BREAK snow (street:1.2) <lora:my brand:0.8> <lora:a_b_c:1>")
+    assert render(prompt, "diffusers").positive == "red coat BREAK snow (street:1.2)"
+    assert render(prompt, "comfy").positive == "red coat, snow (street:1.2)"
+    assert render(prompt, "plain").positive == "red coat, snow street"
+    assert [run.text for run in read_weights(render(prompt, "diffusers").positive)][1] is None
 
 
 def test_no_text_becomes_an_embedding_in_comfyui():
