@@ -6,7 +6,7 @@ photos → captions (what belongs to the brand is left to the trigger word) → 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .trainer.config import TrainConfig, read_config
 
 if TYPE_CHECKING:
     from .fashion.photos import Photo
+    from .fashion.tagger import Tagger
     from .presets import Preset
     from .trainer.train import TrainResult
 
@@ -57,20 +58,25 @@ def finetune(
     from .fashion.photos import read_photo
     from .trainer.train import train
 
-    tag = partial(captions_of, preset=preset, trigger=config.data.trigger, bound=bound, device=device)
+    tag = partial(captions_of, opened=cache(partial(_tagger, preset, device)), trigger=config.data.trigger, bound=bound)
     read = partial(read_photo, side=READ_SIDE * config.data.resolution)
     return train(config, out, read, tag if preset else None, progress, stop)
 
 
 def captions_of(
-    photos: Sequence[Photo], preset: Preset, trigger: str, bound: Sequence[str] | None, device: str
+    photos: Sequence[Photo], opened: Callable[[], Tagger], trigger: str, bound: Sequence[str] | None
 ) -> list[str]:
-    """What the tagger says of each photo, by the caption policy."""
+    """What the tagger says of each photo, by the caption policy; `opened` gives it."""
     from .fashion.tagging import caption_of
+
+    tagger = opened()
+    return [caption_of(tags, tagger.taxonomy, trigger, bound) for tags in tagger.tag([one.image for one in photos])]
+
+
+def _tagger(preset: Preset, device: str) -> Tagger:
     from .studio import open_tagger
 
-    tagger = open_tagger(preset, device)
-    return [caption_of(tags, tagger.taxonomy, trigger, bound) for tags in tagger.tag([photo.image for photo in photos])]
+    return open_tagger(preset, device)
 
 
 def refuse_fresh(out: Path) -> None:

@@ -55,7 +55,7 @@ class Events:
         ended = threading.Event()
 
         def beat() -> None:
-            while not ended.wait(HEARTBEAT_S):
+            while not ended.wait(HEARTBEAT_S) and first_process():
                 self.write("heartbeat", stage=self.last.stage, done=self.last.done)
 
         thread = threading.Thread(target=beat, daemon=True)
@@ -65,6 +65,11 @@ class Events:
         finally:
             ended.set()
             thread.join()
+
+
+def first_process() -> bool:
+    """Whether this one speaks for all that `accelerate launch` or torchrun has started."""
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,8 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrapped = InputError(f"{error.strerror or error}", where=str(error.filename or chosen.out))
         events.write("error", message=str(wrapped), exit_code=wrapped.exit_code)
         return wrapped.exit_code
-    events.write("done", file=str(result.file), best_step=result.record["best_step"], reason=result.record["reason"])
-    return 3 if result.record["photos"]["skipped"] else 0
+    record = result.record
+    if first_process():
+        events.write("done", file=str(result.file), best_step=record["best_step"], reason=record["reason"])
+    return 3 if record["photos"]["skipped"] else 0
 
 
 if __name__ == "__main__":

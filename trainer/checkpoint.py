@@ -80,7 +80,8 @@ def _write_files(target: Path, state: TrainState, identity: Mapping[str, Any]) -
         "record": state.record,
         "identity": dict(identity),
     }
-    write_whole(target / MANIFEST, json.dumps({**manifest, "sha256": _digest(manifest)}, allow_nan=False).encode())
+    # With Infinity, which is no JSON: Prodigy's settings have one, and only Python reads this file.
+    write_whole(target / MANIFEST, json.dumps({**manifest, "sha256": _digest(manifest)}).encode())
 
 
 def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:

@@ -7,6 +7,7 @@ Means of means would be another gradient wherever parts differ in size (measured
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -38,11 +39,13 @@ class Processes:
     world: int = 1
 
     @classmethod
-    def of_launch(cls) -> Processes:
-        """Those of `accelerate launch`, or this one alone."""
+    def of_launch(cls, device: str) -> Processes:
+        """Those of `accelerate launch` or torchrun, or this one alone."""
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            return cls()
         from accelerate import PartialState
 
-        state = PartialState()
+        state = PartialState(cpu=device == "cpu")  # else each of several processes on a CPU takes itself for the first
         return cls(state.process_index, state.num_processes)
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +53,10 @@ def _prodigy(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.O
     # Prodigy finds the rate itself: the config's is a factor, and 1 is its authors' (Mishchenko & Defazio, ICML 2024).
     for group in groups:
         group["lr"] = group["peak"] = 1.0
-    return _library("prodigy").Prodigy(
-        groups, weight_decay=config.weight_decay, decouple=True, use_bias_correction=True, safeguard_warmup=True
-    )
+    with redirect_stdout(sys.stderr):  # it prints its settings, and standard output is for JSON
+        return _library("prodigy").Prodigy(
+            groups, weight_decay=config.weight_decay, decouple=True, use_bias_correction=True, safeguard_warmup=True
+        )
 
 
 _OPTIMIZERS = {"adamw": _adamw, "adamw8bit": _adamw8bit, "adafactor": _adafactor, "prodigy": _prodigy}

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..device import choose_device
 from ..errors import InputError, Stopped
 from ..files import make_folder, write_whole
 from ..progress import Pace, Progress, ProgressCallback, silent
@@ -97,7 +98,7 @@ def train(
 
     `read` opens a photo, `tag` captions those without one. Stopped where `stop` says so: a checkpoint is kept.
     """
-    processes = Processes.of_launch()
+    processes = Processes.of_launch(choose_device(config.device))
     progress = silent if processes.rank else progress
     lock = _locked(out) if processes.rank == 0 else None
     try:
