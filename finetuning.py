@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .fashion.photos import Photo
     from .fashion.tagger import Tagger
     from .presets import Preset
-    from .trainer.train import TrainResult
+    from .trainer.results import TrainResult
 
 READ_SIDE = 2  # times the resolution: a portrait's short side is still as wide as its bucket
 # What a run on a preset's model begins with, where nothing else is asked for.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import InputError, MissingWeights
+from .fashion.framing import Framing
 
 ROOT = Path(__file__).parent
-Framing = Literal["pad", "garment", "crop"]
 
 
 class Preset(BaseModel):

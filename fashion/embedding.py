@@ -34,7 +34,7 @@ def _in_batches(items: Sequence[Any], features: Callable[[Sequence[Any]], Any], 
     import torch
 
     with torch.inference_mode():
-        return torch.cat([_unit(features(items[start : start + size])) for start in range(0, len(items), size)]).clone()
+        return torch.cat([_unit(features(items[start : start + size])) for start in range(0, len(items), size)])
 
 
 def _unit(output: Any) -> torch.Tensor:

@@ -21,8 +21,9 @@ from modiste.trainer.lora_peft import load_adapter
 from modiste.trainer.optimizers import LARGEST_SCALE, PATIENCE, LossScale, rate_factor
 from modiste.trainer.order import Order, Visit
 from modiste.trainer.plan import first_plan, kept_plan
+from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish
 from modiste.trainer.text_encoding import encode
-from modiste.trainer.train import LORA_FILE, MODEL_FOLDER, _finish, _steps, _update
+from modiste.trainer.train import _steps, _update
 from modiste.trainer.validation import Look, Validation, strata
 
 LORA = {
@@ -141,7 +142,7 @@ def test_each_kind_starts_at_the_base_and_writes_a_file_that_gives_another_model
     else:
         assert torch.equal(said_of(run.base), before)
     _steps(run, silent, lambda: False)
-    result = _finish(run)
+    result = finish(run)
     assert result.file == tmp_path / LORA_FILE
     load_adapter(fresh.parts, read_lora(result.file))
     now, expected = said_of(fresh), said_of(run.base)
@@ -154,7 +155,7 @@ def test_a_full_fine_tune_leaves_a_folder_that_diffusers_opens_by_itself(base, p
 
     run = run_of(config(base, photos, method="full", steps=4), tmp_path)
     _steps(run, silent, lambda: False)
-    result = _finish(run)
+    result = finish(run)
     assert result.file == tmp_path / MODEL_FOLDER and not list(tmp_path.glob("*.tmp"))
     tuned = StableDiffusionPipeline.from_pretrained(result.file, safety_checker=None, local_files_only=True)
     for name, tensor in run.base.unet.state_dict().items():
@@ -193,7 +194,7 @@ def test_an_xl_model_trains_with_both_text_encoders_and_gives_its_file_back(xl, 
     run = run_of(config(xl, photos, steps=4, learning_rate=1e-2, network=dict(rank=4, text_rank=2)), tmp_path)
     _steps(run, silent, lambda: False)
     assert {name.partition(".")[0] for name in run.gradient.parameters} == {"unet", "text_encoder", "text_encoder_2"}
-    file = _finish(run).file
+    file = finish(run).file
     fresh = open_base(str(xl), torch.float32, "cpu")
     before = said_of(fresh)
     load_adapter(fresh.parts, read_lora(file))
@@ -467,7 +468,7 @@ def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photo
         overflowing | {"logvar": torch.zeros(4, 8, 8)}
     )
     _steps(run, silent, lambda: False)
-    result = _finish(run)
+    result = finish(run)
     assert (result.record["steps"], result.record["skipped_steps"], len(result.record["losses"])) == (16, 2, 14)
     assert all(map(math.isfinite, result.record["losses"]))
     assert all(bool(t.isfinite().all()) for _, t in read_lora(result.file).named_tensors())
@@ -553,7 +554,7 @@ def test_the_best_step_has_the_least_mean_loss_on_held_out_photos_and_its_weight
             at[progress.done] = {name: p.detach().clone() for name, p in run.gradient.parameters.items()}
 
     _steps(run, watch, lambda: False)
-    record = _finish(run).record
+    record = finish(run).record
     assert [row["step"] for row in record["validation"]] == [0, 2, 4, 6, 8, 10, 12]
     best = min(record["validation"][1:], key=lambda row: row["loss"])
     assert record["best_step"] == best["step"] < 12, "a case in which the last step is not the best"

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from train_samples import config, draw_photos, gradients, in_processes, run_of, settings, tiny_base, trained
 
 from modiste.trainer.checkpoint import whole_checkpoints
-from modiste.trainer.train import CHECKPOINTS, LORA_FILE
+from modiste.trainer.results import LORA_FILE
+from modiste.trainer.train import CHECKPOINTS
 
 pytestmark = pytest.mark.slow
 # 9 photos of which 2 are held out: batches of 3 and 2, of which two processes have uneven parts.

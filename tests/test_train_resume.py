@@ -32,7 +32,8 @@ from modiste.trainer.checkpoint import (
     verify,
     whole_checkpoints,
 )
-from modiste.trainer.train import CHECKPOINTS, LORA_FILE, RECORD
+from modiste.trainer.results import LORA_FILE, RECORD
+from modiste.trainer.train import CHECKPOINTS
 
 IDENTITY = {"config": {"steps": 8, "data": {"resolution": 64}}, "base": "abc"}
 KILLS = 12

@@ -27,7 +27,8 @@ from modiste.trainer.checkpoint import MANIFEST, verify, whole_checkpoints
 from modiste.trainer.config import TrainConfig, read_config
 from modiste.trainer.gradient import Processes
 from modiste.trainer.order import Order
-from modiste.trainer.train import CHECKPOINTS, Run, TrainResult, _begin, train
+from modiste.trainer.results import TrainResult
+from modiste.trainer.train import CHECKPOINTS, Run, _begin, train
 
 SCALED_LINEAR = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
 ROOT = Path(__file__).parent.parent

@@ -5,13 +5,8 @@ photos + captions → latents → x_t, t → UNet → error → gradient → opt
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +22,13 @@ from .base_model import BaseModel, open_base, unet_weights
 from .cache import LatentCache, TextCache, vae_identity
 from .captions import possible_captions
 from .checkpoint import TrainState, load_latest, save_checkpoint, whole_checkpoints
-from .curve import draw_curve
 from .dataset import Dataset, load_dataset
 from .gradient import Gradient, Processes
 from .objective import Diffusion
 from .optimizers import LossScale, new_optimizer, set_rates
 from .order import Order, Visit
 from .plan import Plan, first_plan, kept_plan, measured_plan
+from .results import TrainResult, finish, writing
 from .text_encoding import encode
 from .validation import Look, Validation
 
@@ -43,8 +38,7 @@ if TYPE_CHECKING:
     from .config import TrainConfig
     from .dataset import Read
 
-LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
-CHECKPOINTS, RECORD, CURVE = "checkpoints", "train.json", "loss.png"
+CHECKPOINTS = "checkpoints"
 BAD_STEPS = 5  # in a row
 FIRST_PLAN = "plan.json"
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
@@ -53,14 +47,6 @@ FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_b
 FREE_DATA = {"folders", "masks", "prior_folder"}
 
 Tag = Callable[[Sequence[Any]], list[str]]
-
-
-@dataclass
-class TrainResult:
-    """What a finished run leaves."""
-
-    file: Path
-    record: dict[str, Any]
 
 
 @dataclass
@@ -104,7 +90,7 @@ def train(
     try:
         run = _begin(config, out, read, tag, progress, processes)
         _steps(run, progress, stop)
-        return _finish(run)
+        return finish(run)
     except _out_of_memory() as error:
         raise Stopped(
             "the device has too little memory for this run",
@@ -183,7 +169,7 @@ def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
             plan = kept_plan(first, Plan.model_validate_json(file.read_text(encoding="utf-8")), config)
         else:
             plan = measured_plan(first, config, lambda: _one_picture(gradient, data))
-        with _writing("the plan", out):
+        with writing("the plan", out):
             write_whole(file, plan.model_dump_json(indent=1).encode())
     processes.wait()
     return Plan.model_validate_json(file.read_text(encoding="utf-8"))
@@ -354,137 +340,8 @@ def _save(run: Run) -> None:
         "looks": run.validation.as_json(),
     }
     if run.main:
-        with _writing(f"the checkpoint of step {state.step}", run.folder):
+        with writing(f"the checkpoint of step {state.step}", run.folder):
             save_checkpoint(run.folder / CHECKPOINTS, state, run.identity)
-
-
-@contextmanager
-def _writing(what: str, where: Path) -> Iterator[None]:
-    """Inside `with`, a disk that is full or gone is Stopped: what is whole stays, and the same command goes on."""
-    try:
-        yield
-    except OSError as error:
-        raise Stopped(
-            f"{what} can't be written: {error.strerror or error}",
-            where=str(where),
-            to_try="make room there; the same command goes on from the last whole checkpoint",
-        ) from error
-
-
-# ── finish ──
-
-
-def _finish(run: Run) -> TrainResult:
-    import torch
-
-    best = run.validation.best_trained
-    with torch.no_grad():
-        for name, parameter in run.gradient.parameters.items():
-            parameter.copy_(run.state.best[name])
-    record = _record(run)
-    file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
-    if run.main:
-        with _writing("the result", run.folder):
-            _export(run, file, best)
-            write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
-            curve = io.BytesIO()
-            draw_curve(run.losses, run.validation, run.config.title).save(curve, "PNG", optimize=True)
-            write_whole(run.folder / CURVE, curve.getvalue())
-    return TrainResult(file, record)
-
-
-def _export(run: Run, file: Path, best: Look | None) -> None:
-    from .lora_file import write_lora
-    from .lora_peft import collect
-
-    if run.config.method == "full":
-        from .export_model import write_model
-
-        write_model(run.base, file)
-        return
-    parts = {name: part for name, part in run.base.parts.items() if name == "unet" or run.config.network.text_rank}
-    write_lora(collect(parts, run.base.family), file, _metadata(run, best).strings())
-
-
-def _metadata(run: Run, best: Look | None) -> Any:
-    from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
-
-    config, network, samples = run.config, run.config.network, run.data.samples
-    own = [sample for sample in samples if not sample.prior]
-    buckets = Counter(sample.bucket for sample in own)
-    tags = Counter(part.strip() for sample in own for part in sample.caption.split(config.data.caption_separator))
-    return LoraMetadata(
-        title=config.title,
-        family=run.base.family,
-        base_model=run.base.name,
-        base_hash=run.base.sha256,
-        prediction_type=run.gradient.diffusion.prediction,
-        trigger=config.data.trigger,
-        tag_frequency=dict(tags),
-        folders=tuple(
-            DatasetFolder(name=folder.name or "photos", count=len(own), repeats=config.data.repeats)
-            for folder in config.data.folders[:1]
-        ),
-        resolution=(config.data.resolution, config.data.resolution),
-        buckets=tuple(Bucket(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
-        images=len(own),
-        validation_images=len(run.data.held_out),
-        kind=network.kind,
-        rank=network.rank,
-        alpha=network.alpha,
-        conv_rank=network.conv_rank,
-        conv_alpha=network.conv_alpha or network.conv_rank,
-        dora=network.dora,
-        rslora=network.rslora,
-        steps=best.step if best else run.state.step,
-        planned_steps=config.steps,
-        epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
-        batch_size=run.plan.batch_size,
-        learning_rate=config.learning_rate,
-        text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
-        optimizer=config.optimizer,
-        schedule=config.schedule,
-        seed=config.seed,
-        clip_skip=config.clip_skip,
-        precision=run.plan.precision,
-        min_snr_gamma=config.loss.min_snr_gamma,
-        noise_offset=config.loss.noise_offset,
-        finished=time.time(),
-        reason=run.validation.reason(),
-        description=config.notes,
-        config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
-    )
-
-
-def _record(run: Run) -> dict[str, Any]:
-    """train.json."""
-    best = run.validation.best_trained
-    gain = run.validation.gain(best) if best else None
-    return {
-        "config": run.config.model_dump(mode="json"),
-        "plan": run.plan.model_dump(mode="json"),
-        "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
-        "photos": {
-            "training": len(run.data.samples),
-            "held_out": [str(sample.path) for sample in run.data.held_out],
-            "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in run.data.skipped],
-            "notes": list(run.data.notes),
-        },
-        "steps": run.state.step,
-        "skipped_steps": run.state.step - len(run.losses),  # without a finite gradient
-        "losses": [round(loss, 6) for loss in run.losses],
-        "validation": [
-            {"step": look.step, "loss": look.mean, "gain": _interval(run.validation.gain(look))}
-            for look in run.validation.looks
-        ],
-        "best_step": best.step if best else run.state.step,
-        "gain": _interval(gain) if gain else None,
-        "reason": run.validation.reason(),
-    }
-
-
-def _interval(gain: Any) -> dict[str, Any]:
-    return {"mean": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n, "confidence": gain.confidence}
 
 
 def _locked(out: Path) -> FolderLock:

@@ -1,0 +1,159 @@
+"""What a finished run leaves: the file with its metadata, train.json, the loss curve."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Stopped
+from ..files import write_whole
+from .curve import draw_curve
+
+if TYPE_CHECKING:
+    from .train import Run
+    from .validation import Look
+
+LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
+RECORD, CURVE = "train.json", "loss.png"
+
+
+@dataclass
+class TrainResult:
+    """What a finished run leaves."""
+
+    file: Path
+    record: dict[str, Any]
+
+
+@contextmanager
+def writing(what: str, where: Path) -> Iterator[None]:
+    """Inside `with`, a disk that is full or gone is Stopped: what is whole stays, and the same command goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise Stopped(
+            f"{what} can't be written: {error.strerror or error}",
+            where=str(where),
+            to_try="make room there; the same command goes on from the last whole checkpoint",
+        ) from error
+
+
+def finish(run: Run) -> TrainResult:
+    """Puts the best weights back and writes the file, train.json and the curve."""
+    import torch
+
+    best = run.validation.best_trained
+    with torch.no_grad():
+        for name, parameter in run.gradient.parameters.items():
+            parameter.copy_(run.state.best[name])
+    record = _record(run)
+    file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
+    if run.main:
+        with writing("the result", run.folder):
+            _export(run, file, best)
+            write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
+            curve = io.BytesIO()
+            draw_curve(run.losses, run.validation, run.config.title).save(curve, "PNG", optimize=True)
+            write_whole(run.folder / CURVE, curve.getvalue())
+    return TrainResult(file, record)
+
+
+def _export(run: Run, file: Path, best: Look | None) -> None:
+    from .lora_file import write_lora
+    from .lora_peft import collect
+
+    if run.config.method == "full":
+        from .export_model import write_model
+
+        write_model(run.base, file)
+        return
+    parts = {name: part for name, part in run.base.parts.items() if name == "unet" or run.config.network.text_rank}
+    write_lora(collect(parts, run.base.family), file, _metadata(run, best).strings())
+
+
+def _metadata(run: Run, best: Look | None) -> Any:
+    from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
+
+    config, network, samples = run.config, run.config.network, run.data.samples
+    own = [sample for sample in samples if not sample.prior]
+    buckets = Counter(sample.bucket for sample in own)
+    tags = Counter(part.strip() for sample in own for part in sample.caption.split(config.data.caption_separator))
+    return LoraMetadata(
+        title=config.title,
+        family=run.base.family,
+        base_model=run.base.name,
+        base_hash=run.base.sha256,
+        prediction_type=run.gradient.diffusion.prediction,
+        trigger=config.data.trigger,
+        tag_frequency=dict(tags),
+        folders=tuple(
+            DatasetFolder(name=folder.name or "photos", count=len(own), repeats=config.data.repeats)
+            for folder in config.data.folders[:1]
+        ),
+        resolution=(config.data.resolution, config.data.resolution),
+        buckets=tuple(Bucket(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
+        images=len(own),
+        validation_images=len(run.data.held_out),
+        kind=network.kind,
+        rank=network.rank,
+        alpha=network.alpha,
+        conv_rank=network.conv_rank,
+        conv_alpha=network.conv_alpha or network.conv_rank,
+        dora=network.dora,
+        rslora=network.rslora,
+        steps=best.step if best else run.state.step,
+        planned_steps=config.steps,
+        epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
+        batch_size=run.plan.batch_size,
+        learning_rate=config.learning_rate,
+        text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        seed=config.seed,
+        clip_skip=config.clip_skip,
+        precision=run.plan.precision,
+        min_snr_gamma=config.loss.min_snr_gamma,
+        noise_offset=config.loss.noise_offset,
+        finished=time.time(),
+        reason=run.validation.reason(),
+        description=config.notes,
+        config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
+    )
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """train.json."""
+    best = run.validation.best_trained
+    gain = run.validation.gain(best) if best else None
+    return {
+        "config": run.config.model_dump(mode="json"),
+        "plan": run.plan.model_dump(mode="json"),
+        "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
+        "photos": {
+            "training": len(run.data.samples),
+            "held_out": [str(sample.path) for sample in run.data.held_out],
+            "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in run.data.skipped],
+            "notes": list(run.data.notes),
+        },
+        "steps": run.state.step,
+        "skipped_steps": run.state.step - len(run.losses),  # without a finite gradient
+        "losses": [round(loss, 6) for loss in run.losses],
+        "validation": [
+            {"step": look.step, "loss": look.mean, "gain": _interval(run.validation.gain(look))}
+            for look in run.validation.looks
+        ],
+        "best_step": best.step if best else run.state.step,
+        "gain": _interval(gain) if gain else None,
+        "reason": run.validation.reason(),
+    }
+
+
+def _interval(gain: Any) -> dict[str, Any]:
+    return {"mean": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n, "confidence": gain.confidence}
