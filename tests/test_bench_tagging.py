@@ -38,11 +38,11 @@ def test_an_edited_vocabulary_has_a_label_more_and_is_still_one(small):
 
 
 def test_the_package_of_the_other_way_answers_as_its_library_does(small, tmp_path):
-    import torch
+    folder, photos = tiny_clip(tmp_path / "clip"), tagging.make_photos(tmp_path / "photos", 3)
+    import torch  # after tiny_clip, which makes torchvision importable
     from PIL import Image
     from transformers import CLIPModel, CLIPProcessor
 
-    folder, photos = tiny_clip(tmp_path / "clip"), tagging.make_photos(tmp_path / "photos", 3)
     labels = ["a dress", "a red top", "striped trousers", "a coat"]
     processor, images = CLIPProcessor.from_pretrained(folder), [Image.open(photo) for photo in photos]
     batch = processor(text=labels, images=images, return_tensors="pt", padding="max_length", max_length=77)
