@@ -20,11 +20,11 @@ import pytest
 from modiste.install import HOST_OWNED, normalised, release
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("bench", "fashion", "hosts", "mini", "nodes", "runs", "search", "trainer")
+ROOMS = ("bench", "fashion", "hosts", "mini", "nodes", "runs", "search", "server", "trainer")
 NOT_SHIPPED = {"scripts", "tests"}  # Python, but not in the package: A1111 and pytest find them by path
 HEAVY = {
-    *("accelerate", "diffusers", "jinja2", "matplotlib", "numpy", "open_clip", "peft", "PIL", "requests"),
-    *("safetensors", "scipy", "timm", "torch", "torchvision", "transformers"),
+    *("accelerate", "diffusers", "fastapi", "jinja2", "matplotlib", "numpy", "open_clip", "peft", "PIL", "requests"),
+    *("safetensors", "scipy", "timm", "torch", "torchvision", "transformers", "uvicorn", "websocket"),
 }
 DRAWS = {
     "mini",

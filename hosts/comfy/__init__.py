@@ -1,0 +1,1 @@
+"""ComfyUI over HTTP: request → graph → prompt queue → picture."""

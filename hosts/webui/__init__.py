@@ -1,0 +1,1 @@
+"""A1111, Forge and reForge over HTTP: request → JSON → picture, and what was really used."""
