@@ -13,8 +13,8 @@ class BudgetPlan:
 
     `search` counts the pictures of all arms that the choice is made on. Winner, baseline and minimal are then
     drawn anew, each on the same `confirm_seeds` held-out seeds; `minimal` is 0 where the pictures of the
-    garment's bare name were not asked for. An arm that is two of the three is drawn once, which spends less
-    than planned, never more.
+    garment's bare name were not asked for, and 1 where the budget is small: its score is far from the others'. An
+    arm that is two of the three is drawn once, which spends less than planned, never more.
     """
 
     total: int
@@ -31,6 +31,7 @@ class BudgetPlan:
         return self.winner + self.baseline + self.minimal
 
 
+SMALL = 20  # images; below, one picture shows what the bare name is worth
 SCREENED_FROM = 20  # search images; below, a screening would take the halving's last ones
 SCREENING = 8  # images: every word tested on one seed
 DUEL = 2  # images: what the screening suggests against the winner
@@ -46,20 +47,21 @@ def plan_budget(total: int, arms: int, minimal: bool = True) -> BudgetPlan:
     few.
 
     Half of the images choose, up to three an arm (a third, where that is more), and the rest prove; a small
-    budget holds out three seeds as long as three images are left to choose with, then two. The split with the
+    budget holds out three seeds as long as four images are left to choose with, then two. The split with the
     largest gain that is also proven, in the simulated setting of `simulation.py` with ten arms and 8 … 40
     images.
     """
-    each = 3 if minimal else 2  # images a held-out seed costs
     least = 2 if arms > 1 else 0  # a choice between one picture each
-    if arms < 1 or total < each + least:
+    if arms < 1 or total < 2 + minimal + least:
         raise InputError(
             f"{total} images and {arms} strategies can't be both searched and confirmed",
-            to_try=f"give a budget of {each + least} images or more, better 20 and more",
+            to_try=f"give a budget of {2 + minimal + least} images or more, better 20 and more",
         )
     search = max(total // 3, min(total // 2, 3 * arms)) if arms > 1 else 0
-    seeds = (total - search) // each
-    if seeds < 3:
-        seeds = max(min(3, (total - 3) // each), min(2, (total - least) // each), 1)
-    search = total - seeds * each if arms > 1 else 0
-    return BudgetPlan(total, search, search // 2, seeds, seeds, seeds, seeds if minimal else 0)
+    seeds = (total - search) // (2 + minimal)
+    bare = seeds if minimal else 0
+    if total < SMALL:
+        bare = int(minimal)
+        seeds = max(min(3, (total - bare - 2 * least) // 2), min(2, (total - bare - least) // 2), 1)
+    search = total - 2 * seeds - bare if arms > 1 else 0
+    return BudgetPlan(total, search, search // 2, seeds, seeds, seeds, bare)

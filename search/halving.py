@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Literal
 
 from ..errors import InputError
@@ -93,7 +94,8 @@ class SuccessiveHalving:
     and any portions; telling a journal's rows again brings the search back to where it was. Told trials
     outside the plan change nothing. With `priors` (gains on the scores' scale) the arms start in the order of
     their promise, hopeless ones are left out, and a rung's means are shrunk towards what earlier photos
-    taught.
+    taught. With `rng` they start in an order of chance instead: strategies differ less from each other than
+    each does from photo to photo, so that a small budget gains by variety, not by trying the same few again.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class SuccessiveHalving:
         seeds: Sequence[int],
         budget: int,
         priors: Mapping[str, ArmPrior] | None = None,
+        rng: Random | None = None,
     ):
         refuse_doubles("arm", arms)
         refuse_doubles("seed", seeds)
@@ -109,7 +112,7 @@ class SuccessiveHalving:
             raise InputError(f"a budget of {budget} images can't be searched with", to_try="give 1 image or more")
         self.arms, self.seeds, self.budget = tuple(arms), tuple(seeds), budget
         self.priors = dict(priors or {})
-        self._start = hopeful_arms(self.arms, self.priors)
+        self._start = hopeful_arms(self.arms, self.priors, rng)
         self.rungs = ladder(len(self._start), budget, len(self.seeds))
         self._told: dict[Shot, Trial] = {}
 

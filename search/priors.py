@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from random import Random
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,18 +37,22 @@ def complete(arms: Sequence[str], priors: Mapping[str, ArmPrior]) -> dict[str, A
     return {arm: priors.get(arm, unknown) for arm in arms}
 
 
-def hopeful_arms(arms: Sequence[str], priors: Mapping[str, ArmPrior]) -> list[str]:
-    """The arms worth drawing, most promising first; without priors all of them as they came."""
+def hopeful_arms(arms: Sequence[str], priors: Mapping[str, ArmPrior], rng: Random | None = None) -> list[str]:
+    """The arms worth drawing, most promising first; without priors all of them as they came.
+
+    With `rng` in an order of chance: where images are fewer than arms, the photos of a run try different ones.
+    """
     if not priors:
-        return list(arms)
+        return list(arms) if rng is None else rng.sample(list(arms), len(arms))
     whole = complete(arms, priors)
     order = sorted(arms, key=lambda arm: -whole[arm].mean)
     best = whole[order[0]]
-    return [
+    hopeful = [
         arm
         for place, arm in enumerate(order)
         if place < 2 or best.mean - whole[arm].mean < HOPELESS_Z * math.hypot(best.sd, whole[arm].sd)
     ]
+    return hopeful if rng is None else rng.sample(hopeful, len(hopeful))
 
 
 def posterior_means(fit: PairedFit, priors: Mapping[str, ArmPrior], noise: Noise) -> dict[str, float]:

@@ -235,7 +235,7 @@ def test_the_plan_never_exceeds_the_budget_and_says_what_each_image_is_for(arms,
         plan = plan_budget(total, arms, minimal)
         assert plan.search + plan.confirm <= total
         assert plan.winner == plan.baseline == plan.confirm_seeds >= 1
-        assert plan.minimal == (plan.confirm_seeds if minimal else 0)
+        assert plan.minimal == (minimal and (1 if total < 20 else plan.confirm_seeds))
         assert plan.search_seeds >= sum(rung.seeds for rung in ladder(arms, max(1, plan.search)))
 
 
@@ -247,12 +247,20 @@ def test_below_twenty_images_three_or_four_seeds_are_held_out(total):
 def test_more_images_prove_more_and_choose_better():
     plans = [plan_budget(total, 10) for total in (8, 16, 24, 32, 40)]
     assert [plan.confirm_seeds for plan in plans] == [2, 3, 4, 5, 6]
-    assert [plan.search for plan in plans] == [2, 7, 12, 17, 22]
+    assert [plan.search for plan in plans] == [3, 9, 12, 17, 22]
 
 
 def test_a_budget_that_can_not_prove_anything_is_refused():
     with pytest.raises(InputError, match="4 images"):
         plan_budget(4, 10)
+
+
+def test_with_chance_photos_try_different_arms_and_one_photo_always_the_same():
+    def tried(photo: int) -> set[str]:
+        return {shot.arm for shot in SuccessiveHalving(ARMS, SEEDS, 3, rng=random.Random(photo)).ask()}
+
+    assert tried(1) == tried(1) and len(tried(1)) == 3
+    assert set().union(*map(tried, range(20))) == set(ARMS)
 
 
 # --- confirmation -------------------------------------------------------------------------------------------
