@@ -109,12 +109,12 @@ def missing_weights(chosen: Preset) -> dict[str, str]:
 
 def require_weights(chosen: Preset, *roles: str) -> None:
     """MissingWeights names every model of these roles that this machine lacks, where it looked, and what to try."""
-    from .weights import hub_cache
+    from .weights import download_command, hub_cache
 
     missing = {role: model for role, model in missing_weights(chosen).items() if role in roles}
     if missing:
         names = " and ".join(f"{model} ({role})" for role, model in missing.items())
-        gets = ", ".join(f"`hf download {model}`" for model in missing.values())
+        gets = ", ".join(f"`{download_command(model)}`" for model in missing.values())
         raise MissingWeights(
             f"the preset {chosen.name} needs {names}, not on this machine",
             where=f"looked in {hub_cache()}",

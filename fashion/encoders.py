@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..device import choose_device
 from ..errors import InputError, MissingWeights
-from ..weights import hub_cache, locate
+from ..weights import download_command, hub_cache, locate
 from .clip_encoder import ClipEncoder, ImageOnlyEncoder
 from .encoder import EncoderIdentity
 from .framing import Framing
@@ -49,7 +49,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
         raise MissingWeights(
             f"the model {model}{at} is not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=f"hf download {model.removeprefix('hf-hub:')}",
+            to_try=download_command(model),
         )
     if not folder.is_dir():
         raise InputError("an encoder is a folder with its config and tokenizer, not a single file", where=str(folder))

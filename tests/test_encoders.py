@@ -15,6 +15,7 @@ from modiste.fashion.encoders import load_encoder, load_image_encoder
 from modiste.fashion.framing import cropped, framed, padded
 from modiste.mini.garment import sample_garment
 from modiste.mini.renderer import render
+from modiste.weights import PINNED, download_command, locate
 
 TEXTS = ["a photo of a red dress", "striped trousers", "", "dress " * 200]
 
@@ -145,6 +146,19 @@ def test_a_model_of_the_hub_is_known_by_its_commit(clip, tmp_path, monkeypatch):
     assert load_encoder("brand/fashion", revision="a" * 40).identity.revision == "a" * 40
     with pytest.raises(MissingWeights, match="brand/fashion at revision c+.*hf download"):
         load_encoder("brand/fashion", revision="c" * 40)
+
+
+def test_the_pinned_commit_of_a_known_model_goes_before_what_main_points_to(clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    name, folder = "patrickjohncyh/fashion-clip", tmp_path / "models--patrickjohncyh--fashion-clip"
+    assert PINNED[name] in download_command(name) and "--revision" not in download_command("brand/fashion")
+    for commit in ("b" * 40, PINNED[name]):
+        assert locate(name) is None or locate(name).name == "b" * 40
+        shutil.copytree(clip, folder / "snapshots" / commit)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / "main").write_text("b" * 40)
+    assert load_encoder(name).identity.revision == PINNED[name]
+    assert load_encoder(name, revision="b" * 40).identity.revision == "b" * 40
 
 
 def test_a_missing_model_is_named_with_the_place_that_was_searched(tmp_path, monkeypatch):
