@@ -1,0 +1,127 @@
+"""What sd-scripts' file becomes: proven to change something and to load everywhere, with our metadata, and train.json.
+
+Its exit code says little: it ends with 0 after a run whose weights never moved.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..files import write_whole
+from .curve import draw_curve
+from .lora_file import read_lora, write_lora
+from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
+from .lora_verify import verify
+from .results import CURVE, LORA_FILE, RECORD, TrainResult, writing
+from .validation import Validation
+
+if TYPE_CHECKING:
+    from .kohya import KohyaRun
+    from .lora_state import AdapterState
+
+REASON = "the last step: the engine kohya looks at no photos held out"
+
+
+def finish(run: KohyaRun) -> TrainResult:
+    """Writes the file, train.json and the curve. InputError for a LoRA that changes nothing, holds NaN, or that one of
+    the readers would not apply whole; then nothing stands in the place of the result."""
+    found = read_lora(run.folder / run.record.finished)
+    record = _record(run, found)
+    file, checked = run.out / LORA_FILE, run.folder / LORA_FILE
+    curve = io.BytesIO()
+    losses = [run.record.losses[step] for step in sorted(run.record.losses)]
+    draw_curve(losses, Validation(), run.config.title).save(curve, "PNG", optimize=True)
+    with writing("the result", run.out):
+        write_lora(found, checked, {**_theirs(found), **_metadata(run).strings()})
+        for report in verify(checked):
+            if not report.ok:
+                why = "; ".join((*report.notes, f"{report.applied} of {report.modules} modules"))
+                raise InputError(f"{report.reader} would not apply sd-scripts' LoRA whole: {why}", where=str(checked))
+        checked.replace(file)
+        write_whole(run.out / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
+        write_whole(run.out / CURVE, curve.getvalue())
+    return TrainResult(file, record)
+
+
+def _theirs(found: AdapterState) -> dict[str, str]:
+    """sd-scripts' own metadata; of what it did not know it writes the word None."""
+    return {key: value for key, value in found.metadata.items() if key.startswith("ss_") and value != "None"}
+
+
+def _metadata(run: KohyaRun) -> LoraMetadata:
+    config, network, data = run.config, run.config.network, run.config.data
+    own = [sample for sample in run.data.samples if not sample.prior]
+    tags = Counter(part.strip() for sample in own for part in sample.caption.split(data.caption_separator))
+    return LoraMetadata(
+        title=config.title,
+        family=run.base.family,
+        base_model=run.base.name,
+        base_hash=run.base.sha256,
+        prediction_type=run.base.prediction,
+        trigger=data.trigger,
+        tag_frequency=dict(tags),
+        folders=(DatasetFolder(name=data.folders[0].name or "photos", count=len(own), repeats=data.repeats),),
+        resolution=(data.resolution, data.resolution),
+        buckets=tuple(
+            Bucket(width=bucket.width, height=bucket.height, count=count)
+            for bucket, count in Counter(sample.bucket for sample in own).items()
+        ),
+        images=len(own),
+        validation_images=len(run.data.held_out),
+        rank=network.rank,
+        alpha=network.alpha,
+        conv_rank=network.conv_rank,
+        conv_alpha=network.conv_alpha or network.conv_rank,
+        steps=config.steps,
+        planned_steps=config.steps,
+        epochs=-(-config.steps * run.plan.batch_size // max(1, sum(sample.repeats for sample in run.data.samples))),
+        batch_size=run.plan.batch_size,
+        learning_rate=config.learning_rate,
+        text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        seed=config.seed,
+        clip_skip=config.clip_skip,
+        precision=run.plan.precision,
+        min_snr_gamma=config.loss.min_snr_gamma,
+        noise_offset=config.loss.noise_offset,
+        finished=time.time(),
+        reason=REASON,
+        description=config.notes,
+        config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
+    )
+
+
+def _record(run: KohyaRun, found: AdapterState) -> dict[str, Any]:
+    """train.json, with the own engine's keys."""
+    untouched = sum(module.changes_nothing for module in found.modules)
+    return {
+        "config": run.config.model_dump(mode="json"),
+        "engine": {
+            "name": "kohya",
+            "version": run.engine.version,
+            "notices": run.notices,
+            "starts": run.record.starts,
+            "modules": len(found.modules),
+            "untouched": untouched,
+        },
+        "plan": run.plan.model_dump(mode="json"),
+        "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
+        "photos": {
+            "training": len(run.data.samples),
+            "held_out": [str(sample.path) for sample in run.data.held_out],
+            "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in run.data.skipped],
+            "notes": list(run.data.notes),
+        },
+        "steps": run.config.steps,
+        "running_losses": {str(step): round(loss, 6) for step, loss in sorted(run.record.losses.items())},
+        "validation": [],
+        "best_step": run.config.steps,
+        "gain": None,
+        "reason": REASON,
+    }
