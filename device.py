@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "float16", "bfloat16")
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 
 def choose_device(asked: str = "auto") -> str:
@@ -46,3 +46,13 @@ def memory_bytes(device: str) -> int | None:
     import torch
 
     return torch.cuda.get_device_properties(device).total_memory if device.startswith("cuda") else None
+
+
+def used_mb(device: str) -> float:
+    """MiB that this process has needed: of a CUDA device its largest so far, elsewhere of the machine just now."""
+    import psutil
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / MIB
+    return psutil.Process().memory_info().rss / MIB

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -18,6 +18,7 @@ class Progress:
     message: str = ""
     eta_s: float | None = None
     picture: Path | None = None
+    values: Mapping[str, float] = field(default_factory=dict)  # what was measured, by name: loss, rate, memory_mb, …
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -30,10 +31,10 @@ class Pace:
         self.stage, self.total, self.callback = stage, total, callback
         self.done, self._worked, self._began = 0, 0, time.monotonic()
 
-    def step(self, picture: Path | None = None, message: str = "") -> None:
-        """One unit more; `picture` is its result where there is one."""
+    def step(self, picture: Path | None = None, message: str = "", **values: float) -> None:
+        """One unit more; `picture` is its result where there is one, `values` what it measured."""
         self.done, self._worked = self.done + 1, self._worked + 1
-        self._tell(message, picture)
+        self._tell(message, picture, values)
 
     def found(self, done: int, total: int, item: Path) -> None:
         """`item` is done, the `done`th of `total`: for work whose extent shows only when it has begun."""
@@ -45,11 +46,12 @@ class Pace:
         self.done = done
         self._tell(message, None)
 
-    def _tell(self, message: str, picture: Path | None) -> None:
+    def _tell(self, message: str, picture: Path | None, values: Mapping[str, float] | None = None) -> None:
         left = max(0, self.total - self.done)
         each = (time.monotonic() - self._began) / self._worked if self._worked else None
         eta_s = each * left if each is not None else None
-        self.callback(Progress(self.stage, min(self.done, self.total), self.total, message, eta_s, picture))
+        done = min(self.done, self.total)
+        self.callback(Progress(self.stage, done, self.total, message, eta_s, picture, values or {}))
 
 
 def silent(progress: Progress) -> None:

@@ -2,7 +2,11 @@
 
 Standard output carries JSON lines, one event each, and nothing else:
 
-    {"event": "progress", "stage": "train", "done": 12, "total": 400, "message": "loss 0.0412, …", "eta_s": 31.0}
+    {"event": "progress", "stage": "train", "done": 12, "total": 400, "message": "loss 0.0412, …", "eta_s": 31.0,
+     "loss": 0.0412, "rate": 0.0001, "memory_mb": 3120.5}       the last three while it trains
+    {"event": "validation", "step": 100, "loss": 0.05, "mean": 0.01, "low": 0.004, "high": 0.016}   held out; the gain
+    {"event": "sample", "step": 100, "similarity": 0.71, "seed": 0, "file": "…/samples/step-000100-0.png"}
+    {"event": "checkpoint", "step": 100}
     {"event": "heartbeat", "stage": "train", "done": 12}        every few seconds, also while nothing else is said
     {"event": "done", "file": "…", "best_step": 165, "reason": "…"}
     {"event": "error", "message": "…", "exit_code": 2}
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import threading
@@ -30,6 +35,7 @@ from .config import read_config
 from .stopping import stopping
 
 HEARTBEAT_S = 5.0
+MOMENTS = ("validation", "sample", "checkpoint")  # stages of the trainer that are events of their own
 
 
 class Events:
@@ -42,12 +48,18 @@ class Events:
     def write(self, event: str, **values: Any) -> None:
         """One line, out at once."""
         with self._lock:
-            print(json.dumps({"event": event, **values}, ensure_ascii=False), flush=True)
+            line = {"event": event, **{name: _finite(value) for name, value in values.items()}}
+            print(json.dumps(line, ensure_ascii=False, allow_nan=False), flush=True)
 
     def progress(self, now: Progress) -> None:
         """The trainer's callback."""
+        if now.stage in MOMENTS:
+            file = {"file": str(now.picture.absolute())} if now.picture else {}
+            self.write(now.stage, **now.values, **file)
+            return
         self.last = now
-        self.write("progress", stage=now.stage, done=now.done, total=now.total, message=now.message, eta_s=now.eta_s)
+        counted = dict(stage=now.stage, done=now.done, total=now.total, message=now.message, eta_s=now.eta_s)
+        self.write("progress", **counted, **now.values)
 
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
@@ -67,6 +79,11 @@ class Events:
             thread.join()
 
 
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: None."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def first_process() -> bool:
     """Whether this one speaks for all that `accelerate launch` or torchrun has started."""
     return int(os.environ.get("RANK", 0)) == 0
@@ -77,14 +94,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m modiste.trainer", description=__doc__.partition("\n")[0])
     parser.add_argument("config", type=Path, help="a TrainConfig as JSON")
     parser.add_argument("--preset", help="whose tagger captions photos that have none: mini | sd15 | sdxl")
+    parser.add_argument("--encoder", help="who tags and scores in place of the preset's: a folder or hub id")
+    parser.add_argument("--engine", default="diffusers", help="diffusers (our own) | kohya (sd-scripts)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same one goes on")
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     events = Events()
     try:
         config, tagger = read_config(chosen.config), preset(chosen.preset) if chosen.preset else None
+        tagger = tagger.replaced(encoder=chosen.encoder) if tagger and chosen.encoder else tagger
         with events.heartbeat(), stopping() as stop:
-            result = finetune(config, chosen.out, tagger, events.progress, stop)
+            result = finetune(config, chosen.out, tagger, events.progress, stop, engine=chosen.engine)
     except ModisteError as error:
         events.write("error", message=str(error), exit_code=error.exit_code)
         return error.exit_code

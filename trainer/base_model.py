@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingWeights
 from ..torchvision_ops import heal
-from ..weights import hub_cache, locate
+from ..weights import download_command, hub_cache, locate
 from .lora_names import Family
 from .lora_targets import family_of_unet
 from .single_file import open_pipeline
@@ -29,22 +30,29 @@ class BaseModel:
     family: Family
     sha256: str  # of its weights: what a checkpoint of another base is refused by
     unet: Any
-    vae: Any
+    vae: Any  # None once it was let go
     tokenizers: list[Any]
-    text_encoders: list[Any]
+    text_encoders: list[Any]  # empty once they were let go
     scheduler_config: Any
     source: Path
-
-    @property
-    def scaling_factor(self) -> float:
-        """Latents are the VAE's times this."""
-        return float(self.vae.config.scaling_factor)
+    scaling_factor: float  # latents are the VAE's times this
 
     @property
     def parts(self) -> dict[str, Any]:
         """What can carry an adapter, by kohya's part names."""
         names = ("text_encoder", "text_encoder_2")
         return {"unet": self.unet, **dict(zip(names, self.text_encoders, strict=False))}
+
+    def let_go(self, *, vae: bool, text_encoders: bool) -> None:
+        """Frees what nothing will ask any more; a VAE that stays, for pictures, waits on the CPU."""
+        import torch
+
+        self.vae = None if vae else self.vae.to("cpu")
+        if text_encoders:
+            self.text_encoders = []
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
@@ -60,7 +68,7 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
         raise MissingWeights(
             f"the base model {base} is not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=f"hf download {base}, or --preset mini, which needs no download",
+            to_try=f"{download_command(base)}, or --preset mini, which needs no download",
         )
     pipeline = open_pipeline(source, dtype)
     takes, gives = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
@@ -82,6 +90,7 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
         text_encoders=encoders,
         scheduler_config=pipeline.scheduler.config,
         source=source,
+        scaling_factor=float(pipeline.vae.config.scaling_factor),
     )
     if found.family == "sdxl" and dtype == torch.float16:
         found.vae.to(torch.float32)

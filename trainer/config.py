@@ -68,7 +68,9 @@ class ValidationConfig(_Part):
     timesteps: int = Field(default=8, ge=1)  # strata of the noise schedule, each with its own fixed noise
     most: int = Field(default=24, ge=1)  # held-out pictures that are looked at
     patience: int = Field(default=4, ge=0)  # validations without a better one before training stops; 0: never
-    pictures: int = Field(default=2, ge=0)  # drawn at each validation where a drawing callable is given
+    pictures: int = Field(default=2, ge=0)  # drawn at each validation where a critic is given; 0: none, no signs either
+    picture_steps: int = Field(default=20, ge=1, le=150)  # of the sampler
+    cfg_scale: float = Field(default=7.0, ge=1, le=30)  # of those pictures
 
 
 class TrainConfig(_Part):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Stopped
 from ..files import write_whole
+from ..progress import ProgressCallback, silent
 from .curve import draw_curve
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def writing(what: str, where: Path) -> Iterator[None]:
         ) from error
 
 
-def finish(run: Run) -> TrainResult:
-    """Puts the best weights back and writes the file, train.json and the curve."""
+def finish(run: Run, progress: ProgressCallback = silent) -> TrainResult:
+    """Puts the best weights back, writes the file, looks for signs of overfitting, writes train.json and the curve."""
     import torch
 
     best = run.validation.best_trained
@@ -58,6 +59,8 @@ def finish(run: Run) -> TrainResult:
     if run.main:
         with writing("the result", run.folder):
             _export(run, file, best)
+            if run.samples:
+                record["overfitting"] = run.samples.signs(run.gradient, progress)
             write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
             curve = io.BytesIO()
             draw_curve(run.losses, run.validation, run.config.title).save(curve, "PNG", optimize=True)
@@ -152,6 +155,8 @@ def _record(run: Run) -> dict[str, Any]:
         "best_step": best.step if best else run.state.step,
         "gain": _interval(gain) if gain else None,
         "reason": run.validation.reason(),
+        "samples": run.samples.taken if run.samples else [],
+        "overfitting": None,  # looked for where pictures are drawn
     }
 
 

@@ -38,7 +38,9 @@ class Validation:
         return min((look for look in self.looks if look.step), key=lambda look: (look.mean, look.step), default=None)
 
     def gain(self, look: Look) -> PairedGain:
-        """Base loss − the look's, over photos: above 0 is better than the base model."""
+        """Base loss − the look's, over photos: above 0 is better than the base model, which is the first look."""
+        if look is self.looks[0]:
+            return PairedGain(0.0, 0.0, 0.0, len(look.losses), note="the base model itself")
         return mean_gain([before - now for before, now in zip(self.looks[0].losses, look.losses, strict=True)])
 
     def waited(self) -> int:
