@@ -9,11 +9,33 @@ if TYPE_CHECKING:
 
 
 async def comfy_entrypoint() -> ComfyExtension:
-    """The extension that ComfyUI asks for its list of nodes; the list is still empty."""
+    """The extension that ComfyUI asks for its nodes."""
     from comfy_api.v0_0_2 import ComfyExtension, io
+
+    from .caption_dataset import ModisteCaptionDataset
+    from .comfy_folders import register
+    from .compare import ModisteCompare
+    from .load_photos import ModisteLoadPhotos
+    from .lora_trainer import ModisteLoraTrainer
+    from .prompt_builder import ModistePromptBuilder
+    from .prompt_search import ModistePromptSearch
+    from .routes import add_routes
+    from .scorer import ModisteScorer
+    from .tagger import ModisteTagger
 
     class ModisteExtension(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
-            return []
+            register()
+            add_routes()
+            return [
+                ModisteTagger,
+                ModistePromptBuilder,
+                ModisteScorer,
+                ModisteLoraTrainer,
+                ModisteLoadPhotos,
+                ModisteCaptionDataset,
+                ModistePromptSearch,
+                ModisteCompare,
+            ]
 
     return ModisteExtension()

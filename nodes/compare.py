@@ -1,0 +1,145 @@
+"""Base beside tuned on the same seeds, scored against reference photos: was the training worth it?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from .schema import CATEGORY, advanced, encoder_input, model_inputs, said, sampling_inputs, seed_input
+
+GRID_SIDE = 256  # pixels of a picture
+
+
+class ModisteCompare(io.ComfyNode):
+    """Compare."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Base, tuned and references in; a grid and a verdict with its interval out."""
+        return io.Schema(
+            node_id="ModisteCompare",
+            display_name="Compare Base and Tuned",
+            category=CATEGORY,
+            description="Draws the same prompts on the same seeds with the base and with the tuned model, and scores "
+            "both against your photos: the gain with its 95 % interval, over several LoRA strengths.",
+            is_input_list=True,
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            inputs=[
+                *model_inputs(),
+                io.Image.Input(
+                    "references", display_name="references", tooltip="Photos that were not trained on, best 4 or more."
+                ),
+                io.String.Input(
+                    "positive",
+                    default="",
+                    multiline=True,
+                    placeholder="a photo of a red dress",
+                    display_name="positive",
+                    tooltip="The prompt: one for all references, or one each.",
+                ),
+                io.String.Input(
+                    "negative",
+                    default="",
+                    multiline=True,
+                    display_name="negative",
+                    tooltip="The negative prompt: one for all references, or one each.",
+                ),
+                io.String.Input(
+                    "strengths",
+                    default="0.6, 0.8, 1.0",
+                    display_name="strengths",
+                    tooltip="LoRA strengths to compare, comma-separated; with a tuned model connected they do not "
+                    "matter.",
+                ),
+                io.Int.Input(
+                    "pictures",
+                    default=2,
+                    min=1,
+                    max=32,
+                    display_name="pictures",
+                    tooltip="Pictures a reference and strength; with a single reference take 4 or more.",
+                ),
+                encoder_input(),
+                *sampling_inputs(),
+                seed_input("What decides the seeds; base and tuned share them."),
+                advanced(
+                    io.String.Input(
+                        "trigger",
+                        default="",
+                        display_name="trigger",
+                        tooltip="The word that the tuned model was trained with; put before its prompts only.",
+                    )
+                ),
+                io.LoraModel.Input(
+                    "lora", optional=True, display_name="lora", tooltip="The LoRA to try, from the LoRA Trainer."
+                ),
+                io.Model.Input(
+                    "tuned_model",
+                    optional=True,
+                    display_name="tuned model",
+                    tooltip="Or a model that is tuned already.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("grid", display_name="grid", tooltip="Reference, base and each strength side by side."),
+                io.Float.Output("best_strength", display_name="best strength", tooltip="0 where the base is best."),
+                io.Float.Output("gain", display_name="gain", tooltip="Of the best strength over the base, −1 … 1."),
+                io.Boolean.Output("improved", display_name="improved", tooltip="Whether that gain is proven."),
+                io.String.Output("report", display_name="report", tooltip="The figures and the verdict."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, strengths: list[str | None]) -> bool | str:
+        """Says before queueing where a strength is no number; None is a link, seen later."""
+        from .comparison import strengths_in
+
+        return strengths[0] is None or said(lambda: strengths_in(strengths[0]))
+
+    @classmethod
+    def execute(
+        cls,
+        model: list[Any],
+        clip: list[Any],
+        vae: list[Any],
+        references: list[Any],
+        positive: list[str],
+        negative: list[str],
+        strengths: list[str],
+        pictures: list[int],
+        encoder: list[str],
+        steps: list[int],
+        cfg: list[float],
+        sampler_name: list[str],
+        scheduler: list[str],
+        width: list[int],
+        height: list[int],
+        seed: list[int],
+        trigger: list[str],
+        lora: list[Any] | None = None,
+        tuned_model: list[Any] | None = None,
+    ) -> io.NodeOutput:
+        """Draws, scores, compares."""
+        from .comparison import compare, strengths_in, wanted_pictures
+        from .host_drawing import host_of, tuned_hosts
+        from .host_model import Bar, eyes_for
+        from .images import grid_of, image_of, pictures_of
+        from .names import AUTO
+
+        photos = pictures_of(references, "references")
+        prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
+        base = host_of(model[0], clip[0], vae[0], scheduler[0], prompt, node)
+        tuned = tuned_hosts(base, lora and lora[0], tuned_model and tuned_model[0], strengths_in(strengths[0]))
+        drawing = dict(steps=steps[0], cfg_scale=cfg[0], sampler=sampler_name[0], width=width[0], height=height[0])
+        wanted = wanted_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
+        found = compare(base, tuned, wanted, photos, eyes_for(encoder[0], AUTO), Bar().show)
+        return io.NodeOutput(
+            image_of(grid_of(found.rows_of_pictures(photos), GRID_SIDE)),
+            found.best.strength if found.improved else 0.0,
+            found.best.gain.mean,
+            found.improved,
+            found.report(),
+            ui={"modiste_compare": [found.as_json()]},
+        )

@@ -1,0 +1,94 @@
+"""A folder of photos → IMAGE list, captions, names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from .comfy_folders import photo_folder, photo_folder_names
+from .schema import CATEGORY, advanced, said
+
+
+class ModisteLoadPhotos(io.ComfyNode):
+    """Load Photos."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """A folder in; its photos out, each of its own size."""
+        folders = photo_folder_names()
+        return io.Schema(
+            node_id="ModisteLoadPhotos",
+            display_name="Load Fashion Photos",
+            category=CATEGORY,
+            description="Loads a folder of photos, upright and in sRGB, each of its own size, with the captions that "
+            "lie beside them. Names every file that can't be used, and why.",
+            inputs=[
+                io.Combo.Input(
+                    "folder",
+                    options=folders,
+                    default=folders[0],
+                    display_name="folder",
+                    tooltip="A folder of ComfyUI's input; copy your photos there.",
+                ),
+                io.Int.Input(
+                    "limit",
+                    default=0,
+                    min=0,
+                    max=10000,
+                    display_name="limit",
+                    tooltip="The most photos to load; 0 loads all.",
+                ),
+                advanced(
+                    io.Int.Input(
+                        "longest_side",
+                        default=1024,
+                        min=64,
+                        max=4096,
+                        step=64,
+                        display_name="longest side",
+                        tooltip="Larger photos are made smaller; pixels.",
+                    )
+                ),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", is_output_list=True, tooltip="One a photo."),
+                io.String.Output(
+                    "captions",
+                    display_name="captions",
+                    is_output_list=True,
+                    tooltip="From NAME.txt beside each photo; empty where there is none.",
+                ),
+                io.String.Output("names", display_name="names", is_output_list=True, tooltip="The files' names."),
+                io.String.Output("folder_path", display_name="folder", tooltip="For LoRA Trainer and Caption Dataset."),
+                io.String.Output("report", display_name="report", tooltip="What was skipped and converted."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None) -> bool | str:
+        """Says before queueing where a folder is missing; None is a link, seen later."""
+        return folder is None or said(lambda: photo_folder(folder))
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str | None = None, **others: Any) -> str:
+        """Another one when a photo or a caption changes."""
+        from .dataset import fingerprint
+
+        return fingerprint(photo_folder(folder)) if folder else ""
+
+    @classmethod
+    def execute(cls, folder: str, limit: int, longest_side: int) -> io.NodeOutput:
+        """Loads the photos."""
+        from .dataset import own_caption, read_photos
+        from .images import image_of
+
+        path = photo_folder(folder)
+        found = read_photos(path, longest_side, limit)
+        return io.NodeOutput(
+            [image_of(photo.image) for photo in found.photos],
+            [own_caption(photo.path) or "" for photo in found.photos],
+            [photo.path.name for photo in found.photos],
+            str(path),
+            found.report(),
+        )

@@ -1,0 +1,247 @@
+"""Photos + captions + the checkpoint of the graph → a LoRA, trained in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from .comfy_folders import checkpoint_names, photo_folder, runs_root
+from .libraries import advice, require
+from .names import METHODS, OF_THE_GRAPH, RECIPES, TRY_OUT
+from .schema import CATEGORY, advanced, encoder_input, said, seed_input
+
+NEEDED = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
+NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
+
+
+class ModisteLoraTrainer(io.ComfyNode):
+    """LoRA Trainer."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """A dataset and a base in; the LoRA, the model that wears it, its file and the loss out."""
+        return io.Schema(
+            node_id="ModisteLoraTrainer",
+            display_name="Fashion LoRA Trainer",
+            category=CATEGORY,
+            description="Trains a LoRA on your photos in a process of its own, picks the best step on held-out "
+            "photos, and puts the file where every LoRA loader lists it. Cancel keeps a checkpoint; queueing again "
+            "goes on.",
+            is_input_list=True,
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            inputs=[
+                io.String.Input(
+                    "folder",
+                    default="",
+                    placeholder="photos",
+                    display_name="folder",
+                    tooltip="A folder of ComfyUI's input with your photos, best 10 to 50, and a caption as NAME.txt "
+                    "beside each; missing captions are written by the encoder. Or connect images.",
+                ),
+                io.Combo.Input(
+                    "checkpoint",
+                    options=[OF_THE_GRAPH, *checkpoint_names(), TRY_OUT],
+                    default=OF_THE_GRAPH,
+                    display_name="checkpoint",
+                    tooltip="The base to train on: the one that the connected model was loaded from, or one of your "
+                    "checkpoints. The embedded mini model is for trying things out only.",
+                ),
+                io.String.Input(
+                    "trigger",
+                    default="",
+                    placeholder="ohwx",
+                    display_name="trigger",
+                    tooltip="A rare word that what is learned binds to; say it in prompts later.",
+                ),
+                io.Combo.Input(
+                    "recipe",
+                    options=list(RECIPES),
+                    default="standard",
+                    display_name="recipe",
+                    tooltip="How long to learn: quick shows in minutes whether your data works; standard is for use; "
+                    "thorough takes twice as long.",
+                ),
+                io.String.Input(
+                    "name",
+                    default="fashion",
+                    display_name="name",
+                    tooltip="What the file is called; a part that names its content is added.",
+                ),
+                encoder_input(),
+                io.Int.Input(
+                    "rank",
+                    default=16,
+                    min=1,
+                    max=256,
+                    display_name="rank",
+                    tooltip="How much the LoRA can hold. 8 to 32 suits garments; the file grows with it.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=100000,
+                    display_name="steps",
+                    tooltip="Updates of the weights; 0 takes the recipe's. It stops earlier where held-out photos get "
+                    "no better.",
+                ),
+                seed_input("What decides the order of photos and the noise; the same gives the same file."),
+                advanced(
+                    io.Combo.Input(
+                        "method",
+                        options=list(METHODS),
+                        default="lora",
+                        display_name="method",
+                        tooltip="The kind of adapter: lora loads everywhere; loha and lokr are smaller and rarer.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "learning_rate",
+                        default=0.0,
+                        min=0.0,
+                        max=1.0,
+                        step=1e-5,
+                        round=1e-7,
+                        display_name="learning rate",
+                        tooltip="How far each update goes; 0 takes what suits the base, 1e-4 for Stable Diffusion.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "resolution",
+                        default=0,
+                        min=0,
+                        max=2048,
+                        step=64,
+                        display_name="resolution",
+                        tooltip="Pixels a side; 0 takes the base's own: 512, or 1024 for SDXL.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "strength",
+                        default=1.0,
+                        min=-4.0,
+                        max=4.0,
+                        step=0.05,
+                        round=0.01,
+                        display_name="strength",
+                        tooltip="Of the LoRA in the model that comes out.",
+                    )
+                ),
+                advanced(
+                    io.String.Input(
+                        "config",
+                        default="",
+                        multiline=True,
+                        placeholder='{"loss": {"min_snr_gamma": 5}, "data": {"flip": true}}',
+                        display_name="config",
+                        tooltip="Any field of a training config as JSON; what stands here comes before the fields "
+                        "above.",
+                    )
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    display_name="model",
+                    tooltip="The model whose checkpoint is trained on, and that wears the LoRA when it comes out.",
+                ),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    display_name="images",
+                    tooltip="The photos, instead of a folder.",
+                ),
+                io.String.Input(
+                    "captions",
+                    optional=True,
+                    force_input=True,
+                    display_name="captions",
+                    tooltip="One caption a photo of images; without them the encoder writes them.",
+                ),
+            ],
+            outputs=[
+                io.LoraModel.Output("lora", display_name="lora", tooltip="For Load LoRA Model and Save LoRA Weights."),
+                io.Model.Output("tuned_model", display_name="model", tooltip="The connected model, wearing the LoRA."),
+                io.LossMap.Output("losses", display_name="losses", tooltip="For Plot Loss Graph."),
+                io.String.Output("lora_name", display_name="lora name", tooltip="As LoRA loaders list it."),
+                io.String.Output("file", display_name="file", tooltip="The full path of the file."),
+                io.String.Output("report", display_name="report", tooltip="What was trained, and how well."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder: list[str | None]) -> bool | str:
+        """Says before queueing what is missing: libraries, the folder; None is a link, seen later."""
+        lacking = advice("Training", *NEEDED)
+        return lacking or not folder[0] or said(lambda: photo_folder(folder[0]))
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
+        """Another one when a photo or a caption changes."""
+        from .dataset import fingerprint
+
+        return fingerprint(photo_folder(folder[0])) if folder[0] else ""
+
+    @classmethod
+    def execute(
+        cls,
+        folder: list[str],
+        checkpoint: list[str],
+        trigger: list[str],
+        recipe: list[str],
+        name: list[str],
+        encoder: list[str],
+        rank: list[int],
+        steps: list[int],
+        seed: list[int],
+        method: list[str],
+        learning_rate: list[float],
+        resolution: list[int],
+        strength: list[float],
+        config: list[str],
+        model: list[Any] | None = None,
+        images: list[Any] | None = None,
+        captions: list[str] | None = None,
+    ) -> io.NodeOutput:
+        """Trains, or goes on, or finds what is trained already."""
+        from comfy_execution.graph import ExecutionBlocker
+
+        from .dataset import fingerprint, refuse_both
+        from .host_model import device
+        from .host_training import carry_out, chosen_base, write_dataset
+        from .images import pictures_of
+        from .lora_run import decide
+        from .recipe import Wish
+
+        require("Training", *NEEDED)
+        refuse_both(folder[0], images is not None)
+        wish = Wish(
+            recipe=recipe[0],
+            method=method[0],
+            rank=rank[0],
+            steps=steps[0],
+            learning_rate=learning_rate[0],
+            resolution=resolution[0],
+            trigger=trigger[0],
+            seed=seed[0],
+            name=name[0],
+            device=device(),
+            config=config[0],
+        )
+        base = chosen_base(checkpoint[0], model, cls.hidden.prompt or {}, str(cls.hidden.unique_id))
+        photos = photo_folder(folder[0]) if images is None else write_dataset(pictures_of(images), captions)
+        run = decide(wish, base.file, photos, fingerprint(photos), runs_root())
+        trained = carry_out(run, str(cls.hidden.unique_id), encoder[0], model[0] if model else None, base.warnings)
+        return io.NodeOutput(
+            trained.tensors,
+            trained.worn_by(model[0], strength[0]) if model else ExecutionBlocker(NO_MODEL),
+            trained.losses,
+            trained.name,
+            str(trained.file),
+            trained.report,
+            ui={"modiste_training": [trained.row()]},
+        )

@@ -1,0 +1,99 @@
+"""Tags → positive and negative prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ..search.strategies import STRATEGIES
+from .schema import CATEGORY, TAGS, advanced
+
+DEFAULT = "sentence"
+
+
+class ModistePromptBuilder(io.ComfyNode):
+    """Prompt Builder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Tags in; one prompt pair a picture out."""
+        return io.Schema(
+            node_id="ModistePromptBuilder",
+            display_name="Fashion Prompt Builder",
+            category=CATEGORY,
+            description="Writes tags as a prompt, by the strategies that the prompt search compares. Lock or replace "
+            "any field. Weights have ComfyUI's own meaning.",
+            is_input_list=True,
+            inputs=[
+                io.Custom(TAGS).Input("tags", display_name="tags", tooltip="From the FashionCLIP Tagger."),
+                io.Combo.Input(
+                    "strategy",
+                    options=list(STRATEGIES),
+                    default=DEFAULT,
+                    display_name="strategy",
+                    tooltip="How tags become a prompt. sentence reads like a caption; all_tags lists every word; "
+                    "weighted_by_confidence stresses what sets the garment apart.",
+                ),
+                io.String.Input(
+                    "locks",
+                    default="",
+                    multiline=True,
+                    placeholder='{"colour": "emerald green", "pattern": ""}',
+                    display_name="locks",
+                    tooltip="Fields that are yours, as JSON: group → your words; empty words leave the group out. "
+                    "Groups that do not fit a locked garment are dropped.",
+                ),
+                io.String.Input(
+                    "extra",
+                    default="",
+                    multiline=True,
+                    placeholder="studio lighting",
+                    display_name="extra",
+                    tooltip="Words to add behind the prompt, as they are.",
+                ),
+                io.String.Input(
+                    "avoid",
+                    default="",
+                    multiline=True,
+                    placeholder="blurry, cropped",
+                    display_name="avoid",
+                    tooltip="Words to add to the negative prompt, as they are.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "syntax",
+                        options=["comfy", "plain"],
+                        default="comfy",
+                        display_name="syntax",
+                        tooltip="comfy writes weights as (words:1.2) and escapes brackets; plain writes words only.",
+                    )
+                ),
+            ],
+            outputs=[
+                io.String.Output(
+                    "positive", display_name="positive", is_output_list=True, tooltip="For CLIP Text Encode."
+                ),
+                io.String.Output(
+                    "negative", display_name="negative", is_output_list=True, tooltip="For CLIP Text Encode."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        tags: list[Any],
+        strategy: list[str],
+        locks: list[str],
+        extra: list[str],
+        avoid: list[str],
+        syntax: list[str],
+    ) -> io.NodeOutput:
+        """Writes the prompts."""
+        from .fields import unpack
+        from .prompts import written
+
+        seen = unpack(entry for entries in tags for entry in entries)
+        prompts = written(seen, strategy[0], locks[0], extra[0], avoid[0], syntax[0])
+        return io.NodeOutput([one.positive for one in prompts], [one.negative for one in prompts])

@@ -1,0 +1,131 @@
+"""A photo and the graph's own model → the prompt that draws it best, proven on held-out seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ..search.strategies import refuse_unknown_strategies
+from .libraries import advice, require
+from .schema import CATEGORY, advanced, encoder_input, model_inputs, names_in, said, sampling_inputs, seed_input
+
+NEEDED = ("transformers", "jinja2")
+
+
+class ModistePromptSearch(io.ComfyNode):
+    """Prompt Search."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """A photo and what draws in; the proven prompt out."""
+        return io.Schema(
+            node_id="ModistePromptSearch",
+            display_name="Fashion Prompt Search",
+            category=CATEGORY,
+            description="Finds the prompt that makes this model draw the photo again: strategies compete on common "
+            "seeds, and the winner must beat the plain tag list on seeds that nobody has seen. Cancel keeps what is "
+            "drawn; queueing again goes on.",
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            inputs=[
+                *model_inputs(),
+                io.Image.Input("reference", display_name="reference", tooltip="The photo to draw again."),
+                encoder_input(),
+                io.Int.Input(
+                    "budget",
+                    default=24,
+                    min=5,
+                    max=400,
+                    display_name="budget",
+                    tooltip="Pictures to draw in all, proof included; 24 and more give a useful answer.",
+                ),
+                *sampling_inputs(),
+                seed_input("What decides all seeds of the search; the same gives the same answer."),
+                advanced(
+                    io.String.Input(
+                        "strategies",
+                        default="",
+                        placeholder="sentence, studio, weighted_by_confidence",
+                        display_name="strategies",
+                        tooltip="Which strategies compete, comma-separated; empty: all.",
+                    )
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "refine",
+                        default=True,
+                        display_name="refine",
+                        tooltip="Whether to test the winner's words one by one where the budget allows it.",
+                    )
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "learn",
+                        default=True,
+                        display_name="learn",
+                        tooltip="Whether to begin with what worked for earlier photos.",
+                    )
+                ),
+            ],
+            outputs=[
+                io.String.Output("positive", display_name="positive", tooltip="The prompt that is recommended."),
+                io.String.Output("negative", display_name="negative", tooltip="Its negative prompt."),
+                io.Image.Output("image", display_name="image", tooltip="The best picture on held-out seeds."),
+                io.Float.Output(
+                    "similarity", display_name="similarity", tooltip="Calibrated, 0 … 1, mean on held-out seeds."
+                ),
+                io.Boolean.Output(
+                    "improved", display_name="improved", tooltip="Whether the gain over the plain tag list is proven."
+                ),
+                io.String.Output("report", display_name="report", tooltip="What was tried, and the figures."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, strategies: str | None) -> bool | str:
+        """Says before queueing what is missing or unknown; None is a link, seen later."""
+        lacking = advice("Prompt Search", *NEEDED)
+        return lacking or said(lambda: refuse_unknown_strategies(names_in(strategies or "")))
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        reference: Any,
+        encoder: str,
+        budget: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        width: int,
+        height: int,
+        seed: int,
+        strategies: str,
+        refine: bool,
+        learn: bool,
+    ) -> io.NodeOutput:
+        """Searches, or goes on."""
+        from .host_drawing import host_of, search
+        from .host_model import eyes_for
+        from .images import image_of, pictures_of
+        from .names import AUTO
+
+        require("Prompt Search", *NEEDED)
+        prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
+        host = host_of(model, clip, vae, scheduler, prompt, node)
+        drawing = dict(steps=steps, cfg_scale=cfg, sampler=sampler_name, width=width, height=height)
+        asked = dict(budget=budget, seed=seed, strategies=names_in(strategies), refine=refine, learn=learn)
+        found = search(host, eyes_for(encoder, AUTO), pictures_of([reference], "reference"), {**drawing, **asked})
+        return io.NodeOutput(
+            found.photo.optimized_prompt,
+            found.photo.negative_prompt,
+            image_of(found.picture),
+            found.photo.similarity_score,
+            found.photo.improved,
+            found.report(),
+            ui={"modiste_search": [found.row()]},
+        )

@@ -1,0 +1,116 @@
+"""Inputs that several nodes have, declared once: encoder, vocabulary, sampling; and marks that a schema needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ..errors import ModisteError
+from .comfy_folders import encoder_names, vocabulary_names
+from .names import AUTO, FASHION_CLIP
+
+CATEGORY = "Modiste"
+TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name
+
+
+def said(check: Callable[[], Any]) -> bool | str:
+    """What `validate_inputs` answers: True, or the error as a person reads it."""
+    try:
+        check()
+    except ModisteError as error:
+        return str(error)
+    return True
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """`sentence, studio` → each name."""
+    return tuple(filter(None, (name.strip() for name in text.replace("\n", ",").split(","))))
+
+
+def advanced(given: io.Input) -> io.Input:
+    """The same input, folded away by front ends that can; an older one shows it."""
+    given.extra_dict = {**given.extra_dict, "advanced": True}
+    return given
+
+
+def encoder_input() -> io.Input:
+    """Who looks at pictures."""
+    return io.Combo.Input(
+        "encoder",
+        options=encoder_names(),
+        default=FASHION_CLIP,
+        display_name="encoder",
+        tooltip="Who looks at the pictures. fashion-clip is for photos and lies in models/fashion_clip; mini is "
+        "embedded, needs no download, and knows drawn garments only.",
+    )
+
+
+def vocabulary_input() -> io.Input:
+    """Which words there are."""
+    return advanced(
+        io.Combo.Input(
+            "vocabulary",
+            options=[AUTO, *vocabulary_names()],
+            default=AUTO,
+            display_name="vocabulary",
+            tooltip="Which groups and labels there are. auto takes the one that fits the encoder; your own go into "
+            "vocabularies/NAME.json in MODISTE_HOME.",
+        )
+    )
+
+
+def seed_input(tooltip: str) -> io.Input:
+    """A seed that stays as it is from run to run."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False, display_name="seed", tooltip=tooltip
+    )
+
+
+def model_inputs() -> list[io.Input]:
+    """What draws."""
+    return [
+        io.Model.Input("model", display_name="model", tooltip="The diffusion model that draws."),
+        io.Clip.Input("clip", display_name="clip", tooltip="The text encoder of that model."),
+        io.Vae.Input("vae", display_name="vae", tooltip="The VAE that turns latents into pictures."),
+    ]
+
+
+def sampling_inputs() -> list[io.Input]:
+    """How pictures are drawn, by the host's own names."""
+    import comfy.samplers
+
+    return [
+        io.Int.Input("steps", default=20, min=1, max=150, display_name="steps", tooltip="Sampling steps of a picture."),
+        io.Float.Input(
+            "cfg",
+            default=7.0,
+            min=1.0,
+            max=30.0,
+            step=0.1,
+            round=0.01,
+            display_name="cfg",
+            tooltip="Classifier-free guidance: how strictly the prompt is followed.",
+        ),
+        io.Combo.Input(
+            "sampler_name",
+            options=list(comfy.samplers.KSampler.SAMPLERS),
+            default="dpmpp_2m",
+            display_name="sampler",
+            tooltip="The sampler, as in KSampler.",
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=list(comfy.samplers.KSampler.SCHEDULERS),
+            default="karras",
+            display_name="scheduler",
+            tooltip="The noise schedule, as in KSampler.",
+        ),
+        io.Int.Input(
+            "width", default=512, min=64, max=2048, step=8, display_name="width", tooltip="Pixels; 1024 suits SDXL."
+        ),
+        io.Int.Input(
+            "height", default=512, min=64, max=2048, step=8, display_name="height", tooltip="Pixels; 1024 suits SDXL."
+        ),
+    ]

@@ -1,0 +1,99 @@
+"""IMAGE × reference → calibrated similarity, attribute differences, the best pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from .schema import CATEGORY, advanced, encoder_input, vocabulary_input
+
+
+class ModisteScorer(io.ComfyNode):
+    """Similarity Scorer."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Pictures and a reference in; scores and the best pictures out."""
+        return io.Schema(
+            node_id="ModisteScorer",
+            display_name="Fashion Similarity Scorer",
+            category=CATEGORY,
+            description="How like a reference photo each picture is: 0 is another garment of its kind, 1 a second "
+            "photo of the same one. Gives the best pictures, the raw cosine, and what differs.",
+            is_input_list=True,
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("images", display_name="images", tooltip="The pictures to score."),
+                io.Image.Input(
+                    "reference",
+                    display_name="reference",
+                    tooltip="The photo to compare with; with several of one garment, their mean counts.",
+                ),
+                encoder_input(),
+                io.Int.Input(
+                    "top_k",
+                    default=1,
+                    min=1,
+                    max=64,
+                    display_name="top k",
+                    tooltip="How many of the best pictures come out.",
+                ),
+                advanced(
+                    io.Boolean.Input(
+                        "differences",
+                        default=True,
+                        display_name="differences",
+                        tooltip="Whether to say which attributes differ from the reference's.",
+                    )
+                ),
+                vocabulary_input(),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "best", display_name="best", is_output_list=True, tooltip="The best pictures, the best first."
+                ),
+                io.Float.Output(
+                    "similarity",
+                    display_name="similarity",
+                    is_output_list=True,
+                    tooltip="Calibrated, 0 … 1, in the order of the pictures.",
+                ),
+                io.Float.Output(
+                    "raw_cosine",
+                    display_name="raw cosine",
+                    is_output_list=True,
+                    tooltip="What the encoder itself says, −1 … 1, in the order of the pictures.",
+                ),
+                io.Float.Output("best_similarity", display_name="best similarity", tooltip="Of the best picture."),
+                io.String.Output("report", display_name="report", tooltip="All of it in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        images: list[Any],
+        reference: list[Any],
+        encoder: list[str],
+        top_k: list[int],
+        differences: list[bool],
+        vocabulary: list[str],
+    ) -> io.NodeOutput:
+        """Scores the pictures."""
+        from .host_model import Bar, eyes_for
+        from .images import images_of, pictures_of
+        from .scores import score_pictures
+
+        pictures, references = pictures_of(images), pictures_of(reference, "reference")
+        eyes = eyes_for(encoder[0], vocabulary[0])
+        scored = score_pictures(eyes, pictures, references, differences[0], Bar().show)
+        best = scored.best[: top_k[0]]
+        return io.NodeOutput(
+            images_of([pictures[index] for index in best]),
+            [one.similarity_score for one in scored.similarities],
+            [one.raw_cosine for one in scored.similarities],
+            scored.similarities[best[0]].similarity_score,
+            scored.report(),
+            ui={"modiste_scores": scored.rows(), "modiste_best": best},
+        )
