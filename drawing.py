@@ -11,11 +11,12 @@ from .progress import Pace, ProgressCallback
 
 if TYPE_CHECKING:
     from .presets import Preset
+    from .studio import HostChoice
 
 
 def draw_prompt(
     preset: Preset,
-    host: str,
+    host: HostChoice | str,
     device: str,
     prompt: str,
     negative: str,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, MissingWeights
 from .fashion.calibration import Calibration, load_temperatures
@@ -12,7 +13,7 @@ from .fashion.encoders import load_encoder, load_image_encoder
 from .fashion.scorer import Scorer
 from .fashion.tagger import Tagger
 from .fashion.taxonomy import Taxonomy, load_taxonomy
-from .presets import require_weights
+from .presets import PRESETS, require_weights
 
 if TYPE_CHECKING:
     from .fashion.encoder import Encoder
@@ -43,7 +44,7 @@ class Studio:
 def open_eyes(preset: Preset, device: str = "auto") -> Eyes:
     """Tagger, scorer and judge of a preset; MissingWeights names what is not on this machine."""
     tagger = open_tagger(preset, device)
-    scorer = _scorer(preset, tagger.encoder, "clip")
+    scorer = scorer_of(preset, tagger)
     return Eyes(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
 
 
@@ -65,20 +66,67 @@ def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
     return _scorer(preset, encoder, "judge")
 
 
-def open_host(preset: Preset, kind: str = "local", device: str = "auto") -> Host:
-    """Who draws."""
-    if kind != "local":
-        raise InputError(f"there is no host {kind!r}", to_try="--host local")
-    from .hosts.local import LocalHost
+@dataclass(frozen=True)
+class HostChoice:
+    """Who draws: local | webui | comfy, and for the latter two at which addresses."""
 
-    return LocalHost(preset.checkpoint, revision=preset.revisions.get(preset.checkpoint), device=device)
+    kind: str = "local"
+    urls: tuple[str, ...] = ()
+    allow_remote: bool = False
+    workflow: Path | None = None  # ComfyUI's, in place of the plain one
 
 
-def open_studio(preset: Preset, host: str = "local", device: str = "auto") -> Studio:
+USUAL_URL = {"webui": "http://127.0.0.1:7860", "comfy": "http://127.0.0.1:8188"}
+
+
+def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = "auto") -> Host:
+    """Who draws; several addresses are one host that shares the work out. Nothing is connected yet.
+
+    A server draws with what it has loaded, unless the preset's checkpoint was replaced by a name that it knows.
+    """
+    chosen = HostChoice(choice) if isinstance(choice, str) else choice
+    if chosen.kind == "local":
+        if chosen.urls or chosen.workflow:
+            raise InputError("--url and --workflow are a server's", to_try="--host webui or --host comfy")
+        from .hosts.local import LocalHost
+
+        return LocalHost(preset.checkpoint, revision=preset.revisions.get(preset.checkpoint), device=device)
+    if chosen.kind not in USUAL_URL:
+        raise InputError(f"there is no host {chosen.kind!r}", to_try="--host local, webui or comfy")
+    own = PRESETS[preset.name].checkpoint if preset.name in PRESETS else None
+    checkpoint = preset.checkpoint if preset.checkpoint != own else None
+    urls = chosen.urls or (USUAL_URL[chosen.kind],)
+    hosts = [_open_server(chosen, url, checkpoint) for url in urls]
+    if len(hosts) == 1:
+        return hosts[0]
+    from .hosts.fleet import Fleet
+
+    return Fleet(hosts, [host.url for host in hosts])
+
+
+def _open_server(choice: HostChoice, url: str, checkpoint: str | None) -> Any:
+    if choice.kind == "comfy":
+        from .hosts.comfy.host import ComfyHost
+
+        return ComfyHost(url, checkpoint, allow_remote=choice.allow_remote, workflow=choice.workflow)
+    if choice.workflow:
+        raise InputError("--workflow is a ComfyUI graph", to_try="--host comfy")
+    from .hosts.webui.host import WebuiHost
+
+    return WebuiHost(url, checkpoint=checkpoint, allow_remote=choice.allow_remote)
+
+
+def open_studio(preset: Preset, host: HostChoice | str = "local", device: str = "auto") -> Studio:
     """The whole studio; missing weights are named, all at once, before anything is loaded."""
-    require_weights(preset, "checkpoint", "encoder")
+    kind = host if isinstance(host, str) else host.kind
+    require_weights(preset, *(["checkpoint"] if kind == "local" else []), "encoder")
     drawing = open_host(preset, host, device)
     return Studio(preset, open_eyes(preset, device), drawing)
+
+
+def scorer_of(preset: Preset, tagger: Tagger) -> Scorer:
+    """The scorer that looks with the tagger's encoder, which is opened already."""
+    return _scorer(preset, tagger.encoder, "clip")
 
 
 def _scorer(preset: Preset, encoder: Encoder, role: str) -> Scorer:

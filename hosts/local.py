@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +14,31 @@ from typing import TYPE_CHECKING, Any
 from ..device import GIB, choose_device, choose_dtype, memory_bytes
 from ..errors import InputError, MissingWeights
 from ..torchvision_ops import heal
-from ..weights import hub_cache, locate
+from ..weights import download_command, hub_cache, locate
 from .errors import OutOfMemory, RequestRefused
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
 from .text_embeds import count_tokens, embed_prompts, needed_chunks
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from .request import Dialect
 
 BATCH_PIXELS_CPU = 4 * 64 * 64  # twice as fast as one by one; more draws hardly faster on a CPU
 PIXELS_A_GIB = 512 * 512 // 2  # what a card draws beside a half-precision SD 1.5, a GiB of free memory
 HASH_DIGITS = 10  # as A1111 shows
+LEAST_STEPS = 1  # that a picture is redrawn for
+
+StepCallback = Callable[[int, int, int], None]  # steps done, of how many, pictures in the batch
+
+
+@dataclass(frozen=True)
+class Start:
+    """The picture that a drawing begins with (RGB, the request's size), and how much of it is drawn anew, 0 … 1."""
+
+    image: Image.Image
+    strength: float
 
 
 class LocalHost:
@@ -45,12 +59,14 @@ class LocalHost:
             raise MissingWeights(
                 f"the checkpoint {checkpoint} is not on this machine",
                 where=f"looked in {hub_cache()}",
-                to_try=f"hf download {checkpoint}, or --preset mini, which needs no download",
+                to_try=f"{download_command(checkpoint)}, or --preset mini, which needs no download",
             )
         if not (found / "model_index.json").is_file():
             raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(found))
         self.folder, self.batch_size = found, batch_size
+        self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
+        self._redrawer: Any = None
         self._noise: Any = None
         self._adapters: dict[Path, str] = {}
 
@@ -133,13 +149,32 @@ class LocalHost:
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
         """Pictures in the order of the requests; neighbours that differ in prompt and seed alone share a batch."""
+        yield from self._generate(requests, None)
+
+    def redraw(
+        self, image: Image.Image, strength: float, requests: Sequence[GenerationRequest]
+    ) -> Iterator[GenerationResult]:
+        """`generate`, but each picture begins with `image` (RGB, stretched to the request's size) instead of noise.
+
+        `strength` 0 … 1: the share of the steps that is drawn, as A1111's denoising strength.
+        """
+        for request in requests:
+            if int(request.steps * strength) < LEAST_STEPS:
+                raise RequestRefused(
+                    f"at strength {strength:g} none of {request.steps} steps is left to draw",
+                    to_try="more steps, or a greater strength",
+                )
+            start = Start(image.resize((request.width, request.height)), strength)
+            yield from self._generate([request], start)
+
+    def _generate(self, requests: Sequence[GenerationRequest], start: Start | None) -> Iterator[GenerationResult]:
         for request in requests:
             self.check(request)
         for _, alike in itertools.groupby(requests, self._batch_key):
             group = list(alike)
             size = self._batch_size(group[0])
-            for start in range(0, len(group), size):
-                yield from self._draw(group[start : start + size], size)
+            for first in range(0, len(group), size):
+                yield from self._draw(group[first : first + size], size, start)
 
     def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
         alike = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
@@ -154,14 +189,14 @@ class LocalHost:
             pixels = int(max(0.0, memory / GIB - 4) * PIXELS_A_GIB)
         return max(1, min(16, pixels // (request.width * request.height)))
 
-    def _draw(self, requests: list[GenerationRequest], size: int) -> list[GenerationResult]:
+    def _draw(self, requests: list[GenerationRequest], size: int, start: Start | None) -> list[GenerationResult]:
         import torch
 
         began = time.monotonic()
         # A batch of another size may run other kernels, which round differently: fill it up.
         padded = [*requests, *[requests[-1]] * (size - len(requests))] if self.device == "cpu" else requests
         try:
-            images = self._run(padded)[: len(requests)]
+            images = self._run(padded, start)[: len(requests)]
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             first = requests[0]
@@ -176,10 +211,10 @@ class LocalHost:
             for image, request in zip(images, requests, strict=True)
         ]
 
-    def _run(self, requests: list[GenerationRequest]) -> list[Any]:
+    def _run(self, requests: list[GenerationRequest], start: Start | None) -> list[Any]:
         import torch
 
-        first, pipeline = requests[0], self.pipeline
+        first, pipeline = requests[0], self.pipeline if start is None else self._open_redrawer()
         pipeline.scheduler = make_scheduler(self._noise, first.sampler, first.scheduler)
         self._wear(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
@@ -189,6 +224,10 @@ class LocalHost:
         pooled = {}
         if positive.pooled is not None:
             pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
+        begin: dict[str, Any] = {"width": first.width, "height": first.height}
+        if start is not None:
+            begin = {"image": [start.image] * len(requests), "strength": start.strength}
+        watched = {} if self.on_step is None else {"callback_on_step_end": self._stepped(len(requests))}
         with torch.inference_mode():
             return pipeline(
                 prompt_embeds=positive.tokens,
@@ -196,11 +235,28 @@ class LocalHost:
                 **pooled,
                 num_inference_steps=first.steps,
                 guidance_scale=first.cfg_scale,
-                width=first.width,
-                height=first.height,
+                **begin,
+                **watched,
                 generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
                 output_type="pil",
             ).images
+
+    def _open_redrawer(self) -> Any:
+        """The img2img pipeline over the same models."""
+        if self._redrawer is None:
+            from diffusers import AutoPipelineForImage2Image
+
+            self._redrawer = AutoPipelineForImage2Image.from_pipe(self.pipeline)
+            self._redrawer.set_progress_bar_config(disable=True)
+        return self._redrawer
+
+    def _stepped(self, pictures: int) -> Callable[..., dict[str, Any]]:
+        def tell(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if self.on_step is not None:
+                self.on_step(step + 1, pipeline.num_timesteps, pictures)
+            return tensors
+
+        return tell
 
     def _wear(self, request: GenerationRequest) -> None:
         """Puts on the request's LoRAs and takes off all others."""

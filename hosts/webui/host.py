@@ -1,0 +1,183 @@
+"""A1111, Forge or reForge as a host: check → send → read → compare, one picture at a time.
+
+refused before sending    whatever the server would replace in silence
+sent                      one at a time, within a time limit, under an id of our own
+answered                  read, compared with what was asked, or turned into one error
+lost                      the server is waited for until it is idle, then the picture is drawn again
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ...progress import ProgressCallback, silent
+from ..address import base_url
+from ..connection import Connection
+from ..errors import HostError, LoraWithoutEffect, RequestRefused, UnreadableAnswer
+from ..limits import Limits
+from ..request import GenerationRequest, GenerationResult, HostDescription
+from .answers import read_json
+from .capability import OPTIONS, Capability
+from .courier import TRIAL, Courier
+from .credentials import credentials
+from .jobs import Jobs
+from .payload import payload_of
+from .proof import LoraProof, effective, prove
+from .retry import Breaker
+from .stock import Stock, loras_of
+
+if TYPE_CHECKING:
+    from ..request import Dialect
+    from .stock import Checkpoint
+
+
+class WebuiHost:
+    """Draws on a server with A1111's API. Nothing is asked before the first use.
+
+    `checkpoint` names the model to draw with; without it the one that the server has loaded. Either is asked for with
+    every picture, so that nobody who chooses another one there changes ours.
+    """
+
+    dialect: Dialect = "a1111"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        checkpoint: str | None = None,
+        allow_remote: bool = False,
+        auth: tuple[str, str] | None = None,
+        limits: Limits | None = None,
+        progress: ProgressCallback = silent,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.url, self.limits = base_url(url, allow_remote=allow_remote), limits or Limits()
+        self.connection = Connection(self.url, auth or credentials(), self.limits)
+        self.breaker = Breaker(self.limits)
+        self.progress, self.sleep = progress, sleep
+        self._wanted = checkpoint
+        self._proven: set[tuple[str, str]] = set()
+
+    # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def capability(self) -> Capability:
+        """Routes, fields and options of this server."""
+        return Capability.of(self.connection)
+
+    @cached_property
+    def stock(self) -> Stock:
+        """Its samplers, schedules, checkpoints and LoRAs."""
+        return Stock(self.connection, self.capability)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """Who brings pictures."""
+        jobs = Jobs(self.connection, self.capability, self.sleep)
+        return Courier(self.connection, self.capability, jobs, self.breaker, self.progress, self.sleep)
+
+    @cached_property
+    def pinned(self) -> Checkpoint:
+        """The model that draws where a request names none."""
+        if self._wanted is not None:
+            self.stock.refuse_missing_checkpoint(self._wanted)
+        chosen = self.stock.checkpoint(self._wanted or self._loaded())
+        if chosen is None or chosen.hash is None:
+            # Hashes are computed when a model is first loaded: have it loaded, so that a run sees one and the same
+            # model at its beginning and when it goes on.
+            drawn = self.courier.fetch(self._trial, chosen)
+            self.stock.checkpoints = self.stock.read_checkpoints()
+            name = str(drawn.info.get("sd_model_name"))
+            chosen = self.stock.checkpoint(chosen.name if chosen else name)
+            if chosen is None:
+                raise HostError(
+                    f"the WebUI draws with {name!r}, which its own list of models lacks",
+                    where=self.url,
+                    to_try="choose a model in the WebUI, or --checkpoint",
+                )
+        return chosen
+
+    def _loaded(self) -> str:
+        options = read_json(self.connection.get(OPTIONS))
+        if not isinstance(options, dict):
+            raise UnreadableAnswer("no options of a WebUI", where=f"GET {self.url}{OPTIONS}")
+        return str(options.get("sd_model_checkpoint"))
+
+    @property
+    def _trial(self) -> GenerationRequest:
+        return TRIAL.model_copy(update={"sampler": self.stock.samplers[0]})
+
+    def describe(self) -> HostDescription:
+        """The model that draws, and the samplers."""
+        return HostDescription(
+            kind="webui",
+            url=self.url,
+            checkpoint=self.pinned.name,
+            checkpoint_hash=self.pinned.hash,
+            samplers=tuple(self.stock.samplers),
+        )
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuses, with the nearest name, whatever the server would replace; nothing is drawn."""
+        self.stock.refuse_missing(request)
+        self.capability.refuse_unfit(payload_of(request, None, ""), self.url)
+
+    def count_tokens(self, text: str) -> None:
+        """None: the API has no such route."""
+
+    def forget(self) -> None:
+        """Asks the server anew at the next use: after an absence it may be another one."""
+        for name in ("capability", "stock", "courier", "pinned"):
+            self.__dict__.pop(name, None)
+
+    # ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
+        """Pictures in the order of the requests, one at a time; a LoRA must prove itself on its first picture."""
+        for request in requests:
+            self.check(request)
+        for request in requests:
+            result = self._draw(request)
+            for name in effective(request):
+                self._refuse_without_effect(name, result)
+            yield result
+
+    def _draw(self, request: GenerationRequest) -> GenerationResult:
+        began = time.monotonic()
+        checkpoint = self.stock.checkpoint(request.checkpoint) if request.checkpoint else self.pinned
+        drawn = self.courier.fetch(request, checkpoint)
+        used = drawn.used(request.loras)
+        return GenerationResult(drawn.image, request, used, time.monotonic() - began)
+
+    def interrupt(self) -> bool:
+        """Ends our own picture, never another's, and whoever waits for it; from any thread. Whether it was told to."""
+        return self.courier.interrupt()
+
+    # ── LoRA ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
+        """Draws `request` with and without the LoRA: what it changes."""
+        self.check(request)
+        if lora not in loras_of(request):
+            raise RequestRefused(f"the request does not use the LoRA {lora!r}", to_try="add it to its loras")
+        return self._prove(self._draw(request), lora)
+
+    def _prove(self, result: GenerationResult, lora: str) -> LoraProof:
+        return prove(result.request, lora, lambda request: self._draw(request).image, result.image)
+
+    def _refuse_without_effect(self, name: str, result: GenerationResult) -> None:
+        """Once a LoRA, model and server: with 200 and a picture, the server says nothing of a LoRA it could not use."""
+        key = (name, str(result.used.checkpoint))
+        if key in self._proven:
+            return
+        proof = self._prove(result, name)
+        if not proof.proven:
+            raise LoraWithoutEffect(
+                f"the WebUI draws the same picture with the LoRA {name!r} as without it",
+                where=self.url,
+                to_try="`lora verify FILE` says which keys the WebUI knows; an overwritten file needs a new name",
+            )
+        self._proven.add(key)
