@@ -1,61 +1,69 @@
-"""The panel in A1111 and Forge: a thin page. Modiste itself runs as a process in its own environment."""
+"""The tab in A1111 and Forge: what the page of `modiste.panel` needs of this WebUI, found and handed in."""
 
 from __future__ import annotations
 
-import subprocess
+import locale
+from pathlib import Path
 
-from modules import script_callbacks
+from modules import infotext_utils, paths_internal, script_callbacks, shared, ui_extra_networks
 
-from modiste.install import ROOT, own_environ, venv_folder, venv_python
+# All at once: A1111 has the extension's folder on sys.path only while this file is read.
+from modiste.panel import page, webui_side, words
 
-CHECK_TIMEOUT_S = 120
-PAGE = """\
-### Modiste: from a photo of a garment to the prompt that draws it again
-
-Modiste looks at photos, finds the words, draws with them, and shows on unseen seeds what they were worth.
-It runs in its own environment and changes nothing in this WebUI's.
-
-Set it up once, in a terminal (Python 3.10 or newer):
-
-    python "{root}/install.py" setup
-
-Then, for one photo or a folder of photos:
-
-    "{python}" "{root}/harness.py" prompt PHOTOS --out FOLDER
-
-The folder's `report.html` shows each photo beside the best picture, with the prompt to paste here.
-"""
+PORT = 7860
 
 
-def own_python() -> str:
-    """The interpreter of Modiste's own environment, whether it is there or not."""
-    return str(venv_python(venv_folder()))
+def address() -> str:
+    """Where this WebUI's API is asked from this machine."""
+    options = shared.cmd_opts
+    scheme = "https" if options.tls_certfile else "http"
+    subpath = f"/{options.subpath.strip('/')}" if options.subpath else ""
+    return f"{scheme}://127.0.0.1:{options.port or PORT}{subpath}"
 
 
-def check() -> str:
-    """What Modiste's own environment says about itself, or how to get one."""
-    command = [own_python(), str(ROOT / "harness.py"), "doctor"]
-    if not venv_python(venv_folder()).exists():
-        return f'There is no environment yet. In a terminal: python "{ROOT / "install.py"}" setup'
-    try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", timeout=CHECK_TIMEOUT_S, env=own_environ()
-        )
-    except subprocess.TimeoutExpired:
-        return f"No answer in {CHECK_TIMEOUT_S} s from: {' '.join(command)}"
-    return done.stdout + done.stderr
+def secrets() -> dict[str, str]:
+    """The first name and password of --api-auth, for the process's environment."""
+    first = (shared.cmd_opts.api_auth or "").partition(",")[0]
+    return {"MODISTE_WEBUI_AUTH": first} if first else {}
+
+
+def checkpoint_file() -> str | None:
+    """The file of the checkpoint that is chosen here."""
+    from modules import sd_models
+
+    chosen = sd_models.get_closet_checkpoint_match(shared.opts.sd_model_checkpoint or "")
+    return chosen.filename if chosen else None
+
+
+def refresh_loras() -> None:
+    """The pages of LoRAs and the like look at their folders again."""
+    for each in ui_extra_networks.extra_pages:
+        each.refresh()
+
+
+def connect_send(button: object, text: object) -> None:
+    """The button pastes the text into txt2img, as the WebUI's own buttons do."""
+    infotext_utils.register_paste_params_button(
+        infotext_utils.ParamBinding(paste_button=button, tabname="txt2img", source_text_component=text)
+    )
 
 
 def on_ui_tabs() -> list[tuple[object, str, str]]:
-    """The `Modiste` tab; only what gradio 3.41 and 4.40 have in common."""
-    import gradio as gr
-
-    with gr.Blocks(analytics_enabled=False) as page:
-        gr.Markdown(PAGE.format(root=ROOT, python=own_python()))
-        button = gr.Button("Check the environment")
-        answer = gr.Textbox(label="What is there", lines=16, interactive=False)
-        button.click(fn=check, inputs=[], outputs=[answer])
-    return [(page, "Modiste", "modiste")]
+    """The `Modiste` tab."""
+    options = shared.cmd_opts
+    side = webui_side.WebuiSide(
+        url=address(),
+        has_api=bool(options.api or options.nowebui),
+        runs=Path(paths_internal.default_output_dir).absolute() / "modiste",
+        lora_folder=Path(options.lora_dir).absolute(),
+        language=words.language_of(shared.opts.localization, locale.getlocale()[0]),
+        folders_allowed=not (options.hide_ui_dir_config or options.share or options.listen),
+        secrets=secrets(),
+        checkpoint_file=checkpoint_file,
+        refresh_loras=refresh_loras,
+        connect_send=connect_send,
+    )
+    return [(page.build(side), "Modiste", "modiste")]
 
 
 script_callbacks.on_ui_tabs(on_ui_tabs)

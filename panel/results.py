@@ -1,0 +1,73 @@
+"""What a run left → what the page shows: tables, pictures, texts to send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Rows = list[list[Any]]
+
+
+def tag_rows(photos: Sequence[Mapping[str, Any]]) -> Rows:
+    """photo · group · label · confidence in percent; of `tag --json` or of a report's photos."""
+    return [
+        [Path(photo["image"]).name, tag["group"], tag["label"], round(100 * tag["confidence"])]
+        for photo in photos
+        for tag in photo["tags"]
+    ]
+
+
+def result_rows(report: Mapping[str, Any]) -> Rows:
+    """photo · strategy · similarity · what a tagger alone gives · proven better, each similarity 0 … 100."""
+    return [
+        [
+            Path(photo["image"]).name,
+            photo["strategy"],
+            round(100 * photo["similarity_score"]),
+            round(100 * photo["baseline_score"]),
+            "✓" if photo["improved"] else "–",
+        ]
+        for photo in report["images"]
+    ]
+
+
+def gallery(report: Mapping[str, Any], out: Path) -> list[tuple[str, str]]:
+    """Each photo, then its first picture by the recommended prompt: (file, caption)."""
+    shown = []
+    for photo in report["images"]:
+        name = Path(photo["image"]).name
+        adopted = "winner" if photo["improved"] else "baseline"
+        drawn = photo["pictures"].get(adopted) or photo["pictures"].get("baseline") or []
+        for file, caption in [(photo["photo_copy"], name), *((one, photo["strategy"]) for one in drawn[:1])]:
+            if (out / file).is_file():
+                shown.append((str(out / file), caption))
+    return shown
+
+
+def infotexts(report: Mapping[str, Any], drawing: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Photo → the recommended prompt as A1111 reads it, with the run's drawing settings."""
+    settings = ", ".join(f"{name}: {value}" for name, value in (drawing or {}).items())
+    texts = {}
+    for photo in report["images"]:
+        negative = photo["negative_prompt"]
+        lines = [photo["optimized_prompt"], f"Negative prompt: {negative}" if negative else "", settings]
+        texts[Path(photo["image"]).name] = "\n".join(line for line in lines if line)
+    return texts
+
+
+def drawing_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Steps, Sampler, CFG scale and Size, under A1111's names, as far as the report says them."""
+    settings = report.get("settings") or {}
+    named = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale"}
+    found = {name: settings[key] for name, key in named.items() if key in settings}
+    if {"width", "height"} <= settings.keys():
+        found["Size"] = f"{settings['width']}x{settings['height']}"
+    return found
+
+
+def read_report(out: Path) -> dict[str, Any] | None:
+    """The run's report.json; None where there is none yet."""
+    file = out / "report.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

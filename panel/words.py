@@ -1,0 +1,119 @@
+"""What the page says, in English and in Traditional Chinese."""
+
+from __future__ import annotations
+
+LANGUAGES = ("en", "zh-TW")
+
+WORDS: dict[str, tuple[str, str]] = {
+    # pages
+    "intro": (
+        "**Modiste** finds the words that make this model draw a garment again, and shows on unseen seeds what they "
+        "were worth.",
+        "**Modiste** 找出能讓模型重新畫出這件衣服的提示詞，並以未見過的種子證明其效果。",
+    ),
+    "page_prompt": ("Prompt", "提示詞"),
+    "page_training": ("Training", "訓練"),
+    "page_setup": ("Set-up", "安裝"),
+    # the prompt page
+    "photos": ("Photos of garments", "服裝照片"),
+    "folder": ("or a folder of photos", "或照片資料夾"),
+    "preset": ("Models (preset)", "模型組合（preset）"),
+    "drawer": ("Drawn by", "由誰繪圖"),
+    "here": ("this WebUI", "這個 WebUI"),
+    "own": ("Modiste's own model", "Modiste 自己的模型"),
+    "strategies": ("Strategies (none: all)", "策略（不選＝全部）"),
+    "budget": ("Pictures a photo", "每張照片的生成數"),
+    "read_tags": ("Read the tags", "讀取標籤"),
+    "start": ("Start", "開始"),
+    "cancel": ("Cancel", "取消"),
+    "watch": ("Show what runs", "顯示執行中的工作"),
+    "progress": ("Progress", "進度"),
+    "pictures": ("Pictures", "圖片"),
+    "tags": ("Tags", "標籤"),
+    "results": ("Results", "結果"),
+    "col_photo": ("photo", "照片"),
+    "col_group": ("group", "類別"),
+    "col_label": ("tag", "標籤"),
+    "col_confidence": ("confidence %", "信心 %"),
+    "col_strategy": ("strategy", "策略"),
+    "col_similarity": ("similarity", "相似度"),
+    "col_baseline": ("tagger alone", "僅標記器"),
+    "col_improved": ("proven better", "證實較佳"),
+    "best_of": ("Best prompt of", "最佳提示詞（照片）"),
+    "best": ("Best prompt", "最佳提示詞"),
+    "send": ("Send to txt2img", "傳送到 txt2img"),
+    "report": ("Report (one self-contained page)", "報告（單一網頁檔）"),
+    # the training page
+    "dataset": ("Photos of the brand", "品牌照片"),
+    "loaded_here": ("Train on the checkpoint that is loaded here", "以目前載入的 checkpoint 訓練"),
+    "trigger": ("Trigger word", "觸發詞"),
+    "steps": ("Steps", "步數"),
+    "rank": ("Rank", "Rank"),
+    "lora_name": ("Name of the LoRA", "LoRA 名稱"),
+    "lora_tag": ("For your prompt", "放進提示詞"),
+    "mini_lora": (
+        "It fits the embedded model alone: for this WebUI's checkpoints train with sd15 or sdxl.",
+        "這個 LoRA 以內建的小模型訓練，對其他模型沒有作用：要用在這個 WebUI 的 checkpoint，請選 sd15 或 sdxl。",
+    ),
+    "loss": ("Loss", "損失曲線"),
+    # the set-up page
+    "setup_there": ("The environment is there: `{folder}`.", "環境已就緒：`{folder}`。"),
+    "setup_missing": (
+        "Modiste works in an environment of its own and changes nothing in this WebUI's. It is not there yet. Setting "
+        "it up downloads torch and others: **about {size:g} GB on disk, {cuda:g} GB where torch brings CUDA**, "
+        "into `{folder}` ({free:.0f} GB free there).",
+        "Modiste 在自己的環境中執行，不會更動這個 WebUI 的環境。目前尚未安裝。安裝會下載 torch 與其他函式庫："
+        "**磁碟約需 {size:g} GB；若 torch 附帶 CUDA 則約 {cuda:g} GB**，放在 `{folder}`（該處剩餘 {free:.0f} GB）。",
+    ),
+    "agree": ("Yes, download and set up", "是的，下載並安裝"),
+    "set_up": ("Set up", "安裝"),
+    "check": ("Check the environment", "檢查環境"),
+    "answer": ("What it says", "輸出"),
+    # states
+    "idle": ("Nothing runs.", "沒有執行中的工作。"),
+    "starting": ("Starting …", "啟動中 …"),
+    "stage_prompt": ("Drawing and comparing", "繪圖與比較"),
+    "stage_train": ("Training", "訓練"),
+    "stage_tag": ("Reading tags", "讀取標籤"),
+    "stage_cache": ("Preparing photos", "準備照片"),
+    "left": ("about {minutes:.0f} min left", "約剩 {minutes:.0f} 分鐘"),
+    "stopping": ("Stopping: what is done is kept …", "停止中：已完成的部分會保留 …"),
+    "done": ("Done.", "完成。"),
+    "stopped": ("Stopped. Start with the same form goes on.", "已停止。以相同設定按「開始」即可繼續。"),
+    "failed": ("It failed (exit code {code}):", "失敗（結束代碼 {code}）："),
+    # what is wrong with the form
+    "busy": ("Something runs already: cancel it, or wait.", "已有工作在執行：請取消或等待。"),
+    "no_environment": ("Set up the environment first, on the last page.", "請先在最後一頁安裝環境。"),
+    "no_photos": ("Choose photos first.", "請先選擇照片。"),
+    "no_folder": ("There is no such folder.", "找不到這個資料夾。"),
+    "no_choice": ("Choose from the list.", "請從清單中選擇。"),
+    "out_of_range": ("The number is out of range.", "數字超出範圍。"),
+    "one_word": ("A trigger is one word.", "觸發詞須為一個詞。"),
+    "no_agreement": ("Tick the box first: nothing is downloaded without it.", "請先勾選同意：未勾選不會下載任何東西。"),
+    "no_disk": ("The disk is too full for that.", "磁碟空間不足。"),
+    "no_api": (
+        "This WebUI was started without --api, so Modiste can't draw with it. Start it with --api, or let Modiste's "
+        "own model draw.",
+        "這個 WebUI 啟動時沒有加 --api，Modiste 無法用它繪圖。請加上 --api 重新啟動，或改用 Modiste 自己的模型。",
+    ),
+}
+
+
+class Words:
+    """The page's words in one language."""
+
+    def __init__(self, language: str):
+        self.language = language if language in LANGUAGES else LANGUAGES[0]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text of a key, with its values."""
+        return WORDS[key][LANGUAGES.index(self.language)].format(**values)
+
+
+def language_of(*names: str | None) -> str:
+    """Traditional Chinese where the first name that says anything says so (`zh_TW`, `zh-Hant`, `…Traditional…`)."""
+    said = next((name for name in names if name and name not in ("None", "C", "POSIX")), "")
+    lowered = said.lower().replace("_", "-")
+    chinese = lowered.startswith("zh") or "chinese" in lowered or "中文" in said
+    traditional = any(word in lowered for word in ("tw", "hk", "hant", "traditional", "繁"))
+    return "zh-TW" if chinese and traditional else "en"

@@ -1,0 +1,68 @@
+"""`<lora:name:strength>` in a prompt → files of a folder, as A1111 reads them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ..hosts.request import LoraRef
+from ..hosts.samplers import refuse_unknown
+from .refusals import NOT_HONOURED, Refusal
+
+TAG = re.compile(r"<(\w+):([^>]+)>")
+MOST = 4.0  # of a strength, either way
+
+
+class LoraFolder:
+    """The `.safetensors` files under a folder, by their stems; looked at anew each time, so a new file is there."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    def files(self) -> dict[str, Path]:
+        """Name → file, in the order of the names; of two files with one name, the first path."""
+        if self.folder is None:
+            return {}
+        found: dict[str, Path] = {}
+        for path in sorted(self.folder.rglob("*.safetensors")):
+            found.setdefault(path.stem, path)
+        return dict(sorted(found.items()))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What `/sdapi/v1/loras` says: name, alias, path and the file's own metadata."""
+        return [self._item(name, path) for name, path in self.files().items()]
+
+    def _item(self, name: str, path: Path) -> dict[str, Any]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+        except SafetensorError:
+            metadata = {}
+        return {
+            "name": name,
+            "alias": metadata.get("ss_output_name", name),
+            "path": str(path),
+            "metadata": dict(metadata),
+        }
+
+    def take_from(self, prompt: str) -> tuple[str, tuple[LoraRef, ...]]:
+        """The prompt without its tags, and the LoRAs they name; RequestRefused for a name that no file has."""
+        loras = [self._read(kind, said) for kind, said in TAG.findall(prompt)]
+        return TAG.sub("", prompt), tuple(loras)
+
+    def _read(self, kind: str, said: str) -> LoraRef:
+        name, *rest = said.split(":")
+        if kind != "lora" or len(rest) > 1 or "=" in said:
+            raise Refusal(NOT_HONOURED, f"<{kind}:{said}> is not known here; write <lora:name:strength>")
+        try:
+            strength = float(rest[0]) if rest else 1.0
+        except ValueError:
+            strength = float("nan")
+        if not -MOST <= strength <= MOST:
+            raise Refusal(NOT_HONOURED, f"<{kind}:{said}>: the strength is a number from {-MOST:g} to {MOST:g}")
+        files = self.files()
+        refuse_unknown("LoRA", name, files)
+        return LoraRef(name=name, strength=strength, path=files[name])

@@ -1,0 +1,114 @@
+"""Pictures as they travel: base64 PNG with A1111's infotext in it, and the JSON of what was used."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..fashion.photos import BadPhoto, PhotoFile, decode_photo
+from ..runs.pictures import infotext
+from ..version import VERSION
+from .refusals import NOT_HONOURED, NOT_THERE, Refusal
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..hosts.request import GenerationResult
+    from .requests import Order
+
+CROP = 1  # resize_mode
+LONGEST = 2048  # pixels, of a picture that comes in
+
+
+def decode(encoded: Any, width: int, height: int, resize_mode: int) -> Image.Image:
+    """A client's picture, RGB, of the size to draw; Refusal with A1111's words where it is none."""
+    from PIL import ImageOps
+
+    if not isinstance(encoded, str) or encoded.startswith(("http://", "https://")):
+        raise Refusal(500, "Requests not allowed" if isinstance(encoded, str) else "Invalid encoded image")
+    if encoded.startswith("data:image/"):
+        encoded = encoded.partition(",")[2]
+    try:
+        data = base64.b64decode(encoded, validate=True)
+        photo = decode_photo(PhotoFile(Path("init_image"), data, hashlib.sha256(data).hexdigest()), LONGEST)
+    except (binascii.Error, BadPhoto) as error:
+        raise Refusal(500, f"Invalid encoded image: {error}") from error
+    if resize_mode == CROP:
+        return ImageOps.fit(photo.image, (width, height))
+    return photo.image.resize((width, height))
+
+
+def choose_start(init_images: Sequence[Any] | None, count: int) -> list[Any]:
+    """One picture for each that is drawn; Refusal where there is none, or another number."""
+    if not init_images:
+        raise Refusal(NOT_THERE, "Init image not found")
+    if len(init_images) not in (1, count):
+        raise Refusal(NOT_HONOURED, f"{len(init_images)} init_images for {count} pictures; send one, or one for each")
+    return list(init_images) * (count if len(init_images) == 1 else 1)
+
+
+def text_of(result: GenerationResult, order: Order, strength: float | None) -> str:
+    """A1111's infotext of one picture, with the prompt as the client wrote it."""
+    said = result.request.model_dump(mode="json") | {"prompt": order.prompt}
+    more = "" if strength is None else f", Denoising strength: {strength:g}"
+    return f"{infotext(said, result.used.model_dump(mode='json'))}{more}, Version: modiste {VERSION}"
+
+
+def encode(image: Image.Image, text: str = "") -> str:
+    """Base64 PNG; `text` is what A1111's PNG Info shows."""
+    from PIL.PngImagePlugin import PngInfo
+
+    texts, data = PngInfo(), BytesIO()
+    if text:
+        texts.add_text("parameters", text)
+    image.save(data, "PNG", pnginfo=texts)
+    return base64.b64encode(data.getvalue()).decode()
+
+
+def info_of(
+    results: Sequence[GenerationResult], order: Order, body: Any, texts: Sequence[str], strength: float | None, job: str
+) -> str:
+    """`info`: what was used, of the pictures that were drawn; an interrupted job lists as many as it gave."""
+    seeds = [result.used.seed for result in results]
+    first, used = order.requests[0], results[0].used if results else None
+    document = {
+        "prompt": order.prompt,
+        "all_prompts": [order.prompt] * len(results),
+        "negative_prompt": order.negative_prompt,
+        "all_negative_prompts": [order.negative_prompt] * len(results),
+        "seed": first.seed,
+        "all_seeds": seeds,
+        "subseed": first.seed,
+        "all_subseeds": seeds,
+        "subseed_strength": 0,
+        "width": used.width if used else first.width,
+        "height": used.height if used else first.height,
+        "sampler_name": first.sampler,
+        "cfg_scale": first.cfg_scale,
+        "steps": first.steps,
+        "batch_size": body.batch_size,
+        "restore_faces": False,
+        "face_restoration_model": None,
+        "sd_model_name": used.checkpoint if used else "",
+        "sd_model_hash": used.checkpoint_hash if used else None,
+        "sd_vae_name": None,
+        "sd_vae_hash": None,
+        "seed_resize_from_w": -1,
+        "seed_resize_from_h": -1,
+        "denoising_strength": strength,
+        "extra_generation_params": {} if strength is None else {"Denoising strength": strength},
+        "index_of_first_image": 0,
+        "infotexts": list(texts),
+        "styles": [],
+        "job_timestamp": job,
+        "clip_skip": order.clip_skip,
+        "is_using_inpainting_conditioning": False,
+        "version": f"modiste {VERSION}",
+    }
+    return json.dumps(document, ensure_ascii=False)
