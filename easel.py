@@ -73,6 +73,10 @@ class Easel:
         scores = self.scores(reference, [record for record in records.values() if record], self.scorer)
         return [self._picture(shot, records[key], scores.get(key)) for shot, key in self._keyed(reference, shots)]
 
+    def prepare(self, wanted: Sequence[tuple[Reference, Sequence[Shot]]]) -> None:
+        """Draws what is missing for several photos at once, so that the host's batches are full; `paint` finds it."""
+        self._draw({self._key(reference, shot): self._request(shot) for reference, shots in wanted for shot in shots})
+
     def scores(self, reference: Reference, records: Sequence[Record], scorer: Scorer) -> dict[Key, Score]:
         """How `scorer` sees finished pictures; embeds only what the journal has no score of."""
         from PIL import Image

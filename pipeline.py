@@ -1,260 +1,176 @@
-"""The two routes and the bridge, each a page that reads like the diagram of the design.
+"""The two routes and the bridge as one run: the page that reads like the sentence.
 
-prompt route     photo → tags → prompts → pictures → scores → next strategy → confirmed winner → report
+photos → the prompt route finds the best strategies → their format and samples are what the training route learns from
+→ the original and the tuned model draw the same prompts on the same seeds → a verdict, on photos that neither has seen
+
+    prompt/      the search: its report, journal, pictures       dataset/    photos and captions as they were learned
+    training/    the file, checkpoints, train.json, loss.png      images/     the comparison's pictures, journal.sqlite
+    report.html  the story from photo to verdict                  report.json the same as data
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .easel import Easel, Picture, Reference, Shot
-from .experience import Experience, ExperienceFile
-from .fashion.renderers import render
-from .hosts.request import GenerationRequest
-from .progress import Pace, ProgressCallback, silent
-from .refinement import refine
-from .search.budget import BudgetPlan, plan_budget, screening_share
-from .search.confirmation import Verdict, decide, paired_gain
-from .search.halving import SuccessiveHalving
-from .search.seeds import SeedPlan, seed_plan
-from .search.strategies import (
-    DEFAULT_STRATEGIES,
-    Context,
-    Wardrobe,
-    describe,
-    distinct_strategies,
-    refuse_unknown_strategies,
+from .bridge import caption_in, lay_out, split_photos
+from .comparison import CompareSettings, Tuned, compare, open_tuned
+from .fashion.photos import Gathered
+from .files import write_whole
+from .finetuning import config_for, finetune
+from .progress import ProgressCallback, silent
+from .prompt_route import (
+    PromptSettings,
+    label_shares,
+    optimise_prompts,
 )
-from .search.trials import Trial
+from .runs.report import PromptReport
+from .runs.verdict import Comparison, write_verdict
+from .search.strategies import Context
+from .stages import Stages
 
 if TYPE_CHECKING:
-    from .experience import Lesson
-    from .fashion.photos import Gathered, Photo
-    from .fashion.renderers import Rendered
-    from .fashion.tags import PhotoTags
-    from .fashion.taxonomy import Taxonomy
-    from .refinement import Refinement
-    from .runs.report import PromptReport
-    from .search.confirmation import PairedGain
+    from .bridge import Split
+    from .fashion.photos import Photo
+    from .runs.verdict import Story
     from .studio import Studio
+    from .trainer.config import TrainConfig
 
-MINIMAL, BASELINE = "minimal", "all_tags"  # the garment's name alone, and what a tagger alone gives
+__all__ = [
+    *("BASELINE", "MINIMAL", "PhotoOutcome", "PipelineSettings", "PromptSettings", "STAGES", "category_of"),
+    *("label_shares", "optimise_photo", "optimise_prompts", "run_pipeline", "similarities"),
+]
+
+SEARCHED = 8  # photos: a form that wins on some wins on the rest
+# Where nothing else is asked for. The loss on validation photos is least long before the pictures are best: of the
+# embedded collection after 150 steps, where the judge sees harm; after 900 scorer and judge see a gain. So it is looked
+# at once, at the end, which keeps the last step.
+TRAIN: dict[str, dict[str, Any]] = {"mini": {"steps": 900, "validation": {"every": 900, "patience": 0}}}
+PROMPT, DATASET, TRAINING = "prompt", "dataset", "training"  # folders of a run
+COMPARISON, CAPTIONS = "comparison.json", "captions.json"
 
 
-class PromptSettings(BaseModel):
-    """Everything that decides what a prompt run draws; a run folder belongs to one of these."""
+class PipelineSettings(BaseModel):
+    """Everything that decides what a run finds; its folder belongs to one of these."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    preset: str
-    host: str  # its kind: local
-    checkpoint: str
-    checkpoint_hash: str | None = None
-    budget: int  # pictures a photo, confirmation included
-    seed: int
-    strategies: tuple[str, ...] = DEFAULT_STRATEGIES
-    steps: int
-    cfg_scale: float
-    sampler: str
-    width: int  # pixels
-    height: int
-    refine: bool = True  # screen the winner's words where the budget allows it
-    learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
+    prompt: PromptSettings
+    trigger: str
+    bound: tuple[str, ...] | None = None  # groups that captions leave to the trigger; None: those of the vocabulary
+    searched: int = SEARCHED  # photos of the training part that the search gets
+    train: dict[str, Any] = {}  # of TrainConfig, nested; None means the preset's default
+    with_generated: bool = False  # samples that the judge passes join as pictures of the class
+    compare: dict[str, Any] = {}  # of CompareSettings: choosing_seeds, confirm_seeds, strengths
 
-    @classmethod
-    def for_studio(cls, studio: Studio, **asked: Any) -> PromptSettings:
-        """The preset's drawing defaults, overridden by what was asked; None and empty mean the default."""
-        preset, host = studio.preset, studio.host.describe()
-        defaults = {name: getattr(preset, name) for name in ("steps", "cfg_scale", "sampler", "width", "height")}
-        given = {name: value for name, value in asked.items() if value is not None and value != ()}
-        drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
-        return cls(preset=preset.name, **drawer, **{**defaults, **given})
-
-    @property
-    def drawing(self) -> dict[str, Any]:
-        """What every request of the run has in common."""
-        return self.model_dump(include={"steps", "cfg_scale", "sampler", "width", "height"})
+    def train_config(self, studio: Studio, data: dict[str, Any]) -> TrainConfig:
+        """What is trained, on the bridge's `data`."""
+        folders = data.pop("folders")
+        own, asked = TRAIN.get(studio.preset.name, {}), {"data": {**data, "trigger": self.trigger}}
+        if "steps" in self.train:
+            own = {}
+        return config_for(studio.preset, folders, own, self.train, asked)
 
 
-@dataclass(frozen=True)
-class PhotoOutcome:
-    """What the prompt route found out about one photo."""
-
-    photo: Photo
-    tags: PhotoTags
-    category: str
-    prompts: dict[str, Rendered]
-    plan: BudgetPlan
-    tried: dict[str, list[Picture]]  # strategy → its pictures on search seeds
-    winner: list[Picture]  # on confirm seeds, as are the next two
-    baseline: list[Picture]
-    minimal: list[Picture]
-    gain: PairedGain  # of the search's winner over the baseline
-    verdict: Verdict
-    refinement: Refinement | None = None
-
-    @property
-    def generations(self) -> int:
-        """Pictures that the photo took."""
-        shots = [
-            *(picture for pictures in self.tried.values() for picture in pictures),
-            *(self.refinement.pictures if self.refinement else ()),
-            *self.winner,
-            *self.baseline,
-            *self.minimal,
-        ]
-        return len({(picture.shot.strategy, picture.shot.seed) for picture in shots})
-
-    def teach(self, experience: Experience) -> Lesson:
-        """Adds what this photo taught to `experience`."""
-        trials = [
-            Trial(name, picture.shot.seed, picture.score.unclipped)
-            for name, pictures in self.tried.items()
-            for picture in pictures
-        ]
-        found = self.refinement.found if self.refinement else None
-        return experience.add(self.photo.sha256, self.category, trials, found)
-
-    @property
-    def adopted(self) -> list[Picture]:
-        """The pictures of what is recommended: the winner if it is proven better, else the baseline."""
-        return self.winner if self.verdict.improved else self.baseline
-
-
-def optimise_prompts(
+def run_pipeline(
     gathered: Gathered,
     studio: Studio,
-    settings: PromptSettings,
+    settings: PipelineSettings,
     out: Path,
+    stage: str | None = None,
     progress: ProgressCallback = silent,
-) -> PromptReport:
-    """Finds and proves a prompt for each photo; leaves report, journal and pictures in `out`.
+    stop: Callable[[], bool] = lambda: False,
+) -> Story | None:
+    """All stages, or the one asked for; the story once all are finished, None before.
 
-    Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
-    What can't be drawn is refused before `out` is made.
+    Killed at any instant and started again with the same settings, it does nothing twice and reports the same.
     """
-    from .prompt_report import report_of
-    from .runs.journal import Journal
-    from .runs.report import write_report
+    from .story import story_of
 
-    refuse_unknown_strategies(settings.strategies)
-    studio.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
-    tags = studio.eyes.tagger.tag([photo.image for photo in gathered.photos])
-    context = Context(share=label_shares(tags))
-    seeds = seed_plan(settings.seed, settings.budget, settings.budget)
-    with Journal.open(out, settings.model_dump(mode="json")) as journal:
-        pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
-        easel = Easel(studio.host, journal, studio.eyes.scorer, settings.drawing, pace.step)
-        outcomes: list[PhotoOutcome] = []
-        file = ExperienceFile(studio.eyes.scorer.key)
-        experience = Experience(settings.checkpoint)
-        if settings.learn:
-            experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
-        learned_from = len(experience.lessons)
-        for photo, seen in zip(gathered.photos, tags, strict=True):
-            outcomes.append(optimise_photo(photo, seen, studio, easel, settings, seeds, context, experience))
-            if settings.learn:
-                file.keep(outcomes[-1].teach(experience))
-            pace.reach(len(outcomes) * settings.budget, photo.path.name)
-        report = report_of(outcomes, gathered, studio, settings, seeds, easel, learned_from)
-        write_report(report, out, taxonomy=studio.eyes.taxonomy, describe=describe)
-    return report
+    split = split_photos(gathered.photos)
+    with Stages(out, settings.model_dump(mode="json"), split, stage) as stages:
+        searched = Gathered(split.of(split.training, gathered.photos)[: settings.searched])
+
+        # the prompt route finds the best strategies
+        stages.once(
+            "prompt",
+            lambda tell: optimise_prompts(searched, studio, settings.prompt, out / PROMPT, tell),
+            progress,
+        )
+        # their format and samples are what the training route learns from
+        stages.once(
+            "finetune",
+            lambda tell: _finetune(gathered.photos, split, studio, settings, out, tell, stop),
+            progress,
+        )
+        # the original and the tuned model draw the same prompts
+        stages.once("compare", lambda tell: _compare(gathered, split, studio, settings, out, tell), progress)
+        if not all(one.finished for one in stages.of.values()):
+            return None
+
+        # a verdict
+        best, captions = _best(out), json.loads((out / CAPTIONS).read_text(encoding="utf-8"))
+        comparison = Comparison.model_validate_json((out / COMPARISON).read_text(encoding="utf-8"))
+        story = story_of(best, comparison, split, stages.of, settings.with_generated, captions, out)
+        write_verdict(story, out, taxonomy=studio.eyes.taxonomy)
+        return story
 
 
-def optimise_photo(
-    photo: Photo,
-    tags: PhotoTags,
+def _best(out: Path) -> PromptReport:
+    """What the prompt route found."""
+    return PromptReport.model_validate_json((out / PROMPT / "report.json").read_text(encoding="utf-8"))
+
+
+def _finetune(
+    photos: Sequence[Photo],
+    split: Split,
     studio: Studio,
-    easel: Easel,
-    settings: PromptSettings,
-    seeds: SeedPlan,
-    context: Context,
-    experience: Experience,
-) -> PhotoOutcome:
-    """One photo's search: prompts compete on common seeds, then the winner meets the baseline on held-out ones."""
-    reference, taxonomy = Reference(photo.image, photo.sha256), studio.eyes.taxonomy
-    write = partial(render, dialect=studio.host.dialect, count=studio.host.count_tokens)
-    names = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
-    competing = distinct_strategies(names, tags, taxonomy, context, write)
-    prompts = {**distinct_strategies([MINIMAL], tags, taxonomy, context, write), **competing}
-    plan = plan_budget(settings.budget, len(competing))
+    settings: PipelineSettings,
+    out: Path,
+    progress: ProgressCallback,
+    stop: Callable[[], bool],
+) -> None:
+    best = _best(out).best_strategies
+    training_data = split.of((*split.training, *split.validation), photos)
+    samples = best.high_performing_samples if settings.with_generated else []
+    captions = captions_of(training_data, best.optimal_prompt_format["strategy"], studio, settings)
+    write_whole(out / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False).encode())
+    data = lay_out(training_data, captions, samples, out / PROMPT, out / DATASET)
+    data |= {"held_out": 0.0, "held_out_least": len(split.validation)}  # the split's own: those of the smallest hashes
+    finetune(settings.train_config(studio, data), out / TRAINING, None, progress, stop)
 
-    # strategies compete
-    screening = screening_share(plan.search) if settings.refine else 0
-    priors = experience.of_strategies().for_photo(category_of(tags, taxonomy), settings.checkpoint)
-    # With a single arm there is nothing to choose, and no picture is drawn for it.
-    halving = max(1, plan.search - screening)
-    search = SuccessiveHalving(list(competing), seeds.search[: max(1, plan.search_seeds)], halving, priors)
-    tried: dict[str, list[Picture]] = {}
-    while not search.done:
-        shots = [Shot(shot.arm, prompts[shot.arm], shot.seed) for shot in search.ask()]
-        for picture in easel.paint(reference, shots):
-            tried.setdefault(picture.shot.strategy, []).append(picture)
-            search.tell([Trial(picture.shot.strategy, picture.shot.seed, picture.score.unclipped)])
 
-    # the winner's words are screened
-    refinement = refine(
-        search.winner,
-        Wardrobe(tags, taxonomy, context),
-        reference,
-        [picture for pictures in tried.values() for picture in pictures],
-        easel,
-        studio.eyes.tagger,
-        seeds.search[max(1, plan.search_seeds) :],
-        screening,
-        search.noise,
-        experience.of_words(),
-        write,
+def captions_of(photos: Sequence[Photo], strategy: str, studio: Studio, settings: PipelineSettings) -> dict[str, str]:
+    """sha256 → caption in the winning format; what belongs to the brand is left to the trigger."""
+    taxonomy, tags = studio.eyes.taxonomy, studio.eyes.tagger.tag([photo.image for photo in photos])
+    context = Context(share=label_shares(tags))
+    return {
+        photo.sha256: caption_in(strategy, seen, taxonomy, context, settings.trigger, settings.bound)
+        for photo, seen in zip(photos, tags, strict=True)
+    }
+
+
+def _compare(
+    gathered: Gathered, split: Split, studio: Studio, settings: PipelineSettings, out: Path, progress: ProgressCallback
+) -> None:
+    tuned = tuned_of(out)
+    asked = {name: value for name, value in settings.prompt.drawing.items()} | settings.compare
+    strategy = _best(out).best_strategies.optimal_prompt_format["strategy"]
+    own = CompareSettings.for_studio(
+        studio, tuned, strategy=strategy, bound=settings.bound, seed=settings.prompt.seed, **asked
     )
-    winner = search.winner
-    if refinement and refinement.prompt:
-        said = {(prompt.positive, prompt.negative): name for name, prompt in prompts.items()}
-        winner = said.get((refinement.prompt.positive, refinement.prompt.negative), refinement.name)
-        prompts.setdefault(winner, refinement.prompt)
-
-    # winner, baseline and the bare name on seeds that nobody has seen
-    confirm = seeds.confirm[: plan.confirm_seeds]
-    shown = dict.fromkeys((MINIMAL, BASELINE, winner))
-    pictures = easel.paint(reference, [Shot(name, prompts[name], seed) for name in shown for seed in confirm])
-    on_confirm = {name: [picture for picture in pictures if picture.shot.strategy == name] for name in shown}
-    gain = paired_gain(similarities(on_confirm[winner]), similarities(on_confirm[BASELINE]))
-    return PhotoOutcome(
-        photo=photo,
-        tags=tags,
-        category=category_of(tags, taxonomy),
-        prompts=prompts,
-        plan=plan,
-        tried=tried,
-        winner=on_confirm[winner],
-        baseline=on_confirm[BASELINE],
-        minimal=on_confirm[MINIMAL],
-        gain=gain,
-        verdict=decide(winner, BASELINE, gain),
-        refinement=refinement,
-    )
+    proof, training = (split.of(part, gathered.photos) for part in (split.proof, split.training))
+    report = compare(proof, training, studio, tuned, own, out, progress, gathered.skipped)
+    write_whole(out / COMPARISON, (report.model_dump_json(indent=2) + "\n").encode())
 
 
-def category_of(tags: PhotoTags, taxonomy: Taxonomy) -> str:
-    """What the garment is called; empty where nothing was recognised."""
-    noun = tags.get(taxonomy.noun.id)
-    return noun.label if noun else ""
+def tuned_of(out: Path) -> Tuned:
+    """What the training left."""
+    from .trainer.results import LORA_FILE, MODEL_FOLDER
 
-
-def similarities(pictures: Sequence[Picture]) -> list[float]:
-    """Calibrated similarities 0 … 1, in the order of the seeds."""
-    return [picture.score.similarity for picture in pictures]
-
-
-def label_shares(tags: Sequence[PhotoTags]) -> dict[tuple[str, str], float]:
-    """(group, label) → share of the run's photos that have it; empty for a single photo, which is no catalogue."""
-    if len(tags) < 2:
-        return {}
-    counts = Counter((tag.group, tag.label) for seen in tags for tag in seen.tags)
-    return {label: count / len(tags) for label, count in counts.items()}
+    lora = out / TRAINING / LORA_FILE
+    return open_tuned(lora if lora.is_file() else out / TRAINING / MODEL_FOLDER)

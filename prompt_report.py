@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .easel import Easel, Picture
     from .fashion.photos import Gathered, Photo
     from .fashion.scorer import Scorer
-    from .pipeline import PhotoOutcome, PromptSettings
+    from .prompt_route import PhotoOutcome, PromptSettings
     from .search.seeds import SeedPlan
     from .studio import Eyes, Studio
 
@@ -38,7 +38,7 @@ PHOTOS = "photos"  # folder of the photos as they were read
 PHOTO_SIDE = 768  # pixels; the report shows them smaller
 MOST_PICTURES = 0.5  # a label that fewer pictures show is missed
 LIKE_THE_PHOTO = 0.85  # similarity from which nothing is missing
-HIGH = 0.8  # a picture above this is material for training
+HIGH = 0.8  # a picture that scorer and judge both put above this is material for training
 
 
 def report_of(
@@ -63,10 +63,10 @@ def report_of(
             "search": _used(seeds.search, outcomes),
             "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),
         },
-        calibration=_calibration(studio.eyes.scorer),
-        judge=_calibration(judge) if judge else None,
+        calibration=calibration_of(studio.eyes.scorer),
+        judge=calibration_of(judge) if judge else None,
         learned_from=learned_from,
-        best_strategies=_best_strategies(outcomes, folder),
+        best_strategies=_best_strategies(outcomes, easel, studio.eyes.judge),
         summary=_summary(outcomes, easel),
         images=photos,
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in gathered.skipped],
@@ -110,8 +110,8 @@ def _photo_report(outcome: PhotoOutcome, gathered: Gathered, eyes: Eyes, easel: 
         baseline_score=_mean(_scores(outcome.baseline)),
         minimal_score=_mean(_scores(outcome.minimal)),
         raw_cosine=_mean([picture.score.raw_cosine for picture in outcome.adopted]),
-        confidence_interval=_interval(outcome.gain),
-        minimal_interval=_interval(paired_gain(_scores(outcome.adopted), _scores(outcome.minimal))),
+        confidence_interval=interval_of(outcome.gain),
+        minimal_interval=interval_of(_over_the_bare_name(outcome)),
         improved=outcome.verdict.improved,
         candidate=outcome.winner[0].shot.strategy,
         candidate_prompt=outcome.winner[0].shot.prompt.positive,
@@ -119,7 +119,7 @@ def _photo_report(outcome: PhotoOutcome, gathered: Gathered, eyes: Eyes, easel: 
         verdict=outcome.verdict.sentence,
         judge_score=_mean(judged["winner"]) if judged["winner"] else None,
         judge_baseline=_mean(judged["baseline"]) if judged["baseline"] else None,
-        judge_interval=_interval(judge_gain) if judge_gain else None,
+        judge_interval=interval_of(judge_gain) if judge_gain else None,
         metric_hacking=bool(judge_gain and outcome.verdict.improved and judge_gain.mean <= 0),
         agreement={group: round(share, 4) for group, share in seen.agreement.items()} if seen else {},
         palette_delta_e=round(seen.palette_delta_e, 2) if seen else None,
@@ -145,7 +145,7 @@ def _photo_report(outcome: PhotoOutcome, gathered: Gathered, eyes: Eyes, easel: 
             for worth in (outcome.refinement.attributes if outcome.refinement else ())
         ],
         pictures={name: _files(pictures, folder) for name, pictures in shown.items()},
-        photo_copy=_copy(outcome.photo, folder),
+        photo_copy=copy_photo(outcome.photo, folder),
         prompts={name: pictures[0].shot.prompt.positive for name, pictures in shown.items()},
     )
 
@@ -174,7 +174,13 @@ def _beyond_words(seen: SecondLook, similarity: float) -> list[str]:
     return ["look"] if similarity < LIKE_THE_PHOTO else []
 
 
-def _best_strategies(outcomes: Sequence[PhotoOutcome], folder: Path) -> BestStrategies:
+def _over_the_bare_name(outcome: PhotoOutcome) -> PairedGain:
+    bare = _scores(outcome.minimal)
+    return paired_gain(_scores(outcome.adopted)[: len(bare)], bare)
+
+
+def _best_strategies(outcomes: Sequence[PhotoOutcome], easel: Easel, judge: Scorer | None) -> BestStrategies:
+    """The form that won most often, and the pictures that the judge passes too; without a judge none is proven."""
     wins = Counter(outcome.adopted[0].shot.strategy for outcome in outcomes)
     strategy, count = wins.most_common(1)[0]
     gains = [
@@ -182,18 +188,22 @@ def _best_strategies(outcomes: Sequence[PhotoOutcome], folder: Path) -> BestStra
         for o in outcomes
         if o.adopted[0].shot.strategy == strategy
     ]
-    samples = [
-        BestSample(
-            image=picture.path.relative_to(folder).as_posix(),
-            prompt=picture.shot.prompt.positive,
-            photo=str(outcome.photo.path),
-            seed=picture.shot.seed,
-            similarity_score=picture.score.similarity,
-        )
-        for outcome in outcomes
-        for picture in outcome.adopted
-        if picture.path is not None and picture.score.similarity >= HIGH
-    ]
+    samples = []
+    for outcome in outcomes:
+        reference = Reference(outcome.photo.image, outcome.photo.sha256)
+        judged = _judged(easel, judge, reference, outcome.adopted) or [0.0] * len(outcome.adopted)
+        samples += [
+            BestSample(
+                image=picture.path.relative_to(easel.journal.folder).as_posix(),
+                prompt=picture.shot.prompt.positive,
+                photo=str(outcome.photo.path),
+                seed=picture.shot.seed,
+                similarity_score=picture.score.similarity,
+                judge_score=second,
+            )
+            for picture, second in zip(outcome.adopted, judged, strict=True)
+            if picture.path is not None and min(picture.score.similarity, second) >= HIGH
+        ]
     form = {"strategy": strategy, "wins": count, "photos": len(outcomes), "mean_gain": _mean(gains)}
     return BestStrategies(high_performing_samples=samples, optimal_prompt_format=form)
 
@@ -209,8 +219,8 @@ def _summary(outcomes: Sequence[PhotoOutcome], easel: Easel) -> Summary:
         mean_similarity=_mean(best),
         mean_baseline=_mean(baseline),
         mean_minimal=_mean(minimal),
-        gain_over_minimal=_interval(mean_gain([a - b for a, b in zip(best, minimal, strict=True)])),
-        gain_over_baseline=_interval(mean_gain([a - b for a, b in zip(best, baseline, strict=True)])),
+        gain_over_minimal=interval_of(mean_gain([a - b for a, b in zip(best, minimal, strict=True)])),
+        gain_over_baseline=interval_of(mean_gain([a - b for a, b in zip(best, baseline, strict=True)])),
         improved=sum(outcome.verdict.improved for outcome in outcomes),
         generations=sum(outcome.generations for outcome in outcomes),
         elapsed_s=round(elapsed_s, 3),
@@ -218,7 +228,8 @@ def _summary(outcomes: Sequence[PhotoOutcome], easel: Easel) -> Summary:
     )
 
 
-def _calibration(scorer: Scorer) -> Calibration:
+def calibration_of(scorer: Scorer) -> Calibration:
+    """Its anchors, as reports hold them."""
     anchors = scorer.calibration
     return Calibration(
         kind=anchors.kind,
@@ -232,7 +243,8 @@ def _calibration(scorer: Scorer) -> Calibration:
     )
 
 
-def _interval(gain: PairedGain) -> Interval:
+def interval_of(gain: PairedGain) -> Interval:
+    """A gain, as reports hold it."""
     return Interval(
         mean=round(gain.mean, 6),
         low=round(gain.low, 6),
@@ -254,7 +266,7 @@ def _files(pictures: Sequence[Picture], folder: Path) -> list[str]:
     return [picture.path.relative_to(folder).as_posix() for picture in pictures if picture.path is not None]
 
 
-def _copy(photo: Photo, folder: Path) -> str:
+def copy_photo(photo: Photo, folder: Path) -> str:
     """The photo as it was read, small, so that the run's folder explains itself; its path in the folder."""
     name = f"{PHOTOS}/{photo.sha256[:12]}.jpg"
     if not (folder / name).exists():

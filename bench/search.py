@@ -22,7 +22,7 @@ from ..experience import Experience
 from ..fashion.photos import Photo
 from ..fashion.renderers import Rendered, render
 from ..hosts.request import GenerationRequest
-from ..pipeline import BASELINE, PromptSettings, label_shares, optimise_photo
+from ..prompt_route import BASELINE, PromptSettings, label_shares, optimise_photo
 from ..search.confirmation import mean_gain
 from ..search.seeds import seed_plan
 from ..search.strategies import Context, distinct_strategies

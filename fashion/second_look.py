@@ -34,13 +34,14 @@ def look_again(tagger: Tagger, photo: Observation, tags: PhotoTags, pictures: Se
     read = tagger.read(pictures)
     groups = dict.fromkeys(tag.group for tag in tags.tags)
     agreement = {
-        group: sum(_labels(seen, group) >= _labels(tags, group) for seen in read) / len(read) for group in groups
+        group: sum(labels_of(seen, group) >= labels_of(tags, group) for seen in read) / len(read) for group in groups
     }
     differences = [palette_difference(photo.pixels, picture.pixels) for picture in pictures]
     return SecondLook(agreement, sum(differences) / len(differences))
 
 
-def _labels(tags: PhotoTags, group: str) -> set[str]:
+def labels_of(tags: PhotoTags, group: str) -> set[str]:
+    """What the tags say of a group."""
     return {tag.label for tag in tags.tags if tag.group == group}
 
 

@@ -1,4 +1,4 @@
-"""Charts as SVG text, drawn here and not in the reader's browser: a gauge, bars, intervals.
+"""Charts as SVG text, drawn here and not in the reader's browser: a gauge, bars, intervals, curves.
 
 All are 360 units wide, so that their text stays readable from a phone to a page; colours are the page's CSS
 variables, with a fallback that reads on white. Similarities and gains are 0 … 1 and shown as points of 100.
@@ -7,7 +7,7 @@ variables, with a fallback that reads on white. Similarities and gains are 0 …
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -35,6 +35,15 @@ class Gain(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+class Curve(NamedTuple):
+    """A line through (x, y); with a band where `low` and `high` are given, one value a point."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 def points(value: float) -> str:
@@ -117,6 +126,59 @@ def intervals(title: str, rows: Sequence[Gain]) -> str:
             parts.append(_circle(place(row.mean), y + 15, 5, ACCENT, "none"))
     said = "; ".join(f"{row.label} {signed(row.mean)} ({_range(row.low, row.high)})" for row in rows)
     return _svg(title, said, bottom + 20, parts)
+
+
+def curves(
+    title: str,
+    lines: Sequence[Curve],
+    said: Callable[[float], str],
+    mark: float | None = None,
+    ticks: Sequence[float] = (),
+) -> str:
+    """Lines over a common x; `said` writes a y, `mark` is an x to point out, `ticks` the x that get a figure.
+
+    The first line is the accent, the second the ink; several have their labels below.
+    """
+    height, top, bottom, left = 190, 24, 160, 46
+    finite = [value for line in lines for value in (*(y for _, y in line.points), *line.low, *line.high)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    room = 0.08 * (high - low) or 0.5
+    low, high = low - room, high + room
+    across = [x for line in lines for x, _ in line.points] or [0.0, 1.0]
+    first, last = min(across), max(max(across), min(across) + 1e-9)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        share = (x - first) / (last - first)
+        return left + (WIDTH - left - MARGIN) * share, top + (bottom - top) * (high - y) / (high - low)
+
+    parts = []
+    for part in range(4):
+        value = low + (high - low) * (part + 0.5) / 4
+        y = at(first, value)[1]
+        parts += [_line(left, y, WIDTH - MARGIN, y, RULE, 1), _text(left - 6, y + 3, said(value), MUTED, 10, "end")]
+    if low < 0 < high:
+        parts.append(_line(left, at(first, 0)[1], WIDTH - MARGIN, at(first, 0)[1], MUTED, 1))
+    if mark is not None:
+        x = at(min(max(mark, first), last), low)[0]
+        parts.append(_line(x, top - 6, x, bottom, ACCENT, 1))
+        parts.append(_text(min(max(x, left + 12), WIDTH - 24), top - 10, f"{mark:g}", ACCENT, 11, "middle", "600"))
+    for index, line in enumerate(lines):
+        colour = (ACCENT, INK, MUTED)[min(index, 2)]
+        if line.low:
+            around = [at(x, y) for (x, _), y in zip(line.points, line.high, strict=True)]
+            around += [at(x, y) for (x, _), y in zip(line.points, line.low, strict=True)][::-1]
+            places = " ".join(f"{x:.1f},{y:.1f}" for x, y in around)
+            parts.append(f'<polygon points="{places}" style="fill:{colour};opacity:.14"/>')
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in line.points))
+        parts.append(f'<polyline points="{places}" style="fill:none;stroke:{colour};stroke-width:2"/>')
+        if len(line.points) <= 12:
+            parts += [_circle(*at(*point), 3, colour, "none") for point in line.points]
+        if len(lines) > 1:  # one line is what the title says
+            parts.append(_text(left + 110 * index, height - 4, f"― {line.label}", colour, 11))
+    for tick in ticks:
+        parts.append(_text(min(at(tick, low)[0], WIDTH - MARGIN), bottom + 13, f"{tick:g}", MUTED, 10, "middle"))
+    ends = "; ".join(f"{line.label} {said(line.points[-1][1])}" for line in lines if line.points)
+    return _svg(title, ends, height, parts)
 
 
 def _axis(values: Sequence[float]) -> tuple[float, float, float]:

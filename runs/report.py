@@ -109,13 +109,14 @@ class Calibration(_Section):
 
 
 class BestSample(_Section):
-    """A drawn picture that reached a high score on the confirm seeds: material for training."""
+    """A drawn picture that scorer and judge both scored high, on a confirm seed: material for training."""
 
     image: str
     prompt: str
     photo: str
     seed: int
     similarity_score: float
+    judge_score: float
 
 
 class BestStrategies(_Section):

@@ -1,4 +1,4 @@
-"""A prompt run's result for a terminal."""
+"""A run's result for a terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .report import Interval, PromptReport
+    from .verdict import Comparison
+
+ARMS = {
+    "name": "base, name only",
+    "words": "base, best words",
+    "base": "base, the tuned one's prompt",
+    "tuned": "tuned",
+    "tuned_words": "tuned, no trigger",
+}
 
 
 def print_summary(report: PromptReport, out: Path, explain: bool = False) -> None:
@@ -42,6 +51,29 @@ def print_summary(report: PromptReport, out: Path, explain: bool = False) -> Non
     console.print(f"  gain over minimal  {_points(total.gain_over_minimal)}")
     console.print(f"  gain over all tags {_points(total.gain_over_baseline)}")
     console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
+    for skip in report.skipped:
+        console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
+    print(f"report: {out / 'report.html'}")
+
+
+def print_verdict(report: Comparison, out: Path) -> None:
+    """Each way to draw, the verdict, what to do next, and where the report is; on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("drawn by", "similarity", "judge", "tags met"):
+        table.add_column(heading, justify="left" if heading == "drawn by" else "right")
+    for arm in report.arms:
+        worn = "" if arm.strength is None else f", strength {arm.strength:g}"
+        judge = "–" if arm.judge is None else _percent(arm.judge)
+        table.add_row(f"{ARMS[arm.name]}{worn}", _percent(arm.similarity), judge, _percent(arm.adherence))
+    console.print(table)
+    console.print()
+    console.print(f"{report.verdict.decision}: {report.verdict.sentence} {report.verdict.cost}", markup=False)
+    for number, step in enumerate(report.verdict.next_steps, 1):
+        console.print(f"  {number}. {step}", markup=False)
     for skip in report.skipped:
         console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
     print(f"report: {out / 'report.html'}")

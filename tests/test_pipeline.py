@@ -138,6 +138,18 @@ def test_without_a_judge_there_is_no_second_opinion(paper_photos, tmp_path):
     assert done.judge is None and done.images[0].judge_score is None
 
 
+def test_only_pictures_that_the_judge_passes_too_are_material_for_training(paper_run, report, paper_photos, tmp_path):
+    samples = report["best_strategies"]["high_performing_samples"]
+    assert samples and all(min(one["similarity_score"], one["judge_score"]) >= 0.8 for one in samples)
+    judge = paper_studio.studio().eyes.judge
+    for one in samples:
+        picture, photo = (Image.open(path).convert("RGB") for path in (paper_run / one["image"], one["photo"]))
+        assert judge.score([picture], photo)[0].similarity_score == pytest.approx(one["judge_score"], abs=2e-6)
+    alone, photos = paper_studio.studio(judge=False), gather_photos([paper_photos / "0.png"])
+    done = optimise_prompts(photos, alone, paper_studio.settings(budget=8), tmp_path)
+    assert done.best_strategies.high_performing_samples == []  # nobody has proven them
+
+
 # ── stopped and started again ──
 
 

@@ -1,0 +1,141 @@
+"""`python -m modiste.bench.pipeline [--json] [--seeds N] [--same N] [--out DIR]`: does the verdict hold?
+
+On the brand's collection, whose look words can't express: the whole run on `--seeds` seeds, each with another search,
+training and luck; and the base model compared with itself on `--same` seeds, where "no difference" is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..bridge import split_photos
+from ..comparison import CompareSettings, compare, open_tuned
+from ..fashion.photos import Gathered, gather_photos
+from ..pipeline import PipelineSettings, PromptSettings, run_pipeline
+from ..presets import ROOT
+
+if TYPE_CHECKING:
+    from ..runs.verdict import Comparison
+    from ..studio import Studio
+
+COLLECTION = ROOT / "examples" / "collection"
+TRIGGER = "vesper"
+SMALL_SEARCH = {"budget": 8, "searched": 4}  # the search is not what is on trial here
+CONFIRM_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: what it decided, and the tuned model's gains over the best words in points, with their intervals."""
+
+    kind: str  # whole run | same model
+    seed: int
+    decision: str
+    score: tuple[float, float, float]  # mean, low, high
+    judge: tuple[float, float, float]
+    words: tuple[float, float, float]  # of the words over the name alone
+    strength: float | None
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        """Whether it decided as the truth is."""
+        return self.decision == ("no difference" if self.kind == "same model" else "training")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs and prints."""
+    parser = argparse.ArgumentParser(prog="python -m modiste.bench.pipeline", description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--seeds", type=int, default=10, help="whole runs")
+    parser.add_argument("--same", type=int, default=20, help="comparisons of the base model with itself")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--out", type=Path, default=None, help="keeps the runs; goes on where it was stopped")
+    chosen = parser.parse_args(arguments)
+    seeds = range(chosen.first, chosen.first + max(chosen.seeds, chosen.same))
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = bench(chosen.out or Path(scratch), seeds[: chosen.seeds], seeds[: chosen.same])
+    print(json.dumps([asdict(row) for row in rows], indent=1) if chosen.json else as_text(rows))
+
+
+def bench(out: Path, seeds: Sequence[int], same: Sequence[int]) -> list[Row]:
+    """Every run, told on stderr as it ends."""
+    from ..presets import preset
+    from ..studio import open_studio
+
+    studio, gathered, rows = open_studio(preset("mini"), device="cpu"), gather_photos([COLLECTION]), []
+    for kind, chosen, run in (("same model", same, same_model), ("whole run", seeds, whole_run)):
+        for seed in chosen:
+            began = time.monotonic()
+            report = run(out / f"{kind.split()[0]}-{seed}", studio, gathered, seed)
+            rows.append(_row(kind, seed, report, time.monotonic() - began))
+            print(as_text(rows[-1:]), file=sys.stderr, flush=True)
+    return rows
+
+
+def whole_run(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
+    """Search, training and comparison of one seed."""
+    search = PromptSettings.for_studio(studio, budget=SMALL_SEARCH["budget"], seed=seed, learn=False)
+    settings = PipelineSettings(
+        prompt=search,
+        trigger=TRIGGER,
+        searched=SMALL_SEARCH["searched"],
+        train={"seed": seed},
+        compare={"confirm_seeds": CONFIRM_SEEDS},
+    )
+    return run_pipeline(gathered, studio, settings, out)
+
+
+def same_model(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
+    """The base model as its own tuned one."""
+    split = split_photos(gathered.photos)
+    tuned = open_tuned(Path(studio.preset.checkpoint), TRIGGER)
+    settings = CompareSettings.for_studio(studio, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS)
+    return compare(split.of(split.proof, gathered.photos), [], studio, tuned, settings, out)
+
+
+def _row(kind: str, seed: int, report: Comparison, seconds: float) -> Row:
+    def points(arm: str, over: str, who: str) -> tuple[float, float, float]:
+        gain = report.gain(arm, over, who)
+        return tuple(round(100 * value, 1) for value in (gain.mean, gain.low, gain.high))
+
+    return Row(
+        kind=kind,
+        seed=seed,
+        decision=report.verdict.decision,
+        score=points("tuned", "words", "scorer"),
+        judge=points("tuned", "words", "judge"),
+        words=points("words", "name", "scorer"),
+        strength=report.arm("tuned").strength,
+        seconds=round(seconds, 1),
+    )
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """A line a run, and how many were right."""
+    lines = []
+    for row in rows:
+        score, judge, words = (
+            f"{mean:+.1f} ({low:+.1f} … {high:+.1f})" for mean, low, high in (row.score, row.judge, row.words)
+        )
+        worn = "" if row.strength is None else f", strength {row.strength:g}"
+        lines.append(
+            f"{row.kind}, seed {row.seed}: {row.decision}{worn}; over the words {score}, judge {judge}; words over the "
+            f"name {words}; {row.seconds:.0f} s"
+        )
+    for kind in dict.fromkeys(row.kind for row in rows) if len(rows) > 1 else ():
+        mine = [row for row in rows if row.kind == kind]
+        lines.append(f"{kind}: right in {sum(row.right for row in mine)} of {len(mine)}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
