@@ -13,7 +13,7 @@ from train_samples import tiny_base
 
 from modiste.errors import InputError
 from modiste.torchvision_ops import heal
-from modiste.trainer.single_file import FIRST_LAYER, _config_folder, _recognised, open_pipeline, write_tokenizer
+from modiste.trainer.single_file import FIRST_LAYER, _config_folder, open_pipeline, recognised, write_tokenizer
 
 heal()
 TEXT_KEY = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
@@ -43,16 +43,16 @@ def checkpoint(file: Path, width: int, channels: int = 4, metadata: dict[str, st
 
 @pytest.mark.parametrize(("width", "family"), [(768, "sd1"), (1024, "sd2"), (2048, "sdxl")])
 def test_a_family_is_recognised_by_the_width_of_its_text(width, family, tmp_path):
-    assert _recognised(checkpoint(tmp_path / "model.safetensors", width)) == (family, "epsilon")
+    assert recognised(checkpoint(tmp_path / "model.safetensors", width)) == (family, "epsilon")
 
 
 def test_a_model_that_predicts_v_says_so_by_its_metadata_a_tensor_or_its_name(tmp_path):
     said = {"modelspec.prediction_type": "v"}
     found = [
-        _recognised(checkpoint(tmp_path / "a.safetensors", 768, metadata=said)),
-        _recognised(checkpoint(tmp_path / "b.safetensors", 2048, v_pred=torch.zeros(0))),
-        _recognised(checkpoint(tmp_path / "v2-1_768-ema-pruned.safetensors", 1024)),
-        _recognised(checkpoint(tmp_path / "v2-1_512-ema-pruned.safetensors", 1024)),
+        recognised(checkpoint(tmp_path / "a.safetensors", 768, metadata=said)),
+        recognised(checkpoint(tmp_path / "b.safetensors", 2048, v_pred=torch.zeros(0))),
+        recognised(checkpoint(tmp_path / "v2-1_768-ema-pruned.safetensors", 1024)),
+        recognised(checkpoint(tmp_path / "v2-1_512-ema-pruned.safetensors", 1024)),
     ]
     assert [prediction for _, prediction in found] == ["v_prediction", "v_prediction", "v_prediction", "epsilon"]
 

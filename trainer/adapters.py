@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..torchvision_ops import heal
+from .lean_layers import make_lean
 from .order import seed_for
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def trainable(base: BaseModel, config: TrainConfig) -> dict[str, torch.nn.Parame
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(config.seed, "adapter"))
             add_adapters(base, config.network)
+        make_lean(base, config.data.resolution)
     found = {
         f"{part}.{name}": parameter
         for part, module in base.parts.items()

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..torchvision_ops import heal
 from .lora_names import Family
 from .lora_targets import configs_of
+from .unet_reading import read_unet
 
 if TYPE_CHECKING:
     import torch
@@ -59,10 +60,12 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
             f"{parts.get('_class_name')} has no UNet: Stable Diffusion 1.x, 2.x and XL can be trained",
             where=str(folder),
         )
-    without = {"safety_checker": None} if "safety_checker" in parts else {}
+    given: dict[str, Any] = {"safety_checker": None} if "safety_checker" in parts else {}
     with _opening(folder):
+        if unet := read_unet(folder / "unet", dtype):
+            given["unet"] = unet
         return DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **without
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **given
         )
 
 
@@ -75,7 +78,7 @@ def _from_file(file: Path, dtype: torch.dtype) -> Any:
         )
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    family, prediction = _recognised(file)
+    family, prediction = recognised(file)
     with tempfile.TemporaryDirectory() as folder:
         config = _config_folder(Path(folder), family, prediction)
         kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
@@ -97,7 +100,7 @@ def _opening(source: Path) -> Iterator[None]:
         raise InputError(f"the base model can't be opened: {error}", where=str(source)) from error
 
 
-def _recognised(file: Path) -> tuple[Family, str]:
+def recognised(file: Path) -> tuple[Family, str]:
     """By the width of the text condition: 768, 1,024 or 2,048. SD 2's 768-pixel models predict v and are called so.
 
     Further trainers say it in the metadata, or by an empty tensor `v_pred`.
