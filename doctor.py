@@ -9,6 +9,7 @@ from typing import Any
 
 from .presets import PRESETS, missing_weights
 from .version import VERSION
+from .weights import download_command
 
 LIBRARIES = (
     "torch",
@@ -29,12 +30,13 @@ FREE_DISK_GB = 2.0  # a run of 100 photos at 512 px leaves about 2 GB of picture
 def examine() -> dict[str, Any]:
     """Findings as JSON: versions, device, presets with what each lacks, disk; `ready`: at least one preset can run."""
     from .home import modiste_home
+    from .trainer.kohya_engine import find_engine
 
     libraries = {name: _version(name) for name in LIBRARIES}
     lacking = [name for name, version in libraries.items() if version is None]
     presets = {name: missing_weights(preset) for name, preset in PRESETS.items()}
     runnable = [name for name, missing in presets.items() if not {"checkpoint", "encoder"} & missing.keys()]
-    home = modiste_home()
+    home, engine = modiste_home(), find_engine()
     return {
         "ready": bool(runnable) and not lacking,
         "modiste": VERSION,
@@ -47,6 +49,7 @@ def examine() -> dict[str, Any]:
             name: {"ready": name in runnable, "missing": missing, "checkpoint": PRESETS[name].checkpoint}
             for name, missing in presets.items()
         },
+        "engines": {"diffusers": VERSION, "kohya": engine.version if engine else None},
         "home": str(home),
         "free_disk_gb": round(shutil.disk_usage(_existing(home)).free / 1e9, 1),
     }
@@ -66,7 +69,9 @@ def print_findings(findings: dict[str, Any]) -> None:
             continue
         print(f"preset    {name:<6} {'ready, with less:' if state['ready'] else 'not ready:'}")
         for role, model in state["missing"].items():
-            print(f"            {role}: {model} is not on this machine; get it with: hf download {model}")
+            print(f"            {role}: {model} is not on this machine; get it with: {download_command(model)}")
+    kohya = findings["engines"]["kohya"]
+    print(f"engine    kohya  {f'sd-scripts {kohya}' if kohya else 'not installed (optional): python install.py kohya'}")
     if findings["lacking"]:
         print(f"missing   {', '.join(findings['lacking'])}: python install.py setup")
     if findings["free_disk_gb"] < FREE_DISK_GB:

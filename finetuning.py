@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
-from .progress import ProgressCallback, silent
+from .progress import Progress, ProgressCallback, silent
 from .trainer.config import TrainConfig, read_config
 
 if TYPE_CHECKING:
     from .fashion.photos import Photo
     from .fashion.tagger import Tagger
+    from .overfitting import Critic
     from .presets import Preset
     from .trainer.results import TrainResult
 
+ENGINES = ("diffusers", "kohya")  # our own loop; sd-scripts, which `install.py kohya` brings
 READ_SIDE = 2  # times the resolution: a portrait's short side is still as wide as its bucket
 # What a run on a preset's model begins with, where nothing else is asked for.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -36,7 +38,8 @@ def config_for(preset: Preset, folders: Sequence[Path], *asked: dict[str, Any]) 
     wanted: dict[str, Any] = {}
     for one in asked:
         wanted = _merged(wanted, one)
-    defaults = {**DEFAULTS[preset.name], "base": preset.checkpoint}
+    drawing = {"picture_steps": preset.steps, "cfg_scale": preset.cfg_scale}
+    defaults = {**DEFAULTS[preset.name], "base": preset.checkpoint, "validation": drawing}
     if wanted.get("method") == "full":
         defaults["learning_rate"] *= FULL_RATE
     return read_config(_merged(_merged(defaults, wanted), {"data": {"folders": [str(one) for one in folders]}}))
@@ -50,17 +53,25 @@ def finetune(
     stop: Callable[[], bool] = lambda: False,
     bound: Sequence[str] | None = None,
     device: str = "auto",
+    engine: str = "diffusers",
 ) -> TrainResult:
     """Trains, or goes on; photos without a caption get one from the preset's tagger, which is opened only then.
 
-    `bound`: groups of the vocabulary that captions leave to the trigger; None: those that it binds.
+    With a preset whose encoder is on this machine, pictures are drawn on the way, scored, and looked at for signs of
+    overfitting. `bound`: groups of the vocabulary that captions leave to the trigger; None: those that it binds.
     """
     from .fashion.photos import read_photo
+    from .trainer.kohya import refuse_mixed, train_with_kohya
     from .trainer.train import train
 
-    tag = partial(captions_of, opened=cache(partial(_tagger, preset, device)), trigger=config.data.trigger, bound=bound)
+    refuse_engine(engine)
+    refuse_mixed(out, engine)
+    opened = cache(partial(_tagger, preset, device))
+    tag = partial(captions_of, opened=opened, trigger=config.data.trigger, bound=bound)
     read = partial(read_photo, side=READ_SIDE * config.data.resolution)
-    return train(config, out, read, tag if preset else None, progress, stop)
+    critic = _critic(preset, config, opened, progress) if preset and engine == "diffusers" else None
+    run = partial(train, critic=critic) if engine == "diffusers" else train_with_kohya
+    return run(config, out, read, tag if preset else None, progress, stop)
 
 
 def captions_of(
@@ -79,12 +90,39 @@ def _tagger(preset: Preset, device: str) -> Tagger:
     return open_tagger(preset, device)
 
 
+def _critic(
+    preset: Preset, config: TrainConfig, opened: Callable[[], Tagger], progress: ProgressCallback
+) -> Critic | None:
+    """Who looks at the pictures of a run, with the tagger's eyes; None where there are none to see or to see with."""
+    from .overfitting import Critic
+    from .presets import missing_weights
+    from .studio import scorer_of
+
+    if not config.validation.pictures:
+        return None
+    if "encoder" in missing_weights(preset):
+        progress(Progress("model", 0, 1, f"no sample pictures: {preset.encoder} is not on this machine to score them"))
+        return None
+    return Critic(lambda: scorer_of(preset, opened()))
+
+
+def refuse_engine(engine: str) -> None:
+    """InputError for an engine of another name; MissingEngine for one that is not installed."""
+    if engine not in ENGINES:
+        raise InputError(f"there is no engine {engine!r}", to_try=f"one of {', '.join(ENGINES)}")
+    if engine == "kohya":
+        from .trainer.kohya_engine import require_engine
+
+        require_engine()
+
+
 def refuse_fresh(out: Path) -> None:
     """InputError where `--resume` was asked for and there is nothing to go on with."""
     from .trainer.checkpoint import whole_checkpoints
+    from .trainer.kohya import has_state
     from .trainer.train import CHECKPOINTS
 
-    if not whole_checkpoints(out / CHECKPOINTS):
+    if not whole_checkpoints(out / CHECKPOINTS) and not has_state(out):
         raise InputError(
             "there is no checkpoint to go on with", where=str(out / CHECKPOINTS), to_try="leave out --resume"
         )

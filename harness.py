@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modiste.fashion.photos import Skip
     from modiste.fashion.tagging import Tagged
     from modiste.presets import Preset
+    from modiste.studio import HostChoice
 
 EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
 MOST_KEYS = 8  # that a table shows
@@ -53,7 +54,15 @@ PresetName = Annotated[
     typer.Option("--preset", help="mini | sd15 | sdxl; without it sd15 where its weights are, else mini."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
-HostKind = Annotated[str, typer.Option("--host", help="Who draws: local.")]
+HostKind = Annotated[str, typer.Option("--host", help="Who draws: local | webui (A1111, Forge, reForge) | comfy.")]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option("--url", help="The server's address; several share the work.", show_default="the usual local one"),
+]
+AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let --url be another machine.")]
+Workflow = Annotated[
+    Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
+]
 Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
 Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
@@ -83,6 +92,13 @@ def choose_preset(name: str | None, **instead: str | None) -> Preset:
     return chosen.replaced(**{field: value for field, value in instead.items() if value is not None})
 
 
+def choose_host(kind: str, urls: list[str] | None, allow_remote: bool, workflow: Path | None) -> HostChoice:
+    """Who draws, as the options say it; name and password of a WebUI come from MODISTE_WEBUI_AUTH alone."""
+    from modiste.studio import HostChoice
+
+    return HostChoice(kind, tuple(urls or ()), allow_remote, workflow)
+
+
 @app.command()
 def doctor(json: AsJson = False) -> int:
     """Say what this machine has and lacks: Python, libraries, device, weights, folders."""
@@ -99,6 +115,9 @@ def prompt(
     out: Annotated[Path, typer.Option(help="Folder for the report, the pictures and the journal.")],
     preset: PresetName = None,
     host: HostKind = "local",
+    url: Urls = None,
+    allow_remote: AllowRemote = False,
+    workflow: Workflow = None,
     budget: Annotated[int, typer.Option(help="Pictures a photo, confirmation included.", min=8, max=400)] = 40,
     seed: Seed = 0,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
@@ -123,7 +142,7 @@ def prompt(
 
     gathered = gather_photos(photos)
     chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
-    studio = open_studio(chosen, host=host, device=device)
+    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow), device=device)
     settings = PromptSettings.for_studio(
         studio,
         budget=budget,
@@ -253,6 +272,9 @@ def generate(
     seed: Seed = 0,
     preset: PresetName = None,
     host: HostKind = "local",
+    url: Urls = None,
+    allow_remote: AllowRemote = False,
+    workflow: Workflow = None,
     steps: Steps = None,
     cfg_scale: CfgScale = None,
     sampler: Sampler = None,
@@ -266,7 +288,8 @@ def generate(
     chosen = choose_preset(preset, checkpoint=checkpoint)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with Display(quiet=json) as display:
-        files = draw_prompt(chosen, host, device, text, negative, seed, count, settings, out, display)
+        drawer = choose_host(host, url, allow_remote, workflow)
+        files = draw_prompt(chosen, drawer, device, text, negative, seed, count, settings, out, display)
     print_json([str(file) for file in files]) if json else print("\n".join(map(str, files)))
     return EXIT_OK
 
@@ -277,6 +300,7 @@ def finetune(
     out: Annotated[Path, typer.Option(help="Folder for the file, the checkpoints and train.json.")],
     preset: PresetName = None,
     method: Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")] = None,
+    engine: Annotated[str, typer.Option(help="diffusers (our own) | kohya (sd-scripts; LoRA only).")] = "diffusers",
     config: Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
     rank: Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)] = None,
@@ -296,11 +320,12 @@ def finetune(
     """Train a LoRA or the whole UNet on photos of a brand; choose the best checkpoint by photos held out."""
     from json import loads
 
-    from modiste.finetuning import config_for, refuse_fresh
+    from modiste.finetuning import config_for, refuse_engine, refuse_fresh
     from modiste.finetuning import finetune as train
     from modiste.presets import require_weights
     from modiste.trainer.stopping import stopping
 
+    refuse_engine(engine)
     chosen = choose_preset(preset, checkpoint=checkpoint)
     if checkpoint is None:
         require_weights(chosen, "checkpoint")
@@ -317,15 +342,186 @@ def finetune(
         refuse_fresh(out)
     bound = None if bind is None else [group for group in bind.split(",") if group]
     with Display(quiet=json) as display, stopping() as stop:
-        result = train(settings, out, chosen, display, stop, bound, device)
+        result = train(settings, out, chosen, display, stop, bound, device, engine)
     skipped = result.record["photos"]["skipped"]
     if json:
         print_json({"file": str(result.file), **result.record})
     else:
         print(f"{result.file}\n  {result.record['reason']}\n  {out / 'train.json'}, {out / 'loss.png'}")
+        for notice in result.record.get("engine", {}).get("notices", ()):
+            print(f"  {notice}")
+        for warning in (result.record.get("overfitting") or {}).get("warnings", ()):
+            print(f"  warning: {warning}")
     for skip in skipped:
         say(f"skipped {skip['path']}: {skip['code']}, {skip['reason']}")
     return EXIT_SKIPS if skipped else EXIT_OK
+
+
+@app.command()
+def compare(
+    photos: Annotated[list[Path], typer.Argument(help="Photos of the collection, or folders.", show_default=False)],
+    tuned: Annotated[Path, typer.Option(help="The LoRA, or the folder of a whole model.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the report, the pictures and the journal.")],
+    preset: PresetName = None,
+    host: HostKind = "local",
+    url: Urls = None,
+    allow_remote: AllowRemote = False,
+    workflow: Workflow = None,
+    trigger: Annotated[str | None, typer.Option(help="Its word; without it what the file says.")] = None,
+    bind: Annotated[
+        str | None, typer.Option(help="Groups that prompts leave to the trigger, comma-separated.", show_default=False)
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="The form of its captions, by the prompt route's names.")] = "sentence",
+    seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw.", min=2, max=64)] = 4,
+    seed: Seed = 0,
+    steps: Steps = None,
+    cfg_scale: CfgScale = None,
+    sampler: Sampler = None,
+    checkpoint: Checkpoint = None,
+    vocabulary: Vocabulary = None,
+    encoder: Encoder = None,
+    framing: Framing = None,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Draw photos that the tuned model has not seen with it and with its base, on the same seeds, and say which won."""
+    from modiste.comparison import CompareSettings, open_tuned, proof_photos
+    from modiste.comparison import compare as draw_and_judge
+    from modiste.fashion.photos import gather_photos
+    from modiste.runs.summary import print_verdict
+    from modiste.runs.verdict import write_verdict
+    from modiste.studio import open_studio
+
+    gathered, file = gather_photos(photos), open_tuned(tuned, trigger)
+    proof, training = proof_photos(gathered.photos, file)
+    chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
+    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow), device=device)
+    settings = CompareSettings.for_studio(
+        studio,
+        file,
+        **{"strategy": strategy, "confirm_seeds": seeds, "seed": seed},
+        bound=None if bind is None else tuple(group for group in bind.split(",") if group),
+        **{"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler},
+    )
+    with Display(quiet=json) as display:
+        report = draw_and_judge(proof, training, studio, file, settings, out, display, gathered.skipped)
+        write_verdict(report, out, taxonomy=studio.eyes.taxonomy)
+    print_json(report.model_dump(mode="json")) if json else print_verdict(report, out)
+    return EXIT_SKIPS if report.skipped else EXIT_OK
+
+
+@app.command()
+def pipeline(
+    photos: Annotated[list[Path], typer.Argument(help="Photos of one brand, or folders.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for everything: prompts, the trained file, the verdict.")],
+    preset: PresetName = None,
+    host: HostKind = "local",
+    url: Urls = None,
+    allow_remote: AllowRemote = False,
+    workflow: Workflow = None,
+    stage: Annotated[
+        str | None, typer.Option(help="prompt | finetune | compare: that one alone.", show_default=False)
+    ] = None,
+    trigger: Annotated[str, typer.Option(help="The word that is to mean the brand's look.")] = "modiste",
+    bind: Annotated[
+        str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
+    ] = None,
+    budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
+    searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
+    with_generated: Annotated[
+        bool, typer.Option("--with-generated", help="Samples that the judge passes hold the class where it was.")
+    ] = False,
+    method: Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")] = None,
+    train_steps: Annotated[int | None, typer.Option("--train-steps", help="Optimizer updates.", min=1)] = None,
+    rank: Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")] = None,
+    seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, in the comparison.", min=2, max=64)] = 4,
+    seed: Seed = 0,
+    steps: Steps = None,
+    cfg_scale: CfgScale = None,
+    sampler: Sampler = None,
+    checkpoint: Checkpoint = None,
+    vocabulary: Vocabulary = None,
+    encoder: Encoder = None,
+    framing: Framing = None,
+    device: Device = "auto",
+    learn: Annotated[
+        bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
+    ] = True,
+    json: AsJson = False,
+) -> int:
+    """From photos to a verdict: find the best prompts, train on what they taught, and compare base and tuned model."""
+    from json import loads
+
+    from modiste.fashion.photos import gather_photos
+    from modiste.pipeline import PipelineSettings, PromptSettings, run_pipeline
+    from modiste.runs.summary import print_verdict
+    from modiste.studio import open_studio
+    from modiste.trainer.stopping import stopping
+
+    gathered = gather_photos(photos)
+    chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
+    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow), device=device)
+    drawing = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
+    train = loads(config.read_text(encoding="utf-8-sig")) if config else {}
+    asked = {"method": method, "steps": train_steps, "learning_rate": learning_rate, "seed": seed}
+    train |= {name: value for name, value in asked.items() if value is not None}
+    if rank is not None:
+        train["network"] = {"rank": rank, "alpha": float(rank)}
+    if device != "auto":
+        train["device"] = device
+    settings = PipelineSettings(
+        prompt=PromptSettings.for_studio(studio, budget=budget, seed=seed, learn=learn, **drawing),
+        trigger=trigger,
+        bound=None if bind is None else tuple(group for group in bind.split(",") if group),
+        searched=searched,
+        train=train,
+        with_generated=with_generated,
+        compare={"confirm_seeds": seeds},
+    )
+    with Display(quiet=json) as display, stopping() as stop:
+        story = run_pipeline(gathered, studio, settings, out, stage, display, stop)
+    if story is None:
+        say(f"the stage {stage} is finished; the report comes with the last one")
+        print_json({"stage": stage, "finished": True}) if json else print(out)
+    else:
+        print_json(story.model_dump(mode="json")) if json else print_verdict(story, out)
+    return EXIT_SKIPS if gathered.skipped else EXIT_OK
+
+
+@app.command()
+def serve(
+    preset: PresetName = None,
+    checkpoint: Checkpoint = None,
+    lora_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the files that <lora:name:strength> names.", exists=True)
+    ] = None,
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7861,
+    address: Annotated[str, typer.Option(help="0.0.0.0 lets others on the network ask.")] = "127.0.0.1",
+    api_auth: Annotated[
+        str, typer.Option(help="user:password,…; better said in the environment.", envvar="MODISTE_API_AUTH")
+    ] = "",
+    device: Device = "auto",
+) -> int:
+    """Answer A1111's API (txt2img, img2img, …) with a preset's model, for the clients that speak it."""
+    from modiste.hosts.local import LocalHost
+    from modiste.server.app import make_app
+    from modiste.server.guard import OWN_NAMES, is_loopback, read_users
+    from modiste.server.lora_folder import LoraFolder
+    from modiste.server.serving import listen_on, serve
+
+    users, chosen = read_users(api_auth), choose_preset(preset, checkpoint=checkpoint)
+    drawing = LocalHost(chosen.checkpoint, revision=chosen.revisions.get(chosen.checkpoint), device=device)
+    listening = listen_on(address, port)
+    own = is_loopback(address)
+    if not own and not users:
+        say("anyone who reaches this port can draw here: MODISTE_API_AUTH=user:password asks who it is")
+    web = make_app(drawing, LoraFolder(lora_dir), users, OWN_NAMES if own else None)
+    where = f"[{address}]" if ":" in address else address
+    say(f"{drawing.describe().checkpoint} draws at http://{where}:{listening.getsockname()[1]} (Ctrl-C ends it)")
+    serve(web, listening)
+    return EXIT_OK
 
 
 lora = typer.Typer(help="LoRA files: will they load, what is in them, make others of them.", no_args_is_help=True)

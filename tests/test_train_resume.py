@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from train_samples import ROOT, command, config, draw_photos, settings, tiny_base, trained
 
 from modiste.errors import InputError, Stopped
+from modiste.progress import Progress
 from modiste.trainer import checkpoint
-from modiste.trainer.__main__ import main
+from modiste.trainer.__main__ import Events, main
 from modiste.trainer.checkpoint import (
     KEPT,
     MANIFEST,
@@ -413,6 +414,30 @@ def test_a_command_leaves_its_result_and_says_so(base, photos, tmp_path, capsys)
     assert main([str(file), "--out", str(tmp_path / "run")]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[-1]["event"] == "done" and Path(events[-1]["file"]).is_file() and events[-1]["best_step"] == 2
+
+
+def test_a_command_says_in_numbers_what_it_measures(base, photos, tmp_path, capsys):
+    file, out = tmp_path / "config.json", tmp_path / "run"
+    asked = settings(base, photos, steps=4, save_every=2, validation=dict(every=2), data=dict(held_out_least=2))
+    file.write_text(json.dumps(asked))
+    assert main([str(file), "--out", str(out)]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    record = json.loads((out / "train.json").read_text())
+    steps = [one for one in events if one["event"] == "progress" and one["stage"] == "train" and one["done"]]
+    assert [one["loss"] for one in steps] == pytest.approx(record["losses"], abs=1e-6)
+    assert all(one["memory_mb"] > 100 and 0 < one["rate"] <= asked["learning_rate"] for one in steps)
+    looks = [one for one in events if one["event"] == "validation"]
+    assert [one["step"] for one in looks] == [0, 2, 4] and looks[0]["mean"] == looks[0]["high"] == 0
+    assert [(one["loss"], one["low"]) for one in looks] == [
+        (look["loss"], look["gain"]["low"]) for look in record["validation"]
+    ]
+    assert [one["step"] for one in events if one["event"] == "checkpoint"] == [2, 4]
+
+
+def test_a_number_that_json_does_not_have_is_null(capsys):
+    Events().progress(Progress("train", 1, 2, values={"loss": math.inf, "rate": 0.5}))
+    said = json.loads(capsys.readouterr().out)
+    assert said["loss"] is None and said["rate"] == 0.5
 
 
 @pytest.mark.parametrize("out", ["a file", "/proc/run"])

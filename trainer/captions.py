@@ -136,6 +136,12 @@ def caption_of(sample: Sample, config: DataConfig, rng: Random | None = None) ->
     return f"{config.caption_separator.rstrip()} ".join([*trigger, *parts])
 
 
+def without_trigger(caption: str, trigger: str) -> str:
+    """The same words without the trigger, whether it is a part of its own or among others."""
+    alone = re.sub(rf"(?<!\w){re.escape(trigger)}(?!\w)[,\s]*", "", caption)
+    return re.sub(r"\s+", " ", alone).strip(", ")
+
+
 def possible_captions(samples: Iterable[Sample], config: DataConfig) -> list[str] | None:
     """Every text that visits can say, for encoding them all beforehand; None where shuffling makes too many."""
     if config.shuffle_captions:

@@ -370,7 +370,7 @@ def _held_out(samples: Sequence[Sample], config: DataConfig) -> list[Sample]:
     Where the share gives fewer than `held_out_least`, those of the smallest hashes: then a new photo can take the
     place of one of them, and of no more than one.
     """
-    by_hash = sorted((_uniform(one.sha256), one.id, one) for one in samples)
+    by_hash = sorted((uniform(one.sha256), one.id, one) for one in samples)
     held = [one for at, _, one in by_hash if at < config.held_out]
     if len(held) < config.held_out_least:
         held = [one for _, _, one in by_hash[: config.held_out_least]]
@@ -383,8 +383,8 @@ def _held_out(samples: Sequence[Sample], config: DataConfig) -> list[Sample]:
     return held
 
 
-def _uniform(sha256: str) -> float:
-    """0 … 1 of a content; the hash of the hash, as its first digits are used elsewhere."""
+def uniform(sha256: str) -> float:
+    """0 … 1 of a content, the smallest held out; a hash of the hash, as its first digits are used elsewhere."""
     digest = hashlib.blake2b(f"held out {sha256}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

@@ -84,7 +84,7 @@ class Gradient:
 
         part, count = shard(batch, self.processes.rank, self.processes.world).visits, len(batch.visits)
         total = torch.zeros((), device=self.device)
-        for visits in _parts(part, self.plan.micro_batch):
+        for visits in parts(part, self.plan.micro_batch):
             loss = self.losses(visits).sum() / count
             (loss * self.scale.value).backward()
             total += loss.detach()
@@ -148,7 +148,7 @@ class Gradient:
         captions = [caption_of(photo, self.config.data)] * len(steps)
         total = 0.0
         with torch.no_grad():
-            for at in _parts(range(len(steps)), max(self.plan.micro_batch, 4)):
+            for at in parts(range(len(steps)), max(self.plan.micro_batch, 4)):
                 rows = list(at)
                 total += float(
                     self._errors(
@@ -175,13 +175,13 @@ class Gradient:
 
         noisy, target = self.diffusion.add_noise(clean, noise, t), self.diffusion.target(clean, noise, t)
         with self.precision():
-            words = self._words(captions, samples)
+            words = self.words(captions, samples)
             predicted = self.base.unet(noisy, t, **words).sample
         masks = self._masks(samples, flips)
         found = error(predicted, target, self.config.loss.huber, masks)
         if masks is not None and self.config.loss.background:
             with torch.no_grad(), BaseModelAgain(self.base), self.precision():
-                words = self._words(captions, samples)  # the base's too, where text encoders are trained
+                words = self.words(captions, samples)  # the base's too, where text encoders are trained
                 before = self.base.unet(noisy, t, **words).sample
             found = found + self.config.loss.background * error(predicted, before, self.config.loss.huber, 1 - masks)
         weights = torch.tensor([sample.weight for sample in samples], device=found.device)
@@ -199,7 +199,7 @@ class Gradient:
         moments = self.latents.moments(visit.sample, visit.flipped)
         return sample_latents(moments, visit.generator("latents"), self.base.scaling_factor)
 
-    def _words(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
+    def words(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
         """The UNet's conditions."""
         import torch
 
@@ -242,6 +242,7 @@ def _normal(like: torch.Tensor, visit: Visit, purpose: str) -> torch.Tensor:
     return torch.randn(like.shape, generator=visit.generator(purpose)).to(like.device)
 
 
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """`size` at a time; the last may be fewer."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..device import choose_device
+from ..device import choose_device, used_mb
 from ..errors import InputError, Stopped
 from ..files import make_folder, write_whole
+from ..home import modiste_home
 from ..progress import Pace, Progress, ProgressCallback, silent
 from ..runs.lock import FolderBusy, FolderLock
 from ..runs.settings import installed_versions
@@ -29,6 +30,7 @@ from .optimizers import LossScale, new_optimizer, set_rates
 from .order import Order, Visit
 from .plan import Plan, first_plan, kept_plan, measured_plan
 from .results import TrainResult, finish, writing
+from .samples import Critic, Samples
 from .text_encoding import encode
 from .validation import Look, Validation
 
@@ -45,6 +47,7 @@ FIRST_PLAN = "plan.json"
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
 FREE_DATA = {"folders", "masks", "prior_folder"}
+FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
 
 Tag = Callable[[Sequence[Any]], list[str]]
 
@@ -63,6 +66,7 @@ class Run:
     validation: Validation
     identity: dict[str, Any]
     plan: Plan
+    samples: Samples | None = None
     losses: list[float] = field(default_factory=list)
     bad: int = 0  # steps in a row whose gradient was not finite
 
@@ -79,18 +83,20 @@ def train(
     tag: Tag | None = None,
     progress: ProgressCallback = silent,
     stop: Callable[[], bool] = lambda: False,
+    critic: Critic | None = None,
 ) -> TrainResult:
     """Trains, or goes on where `out` was left; the same config gives the same weights, however often it was stopped.
 
-    `read` opens a photo, `tag` captions those without one. Stopped where `stop` says so: a checkpoint is kept.
+    `read` opens a photo, `tag` captions those without one, `critic` looks at pictures that the model draws on the way;
+    none are drawn without it. Stopped where `stop` says so: a checkpoint is kept.
     """
     processes = Processes.of_launch(choose_device(config.device))
     progress = silent if processes.rank else progress
-    lock = _locked(out) if processes.rank == 0 else None
+    lock = locked(out) if processes.rank == 0 else None
     try:
-        run = _begin(config, out, read, tag, progress, processes)
+        run = _begin(config, out, read, tag, progress, processes, critic)
         _steps(run, progress, stop)
-        return finish(run)
+        return finish(run, progress)
     except _out_of_memory() as error:
         raise Stopped(
             "the device has too little memory for this run",
@@ -106,7 +112,13 @@ def train(
 
 
 def _begin(
-    config: TrainConfig, out: Path, read: Read, tag: Tag | None, progress: ProgressCallback, processes: Processes
+    config: TrainConfig,
+    out: Path,
+    read: Read,
+    tag: Tag | None,
+    progress: ProgressCallback,
+    processes: Processes,
+    critic: Critic | None = None,
 ) -> Run:
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress)
@@ -118,11 +130,13 @@ def _begin(
     everything, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)
     latents = LatentCache(vae_identity(base.vae), read)
     latents.build(base.vae, everything[share], config.data.flip, progress)
-    texts = None
+    samples = Samples.of(config, data, critic, out)
+    texts, captions = None, possible_captions(everything, config.data)
     if not config.network.text_rank:
         texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
-        texts.build((possible_captions(everything, config.data) or [])[share], progress)
+        texts.build([*(captions or []), *(samples.prompts if samples else [])][share], progress)
     processes.wait()
+    base.let_go(vae=samples is None, text_encoders=texts is not None and captions is not None)
 
     # what learns
     parameters = trainable(base, config)
@@ -146,7 +160,9 @@ def _begin(
 
     # where it was left
     identity = {
-        "config": config.model_dump(mode="json", exclude={**dict.fromkeys(FREE, True), "data": FREE_DATA}),
+        "config": config.model_dump(
+            mode="json", exclude={**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": FREE_VALIDATION}
+        ),
         "data": data.manifest_sha256,
         "base": base.sha256,
         "precision": plan.precision,
@@ -154,7 +170,8 @@ def _begin(
         "versions": installed_versions(),
     }
     state = load_latest(out / CHECKPOINTS, identity)
-    run = Run(config, out, base, data, gradient, optimizer, state or TrainState(), Validation(), identity, plan)
+    begun = state or TrainState()
+    run = Run(config, out, base, data, gradient, optimizer, begun, Validation(), identity, plan, samples)
     if state is not None:
         _put_back(run, state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
@@ -183,6 +200,12 @@ def _one_picture(gradient: Gradient, data: Dataset) -> None:
 
 def _encoder(base: BaseModel, config: TrainConfig) -> Callable[[Sequence[str]], list[dict[str, torch.Tensor]]]:
     def encoded(captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+        if not base.text_encoders:
+            raise InputError(
+                f"the words of {captions[0]!r} are not in the cache any more",
+                where=str(modiste_home()),
+                to_try="start again: what is missing is encoded anew",
+            )
         embeds = encode(base, captions, config.clip_skip)
         return [{name: tensor[index].float() for name, tensor in embeds.items()} for index in range(len(captions))]
 
@@ -200,6 +223,8 @@ def _put_back(run: Run, state: TrainState) -> None:
     run.losses = list(state.record["losses"])
     run.bad = state.record["bad"]
     run.validation = Validation.from_json(state.record["looks"])
+    if run.samples:
+        run.samples.taken = list(state.record["samples"])
     run.state.ema = {name: tensor.to(run.gradient.device) for name, tensor in state.ema.items()}
 
 
@@ -221,13 +246,15 @@ def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> No
         loss = run.gradient(batch)
         _update(run, loss)
         state.step, state.consumed = state.step + 1, batch.end
-        pace.step(message=f"loss {loss:.4f}, rate {rate:.1e}")
+        used = used_mb(run.plan.device)
+        pace.step(message=f"loss {loss:.4f}, rate {rate:.1e}", loss=loss, rate=rate, memory_mb=used)
         if state.step % config.validation_steps == 0 or state.step == config.steps:
             _look(run, progress)
         stopping = run.gradient.anyone(stop()) and state.step < config.steps
         due = due or stopping or state.step % config.save_steps == 0 or state.step == config.steps
         if due and not run.bad:  # what has lost its way does not take the place of what had not
             _save(run)
+            progress(Progress("checkpoint", state.step, config.steps, "kept", values={"step": state.step}))
             due = False
         if stopping:
             raise Stopped(
@@ -295,12 +322,15 @@ def _look(run: Run, progress: ProgressCallback) -> None:
     if run.state.step and (best is not best_before or not photos):
         weights = run.state.ema or {name: p.detach() for name, p in run.gradient.parameters.items()}
         run.state.best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-    if photos and run.state.step:
-        gain = run.validation.gain(run.validation.looks[-1])
-        said = (
-            f"held-out loss {run.validation.looks[-1].mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
-        )
-        progress(Progress("validation", run.state.step, run.config.steps, said))
+    if photos:
+        look = run.validation.looks[-1]
+        gain = run.validation.gain(look)
+        said = f"held-out loss {look.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+        values = {"step": look.step, "loss": look.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
+        progress(Progress("validation", look.step, run.config.steps, said, values=values))
+    if run.samples and run.main:
+        with _Averaged(run), writing("the sample pictures", run.folder):
+            run.samples.take(run.gradient, run.state.step, progress)
 
 
 class _Averaged:
@@ -338,13 +368,15 @@ def _save(run: Run) -> None:
         "bad": run.bad,
         "scale": asdict(run.gradient.scale),
         "looks": run.validation.as_json(),
+        "samples": run.samples.taken if run.samples else [],
     }
     if run.main:
         with writing(f"the checkpoint of step {state.step}", run.folder):
             save_checkpoint(run.folder / CHECKPOINTS, state, run.identity)
 
 
-def _locked(out: Path) -> FolderLock:
+def locked(out: Path) -> FolderLock:
+    """The run's folder, for one process; InputError where another has it."""
     try:
         make_folder(out)
         return FolderLock(out / "train.lock")
