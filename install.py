@@ -1,4 +1,4 @@
-"""Modiste's set-up: the host's hook, an own environment, the demo, the tests. Standard library only.
+"""Modiste's set-up: the host's hook, an own environment, the demo, the tests, kohya. Standard library only.
 
 A host (ComfyUI's manager, A1111, Forge) runs this file without a word: it adds the libraries that the host
 lacks and moves none that it has; torch, torchvision, torchaudio and numpy are the host's alone.
@@ -26,18 +26,27 @@ OLDEST_PYTHON = (3, 10)
 FREE_DISK_GB = 3.0  # the CPU environment takes 1.4 GB, and pip unpacks beside it
 RUNTIME_LOCK = ROOT / "requirements" / "standalone.lock.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.lock.txt"
-DEMO = ("harness.py", "prompt", "examples/photos", "--out", "demo-out", "--preset", "mini")
+WORDS = ("setup", "demo", "test", "kohya")
+DEMO = ("harness.py", "prompt", "examples/photos", "--preset", "mini")
+STORY = ("harness.py", "pipeline", "examples/collection", "--preset", "mini", "--trigger", "vesper")
 DEMO_DONE = (0, 3)  # 3: finished, some photos skipped and listed
-DEMO_REPORT = ROOT / "demo-out" / "report.html"
+DEMO_OUT = "demo-out"
 EXIT_OK, EXIT_LACKING, EXIT_INTERRUPTED = 0, 1, 130
+SD_SCRIPTS = "https://github.com/kohya-ss/sd-scripts"
+SD_SCRIPTS_COMMIT = "48d368fa557731ad0488c07304dfeba8c07910eb"  # v0.10.1 and five commits: what was tried
+SD_SCRIPTS_HAS = ("train_network.py", "sdxl_train_network.py", "networks/lora.py", "requirements.txt")
 
 EPILOG = """\
 without a word   for a host: adds what its Python lacks, never torch, torchvision, torchaudio, numpy
 setup            Modiste's own environment from the lock; run it again after an interruption or an update
-demo             setup, then photo → prompt → picture → report on the embedded models, without a GPU
+demo             setup, then on the embedded models, without a GPU: photo → prompt → picture → report, and a brand's
+                 collection → prompts → training → verdict; what follows goes to both commands, e.g. `demo --seed 7`
 test             setup, then every test; what follows goes to pytest, e.g. `test -k prompt`
+kohya            optional: sd-scripts (kohya-ss, Apache-2.0) as a second trainer for `finetune --engine kohya`, with an
+                 environment of its own; --from FOLDER takes a clone or an unpacked archive in place of the network
 
-The own environment is the folder .venv beside this file, or the one that MODISTE_VENV names.
+The own environment is the folder .venv beside this file, or the one that MODISTE_VENV names; kohya goes to the folder
+engines beside this file, or to the one that MODISTE_ENGINES names.
 pip's own settings apply: PIP_EXTRA_INDEX_URL for another build of torch, PIP_NO_INDEX and PIP_FIND_LINKS
 where there is no network.
 exit codes: 0 ok, 1 something is lacking or could not be installed, 2 wrong usage, 130 interrupted;
@@ -54,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if word is None:
             return host_hook()
+        if word == "kohya":
+            return kohya(options.source, options.force)
         python = set_up(dev=options.dev or word == "test", force=options.force)
         if word == "demo":
             return demo(python, rest)
@@ -77,10 +88,13 @@ def parse(arguments: list[str]) -> tuple[str | None, argparse.Namespace, list[st
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("word", nargs="?", choices=("setup", "demo", "test"), metavar="setup | demo | test")
+    parser.add_argument("word", nargs="?", choices=WORDS, metavar=" | ".join(WORDS))
     parser.add_argument("--dev", action="store_true", help="setup: the test tools and the linter too")
     parser.add_argument("--force", action="store_true", help="install even though the environment is up to date")
+    parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="kohya: where sd-scripts is already")
     options, rest = parser.parse_known_args(arguments)
+    if options.source and options.word != "kohya":
+        parser.error("--from is for kohya only")
     if rest and options.word not in ("demo", "test"):
         parser.error(f"{' '.join(rest)} means nothing here; only demo and test hand further words on")
     return options.word, options, rest
@@ -251,14 +265,14 @@ def python_version(python: Path) -> str | None:
     return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip() or None
 
 
-def check_disk(folder: Path) -> None:
-    """Refuses before anything is written where the disk is too small."""
+def check_disk(folder: Path, variable: str = "MODISTE_VENV") -> None:
+    """Refuses before anything is written where the disk is too small; `variable` names another place."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < FREE_DISK_GB:
         raise SetupError(
             f"only {free_gb:.1f} GB free at {there}, the environment needs {FREE_DISK_GB:.0f} GB; "
-            "to try: free some space, or name a folder on another disk in MODISTE_VENV"
+            f"to try: free some space, or name a folder on another disk in {variable}"
         )
 
 
@@ -286,21 +300,24 @@ def make_venv(folder: Path) -> None:
         raise SetupError(f"the environment {folder} could not be made: {cause[-1]}; to try: delete it and start again")
 
 
-def install(folder: Path, what: list[str]) -> None:
-    """pip install in the own environment; a failure is told with its cause from pip's log."""
+def install(folder: Path, what: list[str], variable: str = "MODISTE_VENV") -> None:
+    """pip install in an environment; a failure is told with its cause from pip's log.
+
+    `variable` is the one that names another place for it.
+    """
     log = folder / "pip.log"
     log.unlink(missing_ok=True)
     pip = [venv_python(folder), "-m", "pip", "--disable-pip-version-check", "--log", log]
     if run([*pip, "install", *what]) != 0:
-        cause, to_try = diagnose(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
+        cause, to_try = diagnose(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "", variable)
         raise SetupError(f"pip could not finish in {folder}: {cause}; to try: {to_try} (pip's log: {log})")
 
 
-def diagnose(log: str) -> tuple[str, str]:
+def diagnose(log: str, variable: str = "MODISTE_VENV") -> tuple[str, str]:
     """Cause and advice for a failed pip run, told from its log: root causes first, then symptoms."""
     again = "then run the same command again: it goes on where it stopped"
     if re.search(r"No space left on device|not enough space", log):
-        return "the disk is full", f"free some space, or name another disk's folder in MODISTE_VENV, {again}"
+        return "the disk is full", f"free some space, or name another disk's folder in {variable}, {again}"
     if re.search(r"CERTIFICATE_VERIFY_FAILED|SSLError", log):
         return (
             "the package index's certificate is not trusted",
@@ -318,20 +335,132 @@ def diagnose(log: str) -> tuple[str, str]:
             "a 64-bit Python 3.11, 3.12 or 3.13",
         )
     if "Permission denied" in log:
-        return "a folder is not writable", "another folder in MODISTE_VENV"
+        return "a folder is not writable", f"another folder in {variable}"
     errors = [line.partition("ERROR: ")[2] for line in log.splitlines() if "ERROR: " in line]
     return errors[-1] if errors else "no cause in its log", f"look above, {again}"
+
+
+# --- sd-scripts, the engine kohya ---
+
+
+def kohya(source: Path | None, force: bool = False) -> int:
+    """Brings sd-scripts and makes its environment; does nothing where both are whole."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise SetupError(f"Python {platform.python_version()} is too old; to try: Python {_oldest()} or newer")
+    folder = kohya_folder()
+    checkout, stamp, python = folder / "sd-scripts", folder / "modiste-kohya.json", venv_python(folder / "venv")
+    if not force and source is None and read_stamp(stamp).items() >= kohya_fingerprints(python).items():
+        print(f"modiste: sd-scripts in {folder} is up to date", flush=True)
+        return EXIT_OK
+    stamp.unlink(missing_ok=True)
+    check_disk(folder, "MODISTE_ENGINES")
+    print(f"modiste: bringing sd-scripts to {folder}: 15 MB, and its environment:", flush=True)
+    print("modiste: about 1.5 GB on disk, 7 GB where torch brings CUDA; your own is left as it is", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    version = copy_checkout(source, checkout) if source else clone(checkout)
+    make_venv(folder / "venv")
+    print("modiste: installing its libraries (torch is the largest; this takes minutes)", flush=True)
+    requirements = folder / "requirements.txt"
+    write_whole(requirements, "\n".join([*torch_pins(), *engine_requirements(checkout), ""]))
+    install(folder / "venv", ["-r", str(requirements)], "MODISTE_ENGINES")
+    write_whole(stamp, json.dumps({**kohya_fingerprints(python), "version": version}, indent=2))
+    print("modiste: ready; train with: python harness.py finetune … --engine kohya", flush=True)
+    return EXIT_OK
+
+
+def kohya_folder() -> Path:
+    """The engine's folder: `kohya` in MODISTE_ENGINES, else in engines beside this file."""
+    return Path(os.environ.get("MODISTE_ENGINES") or ROOT / "engines").expanduser().absolute() / "kohya"
+
+
+def kohya_fingerprints(python: Path) -> dict[str, str | None]:
+    """What a finished engine depends on."""
+    return {"commit": SD_SCRIPTS_COMMIT, "torch": " ".join(torch_pins()), "python": python_version(python)}
+
+
+def clone(checkout: Path) -> str:
+    """The pinned commit alone, without the history; a clone that was cut short is completed."""
+    if shutil.which("git") is None:
+        raise SetupError(
+            f"git is not installed; to try: install git, or unpack the archive of {SD_SCRIPTS} at commit "
+            f"{SD_SCRIPTS_COMMIT[:8]} and name its folder with --from"
+        )
+    if git(checkout, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() != SD_SCRIPTS_COMMIT:
+        checkout.mkdir(exist_ok=True)
+        for words in (
+            ("init", "--quiet"),
+            ("fetch", "--quiet", "--depth", "1", SD_SCRIPTS, SD_SCRIPTS_COMMIT),
+            ("-c", "advice.detachedHead=false", "checkout", "--quiet", "--force", "FETCH_HEAD"),
+        ):
+            done = git(checkout, *words)
+            if done.returncode != 0:
+                cause = done.stderr.strip().splitlines() or ["no reason given"]
+                raise SetupError(
+                    f"sd-scripts could not be brought: {cause[-1]}; to try: check network and proxy, then the same "
+                    "command again, or name a folder that has it with --from"
+                )
+    refuse_torn(checkout)
+    return SD_SCRIPTS_COMMIT[:8]
+
+
+def git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """git in a folder of its own, which a repository around it is not."""
+    environ = {**os.environ, "GIT_DIR": str(folder / ".git"), "GIT_WORK_TREE": str(folder), "GIT_TERMINAL_PROMPT": "0"}
+    return subprocess.run(["git", *words], env=environ, capture_output=True, text=True)
+
+
+def copy_checkout(source: Path, checkout: Path) -> str:
+    """A copy of a folder that has sd-scripts; returns its commit where git knows it, and says where it is another."""
+    source = source.expanduser().absolute()
+    refuse_torn(source)
+    version = "unknown"
+    if (source / ".git").exists() and shutil.which("git"):
+        version = git(source, "rev-parse", "HEAD").stdout.strip()[:8] or version
+    if version != SD_SCRIPTS_COMMIT[:8]:
+        print(f"modiste: {source} is at {version}; {SD_SCRIPTS_COMMIT[:8]} is the one that was tried", flush=True)
+    shutil.rmtree(checkout, ignore_errors=True)
+    shutil.copytree(source, checkout, ignore=shutil.ignore_patterns(".git", "__pycache__", "venv", ".venv"))
+    return version
+
+
+def refuse_torn(checkout: Path) -> None:
+    """What has none of the files that training needs is no sd-scripts."""
+    missing = [name for name in SD_SCRIPTS_HAS if not (checkout / name).is_file()]
+    if missing:
+        raise SetupError(f"{checkout} is no sd-scripts: it has no {missing[0]}; to try: the root of its checkout")
+
+
+def engine_requirements(checkout: Path) -> list[str]:
+    """sd-scripts' own pins, less itself: it is started in its folder."""
+    lines = (checkout / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [line.partition("#")[0].strip() for line in lines]
+    return [line for line in wanted if line and not line.startswith("-")]
+
+
+def torch_pins() -> list[str]:
+    """torch and torchvision as our lock has them."""
+    lines = RUNTIME_LOCK.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if re.match(r"(torch|torchvision)==", line)]
 
 
 # --- demo, and running things ---
 
 
 def demo(python: Path, rest: list[str]) -> int:
-    """The whole loop over the sample photos, on the embedded models."""
-    code = run([python, ROOT / DEMO[0], *DEMO[1:], *rest])
-    if code in DEMO_DONE and "--out" not in rest:
-        print(f"modiste: the report is {DEMO_REPORT}", flush=True)
-    return code
+    """The prompt route over the sample photos, then both routes over a collection, on the embedded models."""
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--out", default=DEMO_OUT)
+    options, rest = asked.parse_known_args(rest)
+    worst, reports = EXIT_OK, []
+    for command, out in ((DEMO, Path(options.out)), (STORY, Path(options.out) / "collection")):
+        code = run([python, ROOT / command[0], *command[1:], "--out", out, *rest])
+        if code not in DEMO_DONE:
+            return code
+        worst = max(worst, code)
+        reports.append(ROOT / out / "report.html")
+    for report in reports:
+        print(f"modiste: the report is {report}", flush=True)
+    return worst
 
 
 def run(command: list[str | Path], quiet: bool = False) -> int:

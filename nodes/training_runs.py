@@ -64,7 +64,7 @@ def _line(record: RunRecord, folder: Path) -> dict[str, Any]:
     gain = {key: best[key] for key in ("mean", "low", "high")} if best else None
     return {
         **record.model_dump(include={"run", "node", "title", "state", "total", "file", "started"}),
-        "steps": seen.done,
+        "steps": seen.steps,
         "best_step": seen.best_step if seen.best_step is not None else best and best["step"],
         "gain": gain if gain and None not in gain.values() else None,
     }
@@ -85,6 +85,7 @@ def show_run(root: Path, run: str) -> dict[str, Any] | None:
         "samples": seen.samples,
         "eta_s": seen.eta_s if record.state == "running" else None,
         "memory_mb": seen.memory_mb,
+        "best_step": seen.best_step,
         "reason": seen.reason,
         "message": record.message or seen.message,
     }
@@ -104,7 +105,8 @@ class History:
 
     def __init__(self, run: str):
         self.run = run
-        self.done, self.total = 0, 0
+        self.done, self.total = 0, 0  # of the stage that is under way
+        self.steps = 0  # trained
         self.stage, self.message, self.reason = "", "", ""
         self.eta_s: float | None = None
         self.memory_mb: float | None = None
@@ -150,6 +152,7 @@ class History:
         look = sample = checkpoint = None
         if kind in ("progress", "heartbeat"):
             self.stage, self.done = event.get("stage", self.stage), event.get("done", self.done)
+            self.steps = self.done if self.stage == "train" else self.steps
         if kind == "progress":
             self.total, self.message = event.get("total", self.total), event.get("message", "")
             self.eta_s = event.get("eta_s")

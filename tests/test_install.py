@@ -39,10 +39,11 @@ version = "0.1.0"
 """
 HARNESS = """
 import pathlib, sys
-pathlib.Path("demo-out").mkdir(exist_ok=True)
-pathlib.Path("demo-out/report.html").write_text(" ".join(sys.argv[1:]))
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+out.mkdir(parents=True, exist_ok=True)
+(out / "report.html").write_text(" ".join(sys.argv[1:]))
 print("harness ran")
-sys.exit(3)
+sys.exit(2 if "--broken" in sys.argv else 3 if "prompt" in sys.argv else 0)
 """
 PYTEST = """
 import os, signal, sys
@@ -284,12 +285,20 @@ def test_pips_log_is_read_for_the_cause(line, cause):
 # --- demo and test ---
 
 
-def test_demo_runs_the_harness_on_the_samples_passes_on_its_code_and_names_the_report(project, wheels, tmp_path):
+def test_demo_runs_both_routes_on_the_samples_passes_on_the_code_and_names_the_reports(project, wheels, tmp_path):
     done = run(project / "install.py", "demo", "--seed", "7", environ=environ(wheels), cwd=tmp_path)
     assert done.returncode == 3
-    report = project / "demo-out" / "report.html"
-    assert done.stdout.rstrip().endswith(str(report))
-    assert report.read_text() == "prompt examples/photos --out demo-out --preset mini --seed 7"
+    one, whole = project / "demo-out" / "report.html", project / "demo-out" / "collection" / "report.html"
+    assert [line.rpartition(" ")[2] for line in done.stdout.splitlines()[-2:]] == [str(one), str(whole)]
+    assert one.read_text() == "prompt examples/photos --preset mini --out demo-out --seed 7"
+    assert whole.read_text().startswith("pipeline examples/collection --preset mini --trigger vesper --out demo-out")
+
+
+def test_demo_ends_with_what_failed_and_writes_where_it_is_told(project, wheels, tmp_path):
+    done = run(project / "install.py", "demo", "--out", tmp_path / "mine", environ=environ(wheels), cwd=tmp_path)
+    assert done.returncode == 3 and (tmp_path / "mine" / "collection" / "report.html").is_file()
+    done = run(project / "install.py", "demo", "--broken", environ=environ(wheels), cwd=tmp_path)
+    assert done.returncode == 2 and "the report is" not in done.stdout
 
 
 def test_test_adds_the_test_tools_and_hands_words_and_code_on(project, wheels, tmp_path):
@@ -327,6 +336,7 @@ HAS = {
     "accelerate": "1.0",
     "jinja2": "3.1",
     "pillow": "10.0",
+    "psutil": "6.0",
     "requests": "2.0",
     "rich": "13.0",
     "typer": "0.9",

@@ -20,7 +20,7 @@ import pytest
 from modiste.install import HOST_OWNED, normalised, release
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("bench", "fashion", "hosts", "mini", "nodes", "runs", "search", "server", "trainer")
+ROOMS = ("bench", "fashion", "hosts", "mini", "nodes", "panel", "runs", "search", "server", "trainer")
 NOT_SHIPPED = {"scripts", "tests"}  # Python, but not in the package: A1111 and pytest find them by path
 HEAVY = {
     *("accelerate", "diffusers", "fastapi", "jinja2", "matplotlib", "numpy", "open_clip", "peft", "PIL", "requests"),
@@ -47,6 +47,7 @@ def left_behind(folder: str, names: list[str]) -> set[str]:
         "build",
         "dist",
         "demo-out",
+        "engines",
         "modiste.egg-info",
     }
     return {name for name in names if name in unwanted or (Path(folder) / name / "pyvenv.cfg").exists()}
@@ -96,7 +97,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def python(
-    *arguments: str | Path, cwd: Path, path: Path | None = None, interpreter: str | Path = sys.executable
+    *arguments: str | Path, cwd: Path, path: str | Path | None = None, interpreter: str | Path = sys.executable
 ) -> str:
     """Runs Python in a clean process and returns its stdout; a failure shows its stderr."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
@@ -128,7 +129,7 @@ if "ask for nodes" in sys.argv:
     extension = asyncio.run(entry()) if inspect.iscoroutinefunction(entry) else entry()
     from comfy_api.v0_0_2 import ComfyExtension
     assert isinstance(extension, ComfyExtension)
-    nodes = asyncio.run(extension.get_node_list())
+    nodes = [node.__name__ for node in asyncio.run(extension.get_node_list())]
 print(json.dumps({
     "web": os.path.abspath(os.path.join(folder, module.WEB_DIRECTORY)),
     "legacy_mappings": hasattr(module, "NODE_CLASS_MAPPINGS"),
@@ -145,12 +146,17 @@ def load_like_comfyui(folder: Path, cwd: Path, *words: str, path: Path | None = 
 
 
 def comfy_api(folder: Path) -> Path:
-    """The two names of ComfyUI's node API that an extension of any pack starts from."""
+    """What of ComfyUI an extension meets when it is loaded: the node API's names, folders, the server's routes."""
     package = folder / "comfy_api"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "v0_0_2.py").write_text(
         "class ComfyExtension:\n    async def on_load(self): ...\n\n\nclass io:\n    class ComfyNode: ...\n"
+    )
+    (folder / "folder_paths.py").write_text('models_dir = "models"\n\n\ndef add_model_folder_path(name, path): ...\n')
+    (folder / "server.py").write_text(
+        "class Routes:\n    def get(self, path):\n        return lambda handler: handler\n\n    post = get\n\n\n"
+        "class PromptServer:\n    instance = type('Server', (), {'routes': Routes()})\n"
     )
     return folder
 
@@ -158,7 +164,8 @@ def comfy_api(folder: Path) -> Path:
 def test_comfyui_loads_the_folder_and_finds_its_page_and_its_nodes(clone, tmp_path):
     seen = load_like_comfyui(clone, tmp_path, "ask for nodes", path=comfy_api(tmp_path / "comfyui"))
     assert Path(seen["web"]) == clone / "web" and (clone / "web").is_dir()
-    assert isinstance(seen["nodes"], list)
+    golden = json.loads((ROOT / "tests" / "data" / "comfy_object_info.json").read_text(encoding="utf-8"))
+    assert set(seen["nodes"]) == set(golden)
     assert not seen["legacy_mappings"]  # with both, ComfyUI would ignore comfy_entrypoint
 
 
@@ -184,7 +191,7 @@ A1111 = """
 import importlib.util, json, os, sys, time
 
 extension, keep_path = sys.argv[1], "forge" in sys.argv
-from modules import script_callbacks
+from modules import infotext_utils, script_callbacks
 path = os.path.join(extension, "scripts", "modiste_webui.py")
 sys_path, modules_before, start = sys.path, set(sys.modules), time.process_time()
 sys.path = [extension] + sys.path
@@ -198,32 +205,33 @@ tabs = [tab for callback in script_callbacks.tabs for tab in callback()]
 page, title, element_id = tabs[0]
 print(json.dumps({
     "titles": [tab[1] for tab in tabs], "id": element_id, "loaded": sorted(loaded), "cpu_s": cpu_s,
-    "text": page.children[0].arguments[0], "answer": page.children[1].handler(),
+    "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
 }))
 """
 
-# What the panel may use: names that gradio 3.41 (A1111) and 4.40 (Forge) share; others are an AttributeError.
-GRADIO = """
-class Component:
-    open = []
-    def __init__(self, *arguments, **options):
-        self.arguments, self.options, self.children = arguments, options, []
-        if self.open:
-            self.open[-1].children.append(self)
-    def __enter__(self):
-        self.open.append(self)
-        return self
-    def __exit__(self, *error):
-        self.open.pop()
+# What the script meets of a WebUI, of names that A1111 and Forge share.
+WEBUI = {
+    "script_callbacks": "tabs = []\n\n\ndef on_ui_tabs(callback):\n    tabs.append(callback)\n",
+    "infotext_utils": """
+bindings = []
+register_paste_params_button = bindings.append
 
-class Blocks(Component): ...
-class Markdown(Component): ...
-class Textbox(Component): ...
-class Button(Component):
-    def click(self, fn, inputs, outputs):
-        assert all(isinstance(one, Component) for one in [*inputs, *outputs])
-        self.handler = fn
-"""
+
+def ParamBinding(paste_button, tabname, source_text_component):
+    return paste_button, tabname, source_text_component
+""",
+    "paths_internal": "default_output_dir = 'outputs'\n",
+    "shared": """
+from types import SimpleNamespace
+
+cmd_opts = SimpleNamespace(
+    api=False, nowebui=False, api_auth=None, port=None, subpath=None, tls_certfile=None,
+    lora_dir='Lora', hide_ui_dir_config=False, share=False, listen=False,
+)
+opts = SimpleNamespace(localization='None', sd_model_checkpoint=None)
+""",
+    "ui_extra_networks": "extra_pages = []\n",
+}
 
 
 @pytest.fixture
@@ -231,10 +239,11 @@ def webui(tmp_path) -> Path:
     """The part of a WebUI's root that an extension's script meets."""
     root = tmp_path / "webui"
     (root / "modules").mkdir(parents=True)
-    (root / "modules" / "script_callbacks.py").write_text(
-        "tabs = []\n\n\ndef on_ui_tabs(callback):\n    tabs.append(callback)\n"
-    )
-    (root / "gradio.py").write_text(GRADIO)
+    for name, source in WEBUI.items():
+        (root / "modules" / f"{name}.py").write_text(source)
+    shutil.copy(ROOT / "tests" / "stand_in_gradio.py", root / "gradio.py")
+    (root / "data").mkdir()
+    shutil.copy(ROOT / "tests" / "data" / "gradio_common.json", root / "data")
     return root
 
 
@@ -243,8 +252,8 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     monkeypatch.setenv("MODISTE_VENV", str(tmp_path / "nowhere"))
     seen = json.loads(python("-c", A1111, clone, kind, cwd=tmp_path, path=webui))
     assert seen["titles"] == ["Modiste"] and re.fullmatch(r"\w+", seen["id"])
-    assert str(clone / "install.py") in seen["text"] and str(clone / "harness.py") in seen["text"]
-    assert "setup" in seen["answer"] and str(clone / "install.py") in seen["answer"]
+    assert {"Start", "Cancel", "Send to txt2img", "Set up"} <= set(seen["labels"])
+    assert seen["sent_to"] == ["txt2img"] * 2
     assert not (HEAVY | {"pydantic"}) & set(seen["loaded"])
     assert seen["cpu_s"] <= HOST_START_S
 
@@ -353,7 +362,8 @@ print(json.dumps(guilty))
 """
     drawing = [name for name in modules() if name.split(".")[1] in DRAWS]
     others = [name for name in modules() if name not in drawing]
-    found = json.loads(python("-c", code, ",".join(HEAVY), *others, *drawing, cwd=tmp_path, path=ROOT))
+    path = f"{ROOT}{os.pathsep}{comfy_api(tmp_path / 'comfyui')}"
+    found = json.loads(python("-c", code, ",".join(HEAVY), *others, *drawing, cwd=tmp_path, path=path))
     assert {name: heavy for name, heavy in found.items() if name in others or set(heavy) - PENCILS} == {}
 
 
@@ -382,7 +392,8 @@ def test_only_nodes_imports_comfyui():
 
 
 def test_only_scripts_imports_a1111():
-    assert modules_importing("modules", "gradio", "launch", "modules_forge", outside=("scripts",)) == []
+    assert modules_importing("modules", "launch", "modules_forge", outside=("scripts",)) == []
+    assert modules_importing("gradio", outside=("panel",)) == []
 
 
 @pytest.mark.parametrize("room", ["fashion", "search", "hosts", "trainer", "runs"])

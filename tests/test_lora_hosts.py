@@ -256,7 +256,7 @@ def written(folder: Path, family: str, kind: str) -> tuple[Path, int]:
 @pytest.mark.comfyui
 @pytest.mark.parametrize(("family", "kind"), KINDS)
 def test_comfyui_leaves_no_key_over_and_adds_what_we_add(family, kind, tmp_path):
-    folder = checkout("COMFYUI_PATH")
+    folder = checkout("MODISTE_COMFYUI")
     path, modules = written(tmp_path, family, kind)
     seen = ask(COMFYUI, folder, path, family, every=7)
     assert (seen["applied"], seen["left"]) == (modules, [])

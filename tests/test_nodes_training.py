@@ -383,6 +383,13 @@ def test_runs_are_listed_newest_first_with_their_gain(tmp_path):
     assert found[0]["steps"] == 2 and found[0]["total"] == 4
 
 
+def test_what_follows_the_training_does_not_count_as_steps():
+    history = History("a-1")
+    for stage, done in (("train", 40), ("signs", 3)):
+        history.add({"event": "progress", "stage": stage, "done": done, "total": 48})
+    assert history.steps == 40 and history.done == 3
+
+
 def test_a_run_that_nobody_runs_any_more_is_stopped(tmp_path, monkeypatch):
     finished(tmp_path, "a-1")
     assert show_run(tmp_path, "a-1")["state"] == "stopped"

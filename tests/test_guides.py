@@ -1,0 +1,71 @@
+"""The guides in docs/: every command in them is run, on a few small photos, with few pictures and steps."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from modiste.harness import EXIT_OK, EXIT_SKIPS, app
+from modiste.install import WORDS
+from modiste.torchvision_ops import heal
+
+heal()
+ROOT = Path(__file__).parent.parent
+GUIDES = sorted(page for page in (ROOT / "docs").glob("*.md") if "```sh\n" in page.read_text(encoding="utf-8"))
+TRAINING = {"validation": {"timesteps": 1, "most": 2, "pictures": 0, "patience": 0}}
+# Behind what the guide says: the last of an option counts.
+SMALL = {
+    "prompt": "--preset mini --budget 8 --steps 2 --no-learn",
+    "tag": "--preset mini",
+    "score": "--preset mini",
+    "generate": "--preset mini --steps 2",
+    "finetune": "--preset mini --steps 2 --batch 2 --config small.json",
+    "compare": "--preset mini --seeds 2 --steps 2",
+    "pipeline": "--preset mini --budget 8 --searched 1 --seeds 2 --steps 2 --no-learn "
+    "--train-steps 2 --config small.json",
+}
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Path:
+    """A folder with what the guides speak of: `my-photos/` and `my-brand/`."""
+    for folder, source, count in (("my-photos", "photos/look", 2), ("my-brand", "collection/piece", 8)):
+        (tmp_path / folder).mkdir()
+        for index in range(1, count + 1):
+            photo = ROOT / "examples" / f"{source}-{index:02d}.jpg"
+            shutil.copy(photo, tmp_path / folder / photo.name)
+            if folder == "my-brand":
+                Image.open(photo).resize((96, 96)).save(tmp_path / folder / photo.name)
+    (tmp_path / "small.json").write_text(json.dumps(TRAINING))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def test_there_are_guides_with_commands():
+    assert {"training.md", "prompt-route.md", "headless.md"} <= {page.name for page in GUIDES}
+    assert sum(len(commands(page)) for page in GUIDES) > 15
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_command_of_the_guide_runs(page, desk):
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[:2] == ["python", "install.py"]:
+            assert words[2] in WORDS, line
+            continue
+        assert words[0] == "modiste", line
+        done = CliRunner().invoke(app, [*words[1:], *SMALL.get(words[1], "").split()])
+        assert done.exit_code in (EXIT_OK, EXIT_SKIPS), f"{line}\n{done.output}"
