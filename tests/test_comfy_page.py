@@ -101,6 +101,18 @@ def test_clicks_pin_a_tag_then_exclude_it_then_let_it_go_by_editing_the_nodes_in
     assert seen == [("pinned", "colour:red", ""), ("excluded", "", "colour:red"), ("none", "", "")]
 
 
+def test_a_click_is_told_to_the_host_once_it_is_written_so_that_undo_and_a_reload_know_of_it(page):
+    add(page, "ModisteTagger")
+    execute(page, modiste_tags=[{"image": 0, "tags": TAGS, "caption": ""}])
+    page.run(
+        """app.extensionManager.workflow = { activeWorkflow: { changeTracker: { checkState() {
+          window.told = node.widgets.find(({ name }) => name === 'pin').value
+        } } } }, true"""
+    )
+    page.click(chip("colour:red"))
+    assert page.run("told") == "colour:red"
+
+
 def test_the_keyboard_alone_walks_and_chooses_chips(page):
     add(page, "ModisteTagger")
     execute(page, modiste_tags=[{"image": 0, "tags": TAGS, "caption": ""}])

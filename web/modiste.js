@@ -68,6 +68,10 @@ function setInput(node, name, value) {
   if (!widget.element) widget.callback?.(value) // a text area's setter calls it itself
 }
 
+// The host looks for changes when a mouse button or key is released, which is before the click that it makes: without
+// this word, undo and a reload know nothing of what the click has written.
+const noteChange = () => app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.()
+
 // Draws the widget again whenever the input is changed from elsewhere: by hand, by undo, by another program.
 function follow(node, name, refresh) {
   const widget = widgetOf(node, name)
@@ -81,6 +85,7 @@ function follow(node, name, refresh) {
 
 function hang(node, name, type, root, height) {
   root.style.setProperty("--modiste-least", `${height}px`)
+  for (const kind of ["click", "change"]) root.addEventListener(kind, noteChange)
   const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height }
   const widget = node.addDOMWidget(name, type, root, options)
   widget.serialize = false // its values live in the node's own inputs

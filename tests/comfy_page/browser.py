@@ -32,15 +32,19 @@ class Page:
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command's result; what happens meanwhile is noted."""
-        self._last += 1
-        self._socket.send(json.dumps({"id": self._last, "method": method, "params": parameters}))
+        number = self._post(method, **parameters)
         while True:
             told = json.loads(self._socket.recv())
-            if told.get("id") == self._last:
+            if told.get("id") == number:
                 if "error" in told:
                     raise RuntimeError(f"{method}: {told['error']['message']}")
                 return told["result"]
             self._note(told)
+
+    def _post(self, method: str, **parameters: Any) -> int:
+        self._last += 1
+        self._socket.send(json.dumps({"id": self._last, "method": method, "params": parameters}))
+        return self._last
 
     def _note(self, told: dict[str, Any]) -> None:
         method, what = told.get("method"), told.get("params", {})
@@ -51,6 +55,10 @@ class Page:
             self.problems.append(f"{what['entry']['text']} {what['entry'].get('url', '')}")
         elif method == "Runtime.consoleAPICalled" and what["type"] == "error":
             self.problems.append(" ".join(str(a.get("value", a.get("description"))) for a in what["args"]))
+        elif method == "Page.javascriptDialogOpening":
+            if what["type"] != "beforeunload":  # "leave this page?" of unsaved work is the host's own question
+                self.problems.append(f"{what['type']}: {what['message']}")
+            self._post("Page.handleJavaScriptDialog", accept=True)
         elif method == "Network.requestWillBeSent":
             self.requests.append(what["request"]["url"])
 
