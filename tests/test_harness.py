@@ -190,7 +190,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
     [
         (["--sampler", "Eular"], "did you mean 'Euler'"),
         (["--strategies", "sentense"], "no strategy 'sentense'"),
-        (["--host", "webui"], "no host 'webui'"),
+        (["--host", "invokeai"], "no host 'invokeai'"),
         (["--vocabulary", "minis"], "no vocabulary 'minis'"),
         (["--device", "tpu"], "no device 'tpu'"),
         (["--preset", "sd16"], "no preset 'sd16'"),
