@@ -21,7 +21,8 @@ from .bridge import branded, garment_of, plain
 from .easel import Easel, Reference, Shot
 from .errors import InputError
 from .fashion.renderers import render
-from .hosts.request import GenerationRequest, LoraRef
+from .hosts.request import GenerationRequest
+from .lora_delivery import deliver
 from .progress import Pace, ProgressCallback, silent
 from .prompt_route import label_shares
 from .search.seeds import seed_plan
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .fashion.renderers import Rendered
     from .fashion.scorer import Scorer
     from .fashion.tags import PhotoTags
-    from .hosts.request import Host
+    from .hosts.request import Host, LoraRef
     from .runs.verdict import Comparison
     from .studio import Studio
 
@@ -213,8 +214,11 @@ def compare(
     total = len(ARMS) * len(seeds.confirm) + (len(sweep) * len(seeds.search) if settings.strengths else 0)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("compare", total, progress)
-        wear = cache(partial(_easel, studio, tuned, settings, journal, pace))  # a model is opened once
-        wear(1.0).host.check(_request(tuned, settings))
+        asked = GenerationRequest(prompt=pairs[0].prompts["tuned"].positive, seed=seeds.confirm[0], **settings.drawing)
+        lora = deliver(tuned, studio, asked, out) if tuned.kind == "lora" else None
+        wear = cache(partial(_easel, studio, tuned, lora, settings, journal, pace))  # a model is opened once
+        worn = wear(1.0)
+        worn.host.check(GenerationRequest(prompt="", seed=0, **worn.drawing))
 
         # which strength
         strength = 1.0
@@ -290,18 +294,22 @@ def best_strength(pairs: Sequence[PhotoPair], strengths: Sequence[float]) -> flo
     return min(filter(is_as_good, strengths))
 
 
-def _easel(studio: Studio, tuned: Tuned, settings: CompareSettings, journal: Any, pace: Pace, strength: float) -> Easel:
+def _easel(
+    studio: Studio,
+    tuned: Tuned,
+    lora: LoraRef | None,
+    settings: CompareSettings,
+    journal: Any,
+    pace: Pace,
+    strength: float,
+) -> Easel:
     """The base model at strength 0, else the tuned one."""
     host, drawing = studio.host, dict(settings.drawing)
-    if strength and tuned.kind == "lora":
-        drawing["loras"] = (_lora(tuned, strength),)
+    if strength and lora is not None:
+        drawing["loras"] = (lora.model_copy(update={"strength": strength}),)
     elif strength:
         host, drawing = _model_host(studio.host, tuned, drawing)
     return Easel(host, journal, studio.eyes.scorer, drawing, pace.step)
-
-
-def _lora(tuned: Tuned, strength: float) -> LoraRef:
-    return LoraRef(name=tuned.file.stem, strength=strength, path=tuned.file.resolve())
 
 
 def _model_host(host: Host, tuned: Tuned, drawing: dict[str, Any]) -> tuple[Host, dict[str, Any]]:
@@ -311,8 +319,3 @@ def _model_host(host: Host, tuned: Tuned, drawing: dict[str, Any]) -> tuple[Host
     from .hosts.local import LocalHost
 
     return LocalHost(str(tuned.file)), drawing
-
-
-def _request(tuned: Tuned, settings: CompareSettings) -> GenerationRequest:
-    loras = (_lora(tuned, 1.0),) if tuned.kind == "lora" else ()
-    return GenerationRequest(prompt="", seed=0, loras=loras, **settings.drawing)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .hosts.errors import HostError
 from .hosts.request import GenerationRequest
 from .runs.pictures import Key, UnusablePicture
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from .fashion.renderers import Rendered
     from .fashion.scorer import Scorer
-    from .hosts.request import Host
+    from .hosts.request import GenerationResult, Host
     from .runs.journal import Journal, Record, Score
 
 log = logging.getLogger("modiste")
@@ -109,14 +110,25 @@ class Easel:
     def _draw(self, requests: dict[Key, GenerationRequest]) -> None:
         whole = [key for key in requests if self.journal.find(key) is None]
         todo = self.journal.lease(whole, {key: requests[key].model_dump(mode="json") for key in whole})
-        for key in todo:
-            self.host.check(requests[key])
-        for key, result in zip(todo, self.host.generate([requests[key] for key in todo]), strict=True):
-            try:
-                record = self.journal.finish(key, result)
-                self.drawn(record.path)
-            except UnusablePicture as error:
-                log.warning("%s, seed %d: %s", key.strategy_id, key.seed, error)
+        waiting = list(todo)  # the first is the one that the host is at
+        try:
+            for key in todo:
+                self.host.check(requests[key])
+            for key, result in zip(todo, self.host.generate([requests[key] for key in todo]), strict=True):
+                self._keep(key, result)
+                waiting.remove(key)
+        except HostError as error:
+            for key in waiting[:1]:
+                self.journal.fail(key, type(error).__name__, str(error))
+            self.journal.give_back(waiting[1:])
+            raise
+
+    def _keep(self, key: Key, result: GenerationResult) -> None:
+        try:
+            record = self.journal.finish(key, result)
+            self.drawn(record.path)
+        except UnusablePicture as error:
+            log.warning("%s, seed %d: %s", key.strategy_id, key.seed, error)
 
     def _request(self, shot: Shot) -> GenerationRequest:
         return GenerationRequest(

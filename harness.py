@@ -14,13 +14,21 @@ from modiste.errors import ModisteError
 from modiste.terminal import Display, print_json, say, say_error
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from modiste.fashion.photos import Skip
     from modiste.fashion.tagging import Tagged
     from modiste.presets import Preset
-    from modiste.studio import HostChoice
+    from modiste.studio import HostChoice, Studio
 
 EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
 MOST_KEYS = 8  # that a table shows
+EMBEDDED = "no Stable Diffusion weights on this machine: using the embedded preset mini (drawn garments, 64 px)"
+EMBEDDED_EYES = (
+    "not all weights of the preset sd15 that this needs are on this machine: using the embedded preset mini, so its "
+    "encoder of drawn garments looks at the pictures, and the server is asked for 64×64 px; --preset sd15 says what "
+    "is missing"
+)
 
 
 class Exits(TyperGroup):
@@ -63,10 +71,22 @@ AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let --url be 
 Workflow = Annotated[
     Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
 ]
+LoraDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--lora-dir",
+        help="The server's LoRA folder (models/Lora, models/loras): what is trained here is copied into it.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
 Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
 Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
-Checkpoint = Annotated[str | None, typer.Option(help="Folder, file or hub id in place of the preset's.")]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="In place of the preset's: folder, file, hub id; a server's own name of it.")
+]
 Vocabulary = Annotated[
     str | None, typer.Option(help="Name or .json file in place of the preset's.", show_default=False)
 ]
@@ -81,22 +101,41 @@ Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]
 
 
-def choose_preset(name: str | None, **instead: str | None) -> Preset:
+def choose_preset(
+    name: str | None, host: str = "local", needed: Collection[str] = ("checkpoint", "encoder"), **instead: str | None
+) -> Preset:
     """The named preset, or the machine's default, said aloud where it is the embedded one; `instead`: fields to change,
-    None for those that stay."""
+    None for those that stay. `needed`: the roles of models that the work opens on this machine.
+    """
     from modiste.presets import default_preset, preset
 
-    chosen = default_preset() if name is None else preset(name)
+    chosen = default_preset(needed) if name is None else preset(name)
     if name is None and chosen.name == "mini":
-        say("no Stable Diffusion weights on this machine: using the embedded preset mini (drawn garments, 64 px)")
+        say(EMBEDDED if host == "local" else EMBEDDED_EYES)
     return chosen.replaced(**{field: value for field, value in instead.items() if value is not None})
 
 
-def choose_host(kind: str, urls: list[str] | None, allow_remote: bool, workflow: Path | None) -> HostChoice:
+def choose_host(
+    kind: str, urls: list[str] | None, allow_remote: bool, workflow: Path | None, lora_dir: Path | None = None
+) -> HostChoice:
     """Who draws, as the options say it; name and password of a WebUI come from MODISTE_WEBUI_AUTH alone."""
     from modiste.studio import HostChoice
 
-    return HostChoice(kind, tuple(urls or ()), allow_remote, workflow)
+    return HostChoice(kind, tuple(urls or ()), allow_remote, workflow, lora_dir)
+
+
+def say_other_base(base: str, studio: Studio) -> None:
+    """Says so where a server may draw with another model than the one that is trained on."""
+    from modiste.lora_delivery import other_base
+
+    notice = other_base(base, studio.host.describe())
+    if notice:
+        say(notice)
+
+
+def pictures_need(host: str) -> tuple[str, ...]:
+    """The roles of models that a run of pictures opens on this machine: a server has its own checkpoint."""
+    return ("checkpoint", "encoder") if host == "local" else ("encoder",)
 
 
 @app.command()
@@ -141,7 +180,8 @@ def prompt(
     from modiste.studio import open_studio
 
     gathered = gather_photos(photos)
-    chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
+    instead = {"checkpoint": checkpoint, "taxonomy": vocabulary, "encoder": encoder, "framing": framing}
+    chosen = choose_preset(preset, host, pictures_need(host), **instead)
     studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow), device=device)
     settings = PromptSettings.for_studio(
         studio,
@@ -285,7 +325,8 @@ def generate(
     """Draw a prompt."""
     from modiste.drawing import draw_prompt
 
-    chosen = choose_preset(preset, checkpoint=checkpoint)
+    needed = ("checkpoint",) if host == "local" else ()
+    chosen = choose_preset(preset, host, needed, checkpoint=checkpoint)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with Display(quiet=json) as display:
         drawer = choose_host(host, url, allow_remote, workflow)
@@ -367,6 +408,7 @@ def compare(
     url: Urls = None,
     allow_remote: AllowRemote = False,
     workflow: Workflow = None,
+    lora_dir: LoraDir = None,
     trigger: Annotated[str | None, typer.Option(help="Its word; without it what the file says.")] = None,
     bind: Annotated[
         str | None, typer.Option(help="Groups that prompts leave to the trigger, comma-separated.", show_default=False)
@@ -394,8 +436,11 @@ def compare(
 
     gathered, file = gather_photos(photos), open_tuned(tuned, trigger)
     proof, training = proof_photos(gathered.photos, file)
-    chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
-    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow), device=device)
+    instead = {"checkpoint": checkpoint, "taxonomy": vocabulary, "encoder": encoder, "framing": framing}
+    chosen = choose_preset(preset, host, pictures_need(host), **instead)
+    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow, lora_dir), device=device)
+    if base := (file.record or {}).get("config", {}).get("base"):
+        say_other_base(base, studio)
     settings = CompareSettings.for_studio(
         studio,
         file,
@@ -419,6 +464,7 @@ def pipeline(
     url: Urls = None,
     allow_remote: AllowRemote = False,
     workflow: Workflow = None,
+    lora_dir: LoraDir = None,
     stage: Annotated[
         str | None, typer.Option(help="prompt | finetune | compare: that one alone.", show_default=False)
     ] = None,
@@ -456,15 +502,27 @@ def pipeline(
 
     from modiste.fashion.photos import gather_photos
     from modiste.pipeline import PipelineSettings, PromptSettings, run_pipeline
+    from modiste.presets import PRESETS
     from modiste.runs.summary import print_verdict
     from modiste.studio import open_studio
+    from modiste.trainer.base_model import find_base
     from modiste.trainer.stopping import stopping
 
     gathered = gather_photos(photos)
-    chosen = choose_preset(preset, checkpoint=checkpoint, taxonomy=vocabulary, encoder=encoder, framing=framing)
-    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow), device=device)
-    drawing = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     train = loads(config.read_text(encoding="utf-8-sig")) if config else {}
+    instead = {"checkpoint": checkpoint, "taxonomy": vocabulary, "encoder": encoder, "framing": framing}
+    needed = ("encoder",) if "base" in train else ("checkpoint", "encoder")
+    chosen = choose_preset(preset, host, needed, **instead)
+    if host != "local":
+        train.setdefault("base", PRESETS[chosen.name].checkpoint)  # --checkpoint is the server's name of its own
+        if stage != "prompt":
+            find_base(train["base"])
+    studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow, lora_dir), device=device)
+    if host != "local":
+        say_other_base(train["base"], studio)
+        if lora_dir is None and train.get("method", method) != "full":
+            say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
+    drawing = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     asked = {"method": method, "steps": train_steps, "learning_rate": learning_rate, "seed": seed}
     train |= {name: value for name, value in asked.items() if value is not None}
     if rank is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -122,7 +123,7 @@ def require_weights(chosen: Preset, *roles: str) -> None:
         )
 
 
-def default_preset() -> Preset:
-    """`sd15` on a machine that has its weights, else the embedded `mini`."""
+def default_preset(needed: Collection[str] = ("checkpoint", "encoder")) -> Preset:
+    """`sd15` on a machine that has its weights of the roles `needed`, else the embedded `mini`."""
     missing = missing_weights(PRESETS["sd15"])
-    return PRESETS["mini"] if {"checkpoint", "encoder"} & missing.keys() else PRESETS["sd15"]
+    return PRESETS["mini"] if missing.keys() & set(needed) else PRESETS["sd15"]

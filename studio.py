@@ -39,6 +39,7 @@ class Studio:
     preset: Preset
     eyes: Eyes
     host: Host
+    lora_dir: Path | None = None  # the LoRA folder of a server that draws
 
 
 def open_eyes(preset: Preset, device: str = "auto") -> Eyes:
@@ -74,6 +75,7 @@ class HostChoice:
     urls: tuple[str, ...] = ()
     allow_remote: bool = False
     workflow: Path | None = None  # ComfyUI's, in place of the plain one
+    lora_dir: Path | None = None  # the server's own LoRA folder, for files that are trained here
 
 
 USUAL_URL = {"webui": "http://127.0.0.1:7860", "comfy": "http://127.0.0.1:8188"}
@@ -88,6 +90,8 @@ def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = 
     if chosen.kind == "local":
         if chosen.urls or chosen.workflow:
             raise InputError("--url and --workflow are a server's", to_try="--host webui or --host comfy")
+        if chosen.lora_dir:
+            raise InputError("--lora-dir is a server's: the local host opens the file", to_try="leave it out")
         from .hosts.local import LocalHost
 
         return LocalHost(preset.checkpoint, revision=preset.revisions.get(preset.checkpoint), device=device)
@@ -118,10 +122,10 @@ def _open_server(choice: HostChoice, url: str, checkpoint: str | None) -> Any:
 
 def open_studio(preset: Preset, host: HostChoice | str = "local", device: str = "auto") -> Studio:
     """The whole studio; missing weights are named, all at once, before anything is loaded."""
-    kind = host if isinstance(host, str) else host.kind
-    require_weights(preset, *(["checkpoint"] if kind == "local" else []), "encoder")
-    drawing = open_host(preset, host, device)
-    return Studio(preset, open_eyes(preset, device), drawing)
+    choice = HostChoice(host) if isinstance(host, str) else host
+    require_weights(preset, *(["checkpoint"] if choice.kind == "local" else []), "encoder")
+    drawing = open_host(preset, choice, device)
+    return Studio(preset, open_eyes(preset, device), drawing, choice.lora_dir)
 
 
 def scorer_of(preset: Preset, tagger: Tagger) -> Scorer:

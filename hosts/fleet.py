@@ -25,6 +25,7 @@ from .request import GenerationRequest, GenerationResult, HostDescription
 
 if TYPE_CHECKING:
     from .request import Dialect, Host
+    from .webui.proof import LoraProof
 
 log = logging.getLogger("modiste")
 
@@ -181,6 +182,23 @@ class Fleet:
         except KeyboardInterrupt:
             self.interrupt()
             raise
+
+    def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
+        """By each server that can be reached and has the LoRA, on its own; the weakest proof of them."""
+        self.check(request)
+        proofs: list[LoraProof] = []
+        for member in self.members:
+            if not member.gated:
+                continue
+            try:
+                proofs.append(member.host.prove(request, lora))
+            except RequestRefused:
+                log.warning("%s does not have the LoRA %s", member.name, lora)
+            except HostError as error:
+                member.rest(error, self.rest_s)
+        if not proofs:
+            raise HostUnreachable("no server could prove the LoRA", where=self.describe().url or "")
+        return min(proofs, key=lambda proof: (proof.proven, proof.effect))
 
     def interrupt(self) -> None:
         """Ends our own pictures on every server, as far as the hosts can."""

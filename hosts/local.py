@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -264,14 +265,19 @@ class LocalHost:
             assert lora.path is not None  # `check` has refused it
             path = lora.path.resolve()
             if path not in self._adapters:
-                self._adapters[path] = f"lora{len(self._adapters)}"
-                self.pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name=self._adapters[path])
+                self._adapters[path] = self._load(path, f"lora{len(self._adapters)}")
         if request.loras:
             names = [self._adapters[lora.path.resolve()] for lora in request.loras if lora.path]
             self.pipeline.enable_lora()
             self.pipeline.set_adapters(names, [lora.strength for lora in request.loras])
         elif self._adapters:
             self.pipeline.disable_lora()
+
+    def _load(self, lora: Path, name: str) -> str:
+        with warnings.catch_warnings():  # of several adapters in one model, which is what is meant
+            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+            self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
+        return name
 
     def _used(self, request: GenerationRequest, image: Any) -> UsedSettings:
         import diffusers

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..hosts.lora_file import give_to_host
 from ..install import own_environ, venv_folder
 from . import environment
 from .commands import (
@@ -23,7 +24,7 @@ from .commands import (
     tag_command,
 )
 from .desk import Desk, status_of, watch
-from .lora_file import give_to_host, prompt_tag
+from .lora_file import prompt_tag
 from .results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
 from .webui_side import WebuiSide
 from .words import Words

@@ -299,6 +299,13 @@ class Journal:
             self._must_be_leased(key)
             self._set_failed(key, "failed", error_class, message)
 
+    def give_back(self, keys: Iterable[Key]) -> None:
+        """Those of `keys` that are leased are planned again: whoever leased them has not drawn them."""
+        with self._errors(), self._thread, self._commit():
+            for key in keys:
+                if self._state(key) == "leased":
+                    self._again(key)
+
     def _set_failed(self, key: Key, state: State, error_class: str, message: str) -> None:
         with self._commit() as database:
             database.execute(

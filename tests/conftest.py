@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-NEEDS = {"comfyui": "MODISTE_COMFYUI", "webui": "WEBUI_URL", "kohya": "SD_SCRIPTS_PATH"}
+NEEDS = {"comfyui": "MODISTE_COMFYUI", "webui": "MODISTE_WEBUI_URL", "kohya": "SD_SCRIPTS_PATH"}
 
 
 def pytest_configure(config):

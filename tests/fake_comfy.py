@@ -40,6 +40,7 @@ class FakeComfy(ThreadingHTTPServer):
         self.object_info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] = CHECKPOINTS
         self.object_info["LoraLoader"]["input"]["required"]["lora_name"][0] = list(LORAS)
         self.fault, self.faults_left, self.drawn, self.asked = "", 0, 0, []
+        self.lora_folder: Path | None = None  # looked at anew each time, in place of LORAS
         self.prompts: Queue = Queue()
         self.pending: list[tuple] = []
         self.running: list[tuple] = []
@@ -182,6 +183,9 @@ class Handler(BaseHTTPRequestHandler):
         elif fake.failing("is another program"):
             self.answer(b"<html>welcome</html>", kind="text/html")
         elif route == "object_info":
+            if fake.lora_folder is not None:
+                files = sorted(file.name for file in fake.lora_folder.glob("*.safetensors"))
+                fake.object_info["LoraLoader"]["input"]["required"]["lora_name"][0] = files
             self.answer({rest: fake.object_info[rest]} if rest in fake.object_info else {})
         elif route == "history":
             self.answer({rest: fake.history[rest]} if rest in fake.history else {})

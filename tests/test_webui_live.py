@@ -1,4 +1,4 @@
-"""On a real A1111, Forge or reForge at WEBUI_URL (64 px, one step: minutes on a CPU, seconds on a GPU)."""
+"""On a real A1111, Forge or reForge at MODISTE_WEBUI_URL (64 px, one step: minutes on a CPU, seconds on a GPU)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
 
 @pytest.fixture(scope="module")
 def host():
-    return WebuiHost(os.environ["WEBUI_URL"], allow_remote=True)
+    return WebuiHost(os.environ["MODISTE_WEBUI_URL"], allow_remote=True)
 
 
 def request(**changes) -> GenerationRequest:

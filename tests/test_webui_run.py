@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
 
 import paper_studio
 import pytest
@@ -12,7 +15,7 @@ from typer.testing import CliRunner
 
 from modiste.errors import InputError
 from modiste.fashion.photos import gather_photos
-from modiste.harness import app
+from modiste.harness import app, choose_preset, pictures_need
 from modiste.hosts.errors import HostError
 from modiste.hosts.fleet import Fleet
 from modiste.hosts.limits import Limits
@@ -61,6 +64,19 @@ def test_a_search_that_the_server_stops_goes_on_and_draws_nothing_twice(webui, p
     webui.received.clear()
     search(studio_on(webui), paper_photos, tmp_path / "broken")
     assert webui.received == []
+
+
+def test_the_picture_that_the_server_fails_at_is_failed_with_its_reason_and_those_after_it_are_planned_again(
+    webui, paper_photos, tmp_path
+):
+    webui.faults.extend([""] * 20 + ["wrong_model"])
+    with pytest.raises(HostError):
+        search(studio_on(webui), paper_photos, tmp_path / "broken")
+    with closing(sqlite3.connect(tmp_path / "broken" / "journal.sqlite")) as journal:  # as it was left
+        states = Counter(state for (state,) in journal.execute("SELECT state FROM pictures"))
+        failed = journal.execute("SELECT error_class, message FROM pictures WHERE state = 'failed'").fetchall()
+    assert states["done"] == 20 and states["failed"] == 1 and not states["leased"]
+    assert failed[0][0] == "WrongResult" and "although" in failed[0][1]
 
 
 def test_two_servers_find_what_one_finds(webui, paper_photos, tmp_path):
@@ -115,6 +131,22 @@ def test_what_is_wrong_with_a_host_is_said_before_anything_is_drawn(webui, tmp_p
     done = command("generate", "x", "--preset", "mini", *arguments, "--out", str(tmp_path / "x"))
     assert done.exit_code == code and says in done.output + capfd.readouterr().err
     assert webui.received == [] and not (tmp_path / "x").exists()
+
+
+def test_with_a_server_sd15_is_the_default_where_its_encoder_is_and_else_it_is_said_whose_eyes_and_size(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert choose_preset(None, "webui", pictures_need("webui")).name == "mini"
+    said = capfd.readouterr().err
+    assert "encoder" in said and "64×64 px" in said and "--preset sd15" in said
+    assert choose_preset(None, "webui", ()).name == "sd15"  # `generate` looks at nothing
+    encoder = tmp_path / f"models--{preset('sd15').encoder.replace('/', '--')}" / "snapshots" / "1"
+    encoder.mkdir(parents=True)
+    (encoder / "config.json").write_text("{}")
+    assert choose_preset(None, "webui", pictures_need("webui")).name == "sd15" and capfd.readouterr().err == ""
+    assert choose_preset(None, "local", pictures_need("local")).name == "mini"
+    assert "64 px" in capfd.readouterr().err
 
 
 def test_hosts_are_opened_by_kind_and_without_a_word_over_the_net():

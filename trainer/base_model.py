@@ -55,6 +55,18 @@ class BaseModel:
             torch.cuda.empty_cache()
 
 
+def find_base(base: str) -> Path:
+    """Where `base` lies; MissingWeights where this machine does not have it."""
+    source = locate(base)
+    if source is None:
+        raise MissingWeights(
+            f"the base model {base} is not on this machine",
+            where=f"looked in {hub_cache()}",
+            to_try=f"{download_command(base)}, or --preset mini, which needs no download",
+        )
+    return source
+
+
 def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
     """Reads `base` in `dtype`, never in the file's own; MissingWeights where this machine does not have it.
 
@@ -63,13 +75,7 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> BaseModel:
     import torch
 
     heal()
-    source = locate(base)
-    if source is None:
-        raise MissingWeights(
-            f"the base model {base} is not on this machine",
-            where=f"looked in {hub_cache()}",
-            to_try=f"{download_command(base)}, or --preset mini, which needs no download",
-        )
+    source = find_base(base)
     pipeline = open_pipeline(source, dtype)
     takes, gives = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
     if takes != gives:

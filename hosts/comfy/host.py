@@ -16,6 +16,7 @@ from ..address import base_url
 from ..errors import ApiMissing, HostUnreachable, RequestRefused, UnknownOutcome, UnreadableAnswer, WrongResult
 from ..limits import Limits
 from ..request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
+from ..webui.proof import prove
 from .catalogue import Catalogue
 from .news import News
 from .outcome import pictures_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..request import Dialect
+    from ..webui.proof import LoraProof
     from .workflow import Graph
 
 SUBMISSIONS = 3  # of one picture, where answers or the server's memory are lost
@@ -88,6 +90,15 @@ class ComfyHost:
                 yield self._result(request, graph)
         finally:
             self._news.close()
+
+    def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
+        """Draws `request` with and without the LoRA: what it changes."""
+
+        def drawn(asked: GenerationRequest) -> Image:
+            (result,) = self.generate([asked])
+            return result.image
+
+        return prove(request, lora, drawn, drawn(request))
 
     def _result(self, request: GenerationRequest, graph: Graph) -> GenerationResult:
         began = time.monotonic()

@@ -166,18 +166,18 @@ class WebuiHost:
         return self._prove(self._draw(request), lora)
 
     def _prove(self, result: GenerationResult, lora: str) -> LoraProof:
-        return prove(result.request, lora, lambda request: self._draw(request).image, result.image)
+        proof = prove(result.request, lora, lambda request: self._draw(request).image, result.image)
+        if proof.proven:
+            self._proven.add((lora, str(result.used.checkpoint)))
+        return proof
 
     def _refuse_without_effect(self, name: str, result: GenerationResult) -> None:
         """Once a LoRA, model and server: with 200 and a picture, the server says nothing of a LoRA it could not use."""
-        key = (name, str(result.used.checkpoint))
-        if key in self._proven:
+        if (name, str(result.used.checkpoint)) in self._proven:
             return
-        proof = self._prove(result, name)
-        if not proof.proven:
+        if not self._prove(result, name).proven:
             raise LoraWithoutEffect(
                 f"the WebUI draws the same picture with the LoRA {name!r} as without it",
                 where=self.url,
                 to_try="`lora verify FILE` says which keys the WebUI knows; an overwritten file needs a new name",
             )
-        self._proven.add(key)
