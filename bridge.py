@@ -24,7 +24,7 @@ from .fashion.renderers import render
 from .files import make_folder, write_whole
 from .hosts.attention import read_weights
 from .search.strategies import REFINED, STRATEGIES, Context, Wardrobe, sentence
-from .trainer.captions import METADATA, read_caption, read_metadata
+from .trainer.captions import own_caption
 from .trainer.dataset import MASK, uniform
 
 if TYPE_CHECKING:
@@ -182,23 +182,13 @@ def lay_out(
         mask = photo.path.with_name(f"{photo.path.stem}{MASK}.png")
         if mask.is_file():
             _take(mask, file.with_name(f"{file.stem}{MASK}.png"))
-        written = _own_caption(photo.path)
+        written = own_caption(photo.path)
         _write(file.with_suffix(".txt"), captions[photo.sha256] if written is None else written)
     for sample in samples:
         file = dataset / GENERATED / Path(sample.image).name
         _take(drawn / sample.image, file)
         _write(file.with_suffix(".txt"), "".join(run.text or " " for run in read_weights(sample.prompt)))
     return {"folders": [dataset / PHOTOS], "prior_folder": dataset / GENERATED if samples else None}
-
-
-def _own_caption(photo: Path) -> str | None:
-    """What somebody wrote for it, where the trainer would look; None where nobody did."""
-    beside = photo.with_suffix(".txt")
-    if beside.is_file():
-        return read_caption(beside).text
-    table = photo.with_name(METADATA)
-    known = read_metadata(table).get(photo.name) if table.is_file() else None
-    return known.text if known else None
 
 
 def _take(source: Path, file: Path) -> None:

@@ -563,9 +563,10 @@ def serve(
     device: Device = "auto",
 ) -> int:
     """Answer A1111's API (txt2img, img2img, …) with a preset's model, for the clients that speak it."""
+    from modiste.hosts.address import is_loopback
     from modiste.hosts.local import LocalHost
     from modiste.server.app import make_app
-    from modiste.server.guard import OWN_NAMES, is_loopback, read_users
+    from modiste.server.guard import OWN_NAMES, read_users
     from modiste.server.lora_folder import LoraFolder
     from modiste.server.serving import listen_on, serve
 

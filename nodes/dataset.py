@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..fashion.photos import SUFFIXES, BadPhoto, Photo, Skip, find_photos, nothing_usable, read_photo
 from ..fashion.tagging import write_caption
 from ..files import make_folder, write_whole
-from ..trainer.captions import METADATA, read_caption, read_metadata
+from ..trainer.captions import own_caption
 from .looking import one_or_each
 
 if TYPE_CHECKING:
@@ -57,15 +57,6 @@ def read_photos(folder: Path, side: int, limit: int = 0) -> PhotoSet:
     if not photos:
         raise nothing_usable([folder], skipped)
     return PhotoSet(tuple(photos), tuple(skipped))
-
-
-def own_caption(photo: Path) -> str | None:
-    """What stands beside the photo, where the trainer looks; None where nothing does."""
-    beside, table = photo.with_suffix(".txt"), photo.with_name(METADATA)
-    if beside.is_file():
-        return read_caption(beside).text
-    found = read_metadata(table).get(photo.name) if table.is_file() else None
-    return found.text if found else None
 
 
 def fingerprint(folder: Path) -> str:

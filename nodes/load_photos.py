@@ -80,7 +80,8 @@ class ModisteLoadPhotos(io.ComfyNode):
     @classmethod
     def execute(cls, folder: str, limit: int, longest_side: int) -> io.NodeOutput:
         """Loads the photos."""
-        from .dataset import own_caption, read_photos
+        from ..trainer.captions import own_caption
+        from .dataset import read_photos
         from .images import image_of
 
         path = photo_folder(folder)

@@ -17,7 +17,8 @@ from ..bridge import PHOTOS, lay_out
 from ..errors import InputError
 from ..files import make_folder, write_whole
 from ..presets import PRESETS
-from .dataset import SEEN_SIDE, own_caption, read_photos
+from ..trainer.captions import own_caption
+from .dataset import SEEN_SIDE, read_photos
 from .recipe import Wish, config_of, preset_for, slug
 from .training_process import TrainingFailed, training_events
 from .training_runs import History, RunRecord, now, read_record, running

@@ -27,11 +27,6 @@ def read_users(text: str) -> dict[str, str]:
     return {user: password for user, _, password in pairs}
 
 
-def is_loopback(address: str) -> bool:
-    """Whether nobody but this machine can ask there."""
-    return address == "localhost" or address == "::1" or address.startswith("127.")
-
-
 def add_guard(app: FastAPI, users: dict[str, str], names: tuple[str, ...] | None) -> None:
     """Refuses before anything is read: foreign pages and host names (403), too large bodies (413), strangers (401).
 

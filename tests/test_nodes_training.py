@@ -18,7 +18,6 @@ from modiste.nodes.dataset import (
     caption_photos,
     content_of,
     fingerprint,
-    own_caption,
     read_photos,
     refuse_both,
     write_pictures,
@@ -31,6 +30,7 @@ from modiste.nodes.recipe import Wish, config_of, preset_for, slug
 from modiste.nodes.training_process import SAID, TrainingFailed, command, event_of, training_events
 from modiste.nodes.training_runs import EVENTS, History, RunRecord, list_runs, running, show_run, thinned
 from modiste.presets import PRESETS
+from modiste.trainer.captions import own_caption
 from modiste.trainer.checkpoint import whole_checkpoints
 from modiste.trainer.train import CHECKPOINTS
 

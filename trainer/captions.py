@@ -88,6 +88,15 @@ def read_metadata(path: Path) -> dict[str, Caption]:
     return found
 
 
+def own_caption(photo: Path) -> str | None:
+    """What somebody wrote for a photo, in a .txt beside it or in the folder's METADATA; None where nobody did."""
+    beside, table = photo.with_suffix(".txt"), photo.with_name(METADATA)
+    if beside.is_file():
+        return read_caption(beside).text
+    found = read_metadata(table).get(photo.name) if table.is_file() else None
+    return found.text if found else None
+
+
 def _bad_row(path: Path, number: int, what: str) -> InputError:
     form = '{"file_name": "a.jpg", "text": "a red dress"}'
     return InputError(f"line {number} {what}", where=str(path), to_try=f"each line is like {form}")
