@@ -118,7 +118,8 @@ def settings(seed: int = 0, **asked) -> PipelineSettings:
 
 
 def run(photos: Path, base: Path, out: Path, **more) -> Story | None:
-    """The whole pipeline."""
+    """The whole pipeline, on one thread: sums have one order then, whatever this process has run before."""
+    torch.set_num_threads(1)
     return run_pipeline(gather_photos([photos]), studio(base), settings(), out, **more)
 
 
