@@ -217,8 +217,8 @@ def compare(
         asked = GenerationRequest(prompt=pairs[0].prompts["tuned"].positive, seed=seeds.confirm[0], **settings.drawing)
         lora = deliver(tuned, studio, asked, out) if tuned.kind == "lora" else None
         wear = cache(partial(_easel, studio, tuned, lora, settings, journal, pace))  # a model is opened once
-        worn = wear(1.0)
-        worn.host.check(GenerationRequest(prompt="", seed=0, **worn.drawing))
+        tuned_easel = wear(1.0)
+        tuned_easel.host.check(GenerationRequest(prompt="", seed=0, **tuned_easel.drawing))
 
         # which strength
         strength = 1.0

@@ -334,7 +334,11 @@ def _notes(tuned: comparison.Tuned, pairs: Sequence[PhotoPair]) -> list[str]:
 
 
 def _verdict(gains: Sequence[Gain], judged: bool, strength: float | None) -> Verdict:
-    """One rule for all: a difference is one only where its whole interval lies on one side of 0."""
+    """Training paid where the scorer's whole interval lies above 0 over words and over base, and the judge's mean does.
+
+    The judge looks at other things and is less sure of a few garments: that it points the same way is asked, not that
+    it proves the gain alone. Everything else differs only where its whole interval lies on one side of 0.
+    """
 
     def of(arm: str, over: str, who: str, group: str | None = None) -> Interval:
         return next(g.interval for g in gains if (g.arm, g.over, g.by, g.group) == (arm, over, who, group))

@@ -1,11 +1,17 @@
-"""Writing files whole: a reader sees the old file or the new one, never a part, also after a power cut."""
+"""Files written whole, and known by their content.
+
+A reader sees the old file or the new one, never a part, also after a power cut.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
+BLOCK_BYTES = 1 << 20
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -31,6 +37,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """Hex digest of the files' contents, one behind the other; none is held in memory whole."""
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as data:
+            while block := data.read(BLOCK_BYTES):
+                found.update(block)
+    return found.hexdigest()
 
 
 def make_folder(folder: Path) -> None:

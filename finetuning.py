@@ -37,12 +37,12 @@ def config_for(preset: Preset, folders: Sequence[Path], *asked: dict[str, Any]) 
     None means the default. InputError names each field that is wrong."""
     wanted: dict[str, Any] = {}
     for one in asked:
-        wanted = _merged(wanted, one)
+        wanted = merged(wanted, one)
     drawing = {"picture_steps": preset.steps, "cfg_scale": preset.cfg_scale}
     defaults = {**DEFAULTS[preset.name], "base": preset.checkpoint, "validation": drawing}
     if wanted.get("method") == "full":
         defaults["learning_rate"] *= FULL_RATE
-    return read_config(_merged(_merged(defaults, wanted), {"data": {"folders": [str(one) for one in folders]}}))
+    return read_config(merged(merged(defaults, wanted), {"data": {"folders": [str(one) for one in folders]}}))
 
 
 def finetune(
@@ -128,11 +128,12 @@ def refuse_fresh(out: Path) -> None:
         )
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the fields of `over` in their place, nested ones field by field; None changes nothing."""
+    found = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merged(merged[key], value)
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            found[key] = merged(found[key], value)
         elif value is not None:
-            merged[key] = value
-    return merged
+            found[key] = value
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from modiste.fashion.photos import Skip
     from modiste.fashion.tagging import Tagged
+    from modiste.fashion.taxonomy import Taxonomy
     from modiste.presets import Preset
     from modiste.studio import HostChoice, Studio
 
@@ -133,6 +134,24 @@ def say_other_base(base: str, studio: Studio) -> None:
         say(notice)
 
 
+def groups_in(text: str | None, vocabulary: Taxonomy) -> tuple[str, ...] | None:
+    """`colour,pattern` → the vocabulary's groups, which refuses others; None where nothing was said."""
+    if text is None:
+        return None
+    return tuple(vocabulary.group(name.strip()).id for name in text.split(",") if name.strip())
+
+
+def training_asked(
+    method: str | None, steps: int | None, rank: int | None, learning_rate: float | None, seed: int | None, device: str
+) -> dict[str, Any]:
+    """The options of a training as fields of TrainConfig; None for what was not said."""
+    return {
+        **{"method": method, "steps": steps, "learning_rate": learning_rate, "seed": seed},
+        "device": None if device == "auto" else device,
+        "network": None if rank is None else {"rank": rank, "alpha": float(rank)},
+    }
+
+
 def pictures_need(host: str) -> tuple[str, ...]:
     """The roles of models that a run of pictures opens on this machine: a server has its own checkpoint."""
     return ("checkpoint", "encoder") if host == "local" else ("encoder",)
@@ -176,7 +195,7 @@ def prompt(
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
     from modiste.fashion.photos import gather_photos
-    from modiste.pipeline import PromptSettings, optimise_prompts
+    from modiste.prompt_route import PromptSettings, optimise_prompts
     from modiste.studio import open_studio
 
     gathered = gather_photos(photos)
@@ -235,13 +254,13 @@ def tag(
         file = open_files.enter_context(TagFile(out)) if out else None
         cache = open_files.enter_context(ObservationCache(tagger.encoder.identity.key))
         tagger.encoder = RememberingEncoder(tagger.encoder, cache)
-        pace, known = Pace("tag", 0, display), tagger.taxonomy
+        pace = Pace("tag", 0, display)
         found = tag_photos(
             photos,
             tagger,
             cache=cache,
             trigger=trigger,
-            bound=None if bind is None else [known.group(group).id for group in bind.split(",") if group],
+            bound=groups_in(bind, tagger.taxonomy),
             done=file.done if file else frozenset(),
             skipped=skipped,
             tagged=pace.found,
@@ -359,29 +378,23 @@ def finetune(
     json: AsJson = False,
 ) -> int:
     """Train a LoRA or the whole UNet on photos of a brand; choose the best checkpoint by photos held out."""
-    from json import loads
-
+    from modiste.fashion.taxonomy import load_taxonomy
     from modiste.finetuning import config_for, refuse_engine, refuse_fresh
     from modiste.finetuning import finetune as train
     from modiste.presets import require_weights
+    from modiste.trainer.config import read_fields
     from modiste.trainer.stopping import stopping
 
     refuse_engine(engine)
     chosen = choose_preset(preset, checkpoint=checkpoint)
     if checkpoint is None:
         require_weights(chosen, "checkpoint")
-    file = loads(config.read_text(encoding="utf-8-sig")) if config else {}
-    asked = {
-        **{"method": method, "steps": steps, "learning_rate": learning_rate, "batch_size": batch, "seed": seed},
-        **{"device": None if device == "auto" else device},
-        "data": {"trigger": trigger, "masks": None if masks is None else str(masks)},
-    }
-    if rank is not None:
-        asked["network"] = {"rank": rank, "alpha": float(rank)}
-    settings = config_for(chosen, photos, file, asked)
+    data = {"trigger": trigger, "masks": None if masks is None else str(masks)}
+    asked = training_asked(method, steps, rank, learning_rate, seed, device) | {"batch_size": batch, "data": data}
+    settings = config_for(chosen, photos, read_fields(config) if config else {}, asked)
     if resume:
         refuse_fresh(out)
-    bound = None if bind is None else [group for group in bind.split(",") if group]
+    bound = groups_in(bind, load_taxonomy(chosen.taxonomy))
     with Display(quiet=json) as display, stopping() as stop:
         result = train(settings, out, chosen, display, stop, bound, device, engine)
     skipped = result.record["photos"]["skipped"]
@@ -445,7 +458,7 @@ def compare(
         studio,
         file,
         **{"strategy": strategy, "confirm_seeds": seeds, "seed": seed},
-        bound=None if bind is None else tuple(group for group in bind.split(",") if group),
+        bound=groups_in(bind, studio.eyes.taxonomy),
         **{"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler},
     )
     with Display(quiet=json) as display:
@@ -498,18 +511,22 @@ def pipeline(
     json: AsJson = False,
 ) -> int:
     """From photos to a verdict: find the best prompts, train on what they taught, and compare base and tuned model."""
-    from json import loads
-
     from modiste.fashion.photos import gather_photos
-    from modiste.pipeline import PipelineSettings, PromptSettings, run_pipeline
+    from modiste.finetuning import merged
+    from modiste.pipeline import PipelineSettings, run_pipeline
     from modiste.presets import PRESETS
+    from modiste.prompt_route import PromptSettings
     from modiste.runs.summary import print_verdict
     from modiste.studio import open_studio
     from modiste.trainer.base_model import find_base
+    from modiste.trainer.config import read_fields
     from modiste.trainer.stopping import stopping
 
     gathered = gather_photos(photos)
-    train = loads(config.read_text(encoding="utf-8-sig")) if config else {}
+    train = merged(
+        read_fields(config) if config else {},
+        training_asked(method, train_steps, rank, learning_rate, seed, device),
+    )
     instead = {"checkpoint": checkpoint, "taxonomy": vocabulary, "encoder": encoder, "framing": framing}
     needed = ("encoder",) if "base" in train else ("checkpoint", "encoder")
     chosen = choose_preset(preset, host, needed, **instead)
@@ -520,19 +537,13 @@ def pipeline(
     studio = open_studio(chosen, host=choose_host(host, url, allow_remote, workflow, lora_dir), device=device)
     if host != "local":
         say_other_base(train["base"], studio)
-        if lora_dir is None and train.get("method", method) != "full":
+        if lora_dir is None and train.get("method") != "full":
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
     drawing = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
-    asked = {"method": method, "steps": train_steps, "learning_rate": learning_rate, "seed": seed}
-    train |= {name: value for name, value in asked.items() if value is not None}
-    if rank is not None:
-        train["network"] = {"rank": rank, "alpha": float(rank)}
-    if device != "auto":
-        train["device"] = device
     settings = PipelineSettings(
         prompt=PromptSettings.for_studio(studio, budget=budget, seed=seed, learn=learn, **drawing),
         trigger=trigger,
-        bound=None if bind is None else tuple(group for group in bind.split(",") if group),
+        bound=groups_in(bind, studio.eyes.taxonomy),
         searched=searched,
         train=train,
         with_generated=with_generated,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from .errors import InputError
-from .files import write_whole
+from .files import sha256_of, write_whole
 from .hosts.errors import LoraWithoutEffect, RequestRefused
 from .hosts.lora_file import give_to_host, name_on_host
 from .hosts.request import LoraRef
@@ -117,14 +117,8 @@ def other_base(base: str, drawer: HostDescription) -> str | None:
 
 def _digest(base: Path) -> str:
     """As the hosts say it: our own that of the UNet, the WebUIs the file's."""
-    import hashlib
-
     from .hosts.local import HASH_DIGITS, LocalHost
 
     if base.is_dir():
         return LocalHost(str(base), device="cpu").checkpoint_hash
-    digest = hashlib.sha256()
-    with base.open("rb") as data:
-        while block := data.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:HASH_DIGITS]
+    return sha256_of([base])[:HASH_DIGITS]

@@ -23,11 +23,7 @@ from .fashion.photos import Gathered
 from .files import write_whole
 from .finetuning import config_for, finetune
 from .progress import ProgressCallback, silent
-from .prompt_route import (
-    PromptSettings,
-    label_shares,
-    optimise_prompts,
-)
+from .prompt_route import PromptSettings, label_shares, optimise_prompts
 from .runs.report import PromptReport
 from .runs.verdict import Comparison, write_verdict
 from .search.strategies import Context
@@ -39,11 +35,6 @@ if TYPE_CHECKING:
     from .runs.verdict import Story
     from .studio import Studio
     from .trainer.config import TrainConfig
-
-__all__ = [
-    *("BASELINE", "MINIMAL", "PhotoOutcome", "PipelineSettings", "PromptSettings", "STAGES", "category_of"),
-    *("label_shares", "optimise_photo", "optimise_prompts", "run_pipeline", "similarities"),
-]
 
 SEARCHED = 8  # photos: a form that wins on some wins on the rest
 # Where nothing else is asked for. The loss on validation photos is least long before the pictures are best: of the

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from ..bridge import split_photos
 from ..comparison import CompareSettings, compare, open_tuned
 from ..fashion.photos import Gathered, gather_photos
-from ..pipeline import PipelineSettings, PromptSettings, run_pipeline
+from ..pipeline import PipelineSettings, run_pipeline
 from ..presets import ROOT
+from ..prompt_route import PromptSettings
 
 if TYPE_CHECKING:
     from ..runs.verdict import Comparison

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..device import choose_device
 from ..errors import InputError, MissingWeights
+from ..files import sha256_of
 from ..weights import download_command, hub_cache, locate
 from .clip_encoder import ClipEncoder, ImageOnlyEncoder
 from .encoder import EncoderIdentity
@@ -67,12 +67,7 @@ def _identity(model: str, folder: Path, framing: Framing) -> EncoderIdentity:
     preprocessing = f"{framing}-{_side(folder)}"
     if folder.parent.name == "snapshots":
         return EncoderIdentity(id=model, revision=folder.name, preprocessing=preprocessing)
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as data:
-            while block := data.read(1 << 20):
-                digest.update(block)
-    revision = f"sha256:{digest.hexdigest()[:REVISION_DIGITS]}"
+    revision = f"sha256:{sha256_of(sorted(folder.glob('*.safetensors')))[:REVISION_DIGITS]}"
     return EncoderIdentity(id=folder.name, revision=revision, preprocessing=preprocessing)
 
 

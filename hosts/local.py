@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 import warnings
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..device import GIB, choose_device, choose_dtype, memory_bytes
 from ..errors import InputError, MissingWeights
+from ..files import sha256_of
 from ..torchvision_ops import heal
 from ..weights import download_command, hub_cache, locate
 from .errors import OutOfMemory, RequestRefused
@@ -87,12 +87,7 @@ class LocalHost:
         """Digest of the UNet's weights, or the hub's commit: what tells two models of one name apart."""
         if self.folder.parent.name == "snapshots":
             return self.folder.name[:HASH_DIGITS]
-        digest = hashlib.sha256()
-        for file in sorted((self.folder / "unet").glob("*.safetensors")):
-            with file.open("rb") as data:
-                while block := data.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()[:HASH_DIGITS]
+        return sha256_of(sorted((self.folder / "unet").glob("*.safetensors")))[:HASH_DIGITS]
 
     def check(self, request: GenerationRequest) -> None:
         """Refuses unknown samplers, schedules, checkpoints and LoRAs; nothing is loaded for it."""
@@ -284,15 +279,10 @@ class LocalHost:
         import torch
 
         dtype = str(self.pipeline.unet.dtype).removeprefix("torch.")
-        return UsedSettings(
-            seed=request.seed,
-            steps=request.steps,
-            cfg_scale=request.cfg_scale,
-            width=image.width,
-            height=image.height,
-            sampler=request.sampler,
+        return UsedSettings.as_asked(
+            request,
+            image,
             checkpoint=self._name(),
             checkpoint_hash=self.checkpoint_hash,
-            loras=request.loras,
             backend=f"diffusers {diffusers.__version__}, torch {torch.__version__}, {self.device}, {dtype}",
         )

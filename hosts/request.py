@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,6 +66,12 @@ class UsedSettings(BaseModel):
     checkpoint_hash: str | None = None
     loras: tuple[LoraRef, ...] = ()
     backend: str = ""  # e.g. "diffusers 0.42.1, torch 2.13.0, cpu, float32"
+
+    @classmethod
+    def as_asked(cls, request: GenerationRequest, image: Image.Image, **model: Any) -> UsedSettings:
+        """Of a picture drawn in this process, where nothing is replaced: only its size is measured."""
+        asked = {name: getattr(request, name) for name in ("seed", "steps", "cfg_scale", "sampler", "loras")}
+        return cls(**asked, width=image.width, height=image.height, **model)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.v0_0_2 import io
 
 from .comfy_folders import photo_folder
-from .schema import CATEGORY, advanced, encoder_input, said, vocabulary_input
+from .schema import CATEGORY, advanced, captions_input, encoder_input, said, threshold_input, vocabulary_input
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,18 +49,7 @@ class ModisteCaptionDataset(io.ComfyNode):
                     display_name="overwrite",
                     tooltip="Whether to replace captions that are there already. Off keeps what you wrote.",
                 ),
-                advanced(
-                    io.Float.Input(
-                        "threshold",
-                        default=0.25,
-                        min=0.0,
-                        max=1.0,
-                        step=0.01,
-                        round=0.001,
-                        display_name="threshold",
-                        tooltip="Tags less sure than this are not said.",
-                    )
-                ),
+                advanced(threshold_input("Tags less sure than this are not said.")),
                 vocabulary_input(),
                 io.Image.Input(
                     "images",
@@ -68,13 +57,7 @@ class ModisteCaptionDataset(io.ComfyNode):
                     display_name="images",
                     tooltip="Pictures to write into the folder, instead of photos that lie there.",
                 ),
-                io.String.Input(
-                    "captions",
-                    optional=True,
-                    force_input=True,
-                    display_name="captions",
-                    tooltip="Your captions, one a picture; without them the encoder writes them.",
-                ),
+                captions_input("Your captions, one a picture; without them the encoder writes them."),
             ],
             outputs=[
                 io.String.Output("folder_path", display_name="folder", tooltip="For LoRA Trainer."),

@@ -109,13 +109,9 @@ class ComfyGraphHost:
         import comfyui_version
         import torch
 
-        return UsedSettings(
-            seed=request.seed,
-            steps=request.steps,
-            cfg_scale=request.cfg_scale,
-            width=image.width,
-            height=image.height,
-            sampler=request.sampler,
+        return UsedSettings.as_asked(
+            request,
+            image,
             checkpoint=self.name,
             checkpoint_hash=self.digest,
             backend=f"ComfyUI {comfyui_version.__version__}, torch {torch.__version__}, {self.model.load_device}",

@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from .comfy_folders import checkpoint_names, photo_folder, runs_root
 from .libraries import advice, require
 from .names import METHODS, OF_THE_GRAPH, RECIPES, TRY_OUT
-from .schema import CATEGORY, advanced, encoder_input, said, seed_input
+from .schema import CATEGORY, advanced, captions_input, encoder_input, said, seed_input
 
 NEEDED = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
@@ -37,7 +37,7 @@ class ModisteLoraTrainer(io.ComfyNode):
                     default="",
                     placeholder="photos",
                     display_name="folder",
-                    tooltip="A folder of ComfyUI's input with your photos, best 10 to 50, and a caption as NAME.txt "
+                    tooltip="A folder of ComfyUI's input with your photos, best 20 to 200, and a caption as NAME.txt "
                     "beside each; missing captions are written by the encoder. Or connect images.",
                 ),
                 io.Combo.Input(
@@ -155,13 +155,7 @@ class ModisteLoraTrainer(io.ComfyNode):
                     display_name="images",
                     tooltip="The photos, instead of a folder.",
                 ),
-                io.String.Input(
-                    "captions",
-                    optional=True,
-                    force_input=True,
-                    display_name="captions",
-                    tooltip="One caption a photo of images; without them the encoder writes them.",
-                ),
+                captions_input("One caption a photo of images; without them the encoder writes them."),
             ],
             outputs=[
                 io.LoraModel.Output("lora", display_name="lora", tooltip="For Load LoRA Model and Save LoRA Weights."),

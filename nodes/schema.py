@@ -61,6 +61,25 @@ def vocabulary_input() -> io.Input:
     )
 
 
+def threshold_input(tooltip: str) -> io.Input:
+    """From which confidence a tag counts."""
+    return io.Float.Input(
+        "threshold",
+        default=0.25,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        round=0.001,
+        display_name="threshold",
+        tooltip=tooltip,
+    )
+
+
+def captions_input(tooltip: str) -> io.Input:
+    """Captions that come from the graph."""
+    return io.String.Input("captions", optional=True, force_input=True, display_name="captions", tooltip=tooltip)
+
+
 def seed_input(tooltip: str) -> io.Input:
     """A seed that stays as it is from run to run."""
     return io.Int.Input(

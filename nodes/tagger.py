@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .schema import CATEGORY, TAGS, advanced, encoder_input, vocabulary_input
+from .schema import CATEGORY, TAGS, advanced, encoder_input, threshold_input, vocabulary_input
 
 
 class ModisteTagger(io.ComfyNode):
@@ -26,16 +26,7 @@ class ModisteTagger(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", display_name="images", tooltip="The photos to read, one or many."),
                 encoder_input(),
-                io.Float.Input(
-                    "threshold",
-                    default=0.25,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.001,
-                    display_name="threshold",
-                    tooltip="Tags less sure than this are left out; the garment's name always stays.",
-                ),
+                threshold_input("Tags less sure than this are left out; the garment's name always stays."),
                 io.String.Input(
                     "pin",
                     default="",

@@ -24,8 +24,9 @@ from modiste.fashion.photos import gather_photos
 from modiste.fashion.scorer import Scorer
 from modiste.fashion.tagger import Tagger
 from modiste.hosts.request import GenerationRequest, GenerationResult
-from modiste.pipeline import PipelineSettings, PromptSettings, run_pipeline
+from modiste.pipeline import PipelineSettings, run_pipeline
 from modiste.progress import Progress
+from modiste.prompt_route import PromptSettings
 from modiste.runs.verdict import Story
 from modiste.studio import Eyes, Studio
 

@@ -18,8 +18,8 @@ from modiste.fashion.scorer import Scorer
 from modiste.fashion.tagger import Tagger
 from modiste.fashion.taxonomy import Taxonomy
 from modiste.hosts.request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
-from modiste.pipeline import PromptSettings
 from modiste.presets import Preset
+from modiste.prompt_route import PromptSettings
 from modiste.studio import Eyes, Studio
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 150, 70), "blue": (40, 80, 200), "sand": (220, 200, 150)}

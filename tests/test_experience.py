@@ -10,7 +10,7 @@ import pytest
 from modiste.errors import InputError
 from modiste.experience import FILE, Experience, ExperienceFile
 from modiste.fashion.photos import gather_photos
-from modiste.pipeline import optimise_prompts
+from modiste.prompt_route import optimise_prompts
 from modiste.search.screening import Effects
 from modiste.search.trials import Trial
 

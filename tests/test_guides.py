@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,19 @@ def desk(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
     return tmp_path
+
+
+def test_what_the_guide_shows_of_the_library_runs(desk):
+    page = (ROOT / "docs" / "headless.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", shown.replace("seed=0", "seed=0, steps=2")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "optimal_prompt_format" in done.stdout and (desk / "library-run" / "report.json").is_file()
 
 
 def test_there_are_guides_with_commands():

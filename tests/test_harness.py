@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
+
+from modiste.finetuning import merged
+from modiste.harness import app, training_asked
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
@@ -202,6 +206,34 @@ def test_what_can_not_be_done_is_said_in_one_line_before_anything_is_made(words,
     done = modiste("prompt", PHOTOS[0], "--out", tmp_path / "out", *preset, *words)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0 and done.stdout == "" and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["finetune", "pipeline"])
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        (None, [], "the config can't be read"),
+        ("{bad", [], "the config is no JSON"),
+        ("[1]", [], "the config is no JSON object"),
+        ("{}", ["--bind", "fabrics"], "fabrics"),
+    ],
+)
+def test_a_training_that_can_not_be_is_refused_in_words_before_anything_is_made(
+    command, content, words, said, tmp_path
+):
+    config, out = tmp_path / "config.json", tmp_path / "out"
+    if content is not None:
+        config.write_text(content)
+    folder, given = Path(PHOTOS[0]).parent.parent / "collection", ["--preset", "mini", "--config", str(config)]
+    done = CliRunner().invoke(app, [command, str(folder), "--out", str(out), *given, *words])
+    assert done.exit_code == 2 and said in done.output, done.output
+    assert not out.exists()
+
+
+def test_an_option_of_a_training_changes_its_own_field_of_the_config_and_no_other():
+    asked = training_asked("lora", None, 8, None, 3, "auto")
+    found = merged({"steps": 20, "network": {"rank": 4, "conv_rank": 2}}, asked)
+    assert found == {"steps": 20, "network": {"rank": 8, "alpha": 8.0, "conv_rank": 2}, "method": "lora", "seed": 3}
 
 
 def test_tags_grow_in_a_file_and_captions_lie_beside_the_photos(tmp_path):

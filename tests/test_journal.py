@@ -71,7 +71,6 @@ def table(folder: Path) -> list:
 RUN = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, "tests")
 from test_journal import SETTINGS, Journal, drawn, key_for
 folder, left, log = Path(sys.argv[1]), [int(sys.argv[2])], Path(sys.argv[1]).with_suffix(".log").open("a")
 
@@ -100,7 +99,8 @@ with Journal.open(folder, SETTINGS) as journal:
 def run_until_done(folder: Path, lines: random.Random) -> int:
     for kills in range(200):
         command = [sys.executable, "-c", RUN, str(folder), str(lines.randint(60, 1200))]
-        code = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        code = subprocess.run(command, cwd=ROOT, env=environment).returncode
         if code == 0:
             return kills
         assert code == -signal.SIGKILL

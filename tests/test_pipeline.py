@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from modiste.fashion.photos import gather_photos
-from modiste.pipeline import optimise_prompts
+from modiste.prompt_route import optimise_prompts
 from modiste.runs.journal import Journal, JournalError
 from modiste.runs.report import PromptReport
 from modiste.search.budget import plan_budget

@@ -16,7 +16,7 @@ from modiste.fashion.photos import gather_photos
 from modiste.fashion.scorer import Scorer
 from modiste.fashion.second_look import look_again, palette, palette_difference
 from modiste.fashion.tagger import Tagger
-from modiste.pipeline import optimise_prompts
+from modiste.prompt_route import optimise_prompts
 
 
 def pixels(*parts: tuple[tuple[int, int, int], int]) -> np.ndarray:

@@ -473,7 +473,6 @@ def test_a_black_picture_is_quarantined_and_the_run_goes_on(webui, tmp_path):
 RUN = """
 import json, os, random, select, signal, sys, time, warnings
 from pathlib import Path
-sys.path.insert(0, "tests")
 import logging
 logging.disable()
 from PIL import Image, PngImagePlugin
@@ -543,7 +542,7 @@ print(json.dumps({"took_s": float(took or 0)}))
 
 def run_and_kill(url: str, folder: Path, count: int, kills: int, at: str = "") -> subprocess.CompletedProcess:
     arguments = [sys.executable, "-c", RUN, url, str(folder), str(count), str(kills), at]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 

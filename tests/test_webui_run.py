@@ -21,8 +21,8 @@ from modiste.hosts.fleet import Fleet
 from modiste.hosts.limits import Limits
 from modiste.hosts.local import LocalHost
 from modiste.hosts.webui.host import WebuiHost
-from modiste.pipeline import PromptSettings, optimise_prompts
 from modiste.presets import preset
+from modiste.prompt_route import PromptSettings, optimise_prompts
 from modiste.studio import HostChoice, Studio, open_host
 
 QUICK = Limits(base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)

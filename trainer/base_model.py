@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingWeights
+from ..files import sha256_of
 from ..torchvision_ops import heal
 from ..weights import download_command, hub_cache, locate
 from .lora_names import Family
@@ -119,9 +119,4 @@ def digest(source: Path) -> str:
     if source.parent.name == "snapshots":
         return source.name[:HASH_DIGITS]
     files = [source] if source.is_file() else sorted(one for one in source.rglob("*") if one.suffix in DIGESTED)
-    found = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as data:
-            while block := data.read(1 << 20):
-                found.update(block)
-    return found.hexdigest()[:HASH_DIGITS]
+    return sha256_of(files)[:HASH_DIGITS]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files import make_folder, sync_folder, write_whole
+from ..files import make_folder, sha256_of, sync_folder, write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,7 @@ def verify(checkpoint: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         whole = manifest.pop("sha256") == _digest(manifest) and manifest["format"] == FORMAT
-        whole = whole and all(_sha256(checkpoint / name) == sha for name, sha in manifest["files"].items())
+        whole = whole and all(sha256_of([checkpoint / name]) == sha for name, sha in manifest["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return manifest if whole else None
@@ -216,15 +216,7 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
         raise OSError(f"{path.name}: {error}") from error
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
-    sha = _sha256(temporary)
+    sha = sha256_of([temporary])
     temporary.replace(path)
     sync_folder(path.parent)
     return sha
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()

@@ -128,18 +128,25 @@ class TrainConfig(_Part):
 
 def read_config(data: dict[str, Any] | Path) -> TrainConfig:
     """A config from JSON; InputError names each field that is wrong."""
-    where = ""
+    where = str(data) if isinstance(data, Path) else ""
     try:
-        if isinstance(data, Path):
-            where = str(data)
-            data = json.loads(data.read_text(encoding="utf-8-sig"))
-        return TrainConfig.model_validate(data)
-    except FileNotFoundError:
-        raise InputError("there is no such config", where=where, to_try="check the path") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the config is no JSON: {error}", where=where) from error
+        return TrainConfig.model_validate(read_fields(data) if isinstance(data, Path) else data)
     except ValidationError as error:
         raise InputError(f"the config can't be used: {problems(error)}", where=where) from error
+
+
+def read_fields(file: Path) -> dict[str, Any]:
+    """Some or all fields of a config, nested as in TrainConfig; InputError for a file that holds none."""
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"the config can't be read: {why}", where=str(file), to_try="check the path") from error
+    except ValueError as error:  # of JSON, or of UTF-8
+        raise InputError(f"the config is no JSON: {error}", where=str(file)) from error
+    if not isinstance(fields, dict):
+        raise InputError("the config is no JSON object", where=str(file), to_try='{"network": {"rank": 32}}')
+    return fields
 
 
 def problems(error: ValidationError) -> str:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import io
 import json
-import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..files import write_whole
 from .curve import draw_curve
 from .lora_file import read_lora, write_lora
-from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
 from .lora_verify import verify
-from .results import CURVE, LORA_FILE, RECORD, TrainResult, writing
+from .results import CURVE, LORA_FILE, RECORD, TrainResult, metadata_of, writing
 from .validation import Validation
 
 if TYPE_CHECKING:
     from .kohya import KohyaRun
+    from .lora_metadata import LoraMetadata
     from .lora_state import AdapterState
 
 REASON = "the last step: the engine kohya looks at no photos held out"
@@ -54,46 +52,18 @@ def _theirs(found: AdapterState) -> dict[str, str]:
 
 
 def _metadata(run: KohyaRun) -> LoraMetadata:
-    config, network, data = run.config, run.config.network, run.config.data
-    own = [sample for sample in run.data.samples if not sample.prior]
-    tags = Counter(part.strip() for sample in own for part in sample.caption.split(data.caption_separator))
-    return LoraMetadata(
-        title=config.title,
+    config, visits = run.config, sum(sample.repeats for sample in run.data.samples)
+    return metadata_of(
+        config,
+        run.data,
+        run.plan,
         family=run.base.family,
         base_model=run.base.name,
         base_hash=run.base.sha256,
         prediction_type=run.base.prediction,
-        trigger=data.trigger,
-        tag_frequency=dict(tags),
-        folders=(DatasetFolder(name=data.folders[0].name or "photos", count=len(own), repeats=data.repeats),),
-        resolution=(data.resolution, data.resolution),
-        buckets=tuple(
-            Bucket(width=bucket.width, height=bucket.height, count=count)
-            for bucket, count in Counter(sample.bucket for sample in own).items()
-        ),
-        images=len(own),
-        validation_images=len(run.data.held_out),
-        rank=network.rank,
-        alpha=network.alpha,
-        conv_rank=network.conv_rank,
-        conv_alpha=network.conv_alpha or network.conv_rank,
         steps=config.steps,
-        planned_steps=config.steps,
-        epochs=-(-config.steps * run.plan.batch_size // max(1, sum(sample.repeats for sample in run.data.samples))),
-        batch_size=run.plan.batch_size,
-        learning_rate=config.learning_rate,
-        text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
-        optimizer=config.optimizer,
-        schedule=config.schedule,
-        seed=config.seed,
-        clip_skip=config.clip_skip,
-        precision=run.plan.precision,
-        min_snr_gamma=config.loss.min_snr_gamma,
-        noise_offset=config.loss.noise_offset,
-        finished=time.time(),
+        epochs=-(-config.steps * run.plan.batch_size // max(1, visits)),
         reason=REASON,
-        description=config.notes,
-        config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
     )
 
 

@@ -18,6 +18,10 @@ from ..progress import ProgressCallback, silent
 from .curve import draw_curve
 
 if TYPE_CHECKING:
+    from .config import TrainConfig
+    from .dataset import Dataset
+    from .lora_metadata import LoraMetadata
+    from .plan import Plan
     from .train import Run
     from .validation import Look
 
@@ -81,19 +85,34 @@ def _export(run: Run, file: Path, best: Look | None) -> None:
     write_lora(collect(parts, run.base.family), file, _metadata(run, best).strings())
 
 
-def _metadata(run: Run, best: Look | None) -> Any:
-    from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
-
-    config, network, samples = run.config, run.config.network, run.data.samples
-    own = [sample for sample in samples if not sample.prior]
-    buckets = Counter(sample.bucket for sample in own)
-    tags = Counter(part.strip() for sample in own for part in sample.caption.split(config.data.caption_separator))
-    return LoraMetadata(
-        title=config.title,
+def _metadata(run: Run, best: Look | None) -> LoraMetadata:
+    network, own = run.config.network, [sample for sample in run.data.samples if not sample.prior]
+    return metadata_of(
+        run.config,
+        run.data,
+        run.plan,
         family=run.base.family,
         base_model=run.base.name,
         base_hash=run.base.sha256,
         prediction_type=run.gradient.diffusion.prediction,
+        kind=network.kind,
+        dora=network.dora,
+        rslora=network.rslora,
+        steps=best.step if best else run.state.step,
+        epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
+        reason=run.validation.reason(),
+    )
+
+
+def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> LoraMetadata:
+    """What a file says of its config and its photos, whichever engine has `made` it."""
+    from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
+
+    network, own = config.network, [sample for sample in data.samples if not sample.prior]
+    buckets = Counter(sample.bucket for sample in own)
+    tags = Counter(part.strip() for sample in own for part in sample.caption.split(config.data.caption_separator))
+    return LoraMetadata(
+        title=config.title,
         trigger=config.data.trigger,
         tag_frequency=dict(tags),
         folders=tuple(
@@ -103,31 +122,26 @@ def _metadata(run: Run, best: Look | None) -> Any:
         resolution=(config.data.resolution, config.data.resolution),
         buckets=tuple(Bucket(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
         images=len(own),
-        validation_images=len(run.data.held_out),
-        kind=network.kind,
+        validation_images=len(data.held_out),
         rank=network.rank,
         alpha=network.alpha,
         conv_rank=network.conv_rank,
         conv_alpha=network.conv_alpha or network.conv_rank,
-        dora=network.dora,
-        rslora=network.rslora,
-        steps=best.step if best else run.state.step,
         planned_steps=config.steps,
-        epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
-        batch_size=run.plan.batch_size,
+        batch_size=plan.batch_size,
         learning_rate=config.learning_rate,
         text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
         optimizer=config.optimizer,
         schedule=config.schedule,
         seed=config.seed,
         clip_skip=config.clip_skip,
-        precision=run.plan.precision,
+        precision=plan.precision,
         min_snr_gamma=config.loss.min_snr_gamma,
         noise_offset=config.loss.noise_offset,
         finished=time.time(),
-        reason=run.validation.reason(),
         description=config.notes,
         config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
+        **made,
     )
 
 

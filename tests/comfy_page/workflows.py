@@ -158,9 +158,9 @@ def caption_and_train_a_lora() -> Graph:
     graph.note(
         (40, -260),
         (420, 230),
-        "### Teach the model a garment\n\n1. Copy 10 to 50 photos into `input/photos`.\n2. Queue. Captions are written "
-        "beside them, then a LoRA is trained in a process of its own.\n3. Cancel whenever you like: queueing again "
-        "goes on. The LoRA stands in every loader's list.",
+        "### Teach the model a garment\n\n1. Copy 20 to 200 photos into `input/photos`.\n2. Queue. Captions are "
+        "written beside them, then a LoRA is trained in a process of its own.\n3. Cancel whenever you like: queueing "
+        "again goes on. The LoRA stands in every loader's list.",
     )
     photos = graph.add("ModisteLoadPhotos", (40, 40), (420, 190), folder="photos")
     checkpoint = graph.add("CheckpointLoaderSimple", (40, 290), (420, 100), ckpt_name=CHECKPOINT)
