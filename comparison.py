@@ -27,6 +27,7 @@ from .progress import Pace, ProgressCallback, silent
 from .prompt_route import label_shares
 from .search.seeds import seed_plan
 from .search.strategies import Context, distinct_strategies, refuse_unknown_strategies
+from .trainer.results import RECORD
 
 if TYPE_CHECKING:
     from .easel import Picture
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2)
 CHOOSING_SEEDS, CONFIRM_SEEDS = 2, 4  # pictures a photo and strength, and a photo and arm
-RECORD = "train.json"
 # Arm → whether the tuned model draws it; what they are says runs/verdict.py.
 ARMS = {"name": False, "words": False, "base": False, "tuned": True, "tuned_words": True}
 

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..files import make_folder, write_whole
 from ..presets import PRESETS
 from ..trainer.captions import own_caption
+from ..trainer.results import LORA_FILE, RECORD
 from .dataset import SEEN_SIDE, read_photos
 from .recipe import Wish, config_of, preset_for, slug
 from .training_process import TrainingFailed, training_events
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..presets import Preset
     from ..trainer.config import TrainConfig
 
-RESULT, LORA = "train.json", "fashion_lora_weights.safetensors"
 CONFIG, DATASET = "config.json", "dataset"
 ID_DIGITS = 12
 
@@ -54,17 +54,17 @@ class LoraRun:
     @property
     def trained(self) -> Path:
         """The trainer's file."""
-        return self.folder / LORA
+        return self.folder / LORA_FILE
 
     @property
     def finished(self) -> bool:
         """Whether it was trained to its end before."""
-        return (self.folder / RESULT).is_file() and self.trained.is_file()
+        return (self.folder / RECORD).is_file() and self.trained.is_file()
 
     @property
     def result(self) -> dict[str, Any]:
         """What the trainer writes at its end."""
-        return json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
+        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
 
 
 def decide(wish: Wish, checkpoint: Path | None, photos: Path, fingerprint: str, root: Path) -> LoraRun:

@@ -24,8 +24,7 @@ from .commands import (
     tag_command,
 )
 from .desk import Desk, status_of, watch
-from .lora_file import prompt_tag
-from .results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
+from .results import drawing_of, gallery, infotexts, prompt_tag, read_report, result_rows, tag_rows
 from .webui_side import WebuiSide
 from .words import Words
 

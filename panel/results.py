@@ -9,6 +9,8 @@ from typing import Any
 
 Rows = list[list[Any]]
 
+STRENGTH = 0.8  # of a LoRA that is tried for the first time
+
 
 def tag_rows(photos: Sequence[Mapping[str, Any]]) -> Rows:
     """photo · group · label · confidence in percent; of `tag --json` or of a report's photos."""
@@ -71,3 +73,9 @@ def read_report(out: Path) -> dict[str, Any] | None:
     """The run's report.json; None where there is none yet."""
     file = out / "report.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def prompt_tag(place: Path, trigger: str) -> str:
+    """What goes into a prompt to draw with a LoRA that lies in the host's folder."""
+    tag = f"<lora:{place.stem}:{STRENGTH:g}>"
+    return f"{tag}, {trigger}" if trigger else tag

@@ -133,7 +133,7 @@ def learn_priors(rows: Iterable[PhotoResult]) -> Priors:
     A prior's sd is what a *new* photo may differ by: τ_photo and the uncertainty of the mean. Empty until two
     photos share a cell: before that nothing is known of how photos differ.
     """
-    rows = list(rows)
+    rows = [row for row in rows if row.gains]  # a photo with a single way to write it had nothing to compare
     values, noise = _without_levels(rows), _pooled_noise(rows)
     pictures = {(row.photo, arm): count for row in rows for arm, count in row.pictures.items()}
     cells: dict[tuple[str, str, str], list[tuple[float, int]]] = {}

@@ -212,7 +212,7 @@ def test_what_can_not_be_done_is_said_in_one_line_before_anything_is_made(words,
 @pytest.mark.parametrize(
     ("content", "words", "said"),
     [
-        (None, [], "the config can't be read"),
+        (None, [], "there is no such config"),
         ("{bad", [], "the config is no JSON"),
         ("[1]", [], "the config is no JSON object"),
         ("{}", ["--bind", "fabrics"], "fabrics"),

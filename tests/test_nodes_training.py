@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from train_samples import draw_photos, settings, tiny_base
 
 from modiste.errors import InputError
-from modiste.nodes import lora_run
 from modiste.nodes.dataset import (
     caption_photos,
     content_of,
@@ -463,10 +461,3 @@ def test_a_key_that_a_loader_would_leave_out_in_silence_is_an_error(tmp_path):
 def test_no_loss_is_so_flat_that_comfyuis_graph_divides_by_nothing(losses):
     found = loss_map(losses)["loss"]
     assert max(found) - min(found) > 0 and found[: len(losses)] == losses
-
-
-def test_the_trainers_names_are_those_that_the_node_looks_for():
-    from modiste.trainer.results import LORA_FILE, RECORD
-
-    assert (lora_run.LORA, lora_run.RESULT) == (LORA_FILE, RECORD)
-    assert logging.getLogger("modiste")

@@ -19,8 +19,7 @@ from modiste.panel import commands, environment, page
 from modiste.panel.commands import BadForm, finetune_command, photos_of, prompt_command, tag_command
 from modiste.panel.desk import Desk, status_of, watch
 from modiste.panel.job import Job
-from modiste.panel.lora_file import prompt_tag
-from modiste.panel.results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
+from modiste.panel.results import drawing_of, gallery, infotexts, prompt_tag, read_report, result_rows, tag_rows
 from modiste.panel.webui_side import WebuiSide
 from modiste.panel.words import LANGUAGES, WORDS, Words, language_of
 

@@ -161,6 +161,13 @@ def photos(count: int, rng: random.Random, category: str = "dress", shift: float
     return rows
 
 
+def test_a_photo_that_had_nothing_to_compare_teaches_nothing_and_disturbs_nothing():
+    rows = photos(6, random.Random(3))
+    bare = PhotoResult.from_trials("bare", "dress", "model", [])
+    assert bare.gains == {} and learn_priors([bare]) == learn_priors([])
+    assert learn_priors([*rows, bare]) == learn_priors(rows)
+
+
 def test_priors_find_what_each_strategy_is_worth_and_how_photos_differ():
     learned = learn_priors(photos(60, random.Random(7))).for_photo("dress", "model")
     gain = learned["good"].mean - learned["poor"].mean

@@ -139,6 +139,8 @@ def read_fields(file: Path) -> dict[str, Any]:
     """Some or all fields of a config, nested as in TrainConfig; InputError for a file that holds none."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError("there is no such config", where=str(file), to_try="check the path") from None
     except OSError as error:
         why = error.strerror or error
         raise InputError(f"the config can't be read: {why}", where=str(file), to_try="check the path") from error
