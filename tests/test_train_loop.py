@@ -564,6 +564,14 @@ def test_the_best_step_has_the_least_mean_loss_on_held_out_photos_and_its_weight
     assert json.loads((tmp_path / "train.json").read_text()) == json.loads(json.dumps(record))
 
 
+def test_a_single_look_is_not_called_the_least_of_several():
+    once = Validation([Look(0, (0.5, 0.6)), Look(8, (0.5, 0.61))])
+    assert once.reason() == (
+        "step 8, the only one looked at, has a loss of 0.55500 on 2 held-out photos, a gain of -0.00500 "
+        "(-0.06853 … +0.05853) over the base model's 0.55000; that is no proven gain"
+    )
+
+
 def test_patience_ends_a_run_that_does_not_get_better(base, photos, tmp_path):
     wanted = config(
         base,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
@@ -111,6 +113,16 @@ def test_at_the_end_base_and_tuned_model_draw_the_same_prompts_with_the_trigger_
     assert len(set(gallery.photos)) == 2 and not set(gallery.photos) & set(gallery.training)
     assert not same(gallery.tuned, gallery.base) and not same(gallery.tuned, gallery.tuned_plain)
     assert len(list((out / FOLDER).glob("end-*.png"))) == 4 * AT_THE_END
+
+
+def test_the_file_carries_the_picture_of_the_chosen_step_that_is_most_like_its_photo(whole):
+    result, out, _, _ = whole
+    said = read_lora(result.file).metadata["modelspec.thumbnail"]
+    shown = Image.open(io.BytesIO(base64.b64decode(said.removeprefix("data:image/jpeg;base64,"))))
+    mine = [row for row in result.record["samples"] if row["step"] == result.record["best_step"]]
+    best = max(mine, key=lambda row: row["similarity"])
+    apart = {row["file"]: np.abs(np.asarray(shown, float) - opened(out / row["file"])).mean() for row in mine}
+    assert len(mine) == 2 and min(apart, key=apart.get) == best["file"]
 
 
 def test_nothing_is_drawn_where_nobody_looks_or_none_are_wanted(base, photos, tmp_path):

@@ -152,8 +152,8 @@ class LoraMetadata(BaseModel):
             "ss_mixed_precision": self.precision,
             "ss_min_snr_gamma": self.min_snr_gamma,
             "ss_noise_offset": self.noise_offset or None,
-            "ss_training_started_at": self.started,
-            "ss_training_finished_at": self.finished,
+            "ss_training_started_at": _clock(self.started),
+            "ss_training_finished_at": _clock(self.finished),
             "ss_training_comment": self.reason,
         }
 
@@ -237,6 +237,11 @@ def thumbnail_url(image: Image.Image, side: int = THUMBNAIL_SIDE) -> str:
     data = io.BytesIO()
     small.save(data, "JPEG", quality=THUMBNAIL_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+
+
+def _clock(seconds: float | None) -> str | None:
+    """Always as many characters: the same training then leaves a file of the same size at any hour."""
+    return None if seconds is None else f"{seconds:.6f}"
 
 
 def _text(value: Any) -> str:

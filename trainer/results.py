@@ -87,6 +87,7 @@ def _export(run: Run, file: Path, best: Look | None) -> None:
 
 def _metadata(run: Run, best: Look | None) -> LoraMetadata:
     network, own = run.config.network, [sample for sample in run.data.samples if not sample.prior]
+    step = best.step if best else run.state.step
     return metadata_of(
         run.config,
         run.data,
@@ -98,10 +99,23 @@ def _metadata(run: Run, best: Look | None) -> LoraMetadata:
         kind=network.kind,
         dora=network.dora,
         rslora=network.rslora,
-        steps=best.step if best else run.state.step,
+        steps=step,
         epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
         reason=run.validation.reason(),
+        thumbnail=_thumbnail(run.samples.best_of(step) if run.samples else None),
     )
+
+
+def _thumbnail(picture: Path | None) -> str:
+    """What programs show in their lists of LoRAs."""
+    from PIL import Image
+
+    from .lora_metadata import thumbnail_url
+
+    if picture is None:
+        return ""
+    with Image.open(picture) as image:
+        return thumbnail_url(image)
 
 
 def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> LoraMetadata:

@@ -98,6 +98,12 @@ class Samples:
             said = f"similarity {100 * seen['similarity']:.0f} of 100"
             progress(Progress("sample", index + 1, len(self.shots), said, picture=file, values=values))
 
+    def best_of(self, step: int) -> Path | None:
+        """The picture of that validation most like its photo; None where nothing was drawn, or nothing is left."""
+        there = [row for row in self.taken if row["step"] == step and (self.folder / row["file"]).is_file()]
+        best = max(there, key=lambda row: row["similarity"], default=None)
+        return self.folder / best["file"] if best else None
+
     def signs(self, gradient: Gradient, progress: ProgressCallback) -> dict[str, Any]:
         """Of overfitting, by the weights as they are now."""
         plain = self._plain()

@@ -53,10 +53,13 @@ class Validation:
         if best is None:
             return "the last step: no photos were held out to choose by"
         gain, before = self.gain(best), self.looks[0].mean
-        said = (
-            f"step {best.step} has the least loss on {len(best.losses)} held-out photos: {best.mean:.5f}, "
-            f"{gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f}) better than the base model's {before:.5f}"
-        )
+        held = f"{len(best.losses)} held-out photos"
+        if sum(look.step > 0 for look in self.looks) > 1:
+            chosen = f"step {best.step} has the least loss on {held}: {best.mean:.5f}"
+        else:
+            chosen = f"step {best.step}, the only one looked at, has a loss of {best.mean:.5f} on {held}"
+        interval = f"{gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+        said = f"{chosen}, a gain of {interval} over the base model's {before:.5f}"
         return said if gain.improved else f"{said}; that is no proven gain"
 
     def as_json(self) -> list[dict[str, Any]]:
