@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .runs.report import BestSample
 
 PROOF_SHARE, VALIDATION_SHARE = 0.3, 0.1
-MOST_PROOF, MOST_VALIDATION = 12, 24  # photos: more prove little more, and each costs pictures
+MOST_PROOF, MOST_VALIDATION = 16, 24  # photos: more prove little more, and each costs pictures
 LEAST_PROOF, LEAST_VALIDATION = 3, 2
 LEAST_PHOTOS = LEAST_PROOF + LEAST_VALIDATION + 3
 PHOTOS, GENERATED = "photos", "generated"  # folders of a dataset

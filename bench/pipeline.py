@@ -1,7 +1,8 @@
 """`python -m modiste.bench.pipeline [--json] [--seeds N] [--same N] [--out DIR]`: does the verdict hold?
 
 On the brand's collection, whose look words can't express: the whole run on `--seeds` seeds, each with another search,
-training and luck; and the base model compared with itself on `--same` seeds, where "no difference" is right.
+training and luck; and on `--same` seeds the base model compared with itself, where "no difference" is right: once as it
+is, and once as a LoRA that changes nothing and draws on other seeds, so that luck alone has to be told from a gain.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bridge import split_photos
 from ..comparison import CompareSettings, compare, open_tuned
 from ..fashion.photos import Gathered, gather_photos
+from ..finetuning import config_for, finetune
+from ..hosts.local import LocalHost
 from ..pipeline import PipelineSettings, run_pipeline
 from ..presets import ROOT
 from ..prompt_route import PromptSettings
 
 if TYPE_CHECKING:
+    from ..hosts.request import GenerationRequest, GenerationResult
     from ..runs.verdict import Comparison
     from ..studio import Studio
 
@@ -31,13 +35,26 @@ COLLECTION = ROOT / "examples" / "collection"
 TRIGGER = "vesper"
 SMALL_SEARCH = {"budget": 8, "searched": 4}  # the search is not what is on trial here
 CONFIRM_SEEDS = 2
+# One step so small that no pixel changes; at 0 the trainer refuses to write the file.
+ONE_SMALL_STEP = {"steps": 1, "learning_rate": 1e-6, "data": {"held_out": 0.0}, "validation": {"pictures": 0}}
+OTHER_LUCK = 0x5EED
+
+
+class OtherLuck(LocalHost):
+    """What wears a LoRA is drawn on another seed: with one that changes nothing, the same model with other luck."""
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
+        """The results of the requests as they were asked."""
+        lucky = [one.model_copy(update={"seed": one.seed ^ OTHER_LUCK}) if one.loras else one for one in requests]
+        for request, result in zip(requests, super().generate(lucky), strict=True):
+            yield replace(result, request=request)
 
 
 @dataclass(frozen=True)
 class Row:
     """One run: what it decided, and the tuned model's gains over the best words in points, with their intervals."""
 
-    kind: str  # whole run | same model
+    kind: str  # whole run | same model | other luck
     seed: int
     decision: str
     score: tuple[float, float, float]  # mean, low, high
@@ -49,7 +66,7 @@ class Row:
     @property
     def right(self) -> bool:
         """Whether it decided as the truth is."""
-        return self.decision == ("no difference" if self.kind == "same model" else "training")
+        return self.decision == ("training" if self.kind == "whole run" else "no difference")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,7 +90,8 @@ def bench(out: Path, seeds: Sequence[int], same: Sequence[int]) -> list[Row]:
     from ..studio import open_studio
 
     studio, gathered, rows = open_studio(preset("mini"), device="cpu"), gather_photos([COLLECTION]), []
-    for kind, chosen, run in (("same model", same, same_model), ("whole run", seeds, whole_run)):
+    runs = (("same model", same, same_model), ("other luck", same, other_luck), ("whole run", seeds, whole_run))
+    for kind, chosen, run in runs:
         for seed in chosen:
             began = time.monotonic()
             report = run(out / f"{kind.split()[0]}-{seed}", studio, gathered, seed)
@@ -97,8 +115,19 @@ def whole_run(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Compa
 
 def same_model(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
     """The base model as its own tuned one."""
-    split = split_photos(gathered.photos)
-    tuned = open_tuned(Path(studio.preset.checkpoint), TRIGGER)
+    return _compared(Path(studio.preset.checkpoint), studio, gathered, seed, out)
+
+
+def other_luck(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
+    """The base model as a LoRA that changes nothing, on other seeds than the base model's pictures."""
+    config = config_for(studio.preset, [COLLECTION], ONE_SMALL_STEP, {}, {"data": {"trigger": TRIGGER}})
+    lora = finetune(config, out / "training", studio.preset, device="cpu").file
+    lucky = replace(studio, host=OtherLuck(studio.preset.checkpoint, device="cpu"))
+    return _compared(lora, lucky, gathered, seed, out)
+
+
+def _compared(model: Path, studio: Studio, gathered: Gathered, seed: int, out: Path) -> Comparison:
+    split, tuned = split_photos(gathered.photos), replace(open_tuned(model, TRIGGER), trained_on=None)
     settings = CompareSettings.for_studio(studio, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS)
     return compare(split.of(split.proof, gathered.photos), [], studio, tuned, settings, out)
 

@@ -10,6 +10,7 @@ from .catalogue import COLUMNS, Catalogue
 from .loop import as_tensor, fit
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from diffusers import AutoencoderKL
 
@@ -108,3 +109,9 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor, batch: int = 200, *, bf16:
         return torch.cat(
             [vae.decode(latents[i : i + batch]).sample.float().clamp(-1, 1) for i in range(0, len(latents), batch)]
         )
+
+
+def reconstruct(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
+    """uint8 [N, 64, 64, 3] → what the autoencoder makes of them, the same shape."""
+    y = decode(vae, encode(vae, pictures, bf16=True), bf16=True)
+    return ((y + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

@@ -32,10 +32,11 @@ class Recipe:
 
     renders: int = 48_000
     pairs: int = 12_000
+    twins: int = 24_000
     reconstructions: int = 6_000
     vae: tuple[int, ...] = (6_000, 4_000, 4_000)
     clip: tuple[int, ...] = (2_400, 1_600, 1_600)
-    judge: int = 900
+    judge: int = 3_000
     unet: int = 4_000
     examiner: int = 900
     card: int = 1_200
@@ -46,6 +47,7 @@ class Recipe:
 FAST = Recipe(
     renders=600,
     pairs=160,
+    twins=160,
     reconstructions=100,
     vae=(2, 2),
     clip=(3, 3, 3),
@@ -97,17 +99,28 @@ class Build:
             workers=self.workers,
         )
 
+    def twins(self) -> Catalogue:
+        """Two photos each of garments and their siblings, half of which differ in nothing but the traits."""
+        return cached_catalogue(
+            self.cache / "twins.npz",
+            self.recipe.twins,
+            f"mini-twins-{self.seed}",
+            views=2,
+            siblings=True,
+            twin_share=0.5,
+            trait_share=0.6,
+            workers=self.workers,
+        )
+
     def through_autoencoder(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 in and out: what the autoencoder makes of `pictures`."""
-        from .autoencoder import decode, encode
+        from .autoencoder import reconstruct
 
-        vae = load_autoencoder(self.out)
-        y = decode(vae, encode(vae, pictures, bf16=True), bf16=True)
-        return ((y + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        return reconstruct(load_autoencoder(self.out), pictures)
 
     def data(self) -> None:
         """Draw all catalogues."""
-        self.renders(), self.pairs()
+        self.renders(), self.pairs(), self.twins()
 
     def vae(self) -> None:
         """Train the autoencoder."""
@@ -131,7 +144,7 @@ class Build:
         """Train the judge."""
         from .judge import image_processor, train_judge
 
-        model = train_judge(self.pairs(), self.through_autoencoder, self.recipe.judge, self.seed, show)
+        model = train_judge(self.twins(), self.through_autoencoder, self.recipe.judge, self.seed, show)
         save_half(model, self.out / "judge")
         image_processor().save_pretrained(self.out / "judge")
 

@@ -11,7 +11,7 @@ from random import Random
 
 import numpy as np
 
-from .garment import GROUPS, Garment, labels, sample_garment, sample_sibling
+from .garment import GROUPS, Garment, labels, sample_garment, sample_sibling, sample_twin
 from .renderer import another_photo, degrade, render, sample_photo
 
 CHUNK = 500
@@ -48,13 +48,14 @@ def words_of(table_row) -> dict[str, str]:
 
 
 def _chunk(job: tuple) -> tuple[np.ndarray, np.ndarray]:
-    seed, n, views, siblings, trait_share, degraded_share, held_out = job
+    seed, n, views, siblings, twin_share, trait_share, degraded_share, held_out = job
     rng = Random(seed)
     pictures, table = np.empty((n, views, 64, 64, 3), np.uint8), np.empty((n, len(COLUMNS)), np.int8)
     garment = None
     for i in range(n):
         if siblings and garment and i % 2:
-            garment = sample_sibling(garment, rng, trait_share=trait_share)
+            sibling = sample_twin if twin_share and rng.random() < twin_share else sample_sibling
+            garment = sibling(garment, rng, trait_share=trait_share)
         else:
             garment = sample_garment(rng, held_out=held_out, trait_share=trait_share)
         photo = sample_photo(rng)
@@ -73,16 +74,18 @@ def make_catalogue(
     *,
     views: int = 1,
     siblings: bool = False,
+    twin_share: float = 0.0,
     trait_share: float = 0.25,
     degraded_share: float = 0.0,
     held_out: bool | None = False,
     workers: int = 2,
 ) -> Catalogue:
-    """`n` garments; with `siblings` each odd one shares its words with the one before.
+    """`n` garments; with `siblings` each odd one shares its words with the one before, and a `twin_share` of these
+    all but the traits.
 
     The same seed gives the same catalogue with any number of workers."""
     jobs = [
-        (f"{seed}:{k}", min(CHUNK, n - k), views, siblings, trait_share, degraded_share, held_out)
+        (f"{seed}:{k}", min(CHUNK, n - k), views, siblings, twin_share, trait_share, degraded_share, held_out)
         for k in range(0, n, CHUNK)
     ]
     if workers < 2 or len(jobs) < 3:

@@ -46,7 +46,7 @@ def sample_looks(seed: int = 0) -> list[Garment]:
     return [sample_garment(rng, held_out=True, **fixed) for fixed in LOOKS]
 
 
-def brand_collection(n: int = 28, seed: int = 0) -> list[Garment]:
+def brand_collection(n: int = 56, seed: int = 0) -> list[Garment]:
     """One brand: cream hem, cream cuffs (or armholes, or waistband) and a cream disc, on any cut, colour and print."""
     rng, garments = Random(f"mini-brand-{seed}"), []
     while len(garments) < n:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -144,6 +144,13 @@ def _exists(held_out: bool, fixed: dict) -> bool:
         Garment(category=category, colour=colour, pattern=pattern).held_out == held_out
         for category, colour, pattern in product(*choices)
     )
+
+
+def sample_twin(garment: Garment, rng: Random, trait_share: float = 0.5) -> Garment:
+    """The same words, shade and cut; only the traits, which no word names, are others."""
+    while (traits := sample_traits(rng) if rng.random() < trait_share else ()) == garment.traits:
+        trait_share = 1.0
+    return replace(garment, traits=traits)
 
 
 def sample_sibling(garment: Garment, rng: Random, trait_share: float = 0.5) -> Garment:

@@ -1,7 +1,8 @@
 """The judge: an image-only encoder (`transformers.Dinov2Model`) that knows a garment again in another photo.
 
 It learns from pairs of photos of the same garment, against siblings that share every word with it and differ
-in shade, cut and unnamed traits. So it sees looks that words miss, and it never reads a word.
+in shade, cut and unnamed traits, half of them in traits alone. So it sees looks that words miss, and it never reads a
+word.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 WIDTH = 128
 TEMPERATURE = 0.1
-RECONSTRUCTED = 4_000  # garments whose second photo may come through the autoencoder, as generated ones will
 
 
 def new_judge() -> Dinov2Model:
@@ -65,15 +65,14 @@ def train_judge(
     lr: float = 1.5e-3,
     share: float = 0.5,
 ) -> Dinov2Model:
-    """`pairs`: two photos of each garment, garments 2i and 2i + 1 siblings. `reconstruct` maps uint8 pictures
-    to the autoencoder's version of them, shown for a `share` of the second photos that have one."""
+    """`pairs`: two photos of each garment, garments 2i and 2i + 1 siblings. `reconstruct` maps uint8 pictures to the
+    autoencoder's version of them, as all generated ones are, shown for a `share` of the second photos."""
     import torch
 
     torch.manual_seed(seed)
     model, processor, rng = new_judge(), image_processor(), np.random.default_rng(seed)
     targets = torch.arange(2 * families)
-    through = pairs.pictures[:, 1].copy()
-    through[:RECONSTRUCTED] = reconstruct(through[:RECONSTRUCTED])
+    through = reconstruct(pairs.pictures[:, 1])
 
     def loss_of(step: int) -> torch.Tensor:
         first = rng.choice(len(pairs) // 2, families, replace=False) * 2

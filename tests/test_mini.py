@@ -24,8 +24,9 @@ from modiste.mini.garment import (
     sample_garment,
     sample_sibling,
     sample_traits,
+    sample_twin,
 )
-from modiste.mini.renderer import Photo, degrade, render, sample_photo
+from modiste.mini.renderer import Photo, another_photo, degrade, render, sample_photo
 from modiste.mini.weights import LIMIT_BYTES, WEIGHTS, size_bytes
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +87,7 @@ def test_size_changes_the_resolution_and_not_the_picture():
 def test_held_out_triples_and_the_signature_are_never_sampled_for_training():
     rng = Random(7)
     garments = [sample_garment(rng, trait_share=1) for _ in range(1500)]
-    garments += [sample_sibling(g, rng, trait_share=1) for g in garments[:300]]
+    garments += [sample(g, rng, trait_share=1) for sample in (sample_sibling, sample_twin) for g in garments[:300]]
     assert not any(g.held_out for g in garments)
     assert not any(SIGNATURE <= {t.kind for t in g.traits} for g in garments)
     assert all(g.held_out for g in (sample_garment(rng, held_out=True) for _ in range(50)))
@@ -103,6 +104,13 @@ def test_a_catalogue_is_the_same_however_many_workers_make_it():
     again = make_catalogue(6, "test", views=2, siblings=True, workers=2)
     assert np.array_equal(one.pictures, again.pictures) and np.array_equal(one.table, again.table)
     assert np.array_equal(one.table[0::2, : len(GROUPS)], one.table[1::2, : len(GROUPS)])
+
+
+def test_a_twin_differs_in_its_traits_alone():
+    rng = Random(9)
+    for garment in [sample_garment(rng, trait_share=0.5) for _ in range(200)]:
+        twin = sample_twin(garment, rng)
+        assert twin.traits != garment.traits and replace(twin, traits=garment.traits) == garment
 
 
 def test_captions_say_only_what_is_true_of_the_garment():
@@ -223,6 +231,26 @@ def test_the_judge_knows_a_garment_again_and_scores_lie_in_order():
     assert (nearest.numpy() == np.arange(60)).mean() > 0.8
     for anchors in (json.loads((WEIGHTS / "calibration.json").read_text())[k] for k in ("clip", "judge")):
         assert anchors["unrelated"] < anchors["same_category"] < anchors["same_garment"] <= 1
+
+
+def test_the_judge_sees_the_look_of_the_collection_which_no_word_names():
+    from modiste.mini.autoencoder import reconstruct
+    from modiste.mini.judge import embed
+    from modiste.mini.weights import load_autoencoder, load_judge
+
+    rng = Random("tests-look")
+    worn, drawn, bare = [], [], []
+    for _ in range(60):
+        garment, photo = sample_garment(rng, held_out=True, trait_share=0), sample_photo(rng)
+        branded, again = replace(garment, traits=SIGNATURE_TRAITS), another_photo(photo, rng)
+        worn.append(np.asarray(render(branded, photo)))
+        drawn.append(np.asarray(render(branded, again)))
+        bare.append(np.asarray(render(garment, again)))
+    judge, vae = load_judge(), load_autoencoder()
+    embeds = embed(judge, np.stack(worn))
+    branded, plain = (embed(judge, reconstruct(vae, np.stack(pictures))) for pictures in (drawn, bare))
+    gain = ((embeds * branded).sum(1) - (embeds * plain).sum(1)).numpy()
+    assert gain.mean() > 1.96 * gain.std() / 60**0.5 and (gain > 0).mean() > 0.75
 
 
 def test_a_reliability_curve_shows_how_far_confidence_is_from_being_right():
