@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..device import choose_dtype
+from ..model_loading import without_bars
 from ..torchvision_ops import heal
 from .embedding import unit_text_vectors, unit_vectors
 from .encoder import EncoderIdentity
@@ -80,5 +81,6 @@ class Pixels:
 
 
 def _load(kind: Any, folder: Path, device: str) -> Any:
-    model = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=choose_dtype(device))
+    with without_bars():
+        model = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=choose_dtype(device))
     return model.to(device).eval().requires_grad_(False)

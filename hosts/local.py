@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..device import GIB, choose_device, choose_dtype, memory_bytes
 from ..errors import InputError, MissingWeights
 from ..files import sha256_of
+from ..model_loading import unsaid, without_bars
 from ..torchvision_ops import heal
 from ..weights import download_command, hub_cache, locate
 from .errors import OutOfMemory, RequestRefused
@@ -126,13 +127,14 @@ class LocalHost:
 
         parts = loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
         without = {"safety_checker": None} if "safety_checker" in parts else {}
-        pipeline = DiffusionPipeline.from_pretrained(
-            self.folder,
-            dtype=choose_dtype(self.device),
-            use_safetensors=True,
-            local_files_only=True,
-            **without,
-        )
+        with without_bars():
+            pipeline = DiffusionPipeline.from_pretrained(
+                self.folder,
+                dtype=choose_dtype(self.device),
+                use_safetensors=True,
+                local_files_only=True,
+                **without,
+            )
         if not hasattr(pipeline, "unet"):
             raise InputError(
                 f"{type(pipeline).__name__} is no Stable Diffusion 1.x, 2.x or XL pipeline", where=str(self.folder)
@@ -269,7 +271,8 @@ class LocalHost:
             self.pipeline.disable_lora()
 
     def _load(self, lora: Path, name: str) -> str:
-        with warnings.catch_warnings():  # of several adapters in one model, which is what is meant
+        # Several adapters in one model are meant, and a LoRA without a text encoder is no mistake.
+        with warnings.catch_warnings(), unsaid("diffusers.loaders.lora_base", "No LoRA keys associated"):
             warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
             self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
         return name

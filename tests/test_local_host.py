@@ -180,6 +180,13 @@ def test_a_lora_is_put_on_and_taken_off_again(folder, lora):
     assert len({bare, with_lora, weaker}) == 3 and bare == again == nothing
 
 
+def test_opening_a_model_and_putting_on_a_lora_prints_nothing(folder, lora, capfd, caplog):
+    host = LocalHost(str(folder), device="cpu")
+    capfd.readouterr()
+    next(iter(host.generate([request(loras=(LoraRef(name="brand", strength=1.0, path=lora),))])))
+    assert capfd.readouterr().err == "" and caplog.messages == []
+
+
 def test_a_lora_without_a_file_or_of_another_kind_is_refused(tiny, tmp_path):
     pickled = tmp_path / "brand.pt"
     pickled.write_bytes(b"x")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..model_loading import without_bars
 from .lora_file import family_of_modules, read_tensors
 from .lora_names import SD_LAYOUT, open_clip_path, parse_kohya_name, sgm_path
 from .lora_state import LoraModule, kind_of
@@ -287,22 +288,18 @@ def _diffusers_place(name: str) -> tuple[str, str]:
 @contextmanager
 def _listening() -> Iterator[list[str]]:
     """What diffusers and transformers warn of, in place of their printing it; no bars."""
-    from transformers.utils import logging as bars
-
     said: list[str] = []
     listener = _Listener(said)
-    loggers, bar = [logging.getLogger(name) for name in ("diffusers", "transformers")], bars.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     before = [(logger.handlers[:], logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [listener], False
-    bars.disable_progress_bar()
     try:
-        yield said
+        with without_bars():
+            yield said
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
-        if bar:
-            bars.enable_progress_bar()
 
 
 class _Listener(logging.Handler):

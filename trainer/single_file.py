@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..model_loading import without_bars
 from ..torchvision_ops import heal
 from .lora_names import Family
 from .lora_targets import configs_of
@@ -61,7 +62,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
             where=str(folder),
         )
     given: dict[str, Any] = {"safety_checker": None} if "safety_checker" in parts else {}
-    with _opening(folder):
+    with _opening(folder), without_bars():
         if unet := read_unet(folder / "unet", dtype):
             given["unet"] = unet
         return DiffusionPipeline.from_pretrained(
@@ -83,7 +84,7 @@ def _from_file(file: Path, dtype: torch.dtype) -> Any:
         config = _config_folder(Path(folder), family, prediction)
         kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
         without = {} if family == "sdxl" else {"safety_checker": None, "feature_extractor": None}
-        with _opening(file):
+        with _opening(file), without_bars():
             return kind.from_single_file(
                 str(file), config=str(config), torch_dtype=dtype, local_files_only=True, **without
             )
