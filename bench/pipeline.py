@@ -163,7 +163,9 @@ def as_text(rows: Sequence[Row]) -> str:
         )
     for kind in dict.fromkeys(row.kind for row in rows) if len(rows) > 1 else ():
         mine = [row for row in rows if row.kind == kind]
-        lines.append(f"{kind}: right in {sum(row.right for row in mine)} of {len(mine)}")
+        alone = sum(row.judge[1] > 0 for row in mine)
+        judged = f"; by the judge alone the gain is proven in {alone}" if kind == "whole run" else ""
+        lines.append(f"{kind}: right in {sum(row.right for row in mine)} of {len(mine)}{judged}")
     return "\n".join(lines)
 
 
