@@ -2,7 +2,7 @@
 
 photos         → proof (the verdict's alone) | validation (which checkpoint?) | training (search, gradient)
 winning format → captions, in which what belongs to the brand is left to the trigger word
-best samples   → pictures of the class that must stay as they are, where they are asked for
+best samples   → pictures of the class, with those that class_pictures.py draws, where they are asked for
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .fashion.photos import Photo
     from .fashion.tags import PhotoTags
     from .fashion.taxonomy import Taxonomy
-    from .runs.report import BestSample
 
 PROOF_SHARE, VALIDATION_SHARE = 0.3, 0.1
 MOST_PROOF, MOST_VALIDATION = 16, 24  # photos: more prove little more, and each costs pictures
@@ -167,11 +166,10 @@ def caption_in(
 def lay_out(
     photos: Sequence[Photo],
     captions: Mapping[str, str],
-    samples: Sequence[BestSample],
-    drawn: Path,
+    generated: Mapping[Path, str],
     dataset: Path,
 ) -> dict[str, Any]:
-    """The trainer's folders: photos with their captions (sha256 → text), and `samples` of the folder `drawn`.
+    """The trainer's folders: photos with their captions (sha256 → text), and `generated` pictures (file → prompt).
 
     A caption that somebody wrote beside a photo stays. Returns what of DataConfig follows from it. Done twice it is
     the same, so that a run that was stopped here goes on.
@@ -184,11 +182,11 @@ def lay_out(
             _take(mask, file.with_name(f"{file.stem}{MASK}.png"))
         written = own_caption(photo.path)
         _write(file.with_suffix(".txt"), captions[photo.sha256] if written is None else written)
-    for sample in samples:
-        file = dataset / GENERATED / Path(sample.image).name
-        _take(drawn / sample.image, file)
-        _write(file.with_suffix(".txt"), "".join(run.text or " " for run in read_weights(sample.prompt)))
-    return {"folders": [dataset / PHOTOS], "prior_folder": dataset / GENERATED if samples else None}
+    for picture, prompt in generated.items():
+        file = dataset / GENERATED / picture.name
+        _take(picture, file)
+        _write(file.with_suffix(".txt"), "".join(run.text or " " for run in read_weights(prompt)))
+    return {"folders": [dataset / PHOTOS], "prior_folder": dataset / GENERATED if generated else None}
 
 
 def _take(source: Path, file: Path) -> None:

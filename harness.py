@@ -488,7 +488,7 @@ def pipeline(
     budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
     searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
     with_generated: Annotated[
-        bool, typer.Option("--with-generated", help="Samples that the judge passes hold the class where it was.")
+        bool, typer.Option("--with-generated", help="The base model's own pictures keep the look to its trigger.")
     ] = False,
     method: Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")] = None,
     config: Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")] = None,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .bridge import caption_in, lay_out, split_photos
+from .bridge import GENERATED, caption_in, lay_out, split_photos
+from .class_pictures import draw_class
 from .comparison import CompareSettings, Tuned, compare, open_tuned
 from .fashion.photos import Gathered
 from .files import write_whole
@@ -41,7 +42,7 @@ SEARCHED = 8  # photos: a form that wins on some wins on the rest
 # embedded collection after 80 to 160 steps, where the judge sees harm; from 600 on scorer and judge see a gain. So it
 # is looked at once, at the end, which keeps the last step.
 TRAIN: dict[str, dict[str, Any]] = {"mini": {"steps": 600, "validation": {"every": 600, "patience": 0}}}
-PROMPT, DATASET, TRAINING = "prompt", "dataset", "training"  # folders of a run
+PROMPT, CLASS, DATASET, TRAINING = "prompt", "class", "dataset", "training"  # folders of a run
 COMPARISON, CAPTIONS = "comparison.json", "captions.json"
 
 
@@ -55,7 +56,7 @@ class PipelineSettings(BaseModel):
     bound: tuple[str, ...] | None = None  # groups that captions leave to the trigger; None: those of the vocabulary
     searched: int = SEARCHED  # photos of the training part that the search gets
     train: dict[str, Any] = {}  # of TrainConfig, nested; None means the preset's default
-    with_generated: bool = False  # samples that the judge passes join as pictures of the class
+    with_generated: bool = False  # the base model's own pictures of the photos' words join the training
     compare: dict[str, Any] = {}  # of CompareSettings: choosing_seeds, confirm_seeds, strengths
 
     def train_config(self, studio: Studio, data: dict[str, Any]) -> TrainConfig:
@@ -106,7 +107,8 @@ def run_pipeline(
         # a verdict
         best, captions = _best(out), json.loads((out / CAPTIONS).read_text(encoding="utf-8"))
         comparison = Comparison.model_validate_json((out / COMPARISON).read_text(encoding="utf-8"))
-        story = story_of(best, comparison, split, stages.of, settings.with_generated, captions, out)
+        generated = len(list((out / DATASET / GENERATED).glob("*.png")))
+        story = story_of(best, comparison, split, stages.of, generated, captions, out)
         write_verdict(story, out, taxonomy=studio.eyes.taxonomy)
         return story
 
@@ -127,10 +129,15 @@ def _finetune(
 ) -> None:
     best = _best(out).best_strategies
     training_data = split.of((*split.training, *split.validation), photos)
-    samples = best.high_performing_samples if settings.with_generated else []
-    captions = captions_of(training_data, best.optimal_prompt_format["strategy"], studio, settings)
+    prompt_style = best.optimal_prompt_format["strategy"]
+    captions = captions_of(training_data, prompt_style, studio, settings)
     write_whole(out / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False).encode())
-    data = lay_out(training_data, captions, samples, out / PROMPT, out / DATASET)
+    generated: dict[Path, str] = {}
+    if settings.with_generated:
+        learned = split.of(split.training, photos)
+        generated = draw_class(learned, prompt_style, studio, settings.prompt, out / CLASS, progress)
+        generated |= {out / PROMPT / sample.image: sample.prompt for sample in best.high_performing_samples}
+    data = lay_out(training_data, captions, generated, out / DATASET)
     data |= {"held_out": 0.0, "held_out_least": len(split.validation)}  # the split's own: those of the smallest hashes
     finetune(settings.train_config(studio, data), out / TRAINING, None, progress, stop)
 

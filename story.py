@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .runs.report import PromptReport
     from .stages import Stage
 
-PROMPT = "prompt"
+PROMPT, CLASS = "prompt", "class"  # folders of a run
 SHOWN_CAPTIONS = 6
 BACKWARD = 3  # a step's forward and backward, in forwards
 GUIDED = 2  # with guidance each step asks the UNet with the prompt and without
@@ -26,12 +26,11 @@ def story_of(
     comparison: Comparison,
     split: Split,
     stages: Mapping[str, Stage],
-    with_generated: bool,
+    generated: int,
     captions: Mapping[str, str],
     out: Path,
 ) -> Story:
     """The whole run in one report; its files are relative to `out`."""
-    samples = best.best_strategies.high_performing_samples
     paths = {one.sha256: Path(one.path).name for one in split.training}
     shown = [(paths[sha256], text) for sha256, text in captions.items() if sha256 in paths]
     story = Story(
@@ -41,10 +40,10 @@ def story_of(
         best_strategies=best.best_strategies,
         caption_format=comparison.settings["strategy"],
         captions=dict(shown[:SHOWN_CAPTIONS]),
-        generated=len(samples) if with_generated else 0,
+        generated=generated,
         costs={
             "prompt": _prompt_cost(best, comparison, stages["prompt"]),
-            "training": _training_cost(comparison, stages["finetune"]),
+            "training": _training_cost(comparison, stages["finetune"], out),
             "comparison": _comparison_cost(comparison, stages["compare"], out),
         },
     )
@@ -85,11 +84,13 @@ def _prompt_cost(best: PromptReport, comparison: Comparison, stage: Stage) -> Co
     )
 
 
-def _training_cost(comparison: Comparison, stage: Stage) -> Cost:
-    training = comparison.tuned.training
+def _training_cost(comparison: Comparison, stage: Stage, out: Path) -> Cost:
+    training, drawn = comparison.tuned.training, len(list((out / CLASS).rglob("*.png")))
+    learning = BACKWARD * training.steps * training.batch_size if training else 0
     return Cost(
         seconds=stage.seconds,
-        passes=BACKWARD * training.steps * training.batch_size if training else 0,
+        pictures=drawn,
+        passes=learning + GUIDED * comparison.settings["steps"] * drawn,
         memory_bytes=stage.memory_bytes,
         disk_bytes=comparison.tuned.bytes,
         spread=comparison.arm("tuned").spread,

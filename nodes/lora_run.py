@@ -93,7 +93,7 @@ def prepare(run: LoraRun, words_of: WordsOf) -> TrainConfig:
             words = words_of([photo.image for photo in bare])
             written = {photo.sha256: text for photo, text in zip(bare, words, strict=True)}
             begun = captioned.with_name(f"{DATASET}.part")
-            lay_out(photos, written, (), begun, begun)
+            lay_out(photos, written, {}, begun)
             begun.rename(captioned)
     folder = captioned / PHOTOS if captioned.is_dir() else run.photos
     config = config_of(run.wish, run.preset, [folder])

@@ -210,7 +210,7 @@ class Story(Comparison):
     best_strategies: BestStrategies
     caption_format: str
     captions: dict[str, str]  # photo → caption, a few
-    generated: int  # pictures of the prompt route that joined as pictures of the class
+    generated: int  # pictures of the class that joined the training
     costs: dict[Literal["prompt", "training", "comparison"], Cost]
 
 

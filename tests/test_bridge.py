@@ -16,7 +16,6 @@ from modiste.fashion.renderers import render
 from modiste.fashion.tagging import caption_of
 from modiste.fashion.tags import PhotoTags, Tag
 from modiste.fashion.taxonomy import load_taxonomy
-from modiste.runs.report import BestSample
 from modiste.search.strategies import STRATEGIES, Context
 from modiste.trainer.captions import METADATA
 from modiste.trainer.data_config import DataConfig
@@ -84,7 +83,7 @@ def test_too_few_photos_are_refused_with_how_many_it_takes(gathered):
 def test_the_trainer_holds_out_just_the_validation_photos_of_the_split(gathered, tmp_path):
     split = split_photos(gathered.photos)
     chosen = split.of((*split.training, *split.validation), gathered.photos)
-    data = lay_out(chosen, {photo.sha256: "a dress" for photo in chosen}, [], tmp_path, tmp_path / "dataset")
+    data = lay_out(chosen, {photo.sha256: "a dress" for photo in chosen}, {}, tmp_path / "dataset")
     assert data["prior_folder"] is None
     config = DataConfig(folders=data["folders"], resolution=64, held_out=0, held_out_least=len(split.validation))
     dataset = load_dataset(config, read_photo)
@@ -147,19 +146,18 @@ def test_a_caption_that_somebody_wrote_stays_and_a_second_laying_out_changes_not
     photos = gather_photos([tmp_path / "shop"]).photos
     captions = {photo.sha256: "the tagger's words" for photo in photos}
     for _ in range(2):
-        data = lay_out(photos, captions, [], tmp_path, tmp_path / "dataset")
+        data = lay_out(photos, captions, {}, tmp_path / "dataset")
         said = {file.name.split("-", 1)[1]: file.read_text() for file in data["folders"][0].glob("*.txt")}
         assert said == {"0.txt": "my own words\n", "1.txt": "words of the table\n", "2.txt": "the tagger's words\n"}
         assert len(list((tmp_path / "dataset").rglob("*.png"))) == 3
 
 
-def test_generated_samples_join_as_pictures_of_the_class_without_trigger_or_weights(gathered, tmp_path):
+def test_generated_pictures_join_as_pictures_of_the_class_without_trigger_or_weights(gathered, tmp_path):
     (tmp_path / "prompt" / "images").mkdir(parents=True)
     paper_studio.paint((1, 2, 3), False, 0, 1).save(tmp_path / "prompt" / "images" / "a.png")
-    figures = {"seed": 1, "similarity_score": 0.9, "judge_score": 0.9}
-    sample = BestSample(image="images/a.png", prompt="a (red:1.2) dress, soft light", photo="p.jpg", **figures)
+    generated = {tmp_path / "prompt" / "images" / "a.png": "a (red:1.2) dress, soft light"}
     captions = {photo.sha256: "vesper dress" for photo in gathered.photos}
-    data = lay_out(gathered.photos, captions, [sample], tmp_path / "prompt", tmp_path / "dataset")
+    data = lay_out(gathered.photos, captions, generated, tmp_path / "dataset")
     assert data["prior_folder"] == tmp_path / "dataset" / "generated"
     assert (data["prior_folder"] / "a.txt").read_text() == "a red dress, soft light\n"
     config = DataConfig(**data, resolution=64, held_out=0, held_out_least=2, trigger="vesper")

@@ -128,6 +128,25 @@ def test_a_finished_run_started_again_draws_and_trains_nothing_and_its_stages_al
     assert mine["gains"] == whole["gains"] and mine["tuned"]["identity"] == whole["tuned"]["identity"]
 
 
+def test_pictures_of_the_class_join_where_they_are_asked_for_and_are_drawn_once(shop, tmp_path):
+    gathered, asked = gather_photos([shop / "photos"]), brand_studio.settings(with_generated=True)
+    studio = brand_studio.studio(shop / "base")
+    story = run_pipeline(gathered, studio, asked, tmp_path / "out")
+    folder = tmp_path / "out" / "dataset" / "generated"
+    captions = [file.read_text(encoding="utf-8").strip() for file in sorted(folder.glob("*.txt"))]
+    passed = len(story.best_strategies.high_performing_samples)
+    assert len(story.split["training"]) <= story.generated == len(captions) <= len(story.split["training"]) + passed
+    assert not any(brand_studio.TRIGGER in caption for caption in captions)
+    assert set(captions) >= {text.replace(f"{brand_studio.TRIGGER} ", "") for text in story.captions.values()}
+    record = json.loads((tmp_path / "out" / "training" / "train.json").read_text(encoding="utf-8"))
+    assert record["photos"]["training"] == len(story.split["training"]) + story.generated
+    assert story.costs["training"].pictures == len(story.split["training"])
+    assert "--with-generated" not in " ".join(story.verdict.next_steps) and story.verdict.leaks
+    (tmp_path / "out" / "stages.json").unlink()  # as if it had been killed before the first stage was written down
+    again = brand_studio.studio(shop / "base")
+    assert run_pipeline(gathered, again, asked, tmp_path / "out").generated == story.generated and not again.host.drawn
+
+
 def test_a_stage_that_needs_another_first_says_so_and_a_folder_belongs_to_its_settings_and_photos(shop, tmp_path):
     with pytest.raises(InputError, match="needs the stage prompt"):
         brand_studio.run(shop / "photos", shop / "base", tmp_path / "new", stage="finetune")
