@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -678,14 +677,15 @@ def lora_extract(
     """A LoRA of what a full fine-tune changed."""
     from modiste.trainer.lora_tools import extract
 
-    extract(base, tuned, rank, out)
-    print(out)
+    found = extract(base, tuned, rank, out)
+    print(f"{out}: {found['modules']} modules, {found['error']:.0%} of their change is lost")
+    if found["left_out"]:
+        print(f"{len(found['left_out'])} weights changed that no LoRA holds, such as {found['left_out'][0]}")
     return EXIT_OK
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with DESIGN's codes."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the libraries' bars would stand among our own lines
     app(_without_mode(sys.argv[1:] if arguments is None else arguments), prog_name="modiste")
 
 

@@ -1,4 +1,4 @@
-"""Libraries open models without bars and advice on stderr, which belongs to whoever runs us."""
+"""Libraries open and write models without bars and advice on stderr, which belongs to whoever runs us."""
 
 from __future__ import annotations
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lora_samples import adapt, base_weights, merged_differences, random_lora, tiny_parts
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from modiste.errors import InputError
+from modiste.fashion.tagging import caption_of
+from modiste.finetuning import config_for, finetune
+from modiste.presets import PRESETS
+from modiste.studio import open_tagger
+from modiste.torchvision_ops import heal
 from modiste.trainer.lora_file import AdapterState, LoraModule, collect, delta_weights, read_lora, write_lora
 from modiste.trainer.lora_names import checkpoint_slot
 from modiste.trainer.lora_tools import bake, extract, inspect, merge, resize
 from modiste.trainer.lora_verify import verify
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +208,47 @@ def test_what_no_lora_holds_is_named(folder, tmp_path):
 def test_equal_models_have_nothing_to_extract(folder, tmp_path):
     with pytest.raises(InputError, match="equal"):
         extract(folder, folder, 2, tmp_path / "lora.safetensors")
+
+
+@torch.inference_mode()
+def mean_loss(pipe, images, captions, timesteps: int = 16) -> float:
+    """Over images, timesteps in equal steps, and noise of a fixed seed."""
+    at = torch.arange(timesteps) * 1000 // timesteps + 500 // timesteps
+    generator, found = torch.Generator().manual_seed(0), []
+    for image, caption in zip(images, captions, strict=True):
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
+        latents = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
+        noise = torch.randn(timesteps, *latents.shape[1:], generator=generator)
+        words = pipe.encode_prompt(caption, "cpu", 1, False)[0].expand(timesteps, -1, -1)
+        noisy = pipe.scheduler.add_noise(latents.expand_as(noise), noise, at)
+        found.append((pipe.unet(noisy, at, words).sample - noise).square().mean())
+    return float(torch.stack(found).mean())
+
+
+@pytest.mark.slow
+def test_a_lora_cut_out_of_a_full_fine_tune_keeps_nine_tenths_of_its_gain(tmp_path):
+    """The loss on photos that were held out, on fixed noise over the whole schedule: base, full fine-tune, LoRA."""
+    heal()
+    from diffusers import StableDiffusionPipeline
+
+    preset, photos = PRESETS["mini"], ROOT / "examples" / "collection"
+    asked = {"method": "full", "steps": 60, "validation": {"every": 60, "patience": 0, "pictures": 0}}
+    trained = finetune(config_for(preset, [photos], asked), tmp_path / "run", preset, device="cpu")
+    held_out = [Path(path) for path in trained.record["photos"]["held_out"]]
+    images = [Image.open(path).convert("RGB").resize((64, 64), Image.Resampling.LANCZOS) for path in held_out]
+    tagger = open_tagger(preset, "cpu")
+    captions = [caption_of(tags, tagger.taxonomy, "", None) for tags in tagger.tag(images)]
+    extract(Path(preset.checkpoint), trained.file, 16, tmp_path / "lora.safetensors")
+
+    def loss_of(model: Path, lora: Path | None = None) -> float:
+        pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, dtype=torch.float32)
+        if lora:
+            pipe.load_lora_weights(lora.parent, weight_name=lora.name)
+        return mean_loss(pipe, images, captions)
+
+    base = loss_of(Path(preset.checkpoint))
+    full, cut = base - loss_of(trained.file), base - loss_of(Path(preset.checkpoint), tmp_path / "lora.safetensors")
+    assert full > 0 and cut >= 0.9 * full
 
 
 # --- bake ---

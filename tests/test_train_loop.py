@@ -150,12 +150,14 @@ def test_each_kind_starts_at_the_base_and_writes_a_file_that_gives_another_model
     assert apart(now - before, expected - before) < 0.01  # the file holds float16
 
 
-def test_a_full_fine_tune_leaves_a_folder_that_diffusers_opens_by_itself(base, photos, tmp_path):
+def test_a_full_fine_tune_leaves_a_folder_that_diffusers_opens_by_itself(base, photos, tmp_path, capfd):
     from diffusers import StableDiffusionPipeline
 
     run = run_of(config(base, photos, method="full", steps=4), tmp_path)
     _steps(run, silent, lambda: False)
+    capfd.readouterr()
     result = finish(run)
+    assert capfd.readouterr().err == ""
     assert result.file == tmp_path / MODEL_FOLDER and not list(tmp_path.glob("*.tmp"))
     tuned = StableDiffusionPipeline.from_pretrained(result.file, safety_checker=None, local_files_only=True)
     for name, tensor in run.base.unet.state_dict().items():

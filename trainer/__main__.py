@@ -98,7 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", default="diffusers", help="diffusers (our own) | kohya (sd-scripts)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same one goes on")
     chosen = parser.parse_args(arguments)
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     events = Events()
     try:
         config, tagger = read_config(chosen.config), preset(chosen.preset) if chosen.preset else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files import sync_folder
+from ..model_loading import without_bars
 from .single_file import open_pipeline
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def write_model(base: BaseModel, folder: Path) -> None:
     pipeline = open_pipeline(base.source, torch.float16)
     pipeline.unet.load_state_dict(tuned)
     try:
-        pipeline.save_pretrained(temporary, safe_serialization=True)
+        with without_bars():
+            pipeline.save_pretrained(temporary, safe_serialization=True)
         for file in temporary.rglob("*"):
             _sync(file)
     except SafetensorError as error:  # its word for a full disk, too
