@@ -114,7 +114,8 @@ def intervals(title: str, rows: Sequence[Gain]) -> str:
     for count in range(round((high - low) / tick) + 1):
         value = low + count * tick
         zero = abs(value) < tick / 2
-        parts.append(_line(place(value), 20, place(value), bottom, MUTED if zero else RULE, 1))
+        for top in range(20, bottom, step):  # beside the bars only: a line through the labels would strike them out
+            parts.append(_line(place(value), top, place(value), top + 16, MUTED if zero else RULE, 1))
         parts.append(_text(place(value), bottom + 14, signed(value).removesuffix(".0"), MUTED, 10, "middle"))
     for index, row in enumerate(rows):
         y = index * step + 12
