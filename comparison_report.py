@@ -292,7 +292,7 @@ def _tuned(tuned: comparison.Tuned) -> Tuned:
         identity=tuned.identity,
         bytes=size_bytes(tuned.file),
         trigger=tuned.trigger,
-        training=_training(tuned.record) if tuned.record else None,
+        training=training_of(tuned.record) if tuned.record else None,
     )
 
 
@@ -302,8 +302,11 @@ def size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _training(record: dict) -> Training:
-    losses = running_mean(record["losses"], max(1, len(record["losses"]) // 20))
+def training_of(record: dict) -> Training:
+    """What a train.json says of how the file was made, whichever engine made it."""
+    losses = list(record.get("running_losses", {}).values())  # sd-scripts keeps no others
+    if "losses" in record:
+        losses = running_mean(record["losses"], max(1, len(record["losses"]) // 20))
     thin = max(1, -(-len(losses) // POINTS))
     gain = record.get("gain")
     return Training(

@@ -217,6 +217,10 @@ VERDICT: dict[str, tuple[str, str]] = {
         "Its loss on them is lower than the base model’s by {gain} ({low} to {high}).",
         "它在驗證照片上的損失比原模型低 {gain}（{low} 至 {high}）。",
     ),
+    "c_class": (
+        "{n} pictures of the class, which the base model drew of the photos’ own words, keep the look to its trigger.",
+        "另有 {n} 張同類圖片，由原模型依照片自身的文字繪成，讓樣貌只隨觸發詞出現。",
+    ),
     "c_captions": ("Captions, as they were learned", "學習時使用的圖說"),
     "loss_chart": ("Training loss, running mean", "訓練損失（移動平均）"),
     "validation_chart": (

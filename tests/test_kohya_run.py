@@ -13,6 +13,8 @@ import pytest
 from kohya_samples import bare_base, called, config, draw_photos, lay_engine, tree
 from safetensors import safe_open
 
+from modiste.comparison import open_tuned
+from modiste.comparison_report import training_of
 from modiste.errors import InputError, Stopped
 from modiste.fashion.photos import read_photo
 from modiste.finetuning import finetune, refuse_fresh
@@ -69,6 +71,9 @@ def test_a_run_ends_with_a_file_that_loads_everywhere_and_says_where_it_comes_fr
         said = file.metadata()
     assert said["ss_sd_scripts_commit_hash"] == "abc" and "ss_lowram" not in said  # its own words stay, "None" not
     assert said["ss_output_name"] == "fashion_lora" and json.loads(said["modiste.config"])["steps"] == 6
+
+    told = training_of(open_tuned(result.file).record)  # as a comparison reports it
+    assert told.losses == pytest.approx(list(record["running_losses"].values())) and told.validation == []
 
     steps = [one for one in heard if one.stage == "train"]
     assert [one.done for one in steps][::2] == [1, 2, 3, 4, 5, 6] and {one.total for one in steps} == {6}

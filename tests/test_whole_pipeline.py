@@ -129,6 +129,7 @@ def test_a_finished_run_started_again_draws_and_trains_nothing_and_its_stages_al
 
 
 def test_pictures_of_the_class_join_where_they_are_asked_for_and_are_drawn_once(shop, tmp_path):
+    quiet_page = (shop / "whole" / "report.html").read_text(encoding="utf-8")
     gathered, asked = gather_photos([shop / "photos"]), brand_studio.settings(with_generated=True)
     studio = brand_studio.studio(shop / "base")
     story = run_pipeline(gathered, studio, asked, tmp_path / "out")
@@ -139,7 +140,9 @@ def test_pictures_of_the_class_join_where_they_are_asked_for_and_are_drawn_once(
     assert not any(brand_studio.TRIGGER in caption for caption in captions)
     assert set(captions) >= {text.replace(f"{brand_studio.TRIGGER} ", "") for text in story.captions.values()}
     record = json.loads((tmp_path / "out" / "training" / "train.json").read_text(encoding="utf-8"))
-    assert record["photos"]["training"] == len(story.split["training"]) + story.generated
+    assert (record["photos"]["training"], record["photos"]["prior"]) == (len(story.split["training"]), story.generated)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"{story.generated} pictures of the class" in page and "pictures of the class, which" not in quiet_page
     assert story.costs["training"].pictures == len(story.split["training"])
     assert "--with-generated" not in " ".join(story.verdict.next_steps) and story.verdict.leaks
     (tmp_path / "out" / "stages.json").unlink()  # as if it had been killed before the first stage was written down

@@ -14,7 +14,7 @@ from ..files import write_whole
 from .curve import draw_curve
 from .lora_file import read_lora, write_lora
 from .lora_verify import verify
-from .results import CURVE, LORA_FILE, RECORD, TrainResult, metadata_of, writing
+from .results import CURVE, LORA_FILE, RECORD, TrainResult, metadata_of, photos_in, writing
 from .validation import Validation
 
 if TYPE_CHECKING:
@@ -82,12 +82,7 @@ def _record(run: KohyaRun, found: AdapterState) -> dict[str, Any]:
         },
         "plan": run.plan.model_dump(mode="json"),
         "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
-        "photos": {
-            "training": len(run.data.samples),
-            "held_out": [str(sample.path) for sample in run.data.held_out],
-            "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in run.data.skipped],
-            "notes": list(run.data.notes),
-        },
+        "photos": photos_in(run.data),
         "steps": run.config.steps,
         "running_losses": {str(step): round(loss, 6) for step, loss in sorted(run.record.losses.items())},
         "validation": [],

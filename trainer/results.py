@@ -159,6 +159,17 @@ def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> 
     )
 
 
+def photos_in(data: Dataset) -> dict[str, Any]:
+    """What train.json says of the photos; `prior` ones are pictures of the class."""
+    return {
+        "training": sum(not sample.prior for sample in data.samples),
+        "prior": sum(sample.prior for sample in data.samples),
+        "held_out": [str(sample.path) for sample in data.held_out],
+        "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in data.skipped],
+        "notes": list(data.notes),
+    }
+
+
 def _record(run: Run) -> dict[str, Any]:
     """train.json."""
     best = run.validation.best_trained
@@ -167,12 +178,7 @@ def _record(run: Run) -> dict[str, Any]:
         "config": run.config.model_dump(mode="json"),
         "plan": run.plan.model_dump(mode="json"),
         "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
-        "photos": {
-            "training": len(run.data.samples),
-            "held_out": [str(sample.path) for sample in run.data.held_out],
-            "skipped": [{"path": str(s.path), "code": s.code, "reason": s.reason} for s in run.data.skipped],
-            "notes": list(run.data.notes),
-        },
+        "photos": photos_in(run.data),
         "steps": run.state.step,
         "skipped_steps": run.state.step - len(run.losses),  # without a finite gradient
         "losses": [round(loss, 6) for loss in run.losses],
