@@ -83,9 +83,44 @@ def finetune_command(
     if checkpoint:
         options += ["--checkpoint", checkpoint]
     digest = _digest(photos, options)
-    folders = [_gathered(photos, runs / f"photos-{digest}")] if any(one.is_file() for one in photos) else photos
     out = runs / f"train-{digest}"
-    return _harness("finetune", *map(str, folders), "--out", str(out), *options, "--json"), out
+    return _harness("finetune", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
+
+
+def pipeline_command(
+    photos: Sequence[Path],
+    preset: str,
+    drawer: str,
+    url: str,
+    lora_folder: Path,
+    trigger: str,
+    budget: float,
+    with_class: bool,
+    runs: Path,
+) -> tuple[list[str], Path]:
+    """`harness.py pipeline` and its folder; the WebUI draws with the LoRA from its own folder."""
+    if not WORD.fullmatch(trigger.strip()):
+        raise BadForm("trigger", "one_word")
+    if drawer not in (HERE, OWN):
+        raise BadForm("drawer", "no_choice")
+    options = ["--preset", _preset(preset), "--budget", str(_within(budget, BUDGETS, "budget"))]
+    if trigger.strip():
+        options += ["--trigger", trigger.strip()]
+    if with_class:
+        options += ["--with-generated"]
+    if drawer == HERE:
+        lora_folder.mkdir(parents=True, exist_ok=True)
+        options += ["--host", "webui", "--url", url, "--lora-dir", str(lora_folder)]
+    digest = _digest(photos, options)
+    out = runs / f"pipeline-{digest}"
+    return _harness("pipeline", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
+
+
+def _folders(photos: Sequence[Path], runs: Path, digest: str) -> list[str]:
+    """What a trainer takes: folders."""
+    if any(one.is_file() for one in photos):
+        return [str(_gathered(photos, runs / f"photos-{digest}"))]
+    return [str(one) for one in photos]
 
 
 def _gathered(files: Sequence[Path], folder: Path) -> Path:

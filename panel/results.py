@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 Rows = list[list[Any]]
 
 STRENGTH = 0.8  # of a LoRA that is tried for the first time
+SHOWN = 8  # garments of a comparison
 
 
 def tag_rows(photos: Sequence[Mapping[str, Any]]) -> Rows:
@@ -69,13 +70,38 @@ def drawing_of(report: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def way_rows(story: Mapping[str, Any], label: Callable[[str], str]) -> Rows:
+    """way to draw · similarity · the judge's · tags met, each 0 … 100; of a comparison's report."""
+    return [
+        [
+            label(f"way_{arm['name']}"),
+            round(100 * arm["similarity"]),
+            "–" if arm["judge"] is None else round(100 * arm["judge"]),
+            round(100 * arm["adherence"]),
+        ]
+        for arm in story["arms"]
+    ]
+
+
+def side_by_side(story: Mapping[str, Any], out: Path, label: Callable[[str], str]) -> list[tuple[str, str]]:
+    """Garments that neither route saw: the photo, best words, tuned: (file, caption)."""
+    shown = []
+    for photo in story["images"][:SHOWN]:
+        cells = [(photo["photo_copy"], Path(photo["image"]).name)]
+        for way in ("words", "tuned"):
+            caption = f"{label(f'way_{way}')} {100 * photo['similarity'][way]:.0f}"
+            cells += [(file, caption) for file in photo["pictures"].get(way, [])[:1]]
+        shown += [(str(out / file), caption) for file, caption in cells if (out / file).is_file()]
+    return shown
+
+
 def read_report(out: Path) -> dict[str, Any] | None:
     """The run's report.json; None where there is none yet."""
     file = out / "report.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def prompt_tag(place: Path, trigger: str) -> str:
+def prompt_tag(place: Path, trigger: str, strength: float = STRENGTH) -> str:
     """What goes into a prompt to draw with a LoRA that lies in the host's folder."""
-    tag = f"<lora:{place.stem}:{STRENGTH:g}>"
+    tag = f"<lora:{place.stem}:{strength:g}>"
     return f"{tag}, {trigger}" if trigger else tag

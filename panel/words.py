@@ -13,6 +13,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "page_prompt": ("Prompt", "提示詞"),
     "page_training": ("Training", "訓練"),
+    "page_both": ("Both routes", "兩條路線"),
     "page_setup": ("Set-up", "安裝"),
     # the prompt page
     "photos": ("Photos of garments", "服裝照片"),
@@ -56,6 +57,31 @@ WORDS: dict[str, tuple[str, str]] = {
         "這個 LoRA 以內建的小模型訓練，對其他模型沒有作用：要用在這個 WebUI 的 checkpoint，請選 sd15 或 sdxl。",
     ),
     "loss": ("Loss", "損失曲線"),
+    # the page of both routes
+    "both_intro": (
+        "Finds the best words, trains on what they leave unsaid, and compares both on photos that neither has seen.",
+        "先找出最佳文字，再訓練文字說不出的部分，最後以兩者都沒見過的照片比較。",
+    ),
+    "with_class": (
+        "Keep the look to its trigger (the model's own pictures join)",
+        "讓樣貌只隨觸發詞出現（加入模型自己的圖片）",
+    ),
+    "verdict": ("Verdict", "判定"),
+    "v_training": ("Training paid", "訓練值得"),
+    "v_no difference": ("No difference", "沒有差異"),
+    "v_worse": ("Training harmed", "訓練有害"),
+    "verdict_line": (
+        "{decision}: {gain:+.1f} points over the best words ({low:+.1f} to {high:+.1f})",
+        "{decision}：比最佳文字 {gain:+.1f} 分（{low:+.1f} 至 {high:+.1f}）",
+    ),
+    "col_way": ("drawn by", "繪製方式"),
+    "col_judge": ("second opinion", "第二評審"),
+    "col_adherence": ("tags met %", "標籤符合 %"),
+    "way_name": ("base, name only", "原模型，僅名稱"),
+    "way_words": ("base, best words", "原模型，最佳文字"),
+    "way_base": ("base, the tuned one's prompt", "原模型，訓練後的提示詞"),
+    "way_tuned": ("tuned", "訓練後"),
+    "way_tuned_words": ("tuned, no trigger", "訓練後，無觸發詞"),
     # the set-up page
     "setup_there": ("The environment is there: `{folder}`.", "環境已就緒：`{folder}`。"),
     "setup_missing": (
@@ -74,6 +100,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "starting": ("Starting …", "啟動中 …"),
     "stage_prompt": ("Drawing and comparing", "繪圖與比較"),
     "stage_train": ("Training", "訓練"),
+    "stage_class": ("Drawing the class", "繪製同類圖片"),
+    "stage_compare": ("Comparing", "比較"),
     "stage_tag": ("Reading tags", "讀取標籤"),
     "stage_cache": ("Preparing photos", "準備照片"),
     "left": ("about {minutes:.0f} min left", "約剩 {minutes:.0f} 分鐘"),

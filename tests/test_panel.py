@@ -5,23 +5,34 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import sys
 import time
 import typing
 from pathlib import Path
 
+import brand_studio
 import pytest
 import stand_in_gradio
+from train_samples import tiny_base
 
 from modiste.hosts.lora_file import give_to_host
 from modiste.panel import commands, environment, page
-from modiste.panel.commands import BadForm, finetune_command, photos_of, prompt_command, tag_command
+from modiste.panel.commands import (
+    BadForm,
+    finetune_command,
+    photos_of,
+    pipeline_command,
+    prompt_command,
+    tag_command,
+)
 from modiste.panel.desk import Desk, status_of, watch
 from modiste.panel.job import Job
 from modiste.panel.results import drawing_of, gallery, infotexts, prompt_tag, read_report, result_rows, tag_rows
 from modiste.panel.webui_side import WebuiSide
 from modiste.panel.words import LANGUAGES, WORDS, Words, language_of
+from modiste.runs.verdict_text import VERDICT
 
 ROOT = Path(__file__).parent.parent
 EN = Words("en")
@@ -53,6 +64,8 @@ def test_every_word_is_there_in_both_languages_with_the_same_fields():
     for key, (english, chinese) in WORDS.items():
         assert english and chinese and fields(english) == fields(chinese), key
         assert key in ("rank",) or any("\u4e00" <= char <= "\u9fff" for char in chinese), key
+    for decision in ("training", "no difference", "worse"):
+        assert WORDS[f"v_{decision}"] == VERDICT[f"d_{decision}"]
     assert Words("zh-TW")("start") == "開始" and Words("fr")("start") == "Start" and LANGUAGES == ("en", "zh-TW")
 
 
@@ -114,6 +127,14 @@ def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
     taken = parsed(command)
     assert (taken["steps"], taken["rank"], taken["trigger"], taken["checkpoint"]) == (300, 8, "vesper", "m.safetensors")
     assert [file.name for file in taken["photos"][0].iterdir()] == ["0000-a look.png"]
+    form = "http://127.0.0.1:7861", tmp_path / "Lora", "vesper", 16
+    command, out = pipeline_command(photos, "sd15", "webui", *form, True, tmp_path / "runs")
+    taken = parsed(command)
+    assert (taken["host"], taken["url"], taken["lora_dir"]) == ("webui", ["http://127.0.0.1:7861"], tmp_path / "Lora")
+    assert (taken["trigger"], taken["budget"], taken["with_generated"], taken["out"]) == ("vesper", 16, True, out)
+    assert [file.name for file in taken["photos"][0].iterdir()] == ["0000-a look.png"]
+    taken = parsed(pipeline_command([tmp_path], "mini", "local", *form, False, tmp_path / "runs")[0])
+    assert taken["photos"] == [tmp_path] and taken["host"] == "local" and not taken["with_generated"]
 
 
 def test_the_same_form_goes_on_with_the_same_run_and_another_form_is_another_run(tmp_path):
@@ -138,6 +159,9 @@ def test_the_same_form_goes_on_with_the_same_run_and_another_form_is_another_run
         (lambda out: finetune_command([], "mini", None, "two words", 100, 8, out), "trigger"),
         (lambda out: finetune_command([], "mini", None, "--json", 10**6, 8, out), "steps"),
         (lambda out: finetune_command([], "mini", None, "", 100, 0, out), "rank"),
+        (lambda out: pipeline_command([], "mini", "local", "", out, "two words", 16, False, out), "trigger"),
+        (lambda out: pipeline_command([], "mini", "nobody", "", out, "", 16, False, out), "drawer"),
+        (lambda out: pipeline_command([], "mini", "local", "", out, "", 4, False, out), "budget"),
     ],
 )
 def test_what_a_page_could_send_and_should_not_is_refused_by_its_field(form, field, tmp_path):
@@ -304,13 +328,14 @@ def tab(tmp_path, monkeypatch):
         connect_send=lambda button, text: sent.append(text.label),
         refresh_loras=lambda: refreshed.append(True),
     )
-    return Tab(page.build(side), sent, refreshed)
+    return Tab(page.build(side), sent, refreshed, side)
 
 
 class Tab(typing.NamedTuple):
     page: stand_in_gradio.Component
     sent: list
     refreshed: list
+    side: WebuiSide
 
     def buttons(self, label: str) -> list:
         found = [one for one in self.page.everything() if type(one).__name__ == "Button" and one.label == label]
@@ -324,20 +349,57 @@ class Tab(typing.NamedTuple):
 
 def test_the_tab_holds_its_pages_and_sends_prompt_and_lora_to_txt2img(tab):
     labels = [one.label for one in tab.page.everything()]
-    assert {"Prompt", "Training", "Set-up", "Photos of garments", "Rank", "Set up"} <= set(labels)
-    assert tab.sent == ["Best prompt", "For your prompt"]
+    assert {"Prompt", "Training", "Both routes", "Set-up", "Verdict", "Photos of garments", "Rank", "Set up"} <= set(
+        labels
+    )
+    assert tab.sent == ["Best prompt", "For your prompt", "For your prompt"]
 
 
 def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     assert "Choose photos first" in tab.press("Read the tags", None, "", "mini")[0]
     form = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")], "", "mini"
     assert "--api" in tab.press("Start", *form, "this WebUI", [], 12)[0]
+    assert "--api" in tab.press("Start", *form, "this WebUI", "vesper", 16, False, place=2)[0]
+    assert "one word" in tab.press("Start", *form, "Modiste's own model", "two words", 16, False, place=2)[0]
     assert "Tick the box" in tab.press("Set up", False)[0]
     monkeypatch.setattr(environment, "fits", lambda: False)
     assert "too full" in tab.press("Set up", True)[0]
     monkeypatch.setattr(environment, "is_there", lambda: False)
     assert "Set up the environment first" in tab.press("Start", *form, "Modiste's own model", [], 12)[0]
     assert "Set up the environment first" in tab.press("Check the environment")[0]
+
+
+@pytest.fixture(scope="module")
+def finished_pipeline(tmp_path_factory) -> Path:
+    """The folder of a run of both routes on a brand of paper."""
+    folder = tmp_path_factory.mktemp("brand")
+    tiny_base(folder / "base")
+    brand_studio.run(brand_studio.brand_photos(folder / "photos"), folder / "base", folder / "out")
+    return folder / "out"
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, finished_pipeline, monkeypatch):
+    report = finished_pipeline / "report.json"
+    decision = "training" if paid else "no difference"
+    tells = (
+        f"import json; story = json.load(open({str(report)!r}, encoding='utf-8')); "
+        f"story['verdict']['decision'] = {decision!r}; print(json.dumps(story))"
+    )
+    monkeypatch.setattr(page, "pipeline_command", lambda *form: (["-c", tells], finished_pipeline))
+    photos = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")]
+    form = photos, "", "sd15", "Modiste's own model", "atelierx", 16, True
+    status, verdict, pictures, tag, ways, shown = tab.press("Start", *form, place=2)
+    assert "Done" in status and re.match(r"(Training paid|No difference): \+\d", verdict), status
+    assert len(pictures) == 3 * 7 and all(Path(file).is_file() for file, _ in pictures)
+    assert [row[0] for row in ways][:2] == ["base, name only", "base, best words"] and len(ways) == 5
+    assert all(0 <= value <= 100 for row in ways for value in row[1:])
+    assert Path(shown) == finished_pipeline / "report.html"
+    placed = list((tab.side.runs.parent / "Lora").glob("*.safetensors"))
+    if paid:
+        assert re.fullmatch(rf"<lora:{placed[0].stem}:[\d.]+>, atelierx", tag) and tab.refreshed
+    else:
+        assert tag == "" and not placed and not tab.refreshed
 
 
 def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatch):
