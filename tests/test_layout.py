@@ -253,7 +253,7 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     seen = json.loads(python("-c", A1111, clone, kind, cwd=tmp_path, path=webui))
     assert seen["titles"] == ["Modiste"] and re.fullmatch(r"\w+", seen["id"])
     assert {"Start", "Cancel", "Send to txt2img", "Set up"} <= set(seen["labels"])
-    assert seen["sent_to"] == ["txt2img"] * 2
+    assert seen["sent_to"] == ["txt2img"] * 3  # prompt, training, both routes
     assert not (HEAVY | {"pydantic"}) & set(seen["loaded"])
     assert seen["cpu_s"] <= HOST_START_S
 
