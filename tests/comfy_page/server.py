@@ -60,7 +60,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             answer = server.answer(path)
             if answer is not None:
                 self._send(json.dumps(answer).encode(), "application/json")
-            elif path == "/view":
+            elif path in ("/view", "/favicon.ico"):
                 self._send(PIXEL, "image/svg+xml")
             else:
                 self._file(path)
