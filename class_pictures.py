@@ -21,12 +21,14 @@ from .search.strategies import Context
 
 if TYPE_CHECKING:
     from .fashion.photos import Photo
+    from .fashion.tags import PhotoTags
     from .prompt_route import PromptSettings
     from .studio import Studio
 
 
 def draw_class(
     photos: Sequence[Photo],
+    tags: Sequence[PhotoTags],
     strategy: str,
     studio: Studio,
     settings: PromptSettings,
@@ -39,8 +41,8 @@ def draw_class(
     """
     from .runs.journal import Journal
 
-    taxonomy, tags = studio.eyes.taxonomy, studio.eyes.tagger.tag([photo.image for photo in photos])
-    context, seeds = Context(share=label_shares(tags)), seed_plan(settings.seed, len(photos), 0).search
+    taxonomy, context = studio.eyes.taxonomy, Context(share=label_shares(tags))
+    seeds = seed_plan(settings.seed, len(photos), 0).search
     write = partial(render, dialect=studio.host.dialect, count=studio.host.count_tokens)
     wanted = [
         (Reference(photo.image, photo.sha256), [Shot("class", write(plain(strategy, seen, taxonomy, context)), seed)])

@@ -28,11 +28,12 @@ from .prompt_route import PromptSettings, label_shares, optimise_prompts
 from .runs.report import PromptReport
 from .runs.verdict import Comparison, write_verdict
 from .search.strategies import Context
-from .stages import Stages
+from .stages import CLASS, DATASET, PROMPT, TRAINING, Stages
 
 if TYPE_CHECKING:
     from .bridge import Split
     from .fashion.photos import Photo
+    from .fashion.tags import PhotoTags
     from .runs.verdict import Story
     from .studio import Studio
     from .trainer.config import TrainConfig
@@ -42,7 +43,6 @@ SEARCHED = 8  # photos: a form that wins on some wins on the rest
 # embedded collection after 80 to 160 steps, where the judge sees harm; from 600 on scorer and judge see a gain. So it
 # is looked at once, at the end, which keeps the last step.
 TRAIN: dict[str, dict[str, Any]] = {"mini": {"steps": 600, "validation": {"every": 600, "patience": 0}}}
-PROMPT, CLASS, DATASET, TRAINING = "prompt", "class", "dataset", "training"  # folders of a run
 COMPARISON, CAPTIONS = "comparison.json", "captions.json"
 
 
@@ -130,22 +130,26 @@ def _finetune(
     best = _best(out).best_strategies
     training_data = split.of((*split.training, *split.validation), photos)
     prompt_style = best.optimal_prompt_format["strategy"]
-    captions = captions_of(training_data, prompt_style, studio, settings)
+    tags = studio.eyes.tagger.tag([photo.image for photo in training_data])
+    captions = captions_of(training_data, tags, prompt_style, studio, settings)
     write_whole(out / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False).encode())
     generated: dict[Path, str] = {}
     if settings.with_generated:
-        learned = split.of(split.training, photos)
-        generated = draw_class(learned, prompt_style, studio, settings.prompt, out / CLASS, progress)
+        learned = slice(len(split.training))
+        generated = draw_class(
+            training_data[learned], tags[learned], prompt_style, studio, settings.prompt, out / CLASS, progress
+        )
         generated |= {out / PROMPT / sample.image: sample.prompt for sample in best.high_performing_samples}
     data = lay_out(training_data, captions, generated, out / DATASET)
     data |= {"held_out": 0.0, "held_out_least": len(split.validation)}  # the split's own: those of the smallest hashes
     finetune(settings.train_config(studio, data), out / TRAINING, None, progress, stop)
 
 
-def captions_of(photos: Sequence[Photo], strategy: str, studio: Studio, settings: PipelineSettings) -> dict[str, str]:
+def captions_of(
+    photos: Sequence[Photo], tags: Sequence[PhotoTags], strategy: str, studio: Studio, settings: PipelineSettings
+) -> dict[str, str]:
     """sha256 → caption in the winning format; what belongs to the brand is left to the trigger."""
-    taxonomy, tags = studio.eyes.taxonomy, studio.eyes.tagger.tag([photo.image for photo in photos])
-    context = Context(share=label_shares(tags))
+    taxonomy, context = studio.eyes.taxonomy, Context(share=label_shares(tags))
     return {
         photo.sha256: caption_in(strategy, seen, taxonomy, context, settings.trigger, settings.bound)
         for photo, seen in zip(photos, tags, strict=True)

@@ -26,6 +26,7 @@ from .runs.settings import canonical, differences
 
 SETTINGS, SPLIT, RECORD, LOCK = "pipeline.json", "split.json", "stages.json", "pipeline.lock"
 STAGES = ("prompt", "finetune", "compare")
+PROMPT, CLASS, DATASET, TRAINING = "prompt", "class", "dataset", "training"  # folders
 WRITE_EVERY_S = 5.0
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from .comparison_report import size_bytes
 from .runs.verdict import Comparison, Cost, PromptStory, Story
 from .runs.verdict_lines import in_words
+from .stages import CLASS, PROMPT
 
 if TYPE_CHECKING:
     from .bridge import Split
     from .runs.report import PromptReport
     from .stages import Stage
 
-PROMPT, CLASS = "prompt", "class"  # folders of a run
 SHOWN_CAPTIONS = 6
 BACKWARD = 3  # a step's forward and backward, in forwards
 GUIDED = 2  # with guidance each step asks the UNet with the prompt and without

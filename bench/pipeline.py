@@ -127,7 +127,7 @@ def other_luck(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comp
 
 
 def _compared(model: Path, studio: Studio, gathered: Gathered, seed: int, out: Path) -> Comparison:
-    split, tuned = split_photos(gathered.photos), replace(open_tuned(model, TRIGGER), trained_on=None)
+    split, tuned = split_photos(gathered.photos), open_tuned(model, TRIGGER)
     settings = CompareSettings.for_studio(studio, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS)
     return compare(split.of(split.proof, gathered.photos), [], studio, tuned, settings, out)
 

@@ -68,11 +68,7 @@ def prompt_page(side: WebuiSide, words: Words, desk: Desk) -> None:
     with gr.Row():
         with gr.Column():
             photos, folder = photo_fields(words("photos"), side, words)
-            with gr.Row():
-                preset = gr.Dropdown(list(PRESETS), value=PRESETS[0], label=words("preset"))
-                drawers = {words("here"): HERE, words("own"): OWN}
-                first = words("here" if side.has_api else "own")
-                drawer = gr.Radio(list(drawers), value=first, label=words("drawer"))
+            preset, drawer = drawing_fields(side, words)
             strategies = gr.Dropdown(list(STRATEGIES), value=[], multiselect=True, label=words("strategies"))
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"))
             with gr.Row():
@@ -97,10 +93,9 @@ def prompt_page(side: WebuiSide, words: Words, desk: Desk) -> None:
     def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
         given, path, chosen, who, names, count = fields
         try:
-            if drawers.get(who) == HERE and not side.has_api:
-                raise BadForm("drawer", "no_api")
+            drawn_by = who_draws(who, side, words)
             found = photos_of(given, path, side.folders_allowed)
-            command, out = prompt_command(found, chosen, drawers.get(who, ""), side.url, names or [], count, side.runs)
+            command, out = prompt_command(found, chosen, drawn_by, side.url, names or [], count, side.runs)
             job = begin(desk, command, side)
         except BadForm as wrong:
             yield refused(words, wrong, 6)
@@ -211,11 +206,7 @@ def both_page(side: WebuiSide, words: Words, desk: Desk) -> None:
     with gr.Row():
         with gr.Column():
             photos, folder = photo_fields(words("dataset"), side, words)
-            with gr.Row():
-                preset = gr.Dropdown(list(PRESETS), value=PRESETS[0], label=words("preset"))
-                drawers = {words("here"): HERE, words("own"): OWN}
-                first = words("here" if side.has_api else "own")
-                drawer = gr.Radio(list(drawers), value=first, label=words("drawer"))
+            preset, drawer = drawing_fields(side, words)
             trigger = gr.Textbox(value="", label=words("trigger"))
             budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"))
             with_class = gr.Checkbox(value=False, label=words("with_class"))
@@ -235,9 +226,7 @@ def both_page(side: WebuiSide, words: Words, desk: Desk) -> None:
     def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
         given, path, chosen, who, word, count, with_pictures = fields
         try:
-            drawn_by = drawers.get(who, "")
-            if drawn_by == HERE and not side.has_api:
-                raise BadForm("drawer", "no_api")
+            drawn_by = who_draws(who, side, words)
             found = photos_of(given, path, side.folders_allowed)
             command, out = pipeline_command(
                 found, chosen, drawn_by, side.url, side.lora_folder, word, count, bool(with_pictures), side.runs
@@ -251,12 +240,13 @@ def both_page(side: WebuiSide, words: Words, desk: Desk) -> None:
                 yield (status_of(now, words), gr.update(), list(now.pictures), *unchanged(3))
                 continue
             story, page = now.document, out / "report.html"
-            note = f"<div>{words('mini_lora')}</div>" if chosen == "mini" else ""
+            tag_of_it = lora_of(story, side)
+            note = f"<div>{words('mini_lora')}</div>" if chosen == "mini" and tag_of_it else ""
             yield (
                 status_of(now, words) + note,
                 verdict_text(story, words),
                 side_by_side(story, out, words),
-                lora_of(story, side),
+                tag_of_it,
                 way_rows(story, words),
                 str(page) if page.is_file() else None,
             )
@@ -332,6 +322,24 @@ def photo_fields(label: str, side: WebuiSide, words: Words) -> tuple[Any, Any]:
 
     photos = gr.File(label=label, file_count="multiple", file_types=PHOTO_TYPES)
     return photos, gr.Textbox(label=words("folder"), visible=side.folders_allowed)
+
+
+def drawing_fields(side: WebuiSide, words: Words) -> tuple[Any, Any]:
+    """The models, and who draws with them; this WebUI first where it can."""
+    import gradio as gr
+
+    with gr.Row():
+        preset = gr.Dropdown(list(PRESETS), value=PRESETS[0], label=words("preset"))
+        first = words("here" if side.has_api else "own")
+        return preset, gr.Radio([words("here"), words("own")], value=first, label=words("drawer"))
+
+
+def who_draws(chosen: str, side: WebuiSide, words: Words) -> str:
+    """What was chosen, as the commands know it; BadForm where this WebUI was chosen and can't be asked."""
+    drawer = {words("here"): HERE, words("own"): OWN}.get(chosen, "")
+    if drawer == HERE and not side.has_api:
+        raise BadForm("drawer", "no_api")
+    return drawer
 
 
 def setup_text(words: Words) -> str:

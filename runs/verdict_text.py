@@ -154,8 +154,9 @@ VERDICT: dict[str, tuple[str, str]] = {
         "最低強度最好：訓練過度，請減少 --steps 或降低 --learning-rate。",
     ),
     "n_class": (
-        "To keep the look with its trigger, train with pictures of the class beside the photos: --with-generated.",
-        "若要讓樣貌只隨觸發詞出現，請加入同類圖片一起訓練：--with-generated。",
+        "To keep the look with its trigger, train with pictures of the class beside the photos: "
+        "modiste pipeline --with-generated.",
+        "若要讓樣貌只隨觸發詞出現，請加入同類圖片一起訓練：modiste pipeline --with-generated。",
     ),
     "n_copies": (
         "Against copies: fewer --steps, a smaller --rank, or more photos.",
