@@ -124,10 +124,17 @@ def _folders(photos: Sequence[Path], runs: Path, digest: str) -> list[str]:
 
 
 def _gathered(files: Sequence[Path], folder: Path) -> Path:
-    """Uploads lie in a folder each, and what a trainer takes is one folder: copies, under names that differ."""
+    """Uploads lie in a folder each, and what a trainer takes is one folder: copies.
+
+    Their names stay, for they say which photos show one garment (`SKU-front`, `SKU-back`); of two alike the later one
+    gets a number.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
     for place, file in enumerate(files):
-        shutil.copyfile(file, folder / f"{place:04}-{file.name}")
+        name = f"{place:04}-{file.name}" if file.name.lower() in taken else file.name
+        taken.add(name.lower())
+        shutil.copyfile(file, folder / name)
     return folder
 
 

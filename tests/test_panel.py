@@ -17,6 +17,7 @@ import pytest
 import stand_in_gradio
 from train_samples import tiny_base
 
+from modiste.bridge import garment_of
 from modiste.hosts.lora_file import give_to_host
 from modiste.panel import commands, environment, page
 from modiste.panel.commands import (
@@ -126,15 +127,29 @@ def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
     command, out = finetune_command(photos, "mini", "m.safetensors", "vesper", 300, 8, tmp_path / "runs")
     taken = parsed(command)
     assert (taken["steps"], taken["rank"], taken["trigger"], taken["checkpoint"]) == (300, 8, "vesper", "m.safetensors")
-    assert [file.name for file in taken["photos"][0].iterdir()] == ["0000-a look.png"]
+    assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
     form = "http://127.0.0.1:7861", tmp_path / "Lora", "vesper", 16
     command, out = pipeline_command(photos, "sd15", "webui", *form, True, tmp_path / "runs")
     taken = parsed(command)
     assert (taken["host"], taken["url"], taken["lora_dir"]) == ("webui", ["http://127.0.0.1:7861"], tmp_path / "Lora")
     assert (taken["trigger"], taken["budget"], taken["with_generated"], taken["out"]) == ("vesper", 16, True, out)
-    assert [file.name for file in taken["photos"][0].iterdir()] == ["0000-a look.png"]
+    assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
     taken = parsed(pipeline_command([tmp_path], "mini", "local", *form, False, tmp_path / "runs")[0])
     assert taken["photos"] == [tmp_path] and taken["host"] == "local" and not taken["with_generated"]
+
+
+def test_uploads_keep_the_names_that_say_which_photos_show_one_garment(tmp_path):
+    files = [
+        tmp_path / place / name for place, name in (("a", "K1-front.png"), ("b", "K1-back.png"), ("c", "k1-BACK.png"))
+    ]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(file.name.encode())
+    command, _ = pipeline_command(files, "mini", "local", "", tmp_path, "", 16, False, tmp_path / "runs")
+    copies = sorted(parsed(command)["photos"][0].iterdir())
+    assert [copy.name for copy in copies] == ["0002-k1-BACK.png", "K1-back.png", "K1-front.png"]
+    assert {copy.read_bytes() for copy in copies} == {file.read_bytes() for file in files}
+    assert garment_of(copies[1]) == garment_of(copies[2])
 
 
 def test_the_same_form_goes_on_with_the_same_run_and_another_form_is_another_run(tmp_path):
