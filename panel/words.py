@@ -75,7 +75,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "{decision}：比最佳文字 {gain:+.1f} 分（{low:+.1f} 至 {high:+.1f}）",
     ),
     "col_way": ("drawn by", "繪製方式"),
-    "col_judge": ("second opinion", "第二評審"),
+    "col_judge": ("second opinion", "第二意見"),
     "col_adherence": ("tags met %", "標籤符合 %"),
     "way_name": ("base, name only", "原模型，僅名稱"),
     "way_words": ("base, best words", "原模型，最佳文字"),
