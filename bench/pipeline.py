@@ -17,19 +17,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..bridge import split_photos
-from ..comparison import CompareSettings, compare, open_tuned
 from ..fashion.photos import Gathered, gather_photos
-from ..finetuning import config_for, finetune
 from ..hosts.local import LocalHost
-from ..pipeline import PipelineSettings, run_pipeline
-from ..presets import ROOT
-from ..prompt_route import PromptSettings
+from ..models.presets import ROOT
+from ..routes.compare.compare import compare
+from ..routes.compare.settings import CompareSettings
+from ..routes.compare.tuned import open_tuned
+from ..routes.finetune.finetune import config_for, finetune
+from ..routes.pipeline.pipeline import PipelineSettings, run_pipeline
+from ..routes.pipeline.split import split_photos
+from ..routes.prompt.settings import PromptSettings
 
 if TYPE_CHECKING:
     from ..hosts.request import GenerationRequest, GenerationResult
-    from ..runs.verdict import Comparison
-    from ..studio import Studio
+    from ..models.session import Session
+    from ..reports.comparison import ComparisonReport
 
 COLLECTION = ROOT / "examples" / "collection"
 TRIGGER = "vesper"
@@ -51,7 +53,7 @@ class OtherLuck(LocalHost):
 
 
 @dataclass(frozen=True)
-class Row:
+class PipelineRow:
     """One run: what it decided, and the tuned model's gains over the best words in points, with their intervals."""
 
     kind: str  # whole run | same model | other luck
@@ -84,25 +86,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps([asdict(row) for row in rows], indent=1) if chosen.json else as_text(rows))
 
 
-def bench(out: Path, seeds: Sequence[int], same: Sequence[int]) -> list[Row]:
+def bench(out: Path, seeds: Sequence[int], same: Sequence[int]) -> list[PipelineRow]:
     """Every run, told on stderr as it ends."""
-    from ..presets import preset
-    from ..studio import open_studio
+    from ..models.presets import preset
+    from ..models.session import open_session
 
-    studio, gathered, rows = open_studio(preset("mini"), device="cpu"), gather_photos([COLLECTION]), []
+    session, gathered, rows = open_session(preset("mini"), device="cpu"), gather_photos([COLLECTION]), []
     runs = (("same model", same, same_model), ("other luck", same, other_luck), ("whole run", seeds, whole_run))
     for kind, chosen, run in runs:
         for seed in chosen:
             began = time.monotonic()
-            report = run(out / f"{kind.split()[0]}-{seed}", studio, gathered, seed)
+            report = run(out / f"{kind.split()[0]}-{seed}", session, gathered, seed)
             rows.append(_row(kind, seed, report, time.monotonic() - began))
             print(as_text(rows[-1:]), file=sys.stderr, flush=True)
     return rows
 
 
-def whole_run(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
+def whole_run(out: Path, session: Session, gathered: Gathered, seed: int) -> ComparisonReport:
     """Search, training and comparison of one seed."""
-    search = PromptSettings.for_studio(studio, budget=SMALL_SEARCH["budget"], seed=seed, learn=False)
+    search = PromptSettings.for_session(session, budget=SMALL_SEARCH["budget"], seed=seed, learn=False)
     settings = PipelineSettings(
         prompt=search,
         trigger=TRIGGER,
@@ -110,34 +112,34 @@ def whole_run(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Compa
         train={"seed": seed},
         compare={"confirm_seeds": CONFIRM_SEEDS},
     )
-    return run_pipeline(gathered, studio, settings, out)
+    return run_pipeline(gathered, session, settings, out)
 
 
-def same_model(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
+def same_model(out: Path, session: Session, gathered: Gathered, seed: int) -> ComparisonReport:
     """The base model as its own tuned one."""
-    return _compared(Path(studio.preset.checkpoint), studio, gathered, seed, out)
+    return _compared(Path(session.preset.checkpoint), session, gathered, seed, out)
 
 
-def other_luck(out: Path, studio: Studio, gathered: Gathered, seed: int) -> Comparison:
+def other_luck(out: Path, session: Session, gathered: Gathered, seed: int) -> ComparisonReport:
     """The base model as a LoRA that changes nothing, on other seeds than the base model's pictures."""
-    config = config_for(studio.preset, [COLLECTION], ONE_SMALL_STEP, {}, {"data": {"trigger": TRIGGER}})
-    lora = finetune(config, out / "training", studio.preset, device="cpu").file
-    lucky = replace(studio, host=OtherLuck(studio.preset.checkpoint, device="cpu"))
+    config = config_for(session.preset, [COLLECTION], ONE_SMALL_STEP, {}, {"data": {"trigger": TRIGGER}})
+    lora = finetune(config, out / "training", session.preset, device="cpu").file
+    lucky = replace(session, host=OtherLuck(session.preset.checkpoint, device="cpu"))
     return _compared(lora, lucky, gathered, seed, out)
 
 
-def _compared(model: Path, studio: Studio, gathered: Gathered, seed: int, out: Path) -> Comparison:
+def _compared(model: Path, session: Session, gathered: Gathered, seed: int, out: Path) -> ComparisonReport:
     split, tuned = split_photos(gathered.photos), open_tuned(model, TRIGGER)
-    settings = CompareSettings.for_studio(studio, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS)
-    return compare(split.of(split.proof, gathered.photos), [], studio, tuned, settings, out)
+    settings = CompareSettings.for_session(session, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS)
+    return compare(split.of(split.proof, gathered.photos), [], session, tuned, settings, out)
 
 
-def _row(kind: str, seed: int, report: Comparison, seconds: float) -> Row:
+def _row(kind: str, seed: int, report: ComparisonReport, seconds: float) -> PipelineRow:
     def points(arm: str, over: str, who: str) -> tuple[float, float, float]:
         gain = report.gain(arm, over, who)
         return tuple(round(100 * value, 1) for value in (gain.mean, gain.low, gain.high))
 
-    return Row(
+    return PipelineRow(
         kind=kind,
         seed=seed,
         decision=report.verdict.decision,
@@ -149,7 +151,7 @@ def _row(kind: str, seed: int, report: Comparison, seconds: float) -> Row:
     )
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[PipelineRow]) -> str:
     """A line a run, and how many were right."""
     lines = []
     for row in rows:

@@ -17,16 +17,18 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from ..easel import Easel
-from ..experience import Experience
 from ..fashion.photos import Photo
-from ..fashion.renderers import Rendered, render
+from ..fashion.prompts.renderers import Rendered, render
+from ..fashion.prompts.strategies import Context, distinct_strategies, label_shares
 from ..hosts.request import GenerationRequest
-from ..prompt_route import BASELINE, PromptSettings, label_shares, optimise_photo
+from ..routes.evaluator import Evaluator
+from ..routes.prompt.experience import Experience
+from ..routes.prompt.optimise import optimise_photo
+from ..routes.prompt.outcome import BASELINE
+from ..routes.prompt.settings import PromptSettings
 from ..search.confirmation import mean_gain
 from ..search.seeds import seed_plan
-from ..search.strategies import Context, distinct_strategies
-from . import rivals
+from . import baselines as rivals
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from ..fashion.tags import PhotoTags
     from ..hosts.request import GenerationResult, Host
-    from ..studio import Studio
+    from ..models.session import Session
 
 BUDGETS = (8, 16, 24, 40)
 EVALUATION_SEEDS = 12
@@ -48,7 +50,7 @@ MODISTE, SINGLE, RANDOM, GREEDY, INTERROGATOR = (
 
 
 @dataclass(frozen=True)
-class Row:
+class SearchRow:
     """One method at one budget: mean true gain over the plain list in points of similarity, with its interval."""
 
     method: str
@@ -89,7 +91,7 @@ class KeepingHost:
 class Bench:
     """The embedded studio, and scores of prompts against one photo."""
 
-    studio: Studio
+    session: Session
     settings: PromptSettings
 
     def request(self, prompt: Rendered, seed: int) -> GenerationRequest:
@@ -100,9 +102,9 @@ class Bench:
 
     def scores(self, photo: Image.Image, shots: Sequence[tuple[Rendered, int]]) -> list[float]:
         """Calibrated similarity, unclipped, of each (prompt, seed)."""
-        results = self.studio.host.generate([self.request(prompt, seed) for prompt, seed in shots])
+        results = self.session.host.generate([self.request(prompt, seed) for prompt, seed in shots])
         pictures = [result.image for result in results]
-        return [seen.unclipped for seen in self.studio.eyes.scorer.score(pictures, photo)]
+        return [seen.unclipped for seen in self.session.vision.scorer.score(pictures, photo)]
 
     def clipped(self, photo: Image.Image, prompt: Rendered, seeds: Sequence[int]) -> float:
         """Mean similarity 0 … 1 of a prompt over seeds: what reports show."""
@@ -127,24 +129,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(as_text(rows))
 
 
-def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int) -> list[Row]:
+def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int) -> list[SearchRow]:
     """Every method at every budget on `count` photos."""
     from dataclasses import replace
 
-    from ..presets import preset
-    from ..studio import open_studio
+    from ..models.presets import preset
+    from ..models.session import open_session
 
-    studio = open_studio(preset("mini"), device="cpu")
-    studio = replace(studio, host=KeepingHost(studio.host))
+    session = open_session(preset("mini"), device="cpu")
+    session = replace(session, host=KeepingHost(session.host))
     photos = make_photos(count, seed)
-    tags = studio.eyes.tagger.tag([photo.image for photo in photos])
+    tags = session.vision.tagger.tag([photo.image for photo in photos])
     context = Context(label_shares(tags))
     plan = seed_plan(seed, max(budgets), max(budgets) + evaluation_seeds)
     evaluation = plan.confirm[max(budgets) :]
     gains: dict[tuple[str, int], list[float]] = {}
     for budget in budgets:
-        settings = PromptSettings.for_studio(studio, budget=budget, seed=seed)
-        bench = Bench(studio, settings)
+        settings = PromptSettings.for_session(session, budget=budget, seed=seed)
+        bench = Bench(session, settings)
         found = modiste_prompts(bench, photos, tags, context)
         for photo, seen, ours in zip(photos, tags, found, strict=True):
             print(f"budget {budget}: {photo.path.name}", file=sys.stderr, flush=True)
@@ -154,7 +156,7 @@ def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int
                 gain = bench.clipped(photo.image, prompt, evaluation) - baseline
                 gains.setdefault((method, budget), []).append(gain)
     return [
-        Row(method, budget, *(round(100 * value, 2) for value in (gain.mean, gain.low, gain.high)), count)
+        SearchRow(method, budget, *(round(100 * value, 2) for value in (gain.mean, gain.low, gain.high)), count)
         for (method, budget), values in gains.items()
         for gain in [mean_gain(values)]
     ]
@@ -184,9 +186,11 @@ def modiste_prompts(
     experience, found = Experience(bench.settings.checkpoint), []
     with tempfile.TemporaryDirectory() as folder:
         with Journal.open(folder, bench.settings.model_dump(mode="json")) as journal:
-            easel = Easel(bench.studio.host, journal, bench.studio.eyes.scorer, bench.settings.drawing)
+            evaluator = Evaluator(bench.session.host, journal, bench.session.vision.scorer, bench.settings.drawing)
             for photo, seen in zip(photos, tags, strict=True):
-                outcome = optimise_photo(photo, seen, bench.studio, easel, bench.settings, seeds, context, experience)
+                outcome = optimise_photo(
+                    photo, seen, bench.session, evaluator, bench.settings, seeds, context, experience
+                )
                 outcome.teach(experience)
                 found.append(outcome.winner[0].shot.prompt)
     return found
@@ -202,7 +206,7 @@ def rival_prompts(
     seed: int,
 ) -> dict[str, Rendered]:
     """What the others hand in; with generators of their own, so that a larger budget goes on where a smaller ended."""
-    taxonomy = bench.studio.eyes.taxonomy
+    taxonomy = bench.session.vision.taxonomy
     noun = tags.get(taxonomy.noun.id)
     name = noun.text if noun else "garment"
     words = [tag.text for tag in tags.tags if tag != noun]
@@ -215,29 +219,29 @@ def rival_prompts(
     def rng() -> Random:
         return Random(f"{seed} {photo.path.name}")
 
-    embed: torch.Tensor = bench.studio.eyes.encoder.embed_images([photo.image])[0]
+    embed: torch.Tensor = bench.session.vision.encoder.embed_images([photo.image])[0]
     chosen = {
         SINGLE: rivals.best_single_image(prompts, score, budget, seeds, rng()),
         RANDOM: rivals.random_search(words, name, score, budget, seeds, rng()),
         GREEDY: rivals.greedy_chain(words, name, score, budget, seeds, rng()),
-        INTERROGATOR: rivals.interrogator(words, name, embed, bench.studio.eyes.encoder),
+        INTERROGATOR: rivals.interrogator(words, name, embed, bench.session.vision.encoder),
     }
     return {method: Rendered(prompt) for method, prompt in chosen.items()}
 
 
 def plain_list(bench: Bench, tags: PhotoTags, context: Context) -> Rendered:
     """What a tagger alone gives."""
-    found = distinct_strategies([BASELINE], tags, bench.studio.eyes.taxonomy, context, bench_render(bench))
+    found = distinct_strategies([BASELINE], tags, bench.session.vision.taxonomy, context, bench_render(bench))
     return found[BASELINE]
 
 
 def bench_render(bench: Bench):
     """Writes prompts for the bench's host."""
-    host = bench.studio.host
+    host = bench.session.host
     return lambda prompt: render(prompt, host.dialect, host.count_tokens)
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[SearchRow]) -> str:
     """The table for people: gain in points of similarity over the plain list, with its 95 % interval over photos."""
     budgets = list(dict.fromkeys(row.budget for row in rows))
     lines = [f"true gain over the plain list of tags, points of similarity, {rows[0].photos} photos", ""]

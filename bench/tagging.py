@@ -19,14 +19,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from ..fashion.encoder_settings import EncoderSettings
-from ..fashion.encoders import load_encoder
-from ..fashion.observations import ObservationCache, RememberingEncoder
+from ..core.torchvision_ops import patch_torchvision_ops
+from ..fashion.batch_tagging import TAGGING_SIDE, tag_photos
+from ..fashion.encoder_cache import ObservationCache, RememberingEncoder
+from ..fashion.encoders.load import load_encoder
+from ..fashion.encoders.settings import EncoderSettings
 from ..fashion.photos import Skip, decode_photo, read_file
 from ..fashion.tagger import Tagger
-from ..fashion.tagging import TAGGING_SIDE, tag_photos
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
-from ..torchvision_ops import heal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ TEMPLATES = ("a photo of {}", "a product photo of {}", "{}, fashion catalogue") 
 
 
 @dataclass(frozen=True)
-class Row:
+class TaggingRow:
     """One way to tag: photos a second, and how often Modiste's cold and warm runs are faster."""
 
     way: str
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 # ── speed ──
 
 
-def speed(folder: Path, count: int) -> tuple[list[Row], list[float], float]:
+def speed(folder: Path, count: int) -> tuple[list[TaggingRow], list[float], float]:
     """The rows; the seconds that Modiste's vocabulary takes, once, new and after the edit; and the least cosine between
     a photo decoded small and the same decoded whole."""
     model, photos = random_clip(folder / "clip"), make_photos(folder / "photos", count)
@@ -107,7 +107,7 @@ class FashionClipWay:
     """`fashion_clip.FashionCLIP`'s code path: processor, batches of 8, everything encoded again in every call."""
 
     def __init__(self, folder: Path):
-        heal()
+        patch_torchvision_ops()
         from transformers import CLIPModel, CLIPProcessor
 
         self.model = CLIPModel.from_pretrained(folder).eval()
@@ -154,7 +154,7 @@ def draft_parity(encoder, photos: Sequence[Path]) -> float:
 
 def random_clip(folder: Path) -> Path:
     """A CLIP of ViT-B/32's shape with random weights: it costs what FashionCLIP costs."""
-    heal()
+    patch_torchvision_ops()
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
@@ -188,16 +188,16 @@ def make_photos(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def timed(way: str, count: int, work: Callable[[], object]) -> Row:
+def timed(way: str, count: int, work: Callable[[], object]) -> TaggingRow:
     """`work`, once."""
     say(f"{way} …")
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
-    return Row(way, count, round(seconds, 3), round(count / seconds, 2))
+    return TaggingRow(way, count, round(seconds, 3), round(count / seconds, 2))
 
 
-def ratios(rows: Sequence[Row]) -> dict[str, float]:
+def ratios(rows: Sequence[TaggingRow]) -> dict[str, float]:
     """How many times as fast as each way of fashion-clip Modiste is, cold and after the edit."""
     cold, warm, *theirs = rows
     return {
@@ -207,13 +207,13 @@ def ratios(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def as_json(rows: Sequence[Row], vocabulary_s: Sequence[float], parity: float) -> str:
+def as_json(rows: Sequence[TaggingRow], vocabulary_s: Sequence[float], parity: float) -> str:
     """All of it as one JSON document."""
     found = {"rows": [asdict(row) for row in rows], "ratios": ratios(rows)}
     return json.dumps({**found, "vocabulary_s": vocabulary_s, "draft_parity": parity}, indent=2)
 
 
-def as_text(rows: Sequence[Row], vocabulary_s: Sequence[float], parity: float) -> str:
+def as_text(rows: Sequence[TaggingRow], vocabulary_s: Sequence[float], parity: float) -> str:
     """The table for people."""
     lines = [f"{'':34}{'photos/s':>12}{'s':>10}"]
     lines += [f"{row.way:34}{row.photos_per_s:>12.2f}{row.seconds:>10.2f}" for row in rows]
@@ -228,8 +228,8 @@ def as_text(rows: Sequence[Row], vocabulary_s: Sequence[float], parity: float) -
 
 def memory(folder: Path, count: int) -> dict[str, float]:
     """Resident memory in MB after a tenth of `count` small photos and after all, tagged on the embedded preset."""
-    from ..presets import preset
-    from ..studio import open_tagger
+    from ..models.presets import preset
+    from ..models.vision import open_tagger
 
     tagger = open_tagger(preset("mini"), "cpu")
     found = {}

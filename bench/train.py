@@ -27,8 +27,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
-from .train_ways import DIFFUSERS, MODISTE, ROOT, SD_SCRIPTS, Job, Way
+from ..core.errors import InputError
+from .train_commands import DIFFUSERS, MODISTE, ROOT, SD_SCRIPTS, TrainingTask, Way
 
 RIVALS = (DIFFUSERS, SD_SCRIPTS)
 PHOTOS = 4
@@ -39,7 +39,7 @@ TAIL = 4000  # characters of what a process said that failed
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainRow:
     """One trainer in one format: a step's seconds by CPU and clock; memory of the machine and of the card."""
 
     way: str
@@ -88,14 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             subprocess.run(
                 [sys.executable, "-m", f"{__package__}.train_base", str(base)], check=True, env=_importable()
             )
-        job = Job(base.absolute(), make_photos(Path(folder) / "photos"), chosen.steps, resolution=chosen.resolution)
+        job = TrainingTask(
+            base.absolute(), make_photos(Path(folder) / "photos"), chosen.steps, resolution=chosen.resolution
+        )
         rows = compare(job, chosen.precisions.split(","), checkouts, chosen.threads, Path(folder))
     print(json.dumps(as_json(rows), indent=2) if chosen.json else as_text(rows))
 
 
 def compare(
-    job: Job, precisions: Sequence[str], checkouts: dict[str, str | None], threads: int, folder: Path
-) -> list[Row]:
+    job: TrainingTask, precisions: Sequence[str], checkouts: dict[str, str | None], threads: int, folder: Path
+) -> list[TrainRow]:
     """Every trainer in every format; on the CPU, and where there is a GPU on that."""
     jobs = [replace(job, precision=precision) for precision in precisions]
     if has_gpu():
@@ -119,7 +121,7 @@ def compare(
 # ── one process ──
 
 
-def measured(way: Way, job: Job, checkout: Path, threads: int, folder: Path) -> Row:
+def measured(way: Way, job: TrainingTask, checkout: Path, threads: int, folder: Path) -> TrainRow:
     """Runs it to its end in `folder`, which is empty."""
     command, environment = way.command(job, checkout, folder), way.environment(job, checkout, threads)
     environment["MODISTE_HOME"] = str(folder / "home")
@@ -139,7 +141,7 @@ def measured(way: Way, job: Job, checkout: Path, threads: int, folder: Path) -> 
         )
     first = next((step for step in steps[:-1] if step.done >= WARM_UP), steps[0])
     last, made = steps[-1], steps[-1].done - first.done
-    row = Row(
+    row = TrainRow(
         way=way.name,
         precision=job.precision,
         resolution=job.resolution,
@@ -154,7 +156,7 @@ def measured(way: Way, job: Job, checkout: Path, threads: int, folder: Path) -> 
     return _against_plan(row, folder / "out" / "train.json") if way is MODISTE else row
 
 
-def _steps(process: subprocess.Popen, way: Way, job: Job, said) -> Iterator[Step]:
+def _steps(process: subprocess.Popen, way: Way, job: TrainingTask, said) -> Iterator[Step]:
     """A step when it is first said to be done."""
     import psutil
 
@@ -168,7 +170,7 @@ def _steps(process: subprocess.Popen, way: Way, job: Job, said) -> Iterator[Step
                 yield Step(done, cpu.user + cpu.system, time.perf_counter(), card_bytes(job.device) - before)
 
 
-def _against_plan(row: Row, record: Path) -> Row:
+def _against_plan(row: TrainRow, record: Path) -> TrainRow:
     """With the format that the plan chose and, on a card, the share of its peak.
 
     On a CPU the plan's peak goes by the clock, which neighbours share: measured so, a step reached 300 % of it.
@@ -213,7 +215,7 @@ def make_photos(folder: Path) -> Path:
 # ── what came out ──
 
 
-def ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def ratios(rows: Sequence[TrainRow]) -> dict[str, dict[str, float]]:
     """Of each row of ours: how many times fewer CPU seconds (or seconds, on a card) and what share of the memory than
     the better rival in the same format; the plan's choice stands against the rivals as they come, in float32."""
     found = {}
@@ -235,12 +237,12 @@ def ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     return found
 
 
-def as_json(rows: Sequence[Row]) -> dict[str, object]:
+def as_json(rows: Sequence[TrainRow]) -> dict[str, object]:
     """All of it as one document."""
     return {"rows": [asdict(row) for row in rows], "ratios": ratios(rows)}
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[TrainRow]) -> str:
     """The table for people."""
     lines = [f"{'':40}{'format':12}{'px':>5}{'batch':>6}{'CPU s/step':>12}{'s/step':>9}{'peak GiB':>10}{'of peak':>9}"]
     for row in rows:

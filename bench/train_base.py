@@ -9,16 +9,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ..torchvision_ops import heal
-from ..trainer.lora_targets import configs_of
-from ..trainer.single_file import write_tokenizer
+from ..core.torchvision_ops import patch_torchvision_ops
+from ..trainer.families.configs import configs_of
+from ..trainer.model.single_file import write_tokenizer
 
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
 def write_base(folder: Path) -> Path:
     """A diffusers folder of 4.3 GB in float32, as the published one was first."""
-    heal()
+    patch_torchvision_ops()
     import torch
     from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer

@@ -9,13 +9,13 @@ from __future__ import annotations
 import runpy
 import sys
 
-from ..torchvision_ops import heal
+from ..core.torchvision_ops import patch_torchvision_ops
 
 
 def main() -> None:
     """Runs the script as Python would."""
     del sys.argv[0]
-    heal()
+    patch_torchvision_ops()
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

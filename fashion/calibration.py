@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
-    from .encoder import EncoderIdentity
+    from .encoders.protocol import EncoderIdentity
 
 Role = Literal["clip", "judge"]
 ANCHORS, MEANS = "calibration.json", "calibration.safetensors"

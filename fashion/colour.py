@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image
 
     from .taxonomy import Group
 
-MOST_PIXELS = 1024  # of a garment: shares within a percent or two, three kilobytes to keep
 D65 = (0.95047, 1.0, 1.08883)  # reference white
 SRGB_TO_XYZ = (  # IEC 61966-2-1
     (0.4124564, 0.3575761, 0.1804375),
@@ -63,16 +61,6 @@ def delta_e_2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     r_t = -np.sin(np.radians(2 * rotation)) * 2 * np.sqrt(c_mean**7 / (c_mean**7 + 25.0**7))
     light, chroma, hue = delta_l / s_l, delta_c / s_c, delta_h / s_h
     return np.sqrt(np.maximum(light**2 + chroma**2 + hue**2 + r_t * chroma * hue, 0))
-
-
-def garment_pixels(image: Image.Image) -> np.ndarray:
-    """At most MOST_PIXELS of the garment's pixels, sRGB uint8 [K, 3], told from a plain background."""
-    import numpy as np
-
-    from .segment import garment_mask, small
-
-    pixels = np.asarray(small(image))[garment_mask(image)]
-    return np.ascontiguousarray(pixels[:: -(-len(pixels) // MOST_PIXELS)])
 
 
 def colour_shares(pixels: np.ndarray, group: Group) -> np.ndarray:

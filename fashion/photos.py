@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,10 +13,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
+
 
 CODES = (
     *("EMPTY", "NOT_IMAGE", "FORMAT", "TRUNCATED", "CORRUPT", "BOMB", "MODE", "TOO_SMALL", "ASPECT", "PERM", "GONE"),
@@ -292,3 +294,11 @@ def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Imag
         return image
     notes.append("colours converted from its profile to sRGB")
     return converted
+
+
+VIEW = re.compile(r"[-_ ](front|back|side|left|right|detail|close|model|flat|ghost|look)[-_ ]?\d*$", re.IGNORECASE)
+
+
+def garment_of(path: Path) -> str:
+    """Photos of one garment by their names: `SKU-front.jpg` and `SKU_back 2.jpg` in one folder are both `SKU`."""
+    return (path.parent / VIEW.sub("", path.stem)).as_posix()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .calibration import Calibration
-    from .encoder import ImageEncoder
+    from .encoders.protocol import ImageEncoder
 
 
 @dataclass(frozen=True)

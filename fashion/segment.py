@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+
 SIDE = 64  # pixels; colours need no more
 BORDER = 0.05  # of a side
 LEAST_DIFFERENCE = 7.0  # ΔE (CIE76) between garment and background: white on light gray is 12
@@ -123,3 +124,14 @@ def _oval(height: int, width: int) -> np.ndarray:
 
     y, x = np.mgrid[0:height, 0:width]
     return ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.5) / 0.18) ** 2 <= 1
+
+
+MOST_PIXELS = 1024  # of a garment: shares within a percent or two, three kilobytes to keep
+
+
+def garment_pixels(image: Image.Image) -> np.ndarray:
+    """At most MOST_PIXELS of the garment's pixels, sRGB uint8 [K, 3], told from a plain background."""
+    import numpy as np
+
+    pixels = np.asarray(small(image))[garment_mask(image)]
+    return np.ascontiguousarray(pixels[:: -(-len(pixels) // MOST_PIXELS)])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .colour import colour_shares, garment_pixels
-from .encoder_settings import EncoderSettings
+from .colour import colour_shares
+from .encoders.settings import EncoderSettings
+from .segment import garment_pixels
 from .tags import PhotoTags, Tag
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from .encoder import Encoder
+    from .encoders.protocol import Encoder
     from .taxonomy import Group, Taxonomy
 
 LEAST_SHARE = 1e-3  # of a colour that no pixel has: its logit stays finite

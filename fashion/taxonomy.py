@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import InputError
-from ..home import modiste_home
+from ..core.errors import InputError
+from ..core.home import modiste_home
 
 SHIPPED = Path(__file__).parent / "taxonomies"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 
 def base_url(url: str, *, allow_remote: bool = False) -> str:

@@ -16,7 +16,7 @@ HostError              exit 4   anything that a host did or failed to do
     └── LoraWithoutEffect       the same picture with the LoRA as without it
 """
 
-from ..errors import ModisteError
+from ..core.errors import ModisteError
 
 
 class HostError(ModisteError):

@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .errors import AccessDenied, ApiMissing, HostBroken, HostError, HostUnreachable, RequestRefused, WrongResult
 from .request import GenerationRequest, GenerationResult, HostDescription
 
 if TYPE_CHECKING:
+    from .lora_proof import LoraProof
     from .request import Dialect, Host
-    from .webui.proof import LoraProof
 
 log = logging.getLogger("modiste")
 
@@ -67,7 +67,7 @@ class Member:
 
 
 @dataclass
-class Job:
+class QueuedRequest:
     """A request in the queue: who is at it, and who failed at it."""
 
     place: int
@@ -82,7 +82,7 @@ class Outcome:
     """What a member made of a job."""
 
     member: Member
-    job: Job
+    job: QueuedRequest
     result: GenerationResult | HostError | BaseException
     elapsed_s: float
 
@@ -171,7 +171,7 @@ class Fleet:
         """Pictures in the order of the requests, each as soon as it and those before it are there."""
         for request in requests:
             self.check(request)
-        jobs = [Job(place, request) for place, request in enumerate(requests)]
+        jobs = [QueuedRequest(place, request) for place, request in enumerate(requests)]
         try:
             for job in jobs:
                 while job.result is None:
@@ -209,7 +209,7 @@ class Fleet:
         for thread in threads:
             thread.join(FAREWELL_S)
 
-    def _hand_out(self, waiting: list[Job]) -> None:
+    def _hand_out(self, waiting: list[QueuedRequest]) -> None:
         """Gives every free member a job: one that nobody is at, else one that another takes too long for."""
         now = time.monotonic()
         for member in self.members:
@@ -222,14 +222,14 @@ class Fleet:
                 member.busy_since = now
                 threading.Thread(target=self._work, args=(member, job), daemon=True).start()
 
-    def _drags(self, job: Job, idle: Member, now: float) -> bool:
+    def _drags(self, job: QueuedRequest, idle: Member, now: float) -> bool:
         """Whether the idle member should draw a job too that others have been at for longer than it would take."""
         if idle.name in job.at or idle.name in job.failed:
             return False
         began = [member.busy_since for member in self.members if member.name in job.at and member.busy_since]
         return bool(began) and all(now - since > PATIENCE * idle.pace_s for since in began)
 
-    def _work(self, member: Member, job: Job) -> None:
+    def _work(self, member: Member, job: QueuedRequest) -> None:
         """In a thread of its own: one picture, after the model gate."""
         began = time.monotonic()
         try:
@@ -257,7 +257,7 @@ class Fleet:
             )
         member.gated = True
 
-    def _next_outcome(self, job: Job) -> Outcome | None:
+    def _next_outcome(self, job: QueuedRequest) -> Outcome | None:
         """Waits for one; None when it is time to look again who is free. Raises where the job can't be drawn at all."""
         now = time.monotonic()
         able = [member for member in self.members if member.lost is None and member.name not in job.failed]

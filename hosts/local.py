@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..device import GIB, choose_device, choose_dtype, memory_bytes
-from ..errors import InputError, MissingWeights
-from ..files import sha256_of
-from ..model_loading import unsaid, without_bars
-from ..torchvision_ops import heal
-from ..weights import download_command, hub_cache, locate
+from ..core.device import GIB, choose_device, choose_dtype, memory_bytes
+from ..core.errors import InputError, MissingWeights
+from ..core.files import sha256_of
+from ..core.library_output import suppress_log, without_bars
+from ..core.torchvision_ops import patch_torchvision_ops
+from ..core.weights import download_command, hub_cache, locate
 from .errors import OutOfMemory, RequestRefused
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
@@ -36,7 +36,7 @@ StepCallback = Callable[[int, int, int], None]  # steps done, of how many, pictu
 
 
 @dataclass(frozen=True)
-class Start:
+class InitImage:
     """The picture that a drawing begins with (RGB, the request's size), and how much of it is drawn anew, 0 … 1."""
 
     image: Image.Image
@@ -94,7 +94,7 @@ class LocalHost:
         """Refuses unknown samplers, schedules, checkpoints and LoRAs; nothing is loaded for it."""
         refuse_unknown("sampler", request.sampler, SAMPLERS)
         refuse_unknown("scheduler", request.scheduler, SCHEDULES)
-        heal()
+        patch_torchvision_ops()
         refuse_unfit(request.sampler, request.scheduler)
         if request.checkpoint not in (None, self.checkpoint, self._name()):
             raise RequestRefused(
@@ -120,7 +120,7 @@ class LocalHost:
         return self._pipeline
 
     def _open(self) -> Any:
-        heal()
+        patch_torchvision_ops()
         from json import loads
 
         from diffusers import DiffusionPipeline
@@ -162,10 +162,10 @@ class LocalHost:
                     f"at strength {strength:g} none of {request.steps} steps is left to draw",
                     to_try="more steps, or a greater strength",
                 )
-            start = Start(image.resize((request.width, request.height)), strength)
+            start = InitImage(image.resize((request.width, request.height)), strength)
             yield from self._generate([request], start)
 
-    def _generate(self, requests: Sequence[GenerationRequest], start: Start | None) -> Iterator[GenerationResult]:
+    def _generate(self, requests: Sequence[GenerationRequest], start: InitImage | None) -> Iterator[GenerationResult]:
         for request in requests:
             self.check(request)
         for _, alike in itertools.groupby(requests, self._batch_key):
@@ -187,7 +187,7 @@ class LocalHost:
             pixels = int(max(0.0, memory / GIB - 4) * PIXELS_A_GIB)
         return max(1, min(16, pixels // (request.width * request.height)))
 
-    def _draw(self, requests: list[GenerationRequest], size: int, start: Start | None) -> list[GenerationResult]:
+    def _draw(self, requests: list[GenerationRequest], size: int, start: InitImage | None) -> list[GenerationResult]:
         import torch
 
         began = time.monotonic()
@@ -209,7 +209,7 @@ class LocalHost:
             for image, request in zip(images, requests, strict=True)
         ]
 
-    def _run(self, requests: list[GenerationRequest], start: Start | None) -> list[Any]:
+    def _run(self, requests: list[GenerationRequest], start: InitImage | None) -> list[Any]:
         import torch
 
         first, pipeline = requests[0], self.pipeline if start is None else self._open_redrawer()
@@ -272,7 +272,7 @@ class LocalHost:
 
     def _load(self, lora: Path, name: str) -> str:
         # Several adapters in one model are meant, and a LoRA without a text encoder is no mistake.
-        with warnings.catch_warnings(), unsaid("diffusers.loaders.lora_base", "No LoRA keys associated"):
+        with warnings.catch_warnings(), suppress_log("diffusers.loaders.lora_base", "No LoRA keys associated"):
             warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
             self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
         return name

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..progress import ProgressCallback
-from .catalogue import COLUMNS, Catalogue
-from .loop import as_tensor, fit
+from ..core.progress import ProgressCallback
+from .catalogue import COLUMNS, RenderedCatalogue
+from .train_loop import as_tensor, fit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def differences(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train_autoencoder(
-    data: Catalogue,
+    data: RenderedCatalogue,
     steps: tuple[int, ...],
     seed: int,
     progress: ProgressCallback,

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..home import modiste_home
-from ..progress import Progress
-from ..torchvision_ops import heal
-from .catalogue import Catalogue, cached_catalogue
+from ..core.home import modiste_home
+from ..core.progress import Progress
+from ..core.torchvision_ops import patch_torchvision_ops
+from .catalogue import RenderedCatalogue, cached_catalogue
 from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half, size_bytes
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +76,7 @@ class Build:
     picture: Path | None
     workers: int = 2
 
-    def renders(self) -> Catalogue:
+    def renders(self) -> RenderedCatalogue:
         """The training catalogue."""
         return cached_catalogue(
             self.cache / "train.npz",
@@ -87,7 +87,7 @@ class Build:
             workers=self.workers,
         )
 
-    def pairs(self) -> Catalogue:
+    def pairs(self) -> RenderedCatalogue:
         """Two photos each of garments and their siblings."""
         return cached_catalogue(
             self.cache / "pairs.npz",
@@ -99,7 +99,7 @@ class Build:
             workers=self.workers,
         )
 
-    def twins(self) -> Catalogue:
+    def twins(self) -> RenderedCatalogue:
         """Two photos each of garments and their siblings, half of which differ in nothing but the traits."""
         return cached_catalogue(
             self.cache / "twins.npz",
@@ -172,7 +172,7 @@ class Build:
         """The card's classifier, from the cache or trained."""
         import torch
 
-        from .examiner import new_examiner, train_examiner
+        from .classifier import new_examiner, train_examiner
 
         path = self.cache / f"examiner-{self.seed}-{self.recipe.examiner}.pt"
         if path.exists():
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--fast would replace the shipped weights by untrained ones; give it --out FOLDER")
     import torch
 
-    heal()
+    patch_torchvision_ops()
     torch.set_num_threads(options.threads)
     out, own = options.out.resolve(), options.out.resolve() == WEIGHTS
     build = Build(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..fashion.encoders import load_encoder
+from ..fashion.encoders.load import load_encoder
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import load_taxonomy
 from . import clip as clip_room
 from . import judge as judge_room
-from .catalogue import COLUMNS, Catalogue, make_catalogue
+from .catalogue import COLUMNS, RenderedCatalogue, make_catalogue
 from .garment import GROUPS
 from .weights import load_clip, load_judge
 
@@ -62,7 +62,7 @@ def temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
     return round(float(grid[losses.argmin()]), 4)
 
 
-def pictures_of(shots: Catalogue) -> list[Image.Image]:
+def pictures_of(shots: RenderedCatalogue) -> list[Image.Image]:
     """The first photo of each garment."""
     return [Image.fromarray(pixels) for pixels in shots.pictures[:, 0]]
 
@@ -92,7 +92,7 @@ def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
     return report
 
 
-def temperatures(tagger: Tagger, held_out: Catalogue) -> dict[str, float]:
+def temperatures(tagger: Tagger, held_out: RenderedCatalogue) -> dict[str, float]:
     """One temperature for each group, fitted on `held_out`."""
     import torch
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from ..fashion.grammar import article
+from ..fashion.prompts.grammar import article
 from .garment import GROUPS, labels, vocabulary
 
 BEFORE, AFTER = ("length", "colour", "pattern"), ("sleeves", "neckline")
 
 
 @dataclass(frozen=True)
-class Caption:
+class GarmentCaption:
     """`stated` is what the text claims, `{group: label}`; `degraded` whether it calls the picture a bad
     one."""
 
@@ -60,7 +60,7 @@ def tag_list(words: dict[str, str], rng: Random) -> str:
     return ", ".join(tags)
 
 
-def sample_caption(attributes: dict[str, str], rng: Random, degraded: bool = False) -> Caption:
+def sample_caption(attributes: dict[str, str], rng: Random, degraded: bool = False) -> GarmentCaption:
     """A caption of a random form about a random share of `attributes`; bad pictures are called bad, good ones never."""
     share = 1.0 if rng.random() < 0.25 else rng.random()
     stated = {g: attributes[g] for g in GROUPS if g in attributes and rng.random() < share}
@@ -73,10 +73,10 @@ def sample_caption(attributes: dict[str, str], rng: Random, degraded: bool = Fal
             text, stated = bad, {}
         else:
             text = f"{text}, {bad}" if rng.random() < 0.5 else f"{bad}, {text}"
-    return Caption(text, stated, degraded)
+    return GarmentCaption(text, stated, degraded)
 
 
-def contradict(caption: Caption, rng: Random) -> Caption:
+def contradict(caption: GarmentCaption, rng: Random) -> GarmentCaption:
     """The caption with one thing that it states changed: the nearest lie, which teaches each attribute by itself.
 
     After the hard negatives of Yuksekgonul et al., "When and Why Vision-Language Models Behave like Bags-of-Words"
@@ -86,7 +86,7 @@ def contradict(caption: Caption, rng: Random) -> Caption:
     group = rng.choice(list(stated))
     others = [label for label in labels(group) if label != stated[group]]
     changed = {**stated, group: rng.choice(others)}
-    return Caption(write(changed, rng), changed)
+    return GarmentCaption(write(changed, rng), changed)
 
 
 def write(stated: dict[str, str], rng: Random) -> str:

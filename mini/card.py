@@ -10,17 +10,17 @@ import numpy as np
 from PIL import Image
 
 from ..fashion.calibration import Calibration
-from ..fashion.encoders import load_encoder, load_image_encoder
+from ..fashion.encoders.load import load_encoder, load_image_encoder
 from .autoencoder import decode, encode
 from .calibration import pictures_of, tagger_of
 from .captions import sentence, tag_list
-from .catalogue import Catalogue, make_catalogue, words_of
+from .catalogue import RenderedCatalogue, make_catalogue, words_of
+from .classifier import agreement, examine
 from .diffusion import draw
-from .examiner import agreement, examine
 from .garment import GROUPS
-from .loop import as_tensor
 from .reliability import draw_reliability, expected_calibration_error, reliability
 from .renderer import grid
+from .train_loop import as_tensor
 from .weights import load_autoencoder, load_pipeline, size_bytes
 
 RELIABILITY = "mini-reliability.png"  # beside the grid
@@ -39,7 +39,7 @@ def prompts_for(table: np.ndarray, seed: int = 0) -> list[str]:
     ]
 
 
-def tagger_figures(folder: Path, shots: Catalogue, temperatures: dict[str, float]) -> dict:
+def tagger_figures(folder: Path, shots: RenderedCatalogue, temperatures: dict[str, float]) -> dict:
     """Accuracy, calibration error and temperature of the product's tagger in each group."""
     import torch
 
@@ -60,7 +60,7 @@ def tagger_figures(folder: Path, shots: Catalogue, temperatures: dict[str, float
     return out
 
 
-def reconstruction_figures(folder: Path, shots: Catalogue) -> dict:
+def reconstruction_figures(folder: Path, shots: RenderedCatalogue) -> dict:
     """L1 and PSNR of encode → decode."""
     vae = load_autoencoder(folder)
     x = as_tensor(shots.pictures[:, 0])

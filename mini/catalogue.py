@@ -19,7 +19,7 @@ COLUMNS = (*GROUPS, "degraded", "traits")  # of the label table
 
 
 @dataclass
-class Catalogue:
+class RenderedCatalogue:
     """`pictures` uint8 [N, views, 64, 64, 3]; `table` int8 [N, len(COLUMNS)], label numbers, −1 where the
     group does not apply; `degraded` 0 or 1 and `traits` a count."""
 
@@ -29,8 +29,8 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, index) -> Catalogue:
-        return Catalogue(self.pictures[index], self.table[index])
+    def __getitem__(self, index) -> RenderedCatalogue:
+        return RenderedCatalogue(self.pictures[index], self.table[index])
 
 
 def row(garment: Garment, degraded: bool = False) -> list[int]:
@@ -79,7 +79,7 @@ def make_catalogue(
     degraded_share: float = 0.0,
     held_out: bool | None = False,
     workers: int = 2,
-) -> Catalogue:
+) -> RenderedCatalogue:
     """`n` garments; with `siblings` each odd one shares its words with the one before, and a `twin_share` of these
     all but the traits.
 
@@ -93,10 +93,10 @@ def make_catalogue(
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             parts = list(pool.map(_chunk, jobs))
-    return Catalogue(np.concatenate([p for p, _ in parts]), np.concatenate([t for _, t in parts]))
+    return RenderedCatalogue(np.concatenate([p for p, _ in parts]), np.concatenate([t for _, t in parts]))
 
 
-def cached_catalogue(path: Path, n: int, seed: str, **how) -> Catalogue:
+def cached_catalogue(path: Path, n: int, seed: str, **how) -> RenderedCatalogue:
     """From `path` (.npz beside a .json of what is in it) if it holds exactly this, else made and saved
     there."""
     what = {
@@ -108,7 +108,7 @@ def cached_catalogue(path: Path, n: int, seed: str, **how) -> Catalogue:
     note = path.with_suffix(".json")
     if note.exists() and json.loads(note.read_text()) == what:
         data = np.load(path)
-        return Catalogue(data["pictures"], data["table"])
+        return RenderedCatalogue(data["pictures"], data["table"])
     catalogue = make_catalogue(n, seed, **how)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, pictures=catalogue.pictures, table=catalogue.table)

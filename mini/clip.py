@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..progress import ProgressCallback
-from .captions import Caption, contradict, sample_caption
-from .catalogue import Catalogue, words_of
+from ..core.progress import ProgressCallback
+from .captions import GarmentCaption, contradict, sample_caption
+from .catalogue import RenderedCatalogue, words_of
 from .garment import GROUPS, labels
-from .loop import as_tensor, fit
 from .tokenizer import token_ids
+from .train_loop import as_tensor, fit
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ def normalised(pictures: np.ndarray, processor) -> torch.Tensor:
     return ((as_tensor(pictures) + 1) / 2 - mean) / std
 
 
-def truth(captions: list[Caption], table: np.ndarray) -> torch.Tensor:
+def truth(captions: list[GarmentCaption], table: np.ndarray) -> torch.Tensor:
     """bool [pictures, captions]: whether a caption is true of a picture. It is if all that it states is."""
     import torch
 
@@ -107,7 +107,7 @@ def multi_positive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.T
     return loss / 2
 
 
-def stated_table(captions: list[Caption]) -> np.ndarray:
+def stated_table(captions: list[GarmentCaption]) -> np.ndarray:
     """int [captions, groups]: the label that a caption states, −1 where it is silent."""
     return np.array([[labels(g).index(c.stated[g]) if g in c.stated else -1 for g in GROUPS] for c in captions])
 
@@ -148,8 +148,8 @@ class Shots:
     """What a training batch is drawn from: `data` with one photo each, `pairs` with two; pictures that went through the
     autoencoder, uint8: of the first photos of `data`, and of the first second photos of `pairs`."""
 
-    data: Catalogue
-    pairs: Catalogue
+    data: RenderedCatalogue
+    pairs: RenderedCatalogue
     data_through: np.ndarray
     pairs_through: np.ndarray
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..progress import ProgressCallback
+from ..core.progress import ProgressCallback
 from .captions import sample_caption
-from .catalogue import COLUMNS, Catalogue, words_of
+from .catalogue import COLUMNS, RenderedCatalogue, words_of
 from .garment import GROUPS
-from .loop import fit
 from .tokenizer import token_ids
+from .train_loop import fit
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ def text_encoder_from(clip: CLIPModel) -> CLIPTextModel:
     return encoder
 
 
-def drawing_lessons(data: Catalogue) -> np.ndarray:
+def drawing_lessons(data: RenderedCatalogue) -> np.ndarray:
     """Which pictures the image model sees: all without traits, and a few with."""
     traits = data.table[:, COLUMNS.index("traits")]
     plain, special = np.flatnonzero(traits == 0), np.flatnonzero(traits > 0)

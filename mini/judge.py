@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..progress import ProgressCallback
-from .catalogue import Catalogue
+from ..core.progress import ProgressCallback
+from .catalogue import RenderedCatalogue
 from .clip import normalised
-from .loop import fit
+from .train_loop import fit
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ def image_processor():
 
 
 def train_judge(
-    pairs: Catalogue,
+    pairs: RenderedCatalogue,
     reconstruct,
     steps: int,
     seed: int,

@@ -23,7 +23,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Photo:
+class RenderedPhoto:
     """How a garment was photographed: all of a picture that is not the garment. Offsets in units."""
 
     scale: float = 1.0
@@ -38,14 +38,14 @@ class Photo:
     noise: int = 0  # seed of the fine grain
 
 
-def sample_photo(rng: Random) -> Photo:
+def sample_photo(rng: Random) -> RenderedPhoto:
     """A random photo: a pastel backdrop, mild changes of scale, place and light."""
     hue, sat = rng.random(), rng.uniform(0, 22)
     grey = rng.uniform(186, 226)
     first = tuple(round(grey + sat * math.cos(2 * math.pi * (hue + i / 3))) for i in range(3))
     step = rng.uniform(-16, 16)
     second = tuple(round(min(242, c + step + rng.uniform(-6, 6))) for c in first)
-    return Photo(
+    return RenderedPhoto(
         rng.uniform(0.92, 1.06),
         rng.uniform(-2, 2),
         rng.uniform(-1.5, 1.5),
@@ -336,7 +336,7 @@ def cut(garment: Garment) -> Pattern:
 class Canvas:
     """Draws in units on a large RGB fabric sheet, through the photo's scale and place."""
 
-    def __init__(self, garment: Garment, photo: Photo, unit: int) -> None:
+    def __init__(self, garment: Garment, photo: RenderedPhoto, unit: int) -> None:
         self.unit, self.photo = unit, photo
         self.sheet = fabric(garment, unit)
         self.mask = Image.new("L", self.sheet.size, 0)
@@ -493,9 +493,9 @@ def draw_details(canvas: Canvas, g: Garment, p: Pattern) -> None:
             canvas.line([(27, y), (37, y)], seam, 0.7)
 
 
-def render(garment: Garment, photo: Photo | None = None, size: int = 64) -> Image.Image:
+def render(garment: Garment, photo: RenderedPhoto | None = None, size: int = 64) -> Image.Image:
     """The picture, RGB, `size` × `size` (64 for the models, about 384 for people)."""
-    photo = photo or Photo()
+    photo = photo or RenderedPhoto()
     unit = max(1, round(SUPERSAMPLE * size / UNITS)) if size <= 128 else max(2, round(2 * size / UNITS))
     canvas, pattern = Canvas(garment, photo, unit), cut(garment)
     outline = edge_colour(garment.rgb)
@@ -539,7 +539,7 @@ def shrunk(mask: Image.Image, unit: int) -> Image.Image:
     return inner
 
 
-def develop(canvas: Canvas, garment: Garment, photo: Photo, size: int) -> Image.Image:
+def develop(canvas: Canvas, garment: Garment, photo: RenderedPhoto, size: int) -> Image.Image:
     """Light, folds, backdrop, shadow, grain; and the reduction to `size`."""
     cloth = np.asarray(canvas.sheet.resize((size, size), Image.Resampling.BOX), np.float32)
     alpha_image = canvas.mask.resize((size, size), Image.Resampling.BOX)
@@ -573,7 +573,7 @@ def degrade(picture: Image.Image, rng: Random) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7 * u))
 
 
-def another_photo(photo: Photo, rng: Random) -> Photo:
+def another_photo(photo: RenderedPhoto, rng: Random) -> RenderedPhoto:
     """A second photo of the same garment: nothing of the first but its existence."""
     return replace(sample_photo(rng), noise=photo.noise ^ 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..torchvision_ops import heal
+from ..core.torchvision_ops import patch_torchvision_ops
 
 WEIGHTS = Path(__file__).parent / "weights"
 LIMIT_BYTES = 30_000_000
@@ -41,7 +41,7 @@ def size_bytes(folder: Path = WEIGHTS) -> int:
 
 def load_clip(folder: Path = WEIGHTS):
     """The tagger's encoder and its tokenizer."""
-    heal()
+    patch_torchvision_ops()
     from transformers import CLIPModel, CLIPTokenizer
 
     return CLIPModel.from_pretrained(folder / "clip").eval(), CLIPTokenizer.from_pretrained(folder / "clip")
@@ -49,7 +49,7 @@ def load_clip(folder: Path = WEIGHTS):
 
 def load_judge(folder: Path = WEIGHTS):
     """The image-only encoder."""
-    heal()
+    patch_torchvision_ops()
     from transformers import Dinov2Model
 
     return Dinov2Model.from_pretrained(folder / "judge").eval()
@@ -57,7 +57,7 @@ def load_judge(folder: Path = WEIGHTS):
 
 def load_autoencoder(folder: Path = WEIGHTS):
     """The pipeline's autoencoder alone."""
-    heal()
+    patch_torchvision_ops()
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(folder / "sd" / "vae").eval()
@@ -65,7 +65,7 @@ def load_autoencoder(folder: Path = WEIGHTS):
 
 def load_pipeline(folder: Path = WEIGHTS):
     """The image model as any Stable Diffusion folder loads."""
-    heal()
+    patch_torchvision_ops()
     from diffusers import StableDiffusionPipeline
 
     return StableDiffusionPipeline.from_pretrained(folder / "sd", safety_checker=None)

@@ -13,13 +13,13 @@ async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.v0_0_2 import ComfyExtension, io
 
     from .caption_dataset import ModisteCaptionDataset
-    from .comfy_folders import register
+    from .comfy.folders import register
     from .compare import ModisteCompare
+    from .http_routes import add_routes
     from .load_photos import ModisteLoadPhotos
     from .lora_trainer import ModisteLoraTrainer
     from .prompt_builder import ModistePromptBuilder
     from .prompt_search import ModistePromptSearch
-    from .routes import add_routes
     from .scorer import ModisteScorer
     from .tagger import ModisteTagger
 

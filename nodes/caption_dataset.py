@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.v0_0_2 import io
 
-from .comfy_folders import photo_folder
+from .comfy.folders import photo_folder
 from .schema import CATEGORY, advanced, captions_input, encoder_input, said, threshold_input, vocabulary_input
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ModisteCaptionDataset(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
         """Another one when a photo or a caption changes."""
-        from .dataset import fingerprint
+        from .training.dataset import fingerprint
 
         return fingerprint(photo_folder(folder[0], must_exist=False)) if folder[0] else ""
 
@@ -94,24 +94,24 @@ class ModisteCaptionDataset(io.ComfyNode):
         captions: list[str] | None = None,
     ) -> io.NodeOutput:
         """Writes the captions."""
-        from ..fashion.tagging import caption_of
-        from .dataset import caption_photos, write_pictures
-        from .fields import finite
-        from .host_model import Bar, eyes_for
-        from .images import pictures_of
-        from .looking import tag
+        from ..fashion.prompts.captions import caption_of
+        from .comfy.images import pictures_of
+        from .comfy.model_management import NodeProgress, eyes_for
+        from .training.dataset import caption_photos, write_pictures
+        from .vision.batches import tag
+        from .vision.tag_edits import finite
 
         least = finite("threshold", threshold[0], 0, 1)
         path = photo_folder(folder[0], must_exist=images is None)
         if images is not None:
             write_pictures(pictures_of(images), path, captions, overwrite[0])
             overwrite, captions = [overwrite[0] and captions is None], None
-        bar = Bar()
+        bar = NodeProgress()
 
         def words_of(pictures: list[Image.Image]) -> list[str]:
-            eyes = eyes_for(encoder[0], vocabulary[0])
-            seen = tag(eyes, pictures, bar.show, least)
-            return [caption_of(one, eyes.taxonomy, trigger[0].strip()) for one in seen]
+            vision = eyes_for(encoder[0], vocabulary[0])
+            seen = tag(vision, pictures, bar.show, least)
+            return [caption_of(one, vision.taxonomy, trigger[0].strip()) for one in seen]
 
         done = caption_photos(path, words_of, captions, overwrite[0])
         return io.NodeOutput(str(path), done.texts, len(done.texts), done.report)

@@ -94,7 +94,7 @@ class ModisteCompare(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, strengths: list[str | None]) -> bool | str:
         """Says before queueing where a strength is no number; None is a link, seen later."""
-        from .comparison import strengths_in
+        from .vision.comparison import strengths_in
 
         return strengths[0] is None or said(lambda: strengths_in(strengths[0]))
 
@@ -122,11 +122,11 @@ class ModisteCompare(io.ComfyNode):
         tuned_model: list[Any] | None = None,
     ) -> io.NodeOutput:
         """Draws, scores, compares."""
-        from .comparison import compare, strengths_in, wanted_pictures
-        from .host_drawing import host_of, tuned_hosts
-        from .host_model import Bar, eyes_for
-        from .images import grid_of, image_of, pictures_of
-        from .names import AUTO
+        from .choices import AUTO
+        from .comfy.graph_search import host_of, tuned_hosts
+        from .comfy.images import grid_of, image_of, pictures_of
+        from .comfy.model_management import NodeProgress, eyes_for
+        from .vision.comparison import compare, strengths_in, wanted_pictures
 
         photos = pictures_of(references, "references")
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
@@ -134,7 +134,7 @@ class ModisteCompare(io.ComfyNode):
         tuned = tuned_hosts(base, lora and lora[0], tuned_model and tuned_model[0], strengths_in(strengths[0]))
         drawing = dict(steps=steps[0], cfg_scale=cfg[0], sampler=sampler_name[0], width=width[0], height=height[0])
         wanted = wanted_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
-        found = compare(base, tuned, wanted, photos, eyes_for(encoder[0], AUTO), Bar().show)
+        found = compare(base, tuned, wanted, photos, eyes_for(encoder[0], AUTO), NodeProgress().show)
         return io.NodeOutput(
             image_of(grid_of(found.rows_of_pictures(photos), GRID_SIDE)),
             found.best.strength if found.improved else 0.0,

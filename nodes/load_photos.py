@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .comfy_folders import photo_folder, photo_folder_names
+from .comfy.folders import photo_folder, photo_folder_names
 from .schema import CATEGORY, advanced, said
 
 
@@ -73,16 +73,16 @@ class ModisteLoadPhotos(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **others: Any) -> str:
         """Another one when a photo or a caption changes."""
-        from .dataset import fingerprint
+        from .training.dataset import fingerprint
 
         return fingerprint(photo_folder(folder)) if folder else ""
 
     @classmethod
     def execute(cls, folder: str, limit: int, longest_side: int) -> io.NodeOutput:
         """Loads the photos."""
-        from ..trainer.captions import own_caption
-        from .dataset import read_photos
-        from .images import image_of
+        from ..trainer.data.caption_files import own_caption
+        from .comfy.images import image_of
+        from .training.dataset import read_photos
 
         path = photo_folder(folder)
         found = read_photos(path, longest_side, limit)

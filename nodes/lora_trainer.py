@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .comfy_folders import checkpoint_names, photo_folder, runs_root
-from .libraries import advice, require
-from .names import METHODS, OF_THE_GRAPH, RECIPES, TRY_OUT
+from .choices import METHODS, OF_THE_GRAPH, RECIPES, TRY_OUT
+from .comfy.folders import checkpoint_names, photo_folder, runs_root
+from .missing_libraries import advice, require
 from .schema import CATEGORY, advanced, captions_input, encoder_input, said, seed_input
 
 NEEDED = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
@@ -176,7 +176,7 @@ class ModisteLoraTrainer(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
         """Another one when a photo or a caption changes."""
-        from .dataset import fingerprint
+        from .training.dataset import fingerprint
 
         return fingerprint(photo_folder(folder[0])) if folder[0] else ""
 
@@ -204,12 +204,12 @@ class ModisteLoraTrainer(io.ComfyNode):
         """Trains, or goes on, or finds what is trained already."""
         from comfy_execution.graph import ExecutionBlocker
 
-        from .dataset import fingerprint, refuse_both
-        from .host_model import device
-        from .host_training import carry_out, chosen_base, write_dataset
-        from .images import pictures_of
-        from .lora_run import decide
-        from .recipe import Wish
+        from .comfy.images import pictures_of
+        from .comfy.model_management import device
+        from .training.config import Wish
+        from .training.dataset import fingerprint, refuse_both
+        from .training.in_comfyui import carry_out, chosen_base, write_dataset
+        from .training.run import decide
 
         require("Training", *NEEDED)
         refuse_both(folder[0], images is not None)

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..search.strategies import STRATEGIES
+from ..fashion.prompts.strategies import STRATEGIES
 from .schema import CATEGORY, TAGS, advanced
 
 DEFAULT = "sentence"
@@ -91,8 +91,8 @@ class ModistePromptBuilder(io.ComfyNode):
         syntax: list[str],
     ) -> io.NodeOutput:
         """Writes the prompts."""
-        from .fields import unpack
-        from .prompts import written
+        from .vision.prompt_text import written
+        from .vision.tag_edits import unpack
 
         seen = unpack(entry for entries in tags for entry in entries)
         prompts = written(seen, strategy[0], locks[0], extra[0], avoid[0], syntax[0])

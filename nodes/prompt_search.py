@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..search.strategies import refuse_unknown_strategies
-from .libraries import advice, require
+from ..fashion.prompts.strategies import refuse_unknown_strategies
+from .missing_libraries import advice, require
 from .schema import CATEGORY, advanced, encoder_input, model_inputs, names_in, said, sampling_inputs, seed_input
 
 NEEDED = ("transformers", "jinja2")
@@ -109,10 +109,10 @@ class ModistePromptSearch(io.ComfyNode):
         learn: bool,
     ) -> io.NodeOutput:
         """Searches, or goes on."""
-        from .host_drawing import host_of, search
-        from .host_model import eyes_for
-        from .images import image_of, pictures_of
-        from .names import AUTO
+        from .choices import AUTO
+        from .comfy.graph_search import host_of, search
+        from .comfy.images import image_of, pictures_of
+        from .comfy.model_management import eyes_for
 
         require("Prompt Search", *NEEDED)
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)

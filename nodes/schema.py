@@ -7,9 +7,9 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..errors import ModisteError
-from .comfy_folders import encoder_names, vocabulary_names
-from .names import AUTO, FASHION_CLIP
+from ..core.errors import ModisteError
+from .choices import AUTO, FASHION_CLIP
+from .comfy.folders import encoder_names, vocabulary_names
 
 CATEGORY = "Modiste"
 TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name

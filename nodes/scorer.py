@@ -81,13 +81,13 @@ class ModisteScorer(io.ComfyNode):
         vocabulary: list[str],
     ) -> io.NodeOutput:
         """Scores the pictures."""
-        from .host_model import Bar, eyes_for
-        from .images import images_of, pictures_of
-        from .scores import score_pictures
+        from .comfy.images import images_of, pictures_of
+        from .comfy.model_management import NodeProgress, eyes_for
+        from .vision.scores import score_pictures
 
         pictures, references = pictures_of(images), pictures_of(reference, "reference")
-        eyes = eyes_for(encoder[0], vocabulary[0])
-        scored = score_pictures(eyes, pictures, references, differences[0], Bar().show)
+        vision = eyes_for(encoder[0], vocabulary[0])
+        scored = score_pictures(vision, pictures, references, differences[0], NodeProgress().show)
         best = scored.best[: top_k[0]]
         return io.NodeOutput(
             images_of([pictures[index] for index in best]),

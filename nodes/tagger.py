@@ -92,22 +92,22 @@ class ModisteTagger(io.ComfyNode):
         vocabulary: list[str],
     ) -> io.NodeOutput:
         """Reads the pictures."""
-        from ..fashion.tagging import caption_of
-        from .eyes import vocabulary_of
-        from .fields import choices_of, confidences, finite, pack, shown
-        from .host_model import Bar, eyes_for
-        from .images import pictures_of
-        from .looking import tag
+        from ..fashion.prompts.captions import caption_of
+        from .comfy.images import pictures_of
+        from .comfy.model_management import NodeProgress, eyes_for
+        from .vision.batches import tag
+        from .vision.encoders import vocabulary_of
+        from .vision.tag_edits import choices_of, confidences, finite, pack, shown
 
         pictures = pictures_of(images)
         least = finite("threshold", threshold[0], 0, 1)
-        eyes = eyes_for(encoder[0], vocabulary[0])
+        vision = eyes_for(encoder[0], vocabulary[0])
         pinned, excluded, asked = (
-            choices_of(text[0], eyes.taxonomy, what)
+            choices_of(text[0], vision.taxonomy, what)
             for text, what in ((pin, "pin"), (exclude, "exclude"), (groups, "groups"))
         )
-        tags = tag(eyes, pictures, Bar().show, least, pinned, excluded, [group for group, _ in asked])
-        captions = [caption_of(one, eyes.taxonomy, trigger[0].strip()) for one in tags]
+        tags = tag(vision, pictures, NodeProgress().show, least, pinned, excluded, [group for group, _ in asked])
+        captions = [caption_of(one, vision.taxonomy, trigger[0].strip()) for one in tags]
         return io.NodeOutput(
             pack(tags, vocabulary_of(encoder[0], vocabulary[0])),
             captions,

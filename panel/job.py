@@ -21,7 +21,7 @@ PICTURES = 24  # that are shown while it runs, the last ones
 EXIT_OK, EXIT_SKIPS, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 3, 4, 130
 
 
-class Job:
+class CommandProcess:
     """One process. Safe to be asked from any thread; ends with the program that started it."""
 
     def __init__(self, command: Sequence[str], folder: Path, environ: Mapping[str, str]):

@@ -11,7 +11,7 @@ import itertools
 import sqlite3
 from pathlib import Path
 
-from ..errors import ModisteError
+from ..core.errors import ModisteError
 
 APPLICATION_ID = 0x4D4F4449  # "MODI": other people's databases are never touched
 SCHEMA_VERSION = 1

@@ -25,13 +25,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..errors import Stopped
-from ..files import TEMPORARY, make_folder, write_whole
+from ..core.errors import Stopped
+from ..core.files import TEMPORARY, make_folder, write_whole
+from ..core.folder_lock import FolderBusy, FolderLock
+from ..core.library_versions import installed_versions
 from . import pictures
 from .database import JournalError, connect
-from .lock import FolderBusy, FolderLock
-from .pictures import Key, Origin, UnusablePicture
-from .settings import canonical, differences, fingerprint, installed_versions
+from .pictures import Key, PictureOrigin, UnusablePicture
+from .settings import canonical, differences, fingerprint
 
 if TYPE_CHECKING:
     from ..hosts.request import GenerationResult
@@ -161,7 +162,7 @@ class Journal:
             left_out = f"; {lost} that were moved or renamed are left out" if lost else ""
             self._tell(f"the journal was rebuilt from {found} pictures{left_out}")
 
-    def _refuse_pictures_of_other_settings(self, origin: Origin, path: Path) -> None:
+    def _refuse_pictures_of_other_settings(self, origin: PictureOrigin, path: Path) -> None:
         if origin.run != self._run:
             raise JournalError(
                 "the folder has lost its journal, and its pictures belong to other settings",
@@ -277,7 +278,7 @@ class Journal:
         with self._errors(), self._thread:
             self._must_be_leased(key)
             request, used = result.request.model_dump(mode="json"), result.used.model_dump(mode="json")
-            origin = Origin(key, self._run, request, used)
+            origin = PictureOrigin(key, self._run, request, used)
             try:
                 pictures.check(result.image, request)
                 data = pictures.encode(result.image, origin)
@@ -324,7 +325,7 @@ class Journal:
     def _select(self, columns: str, key: Key) -> tuple[Any, ...] | None:
         return self._database.execute(f"SELECT {columns} FROM pictures WHERE {THIS}", key[:3]).fetchone()
 
-    def _record(self, origin: Origin, elapsed_s: float | None = None) -> None:
+    def _record(self, origin: PictureOrigin, elapsed_s: float | None = None) -> None:
         """The file is there and whole."""
         key = origin.key
         self._database.execute(

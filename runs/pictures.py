@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ModisteError
+from ..core.errors import ModisteError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +32,7 @@ class Key(NamedTuple):
     request_hash: str
 
 
-class Origin(NamedTuple):
+class PictureOrigin(NamedTuple):
     """What a picture's file says about itself. `run` is the fingerprint of the run's settings."""
 
     key: Key
@@ -68,7 +68,7 @@ def check(image: Image.Image, request: Mapping[str, Any]) -> None:
         raise UnusablePicture("the picture is entirely black", to_try="full precision for the VAE (--no-half-vae)")
 
 
-def encode(image: Image.Image, origin: Origin) -> bytes:
+def encode(image: Image.Image, origin: PictureOrigin) -> bytes:
     """The PNG with its texts, decoded again to be sure. The same picture and origin give the same bytes."""
     from PIL.PngImagePlugin import PngInfo
 
@@ -83,14 +83,14 @@ def encode(image: Image.Image, origin: Origin) -> bytes:
     return data
 
 
-def read_origin(path: Path) -> Origin | None:
+def read_origin(path: Path) -> PictureOrigin | None:
     """What a picture says about itself, after decoding all of it; None where it is not whole or not ours."""
     from PIL import UnidentifiedImageError
 
     try:
         picture = _decode(path.read_bytes())
         said = json.loads(picture.info[CHUNK])
-        return Origin(Key(**said["key"]), said["run"], said["request"], said["used"])
+        return PictureOrigin(Key(**said["key"]), said["run"], said["request"], said["used"])
     except (OSError, UnidentifiedImageError, SyntaxError, KeyError, TypeError, ValueError):
         return None
 

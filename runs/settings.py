@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterator, Mapping
-from importlib.metadata import distributions
 from typing import Any
-
-LIBRARIES = frozenset({"modiste", "torch", "diffusers", "transformers", "open-clip-torch", "peft", "numpy", "pillow"})
 
 
 def canonical(value: Any) -> str:
@@ -30,17 +26,6 @@ def differences(old: Any, new: Any) -> list[str]:
         for name in dict.fromkeys((*before, *after))
         if name not in before or name not in after or before[name] != after[name]
     ]
-
-
-def installed_versions() -> dict[str, str]:
-    """Python and the libraries that a picture depends on, as installed; nothing is imported."""
-    installed = {_normal(item.metadata["Name"]): item.version for item in distributions()}
-    found = {name: installed[name] for name in sorted(LIBRARIES & installed.keys())}
-    return {"python": platform.python_version(), **found}
-
-
-def _normal(name: str | None) -> str:
-    return (name or "").lower().replace("_", "-")
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from modules import infotext_utils, paths_internal, script_callbacks, shared, ui_extra_networks
 
 # All at once: A1111 has the extension's folder on sys.path only while this file is read.
-from modiste.panel import page, webui_side, words
+from modiste.panel import page
+from modiste.panel import texts as words
+from modiste.panel import webui_settings as webui_side
 
 PORT = 7860
 

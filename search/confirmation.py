@@ -10,8 +10,8 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
-from .student import student_quantile
+from ..core.errors import InputError
+from .student_t import student_quantile
 from .trials import Noise
 
 SCALE = 1.0  # two similarities 0 … 1 differ by no more than this
@@ -111,7 +111,7 @@ def _interval(gains: Sequence[float], confidence: float, noise: Noise | None) ->
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What to use, and one sentence for people. `arm` is the baseline where no improvement was found."""
 
     arm: str
@@ -119,15 +119,15 @@ class Verdict:
     sentence: str
 
 
-def decide(winner: str, baseline: str, gain: PairedGain) -> Verdict:
+def decide(winner: str, baseline: str, gain: PairedGain) -> Decision:
     """Adopts the winner only if its paired interval lies above 0; "no improvement found" is a result too."""
     seeds = f"{gain.n} held-out seed{'s' * (gain.n != 1)}"
     points = f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f}) on {seeds}"
     if winner == baseline:
-        return Verdict(baseline, False, f"No improvement found: {baseline} itself came out best.")
+        return Decision(baseline, False, f"No improvement found: {baseline} itself came out best.")
     if gain.improved:
-        return Verdict(winner, True, f"{winner} beats {baseline} by {points}.")
+        return Decision(winner, True, f"{winner} beats {baseline} by {points}.")
     if gain.high < 0:
-        return Verdict(baseline, False, f"No improvement found: {winner} is worse than {baseline}, {points}.")
+        return Decision(baseline, False, f"No improvement found: {winner} is worse than {baseline}, {points}.")
     reason = f" ({gain.note})" if gain.note else ""
-    return Verdict(baseline, False, f"No improvement found: {winner} against {baseline} is {points}{reason}.")
+    return Decision(baseline, False, f"No improvement found: {winner} against {baseline} is {points}{reason}.")

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .priors import ArmPrior, hopeful_arms, posterior_means
-from .trials import Noise, Shot, Trial, paired_fit, refuse_doubles
+from .trials import Noise, Trial, TrialKey, paired_fit, refuse_doubles
 
 # Of a rung's arms. Halves lose a good arm to one unlucky picture: with 4 … 14 arms and 12 … 40 images 0.6 has
 # up to a quarter less regret and hardly ever more (bench/search_simulation.py's setting).
@@ -114,9 +114,9 @@ class SuccessiveHalving:
         self.priors = dict(priors or {})
         self._start = hopeful_arms(self.arms, self.priors, rng)
         self.rungs = ladder(len(self._start), budget, len(self.seeds))
-        self._told: dict[Shot, Trial] = {}
+        self._told: dict[TrialKey, Trial] = {}
 
-    def ask(self) -> list[Shot]:
+    def ask(self) -> list[TrialKey]:
         """The pictures of the next rung that have no score yet, seed by seed; empty when done."""
         return self._walk().missing
 
@@ -181,7 +181,7 @@ class SuccessiveHalving:
         for rung in self.rungs:
             running = order[: rung.arms]
             seeds = self.seeds[first : first + rung.seeds]
-            shots = [Shot(arm, seed) for seed in seeds for arm in running]
+            shots = [TrialKey(arm, seed) for seed in seeds for arm in running]
             drawn += [self._told[shot] for shot in shots if shot in self._told]
             missing = [shot for shot in shots if shot not in self._told]
             for arm in running:
@@ -218,5 +218,5 @@ class _Walk:
     order: list[str]  # best first
     running: list[str]
     trials: list[Trial]
-    missing: list[Shot]
+    missing: list[TrialKey]
     lasted: dict[str, int]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .trials import Noise, refuse_doubles
 
 # First rows of the cyclic designs, by their number of runs; they hold one factor less.
@@ -37,7 +37,7 @@ def plackett_burman(runs: int) -> tuple[tuple[int, ...], ...]:
 
 
 @dataclass(frozen=True)
-class Run:
+class DesignRow:
     """One image of a screening: the factors that are `on` in its prompt, drawn on `seed`."""
 
     on: tuple[str, ...]
@@ -49,7 +49,7 @@ class Design:
     """`factors` and the images that tell them apart; runs on one seed form a block."""
 
     factors: tuple[str, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[DesignRow, ...]
 
 
 def screening_design(factors: Sequence[str], budget: int, seeds: Sequence[int]) -> Design:
@@ -77,7 +77,7 @@ def screening_design(factors: Sequence[str], budget: int, seeds: Sequence[int]) 
         wanted = -1 if block % 2 else 1
         for row in matrix:
             on = tuple(factor for factor, sign in zip(factors, row, strict=False) if sign == wanted)
-            runs.append(Run(on, seeds[block]))
+            runs.append(DesignRow(on, seeds[block]))
     return Design(tuple(factors), tuple(runs))
 
 

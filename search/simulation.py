@@ -151,7 +151,7 @@ def simulate_choice(
 
 
 @dataclass(frozen=True)
-class Wardrobe:
+class SimulatedPhoto:
     """One drawn truth of attributes: what each brings, and how pictures are scored."""
 
     effect: np.ndarray
@@ -178,7 +178,7 @@ class Wardrobe:
         return Noise(self.setting.interaction_sd * (self.rng.chisquare(15) / 15) ** 0.5, 15)
 
 
-def plackett_burman_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
+def plackett_burman_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
     """Plackett–Burman with its foldover, effects shrunk to what earlier photos taught."""
     import numpy as np
 
@@ -190,7 +190,7 @@ def plackett_burman_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
     return _subset(names, choose_subset(shrink(found, wardrobe.learned)))
 
 
-def leave_one_out_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
+def leave_one_out_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
     """All attributes against all but one, on common seeds, shrunk in the same way."""
     import numpy as np
 
@@ -204,7 +204,7 @@ def leave_one_out_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
     return _subset(names, choose_subset(shrink(found, wardrobe.learned)))
 
 
-def greedy_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
+def greedy_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
     """From nothing, adds the attribute whose picture scores best, while that beats the last best."""
     import numpy as np
 
@@ -222,7 +222,7 @@ def greedy_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
     return on
 
 
-def random_subset(wardrobe: Wardrobe, budget: int) -> np.ndarray:
+def random_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
     """Random subsets, one picture each; the best picture wins."""
     import numpy as np
 
@@ -236,7 +236,7 @@ def _subset(names: list[str], kept: tuple[str, ...]) -> np.ndarray:
     return np.array([float(name in kept) for name in names])
 
 
-PICKERS: dict[str, Callable[[Wardrobe, int], np.ndarray]] = {
+PICKERS: dict[str, Callable[[SimulatedPhoto, int], np.ndarray]] = {
     "Plackett–Burman + foldover, shrunk": plackett_burman_subset,
     "leave-one-out, shrunk": leave_one_out_subset,
     "greedy add": greedy_subset,
@@ -272,7 +272,7 @@ def simulate_subsets(
             drawn = np.random.default_rng([seed, images])
             gains = []
             for truth in truths:
-                wardrobe = Wardrobe(truth, setting, drawn)
+                wardrobe = SimulatedPhoto(truth, setting, drawn)
                 gains.append(wardrobe.gain(pick(wardrobe, images)))
             outcomes.append(SubsetOutcome(name, images, float(np.mean(gains)), float(np.std(gains) / trials**0.5)))
     return outcomes

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 
 @dataclass(frozen=True)
-class Shot:
+class TrialKey:
     """One picture to draw: the arm (a strategy's name) on that seed."""
 
     arm: str
@@ -34,9 +34,9 @@ class Trial:
             )
 
     @property
-    def shot(self) -> Shot:
+    def shot(self) -> TrialKey:
         """What was drawn."""
-        return Shot(self.arm, self.seed)
+        return TrialKey(self.arm, self.seed)
 
 
 @dataclass(frozen=True)

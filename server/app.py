@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..hosts.samplers import SAMPLERS, SCHEDULES
+from .errors import UNKNOWN_NAME, Refusal, add_error_shapes
 from .fields import (
     ImageToImageResponse,
     ProgressResponse,
@@ -20,9 +21,8 @@ from .fields import (
     TextToImageResponse,
 )
 from .guard import add_guard
-from .jobs import Job, JobQueue
+from .jobs import DrawingJob, JobQueue
 from .pictures import choose_start, decode, encode, info_of, text_of
-from .refusals import UNKNOWN_NAME, Refusal, add_error_shapes
 from .requests import name_of, read_order
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..hosts.request import GenerationResult
     from .fields import _Processing
     from .lora_folder import LoraFolder
-    from .requests import Order
+    from .requests import DrawingOrder
 
 
 def make_app(
@@ -100,7 +100,7 @@ def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
         return {}
 
 
-def understand(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> Order:
+def understand(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> DrawingOrder:
     """The order; a value that no picture can have becomes the framework's validation error, by its field."""
     from fastapi.exceptions import RequestValidationError
     from pydantic import ValidationError
@@ -112,7 +112,7 @@ def understand(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> O
         raise RequestValidationError([one | {"loc": ("body", *one["loc"])} for one in wrong]) from error
 
 
-def answer(body: _Processing, order: Order, job: Job, strength: float | None) -> dict[str, Any]:
+def answer(body: _Processing, order: DrawingOrder, job: DrawingJob, strength: float | None) -> dict[str, Any]:
     """The pictures of a job, with what was asked and what was used."""
     texts = [text_of(result, order, strength) for result in job.results]
     images = [encode(result.image, text) for result, text in zip(job.results, texts, strict=True)]
@@ -206,7 +206,7 @@ def add_lists(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
 
     @app.get("/sdapi/v1/memory")
     async def memory() -> dict[str, Any]:
-        from ..device import memory_bytes
+        from ..core.device import memory_bytes
 
         total = memory_bytes(host.device)
         return {"ram": {}, "cuda": {"error": "unavailable"} if total is None else {"system": {"total": total}}}

@@ -8,8 +8,8 @@ import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..errors import InputError
-from .refusals import refused
+from ..core.errors import InputError
+from .errors import refused
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ..hosts.request import GenerationResult
 
 
-class Interrupted(Exception):
+class JobInterrupted(Exception):
     """The running job was asked to stop."""
 
 
 @dataclass
-class Job:
+class DrawingJob:
     """A job's state as A1111 tells it; `job_count` is 0 where none runs."""
 
     job: str = ""
@@ -69,11 +69,11 @@ class JobQueue:
     """The host's only user."""
 
     def __init__(self, host: LocalHost):
-        self.running = Job()
+        self.running = DrawingJob()
         self._thread = ThreadPoolExecutor(1, "modiste-draw")
         host.on_step = self._step
 
-    async def draw(self, kind: str, count: int, drawing: Callable[[], Iterator[GenerationResult]]) -> Job:
+    async def draw(self, kind: str, count: int, drawing: Callable[[], Iterator[GenerationResult]]) -> DrawingJob:
         """Waits for its turn, draws, and returns the job; an interrupted one holds the pictures finished by then."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._draw, kind, count, drawing)
 
@@ -81,23 +81,23 @@ class JobQueue:
         """Stops the running job at its next step; the waiting ones stay."""
         self.running.interrupted = self.running.job_count > 0
 
-    def _draw(self, kind: str, count: int, drawing: Callable[[], Iterator[GenerationResult]]) -> Job:
+    def _draw(self, kind: str, count: int, drawing: Callable[[], Iterator[GenerationResult]]) -> DrawingJob:
         stamp = datetime.now().strftime("%Y%m%d%H%M%S")
-        job = self.running = Job(job=kind, job_count=count, job_timestamp=stamp)
+        job = self.running = DrawingJob(job=kind, job_count=count, job_timestamp=stamp)
         try:
             for result in drawing():
                 job.results.append(result)
                 job.job_no, job.sampling_step = len(job.results), 0
                 if job.interrupted:
                     break
-        except Interrupted:
+        except JobInterrupted:
             pass
         finally:
-            self.running = Job(job_timestamp=stamp, job_no=job.job_no, interrupted=job.interrupted)
+            self.running = DrawingJob(job_timestamp=stamp, job_no=job.job_no, interrupted=job.interrupted)
         return job
 
     def _step(self, step: int, steps: int, pictures: int) -> None:
         job = self.running
         job.sampling_step, job.sampling_steps, job.pictures = step, steps, pictures
         if job.interrupted:
-            raise Interrupted
+            raise JobInterrupted

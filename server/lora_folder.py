@@ -8,7 +8,7 @@ from typing import Any
 
 from ..hosts.request import LoraRef
 from ..hosts.samplers import refuse_unknown
-from .refusals import NOT_HONOURED, Refusal
+from .errors import NOT_HONOURED, Refusal
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
 MOST = 4.0  # of a strength, either way

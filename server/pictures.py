@@ -11,16 +11,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.version import VERSION
 from ..fashion.photos import BadPhoto, PhotoFile, decode_photo
 from ..runs.pictures import infotext
-from ..version import VERSION
-from .refusals import NOT_HONOURED, NOT_THERE, Refusal
+from .errors import NOT_HONOURED, NOT_THERE, Refusal
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ..hosts.request import GenerationResult
-    from .requests import Order
+    from .requests import DrawingOrder
 
 CROP = 1  # resize_mode
 LONGEST = 2048  # pixels, of a picture that comes in
@@ -53,7 +53,7 @@ def choose_start(init_images: Sequence[Any] | None, count: int) -> list[Any]:
     return list(init_images) * (count if len(init_images) == 1 else 1)
 
 
-def text_of(result: GenerationResult, order: Order, strength: float | None) -> str:
+def text_of(result: GenerationResult, order: DrawingOrder, strength: float | None) -> str:
     """A1111's infotext of one picture, with the prompt as the client wrote it."""
     said = result.request.model_dump(mode="json") | {"prompt": order.prompt}
     more = "" if strength is None else f", Denoising strength: {strength:g}"
@@ -72,7 +72,12 @@ def encode(image: Image.Image, text: str = "") -> str:
 
 
 def info_of(
-    results: Sequence[GenerationResult], order: Order, body: Any, texts: Sequence[str], strength: float | None, job: str
+    results: Sequence[GenerationResult],
+    order: DrawingOrder,
+    body: Any,
+    texts: Sequence[str],
+    strength: float | None,
+    job: str,
 ) -> str:
     """`info`: what was used, of the pictures that were drawn; an interrupted job lists as many as it gave."""
     seeds = [result.used.seed for result in results]

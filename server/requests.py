@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..hosts.request import GenerationRequest, LoraRef
 from ..hosts.samplers import SAMPLERS, SCHEDULES, refuse_unknown
-from .honoured import refuse_other_eta, refuse_what_is_not_honoured
-from .refusals import NOT_HONOURED, Refusal
+from .errors import NOT_HONOURED, Refusal
+from .supported_fields import refuse_other_eta, refuse_what_is_not_honoured
 
 if TYPE_CHECKING:
     from .fields import _Processing
@@ -20,7 +20,7 @@ SEEDS = 2**32
 
 
 @dataclass(frozen=True)
-class Order:
+class DrawingOrder:
     """What a client asked for, understood: `requests` in the order of the pictures, the prompt as it was written."""
 
     requests: tuple[GenerationRequest, ...]
@@ -29,7 +29,7 @@ class Order:
     clip_skip: int
 
 
-def read_order(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> Order:
+def read_order(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> DrawingOrder:
     """The job; a Refusal, RequestRefused or ValidationError says what can't be done."""
     refuse_what_is_not_honoured(body)
     sampler, scheduler = sampler_and_scheduler(body.sampler_name or body.sampler_index or "Euler", body.scheduler)
@@ -57,7 +57,7 @@ def read_order(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> O
         loras=worn,
     )
     requests = tuple(GenerationRequest(seed=(first + index) % SEEDS, **drawing) for index in range(count))
-    return Order(requests, body.prompt, body.negative_prompt, clip_skip)
+    return DrawingOrder(requests, body.prompt, body.negative_prompt, clip_skip)
 
 
 def _taken(prompt: str, loras: LoraFolder, disabled: bool) -> tuple[str, tuple[LoraRef, ...]]:

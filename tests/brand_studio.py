@@ -19,16 +19,17 @@ import paper_studio
 import torch
 from PIL import Image, ImageDraw
 
+from modiste.core.progress import Progress
 from modiste.fashion.calibration import Calibration
 from modiste.fashion.photos import gather_photos
 from modiste.fashion.scorer import Scorer
 from modiste.fashion.tagger import Tagger
 from modiste.hosts.request import GenerationRequest, GenerationResult
-from modiste.pipeline import PipelineSettings, run_pipeline
-from modiste.progress import Progress
-from modiste.prompt_route import PromptSettings
-from modiste.runs.verdict import Story
-from modiste.studio import Eyes, Studio
+from modiste.models.session import Session
+from modiste.models.vision import VisionModels
+from modiste.reports.comparison import PipelineReport
+from modiste.routes.pipeline.pipeline import PipelineSettings, run_pipeline
+from modiste.routes.prompt.settings import PromptSettings
 
 SAND = (235, 215, 160)
 TRIGGER = "atelierx"
@@ -90,7 +91,7 @@ class BrandHost(paper_studio.PaperHost):
             yield replace(result, image=image, elapsed_s=0.0)
 
 
-def studio(base: Path | str = "paper", judge: float | None = 1.4, **host) -> Studio:
+def session(base: Path | str = "paper", judge: float | None = 1.4, **host) -> Session:
     """The brand's eyes and host, and the trainer's base under the name of a preset that has defaults.
 
     `judge`: how much the second opinion looks at the hem; None: there is none.
@@ -98,17 +99,17 @@ def studio(base: Path | str = "paper", judge: float | None = 1.4, **host) -> Stu
     scorer = Scorer(BrandEyes(), Calibration("bundled", 0.4, 1.0, 0.4, 1.0, 10))
     second = None if judge is None else Scorer(BrandEyes(judge), Calibration("bundled", 0.2, 1.0, 0.2, 1.0, 10))
     tagger = Tagger(BrandEyes(), paper_studio.TAXONOMY)
-    eyes = Eyes(paper_studio.TAXONOMY, BrandEyes(), tagger, scorer, second)
+    vision = VisionModels(paper_studio.TAXONOMY, BrandEyes(), tagger, scorer, second)
     preset = paper_studio.preset().replaced(name="mini", checkpoint=str(base))
-    return Studio(preset, eyes, BrandHost(**host))
+    return Session(preset, vision, BrandHost(**host))
 
 
 def settings(seed: int = 0, **asked) -> PipelineSettings:
     """A run of seconds."""
     small = {"steps": 8, "batch_size": 2, "save_every": 2, "validation": {"every": 4, "timesteps": 2}, "seed": seed}
     return PipelineSettings(
-        prompt=PromptSettings.for_studio(
-            studio(), budget=8, seed=seed, learn=False, strategies=("sentence", "tag_list")
+        prompt=PromptSettings.for_session(
+            session(), budget=8, seed=seed, learn=False, strategies=("sentence", "tag_list")
         ),
         trigger=TRIGGER,
         searched=3,
@@ -118,10 +119,10 @@ def settings(seed: int = 0, **asked) -> PipelineSettings:
     )
 
 
-def run(photos: Path, base: Path, out: Path, **more) -> Story | None:
+def run(photos: Path, base: Path, out: Path, **more) -> PipelineReport | None:
     """The whole pipeline, on one thread: sums have one order then, whatever this process has run before."""
     torch.set_num_threads(1)
-    return run_pipeline(gather_photos([photos]), studio(base), settings(), out, **more)
+    return run_pipeline(gather_photos([photos]), session(base), settings(), out, **more)
 
 
 def main(folder: Path, instant: int) -> None:

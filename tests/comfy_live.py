@@ -33,7 +33,7 @@ WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 BOOT = """
-from modiste.torchvision_ops import heal; heal()
+from modiste.core.torchvision_ops import heal; heal()
 import runpy, sys
 sys.argv = ["main.py", *sys.argv[1:]]
 runpy.run_path("main.py", run_name="__main__")
@@ -41,7 +41,7 @@ runpy.run_path("main.py", run_name="__main__")
 
 # Random weights under the names that ComfyUI knows a Stable Diffusion 1.5 by, of a size that keeps activations finite.
 RANDOM_SD15 = """
-from modiste.torchvision_ops import heal; heal()
+from modiste.core.torchvision_ops import heal; heal()
 import sys
 file, sys.argv = sys.argv[1], ["main.py", "--cpu"]
 import comfy.options; comfy.options.enable_args_parsing()

@@ -57,8 +57,8 @@ def paper_run(paper_photos, tmp_path_factory) -> Path:
     import paper_studio
 
     from modiste.fashion.photos import gather_photos
-    from modiste.prompt_route import optimise_prompts
+    from modiste.routes.prompt.optimise import optimise_prompts
 
     out = tmp_path_factory.mktemp("run") / "out"
-    optimise_prompts(gather_photos([paper_photos]), paper_studio.studio(), paper_studio.settings(), out)
+    optimise_prompts(gather_photos([paper_photos]), paper_studio.session(), paper_studio.settings(), out)
     return out

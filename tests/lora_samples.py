@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from tiny_models import tiny_diffusion
 
-from modiste.trainer.lora_state import AdapterState, LoraModule
-from modiste.trainer.lora_targets import targets_of
+from modiste.trainer.lora.state import AdapterState, LoraModule
+from modiste.trainer.lora.targets import targets_of
 
 # One block each way, so that tests stay quick: attention, resnets, a down- and an upsampler.
 UNET_LAYERS = r"(down_blocks|up_blocks)\.0\..*(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out)"

@@ -13,14 +13,15 @@ import torch
 from PIL import Image
 
 from modiste.fashion.calibration import Calibration
-from modiste.fashion.encoder import EncoderIdentity
+from modiste.fashion.encoders.protocol import EncoderIdentity
 from modiste.fashion.scorer import Scorer
 from modiste.fashion.tagger import Tagger
 from modiste.fashion.taxonomy import Taxonomy
 from modiste.hosts.request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
-from modiste.presets import Preset
-from modiste.prompt_route import PromptSettings
-from modiste.studio import Eyes, Studio
+from modiste.models.presets import Preset
+from modiste.models.session import Session
+from modiste.models.vision import VisionModels
+from modiste.routes.prompt.settings import PromptSettings
 
 COLOURS = {"red": (210, 40, 40), "green": (40, 150, 70), "blue": (40, 80, 200), "sand": (220, 200, 150)}
 STRIPE = (245, 245, 245)
@@ -113,13 +114,13 @@ TAXONOMY = Taxonomy.model_validate(
 )
 
 
-def studio(stop_after: int | None = None, judge: bool = True) -> Studio:
+def session(stop_after: int | None = None, judge: bool = True) -> Session:
     """All of it, opened."""
     calibration = Calibration("bundled", 0.8, 1.0, 0.8, 1.0, 10)
     scorer = Scorer(ColourEyes(), calibration)
     second = Scorer(ColourEyes(), Calibration("bundled", 0.2, 0.98, 0.2, 0.98, 10))
-    eyes = Eyes(TAXONOMY, ColourEyes(), Tagger(ColourEyes(), TAXONOMY), scorer, second if judge else None)
-    return Studio(preset(), eyes, PaperHost(stop_after))
+    vision = VisionModels(TAXONOMY, ColourEyes(), Tagger(ColourEyes(), TAXONOMY), scorer, second if judge else None)
+    return Session(preset(), vision, PaperHost(stop_after))
 
 
 def preset() -> Preset:
@@ -130,4 +131,4 @@ def preset() -> Preset:
 
 def settings(budget: int = 40, seed: int = 0) -> PromptSettings:
     """A run's settings."""
-    return PromptSettings.for_studio(studio(), budget=budget, seed=seed)
+    return PromptSettings.for_session(session(), budget=budget, seed=seed)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modiste.harness import app
-from modiste.version import VERSION
+from modiste.cli.app import app
+from modiste.core.version import VERSION
 
 ROOT = Path(__file__).parent.parent
 READMES = ("README.md", "README.zh-TW.md")

@@ -16,12 +16,13 @@ from lora_samples import random_lora
 from PIL import Image
 from typer.testing import CliRunner
 
-from modiste.harness import EXIT_OK, EXIT_SKIPS, app
+from modiste.cli.app import app
+from modiste.cli.exit_codes import EXIT_OK, EXIT_SKIPS
+from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.install import WORDS
-from modiste.torchvision_ops import heal
-from modiste.trainer.lora_file import write_lora
+from modiste.trainer.lora.file import write_lora
 
-heal()
+patch_torchvision_ops()
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted(page for page in (ROOT / "docs").glob("*.md") if "```sh\n" in page.read_text(encoding="utf-8"))
 TRAINING = {"validation": {"timesteps": 1, "most": 2, "pictures": 0, "patience": 0}}

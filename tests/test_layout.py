@@ -1,4 +1,4 @@
-"""The house: five ways in, who may import whom, and what the package says of itself."""
+"""The layout: who may import whom, how long things may be, and what the package says of itself."""
 
 from __future__ import annotations
 
@@ -6,345 +6,64 @@ import ast
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-import sysconfig
-import textwrap
-import zipfile
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from source_tree import (
+    DRAWS,
+    HEAVY,
+    NOT_SHIPPED,
+    PENCILS,
+    ROOMS,
+    ROOT,
+    circles,
+    comfy_api,
+    import_graph,
+    imports_of,
+    modules,
+    modules_importing,
+    project,
+    python,
+    reachable,
+    room_of,
+    source_files,
+    tree_of,
+)
 
 from modiste.install import HOST_OWNED, normalised, release
 
-ROOT = Path(__file__).parent.parent
-ROOMS = ("bench", "fashion", "hosts", "mini", "nodes", "panel", "runs", "search", "server", "trainer")
-NOT_SHIPPED = {"scripts", "tests"}  # Python, but not in the package: A1111 and pytest find them by path
-HEAVY = {
-    *("accelerate", "diffusers", "fastapi", "jinja2", "matplotlib", "numpy", "open_clip", "peft", "PIL", "requests"),
-    *("safetensors", "scipy", "timm", "torch", "torchvision", "transformers", "uvicorn", "websocket"),
+INNER_ROOMS = ("core", "fashion", "search", "hosts", "trainer", "runs", "reports")
+WAY_IN = Path("trainer/__main__.py")  # a way in like harness.py: it may import anything, and no module imports it
+
+# Longer than a page, each for its reason; an entry goes when the thing is short enough.
+LONG_MODULES = {
+    "install.py": "runs before anything of ours can be imported: it stands alone",
+    "mini/renderer.py": "TODO",
+    "runs/journal.py": "TODO",
+    "trainer/data/dataset.py": "TODO",
 }
-DRAWS = {
-    "mini",
-    "bench",
-}  # rooms that draw and measure, imported when asked: numpy and Pillow are their pencils
-PENCILS = {"numpy", "PIL"}
-HOST_START_S = 0.15  # CPU seconds over the host's own start
-
-
-# --- the tree, its copies and its sources ---
-
-
-def left_behind(folder: str, names: list[str]) -> set[str]:
-    """What a clone does not have: environments, caches, outputs."""
-    unwanted = {
-        ".git",
-        "__pycache__",
-        ".pytest_cache",
-        ".ruff_cache",
-        "build",
-        "dist",
-        "demo-out",
-        "engines",
-        "modiste.egg-info",
-    }
-    return {name for name in names if name in unwanted or (Path(folder) / name / "pyvenv.cfg").exists()}
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Path:
-    """The tree as a user has it, in a folder with a hyphen."""
-    folder = tmp_path_factory.mktemp("host") / "custom_nodes" / "comfyui-modiste"
-    return Path(shutil.copytree(ROOT, folder, ignore=left_behind))
-
-
-@cache
-def source_files() -> tuple[Path, ...]:
-    """Every Python file of ours, relative to the root."""
-    found = []
-    for folder, folders, files in os.walk(ROOT):
-        folders[:] = sorted(set(folders) - left_behind(folder, folders))
-        found += [Path(folder, name).relative_to(ROOT) for name in sorted(files) if name.endswith(".py")]
-    return tuple(found)
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
-
-
-def modules() -> list[str]:
-    """Every module of the package, as `modiste.…`; `modiste.py` is the package itself."""
-    shipped = [path for path in source_files() if path.parts[0] not in NOT_SHIPPED and path.name != "modiste.py"]
-    names = [".".join(("modiste", *path.with_suffix("").parts)).removesuffix(".__init__") for path in shipped]
-    return sorted(set(names) - {"modiste"})
-
-
-def imports_of(path: Path) -> set[str]:
-    """Full names of everything a file imports, anywhere in it; relative ones start with `modiste.`."""
-    package = ("modiste", *path.parts[:-1])
-    names = set()
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else ()
-            module = ".".join((*base, node.module) if node.module else base)
-            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def python(
-    *arguments: str | Path, cwd: Path, path: str | Path | None = None, interpreter: str | Path = sys.executable
-) -> str:
-    """Runs Python in a clean process and returns its stdout; a failure shows its stderr."""
-    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTEST_ADDOPTS")}
-    if path is not None:
-        environ["PYTHONPATH"] = str(path)
-    command = [str(part) for part in (interpreter, *arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, encoding="utf-8", timeout=240)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-# --- 1. ComfyUI loads the folder by its path ---
-
-COMFYUI = """
-import asyncio, importlib.util, inspect, json, os, sys, time
-
-folder = sys.argv[1]
-path_before, modules_before, start = list(sys.path), set(sys.modules), time.process_time()
-name = folder.replace(".", "_x_")
-spec = importlib.util.spec_from_file_location(name, os.path.join(folder, "__init__.py"))
-module = importlib.util.module_from_spec(spec)
-sys.modules[name] = module
-spec.loader.exec_module(module)
-cpu_s = time.process_time() - start
-loaded = set(sys.modules) - modules_before
-nodes = None
-if "ask for nodes" in sys.argv:
-    entry = module.comfy_entrypoint
-    extension = asyncio.run(entry()) if inspect.iscoroutinefunction(entry) else entry()
-    from comfy_api.v0_0_2 import ComfyExtension
-    assert isinstance(extension, ComfyExtension)
-    nodes = [node.__name__ for node in asyncio.run(extension.get_node_list())]
-print(json.dumps({
-    "web": os.path.abspath(os.path.join(folder, module.WEB_DIRECTORY)),
-    "legacy_mappings": hasattr(module, "NODE_CLASS_MAPPINGS"),
-    "nodes": nodes,
-    "path_kept": sys.path == path_before,
-    "top_level": sorted(name for name in loaded if folder not in name and "." not in name),
-    "cpu_s": cpu_s,
-}))
-"""
-
-
-def load_like_comfyui(folder: Path, cwd: Path, *words: str, path: Path | None = None) -> dict:
-    return json.loads(python("-c", COMFYUI, folder, *words, cwd=cwd, path=path))
-
-
-def comfy_api(folder: Path) -> Path:
-    """What of ComfyUI an extension meets when it is loaded: the node API's names, folders, the server's routes."""
-    package = folder / "comfy_api"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "v0_0_2.py").write_text(
-        "class ComfyExtension:\n    async def on_load(self): ...\n\n\nclass io:\n    class ComfyNode: ...\n"
-    )
-    (folder / "folder_paths.py").write_text('models_dir = "models"\n\n\ndef add_model_folder_path(name, path): ...\n')
-    (folder / "server.py").write_text(
-        "class Routes:\n    def get(self, path):\n        return lambda handler: handler\n\n    post = get\n\n\n"
-        "class PromptServer:\n    instance = type('Server', (), {'routes': Routes()})\n"
-    )
-    return folder
-
-
-def test_comfyui_loads_the_folder_and_finds_its_page_and_its_nodes(clone, tmp_path):
-    seen = load_like_comfyui(clone, tmp_path, "ask for nodes", path=comfy_api(tmp_path / "comfyui"))
-    assert Path(seen["web"]) == clone / "web" and (clone / "web").is_dir()
-    golden = json.loads((ROOT / "tests" / "data" / "comfy_object_info.json").read_text(encoding="utf-8"))
-    assert set(seen["nodes"]) == set(golden)
-    assert not seen["legacy_mappings"]  # with both, ComfyUI would ignore comfy_entrypoint
-
-
-def test_comfyui_loads_a_link_to_the_folder(clone, tmp_path):
-    link = tmp_path / "custom_nodes" / "modiste.dev-link"
-    link.parent.mkdir()
-    link.symlink_to(clone, target_is_directory=True)
-    seen = load_like_comfyui(link, tmp_path, "ask for nodes", path=comfy_api(tmp_path / "comfyui"))
-    assert (link / "web").samefile(seen["web"])
-
-
-def test_loading_in_comfyui_needs_no_comfy_api_yet_touches_no_path_and_is_instant(clone, tmp_path):
-    seen = [load_like_comfyui(clone, tmp_path) for _ in range(3)]
-    assert all(one["path_kept"] for one in seen)
-    assert not {"nodes", "modiste", "utils", "comfy_api"} & set(seen[0]["top_level"])
-    assert not HEAVY & set(seen[0]["top_level"])
-    assert min(one["cpu_s"] for one in seen) <= HOST_START_S
-
-
-# --- 2. A1111 and Forge execute scripts/*.py ---
-
-A1111 = """
-import importlib.util, json, os, sys, time
-
-extension, keep_path = sys.argv[1], "forge" in sys.argv
-from modules import infotext_utils, script_callbacks
-path = os.path.join(extension, "scripts", "modiste_webui.py")
-sys_path, modules_before, start = sys.path, set(sys.modules), time.process_time()
-sys.path = [extension] + sys.path
-spec = importlib.util.spec_from_file_location(os.path.basename(path), path)
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-if not keep_path:
-    sys.path = sys_path
-loaded, cpu_s = set(sys.modules) - modules_before, time.process_time() - start
-tabs = [tab for callback in script_callbacks.tabs for tab in callback()]
-page, title, element_id = tabs[0]
-print(json.dumps({
-    "titles": [tab[1] for tab in tabs], "id": element_id, "loaded": sorted(loaded), "cpu_s": cpu_s,
-    "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
-}))
-"""
-
-# What the script meets of a WebUI, of names that A1111 and Forge share.
-WEBUI = {
-    "script_callbacks": "tabs = []\n\n\ndef on_ui_tabs(callback):\n    tabs.append(callback)\n",
-    "infotext_utils": """
-bindings = []
-register_paste_params_button = bindings.append
-
-
-def ParamBinding(paste_button, tabname, source_text_component):
-    return paste_button, tabname, source_text_component
-""",
-    "paths_internal": "default_output_dir = 'outputs'\n",
-    "shared": """
-from types import SimpleNamespace
-
-cmd_opts = SimpleNamespace(
-    api=False, nowebui=False, api_auth=None, port=None, subpath=None, tls_certfile=None,
-    lora_dir='Lora', hide_ui_dir_config=False, share=False, listen=False,
-)
-opts = SimpleNamespace(localization='None', sd_model_checkpoint=None)
-""",
-    "ui_extra_networks": "extra_pages = []\n",
+LONG_FUNCTIONS = {
+    **dict.fromkeys(
+        (
+            "nodes/compare.py:define_schema",
+            "nodes/lora_trainer.py:define_schema",
+            "nodes/prompt_builder.py:define_schema",
+            "nodes/prompt_search.py:define_schema",
+            "nodes/tagger.py:define_schema",
+        ),
+        "a node's schema is one declaration: an input a line, with its text",
+    ),
+    "cli/pipeline.py:pipeline": "TODO",
+    "mini/renderer.py:cut_upper": "TODO",
+    "mini/renderer.py:draw_details": "TODO",
+    "panel/prompt_page.py:prompt_page": "TODO",
+    "routes/prompt/optimise.py:optimise_photo": "TODO",
+    "routes/prompt/report.py:_photo_report": "TODO",
+    "server/app.py:add_lists": "TODO",
+    "trainer/kohya/options.py:options": "TODO",
+    "trainer/train.py:_begin": "TODO",
 }
-
-
-@pytest.fixture
-def webui(tmp_path) -> Path:
-    """The part of a WebUI's root that an extension's script meets."""
-    root = tmp_path / "webui"
-    (root / "modules").mkdir(parents=True)
-    for name, source in WEBUI.items():
-        (root / "modules" / f"{name}.py").write_text(source)
-    shutil.copy(ROOT / "tests" / "stand_in_gradio.py", root / "gradio.py")
-    (root / "data").mkdir()
-    shutil.copy(ROOT / "tests" / "data" / "gradio_common.json", root / "data")
-    return root
-
-
-@pytest.mark.parametrize("kind", ["a1111", "forge"])
-def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_path, monkeypatch):
-    monkeypatch.setenv("MODISTE_VENV", str(tmp_path / "nowhere"))
-    seen = json.loads(python("-c", A1111, clone, kind, cwd=tmp_path, path=webui))
-    assert seen["titles"] == ["Modiste"] and re.fullmatch(r"\w+", seen["id"])
-    assert {"Start", "Cancel", "Send to txt2img", "Set up"} <= set(seen["labels"])
-    assert seen["sent_to"] == ["txt2img"] * 3  # prompt, training, both routes
-    assert not (HEAVY | {"pydantic"}) & set(seen["loaded"])
-    assert seen["cpu_s"] <= HOST_START_S
-
-
-# --- 3. pip installs it ---
-
-
-def pip(*arguments: str | Path, cwd: Path) -> str:
-    quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation")
-    return python("-m", "pip", arguments[0], *quiet, *arguments[1:], cwd=cwd)
-
-
-def empty_environment(folder: Path) -> Path:
-    """The Python of an environment that has nothing of its own and borrows our dependencies, but no `modiste`."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    ours = next(folder.rglob("site-packages"))
-    # Behind its own packages, where no .pth file of ours is read: our own editable install stays out of sight.
-    (ours / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-@pytest.fixture(scope="module")
-def wheel(clone, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--wheel-dir", folder, clone, cwd=folder)
-    return next(folder.glob("modiste-*.whl"))
-
-
-def test_the_wheel_holds_every_module_and_every_data_file_of_every_room(wheel, clone):
-    held = set(zipfile.ZipFile(wheel).namelist())
-    files = {path for room in (*ROOMS, "web") for path in (clone / room).rglob("*") if path.is_file()}
-    expected = {f"modiste/{path.relative_to(clone).as_posix()}" for path in files if "__pycache__" not in path.parts}
-    assert expected - held == set()
-    assert "modiste/harness.py" in held
-    assert not {name for name in held if name.startswith(("modiste/tests", "modiste/scripts", "tests/", "fashion/"))}
-    assert not {name for name in held if name.endswith(".pyc")}
-
-
-def test_the_wheel_imports_and_its_command_runs_where_there_is_no_checkout(wheel, tmp_path):
-    interpreter = empty_environment(tmp_path / "env")
-    pip("install", "--ignore-installed", "--prefix", tmp_path / "env", wheel, cwd=tmp_path)
-    code = "import modiste.fashion.taxonomy, modiste.presets; print(modiste.__file__)"
-    where = Path(python("-c", code, cwd=tmp_path, interpreter=interpreter).strip())
-    assert where.is_relative_to(tmp_path / "env")
-    command = interpreter.with_name("modiste" + interpreter.suffix)
-    assert command.exists()
-    help_text = python("-m", "modiste.harness", "--help", cwd=tmp_path, interpreter=interpreter)
-    assert "prompt" in help_text
-
-
-def test_an_editable_install_imports_from_the_checkout(clone, tmp_path):
-    interpreter = empty_environment(tmp_path / "env")
-    pip("install", "--ignore-installed", "--prefix", tmp_path / "env", "--editable", clone, cwd=tmp_path)
-    code = "import modiste.fashion.taxonomy, modiste.nodes; print(modiste.fashion.taxonomy.__file__)"
-    where = python("-c", code, cwd=tmp_path, interpreter=interpreter).strip()
-    assert Path(where) == clone / "fashion" / "taxonomy.py"
-
-
-# --- 4. python harness.py from any folder ---
-
-
-def test_the_harness_runs_by_its_path_from_another_folder(clone, tmp_path):
-    assert "prompt" in python(clone / "harness.py", "--help", cwd=tmp_path)
-
-
-# --- 5. pytest collects it from a folder with a hyphen ---
-
-
-@pytest.mark.parametrize("name", ["comfyui-modiste", "modiste", "main"])
-def test_pytest_runs_in_a_folder_of_any_name(name, clone, tmp_path):
-    folder = Path(
-        shutil.copytree(clone, tmp_path / name, ignore=shutil.ignore_patterns("tests", "weights", "examples"))
-    )
-    (folder / "tests").mkdir()
-    shutil.copy(clone / "tests" / "conftest.py", folder / "tests")
-    (folder / "tests" / "test_here.py").write_text(
-        textwrap.dedent("""
-            from pathlib import Path
-            from modiste.errors import InputError
-            from modiste import errors
-
-            def test_here():
-                assert Path(errors.__file__).parent == Path(__file__).parent.parent
-                assert InputError("a", to_try="b").exit_code == 2
-        """)
-    )
-    for where, target in ((folder, "."), (tmp_path, folder)):
-        assert "1 passed" in python("-m", "pytest", "-q", "-p", "no:cacheprovider", target, cwd=where)
-
-
-# --- who may import whom ---
 
 
 def test_importing_any_module_imports_no_heavy_library(tmp_path):
@@ -367,16 +86,6 @@ print(json.dumps(guilty))
     assert {name: heavy for name, heavy in found.items() if name in others or set(heavy) - PENCILS} == {}
 
 
-def modules_importing(*packages: str, outside: tuple[str, ...] = ()) -> list[str]:
-    """Files outside some folders that import one of the packages."""
-    return [
-        str(path)
-        for path in source_files()
-        if path.parts[0] not in outside
-        and any(name == package or name.startswith(package + ".") for name in imports_of(path) for package in packages)
-    ]
-
-
 def test_only_nodes_imports_comfyui():
     comfyui = (
         "comfy",
@@ -396,15 +105,87 @@ def test_only_scripts_imports_a1111():
     assert modules_importing("gradio", outside=("panel",)) == []
 
 
-@pytest.mark.parametrize("room", ["fashion", "search", "hosts", "trainer", "runs"])
+@pytest.mark.parametrize("room", INNER_ROOMS)
 def test_the_inner_rooms_do_not_know_who_calls_them(room):
-    callers = ("modiste.nodes", "modiste.harness", "modiste.install", "modiste.pipeline", "modiste.terminal")
-    assert [path for path in modules_importing(*callers) if Path(path).parts[0] == room] == []
+    callers = ("nodes", "cli", "harness", "install", "panel", "server", "routes", "models", "bench")
+    importing = modules_importing(*(f"modiste.{caller}" for caller in callers))
+    outside = [path for path in importing if path != str(WAY_IN)]
+    assert [path for path in outside if Path(path).parts[0] == room] == []
 
 
-def test_fashion_and_trainer_do_not_import_each_other():
-    assert [path for path in modules_importing("modiste.trainer") if Path(path).parts[0] == "fashion"] == []
-    assert [path for path in modules_importing("modiste.fashion") if Path(path).parts[0] == "trainer"] == []
+@pytest.mark.parametrize(("room", "allowed"), [("core", {"core"}), ("search", {"core", "search"})])
+def test_a_room_at_the_bottom_imports_only_what_lies_below_it(room, allowed):
+    graph = import_graph()
+    reached = {target for module, targets in graph.items() if room_of(module) == room for target in targets}
+    assert {target for target in reached if room_of(target) not in allowed} == set()
+
+
+@pytest.mark.parametrize(("room", "other"), [("fashion", "trainer"), ("trainer", "fashion")])
+def test_fashion_and_trainer_do_not_reach_each_other_not_even_through_a_third_module(room, other):
+    graph = import_graph()
+    start = [module for module in graph if room_of(module) == room and module != "modiste.trainer.__main__"]
+    assert sorted(module for module in reachable(graph, start) if room_of(module) == other) == []
+
+
+def test_no_module_imports_itself_through_others():
+    """Imports inside functions and under TYPE_CHECKING count: a circle that is hidden is a circle."""
+    assert circles(import_graph()) == []
+
+
+def test_nobody_imports_a_way_in():
+    ways_in = {"modiste.harness", "modiste.trainer.__main__"}
+    importing = {path: imports_of(path) & ways_in for path in source_files() if path.parts[0] not in NOT_SHIPPED}
+    assert {path: names for path, names in importing.items() if names} == {}
+
+
+def test_at_the_root_lie_the_ways_in_alone():
+    at_the_root = {path.name for path in source_files() if len(path.parts) == 1}
+    assert at_the_root == {"__init__.py", "modiste.py", "harness.py", "install.py"}
+
+
+# ── one name, one meaning; nothing too long ──
+
+
+def shipped() -> list[Path]:
+    return [path for path in source_files() if path.parts[0] not in NOT_SHIPPED]
+
+
+def test_no_two_classes_have_one_name():
+    where: dict[str, list[str]] = {}
+    for path in shipped():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(f"{path}:{node.lineno}")
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}
+
+
+def test_no_module_is_longer_than_400_lines():
+    long = {path.as_posix() for path in shipped() if len((ROOT / path).read_text(encoding="utf-8").splitlines()) > 400}
+    assert long == set(LONG_MODULES)
+
+
+def functions(rooms: tuple[str, ...] = ()) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function of ours as `file:name`; of some rooms where they are named."""
+    for path in shipped():
+        if rooms and path.parts[0] not in rooms:
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield f"{path.as_posix()}:{node.name}", node
+
+
+def test_no_function_is_longer_than_60_lines():
+    long = {name for name, node in functions() if (node.end_lineno or 0) - node.lineno + 1 > 60}
+    assert long == set(LONG_FUNCTIONS)
+
+
+def test_no_function_of_the_inner_rooms_takes_more_than_8_parameters():
+    crowded = set()
+    for name, node in functions(INNER_ROOMS + ("models", "routes")):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        if len([argument for argument in arguments if argument.arg not in ("self", "cls")]) > 8:
+            crowded.add(name)
+    assert crowded == set()
 
 
 def test_fashion_and_trainer_know_no_host():
@@ -464,21 +245,6 @@ def test_nobody_evaluates_unpickles_or_trusts_remote_code():
 def test_no_file_is_called_utils():
     names = {path.stem for path in source_files()}
     assert not names & {"utils", "util", "helpers", "misc", "common"}
-
-
-# --- what the package says of itself ---
-
-
-@cache
-def project() -> dict[str, dict[str, list[str]]]:
-    """The lists of strings in pyproject.toml, by table and key; Python 3.10 has no TOML reader of its own."""
-    tables, table = {}, ""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for heading, key, items in re.findall(r"^\[(.+)\]$|^([\w.-]+) = \[([^\]]*)\]", text, re.MULTILINE):
-        table = heading or table
-        if key:
-            tables.setdefault(table, {})[key] = re.findall(r'"([^"]*)"', items)
-    return tables
 
 
 def host_requirements() -> list[str]:

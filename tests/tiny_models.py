@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.mini.tokenizer import save_tokenizer
-from modiste.torchvision_ops import heal
 
 
 def tiny_clip(folder: Path, seed: int = 0) -> Path:
     """A random `CLIPModel` folder with processor and tokenizer, 32 px, 24 dimensions."""
-    heal()
+    patch_torchvision_ops()
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
@@ -32,7 +32,7 @@ def tiny_clip(folder: Path, seed: int = 0) -> Path:
 
 def tiny_open_clip(folder: Path, kind: str, seed: int = 0) -> Path:
     """A random open_clip folder, 32 px: `clip` with open_clip's own tokenizer, `siglip` with one in the folder."""
-    heal()
+    patch_torchvision_ops()
     import json
 
     import open_clip
@@ -60,7 +60,7 @@ def tiny_open_clip(folder: Path, kind: str, seed: int = 0) -> Path:
 
 def tiny_dino(folder: Path, seed: int = 0) -> Path:
     """A random `Dinov2Model` folder with its processor, 28 px."""
-    heal()
+    patch_torchvision_ops()
     import torch
     from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
@@ -73,7 +73,7 @@ def tiny_dino(folder: Path, seed: int = 0) -> Path:
 
 def tiny_diffusion(folder: Path, seed: int = 0) -> Path:
     """A random Stable Diffusion folder, 64 px from 8×8 latents."""
-    heal()
+    patch_torchvision_ops()
     import torch
     from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel

@@ -17,22 +17,23 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from modiste.core.progress import Progress, silent
+from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.fashion.photos import read_photo
 from modiste.mini.tokenizer import save_tokenizer
-from modiste.progress import Progress, silent
-from modiste.torchvision_ops import heal
-from modiste.trainer import plan
-from modiste.trainer.base_model import open_base
-from modiste.trainer.checkpoint import MANIFEST, verify, whole_checkpoints
 from modiste.trainer.config import TrainConfig, read_config
-from modiste.trainer.gradient import Processes
-from modiste.trainer.order import Order
+from modiste.trainer.data.sampler import BatchSampler
+from modiste.trainer.loop import memory_plan as plan
+from modiste.trainer.loop.checkpoint import MANIFEST, verify, whole_checkpoints
+from modiste.trainer.loop.processes import Processes
+from modiste.trainer.model.base_model import open_base
 from modiste.trainer.results import TrainResult
-from modiste.trainer.train import CHECKPOINTS, Run, _begin, train
+from modiste.trainer.run import CHECKPOINTS, TrainingRun
+from modiste.trainer.train import _begin, train
 
 SCALED_LINEAR = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
 ROOT = Path(__file__).parent.parent
-heal()
+patch_torchvision_ops()
 plan.PEAK_SECONDS = 0.001  # no test asks how fast this machine is
 
 
@@ -158,7 +159,7 @@ def config(base: Path, photos: Path, **asked: Any) -> TrainConfig:
     return read_config(settings(base, photos, **asked))
 
 
-def run_of(wanted: TrainConfig, out: Path) -> Run:
+def run_of(wanted: TrainConfig, out: Path) -> TrainingRun:
     """A run that has begun and taken no step, to look at its gradient."""
     out.mkdir(parents=True, exist_ok=True)
     return _begin(wanted, out, read_photo, None, silent, Processes())
@@ -241,14 +242,14 @@ def in_processes(rank: int, world: int, port: int, config_file: str, out: str) -
         torch.distributed.destroy_process_group()
 
 
-def gradients(run: Run) -> dict[str, torch.Tensor]:
+def gradients(run: TrainingRun) -> dict[str, torch.Tensor]:
     """Of the first epoch's batches by their positions, at weights that are the same wherever it is asked; `losses`."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in run.gradient.parameters.values():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
     found, losses = {}, []
-    for batch in Order(run.data.samples, run.plan.batch_size, run.config.seed).epoch(0):
+    for batch in BatchSampler(run.data.samples, run.plan.batch_size, run.config.seed).epoch(0):
         for parameter in run.gradient.parameters.values():
             parameter.grad = None
         losses.append(run.gradient(batch))

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import InputError
-from .data_config import DataConfig
+from ..core.errors import InputError
+from .data.config import DataConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 

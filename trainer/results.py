@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Stopped
-from ..files import write_whole
-from ..progress import ProgressCallback, silent
-from .curve import draw_curve
+from ..core.errors import Stopped
+from ..core.files import write_whole
+from ..core.progress import ProgressCallback, silent
+from .loop.loss_curve import draw_curve
 
 if TYPE_CHECKING:
     from .config import TrainConfig
-    from .dataset import Dataset
-    from .lora_metadata import LoraMetadata
-    from .plan import Plan
-    from .train import Run
-    from .validation import Look
+    from .data.dataset import Dataset
+    from .loop.memory_plan import Plan
+    from .loop.validation import ValidationResult
+    from .lora.metadata import LoraMetadata
+    from .run import TrainingRun
 
 LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
 RECORD, CURVE = "train.json", "loss.png"
@@ -50,7 +50,7 @@ def writing(what: str, where: Path) -> Iterator[None]:
         ) from error
 
 
-def finish(run: Run, progress: ProgressCallback = silent) -> TrainResult:
+def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult:
     """Puts the best weights back, writes the file, looks for signs of overfitting, writes train.json and the curve."""
     import torch
 
@@ -72,12 +72,12 @@ def finish(run: Run, progress: ProgressCallback = silent) -> TrainResult:
     return TrainResult(file, record)
 
 
-def _export(run: Run, file: Path, best: Look | None) -> None:
-    from .lora_file import write_lora
-    from .lora_peft import collect
+def _export(run: TrainingRun, file: Path, best: ValidationResult | None) -> None:
+    from .lora.file import write_lora
+    from .lora.peft_layers import collect
 
     if run.config.method == "full":
-        from .export_model import write_model
+        from .model.export import write_model
 
         write_model(run.base, file)
         return
@@ -85,7 +85,7 @@ def _export(run: Run, file: Path, best: Look | None) -> None:
     write_lora(collect(parts, run.base.family), file, _metadata(run, best).strings())
 
 
-def _metadata(run: Run, best: Look | None) -> LoraMetadata:
+def _metadata(run: TrainingRun, best: ValidationResult | None) -> LoraMetadata:
     network, own = run.config.network, [sample for sample in run.data.samples if not sample.prior]
     step = best.step if best else run.state.step
     return metadata_of(
@@ -110,7 +110,7 @@ def _thumbnail(picture: Path | None) -> str:
     """What programs show in their lists of LoRAs."""
     from PIL import Image
 
-    from .lora_metadata import thumbnail_url
+    from .lora.metadata import thumbnail_url
 
     if picture is None:
         return ""
@@ -120,7 +120,7 @@ def _thumbnail(picture: Path | None) -> str:
 
 def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> LoraMetadata:
     """What a file says of its config and its photos, whichever engine has `made` it."""
-    from .lora_metadata import Bucket, DatasetFolder, LoraMetadata
+    from .lora.metadata import BucketCount, DatasetFolder, LoraMetadata
 
     network, own = config.network, [sample for sample in data.samples if not sample.prior]
     buckets = Counter(sample.bucket for sample in own)
@@ -134,7 +134,7 @@ def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> 
             for folder in config.data.folders[:1]
         ),
         resolution=(config.data.resolution, config.data.resolution),
-        buckets=tuple(Bucket(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
+        buckets=tuple(BucketCount(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
         images=len(own),
         validation_images=len(data.held_out),
         rank=network.rank,
@@ -170,7 +170,7 @@ def photos_in(data: Dataset) -> dict[str, Any]:
     }
 
 
-def _record(run: Run) -> dict[str, Any]:
+def _record(run: TrainingRun) -> dict[str, Any]:
     """train.json."""
     best = run.validation.best_trained
     gain = run.validation.gain(best) if best else None

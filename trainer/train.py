@@ -7,73 +7,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..device import choose_device, used_mb
-from ..errors import InputError, Stopped
-from ..files import make_folder, write_whole
-from ..home import modiste_home
-from ..progress import Pace, Progress, ProgressCallback, silent
-from ..runs.lock import FolderBusy, FolderLock
-from ..runs.settings import installed_versions
-from .adapters import trainable
-from .base_model import BaseModel, open_base, unet_weights
-from .cache import LatentCache, TextCache, vae_identity
-from .captions import possible_captions
-from .checkpoint import TrainState, load_latest, save_checkpoint, whole_checkpoints
-from .dataset import Dataset, load_dataset
-from .gradient import Gradient, Processes
-from .objective import Diffusion
-from .optimizers import LossScale, new_optimizer, set_rates
-from .order import Order, Visit
-from .plan import Plan, first_plan, kept_plan, measured_plan
+from ..core.device import choose_device, used_mb
+from ..core.errors import InputError, Stopped
+from ..core.files import write_whole
+from ..core.home import modiste_home
+from ..core.library_versions import installed_versions
+from ..core.progress import Pace, Progress, ProgressCallback, silent
+from .data.cache import LatentCache, TextCache, vae_identity
+from .data.captions import possible_captions
+from .data.dataset import Dataset, load_dataset
+from .data.sampler import BatchSampler, SampleVisit
+from .loop.checkpoint import TrainState, load_latest, save_checkpoint, whole_checkpoints
+from .loop.gradient import Gradient
+from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan
+from .loop.objective import Diffusion
+from .loop.optimizers import LossScale, new_optimizer, set_rates
+from .loop.processes import Processes
+from .loop.samples import Critic, Samples
+from .loop.validation import Validation, ValidationResult
+from .model.adapters import trainable
+from .model.base_model import StableDiffusionParts, open_base, unet_weights
+from .model.text_encoding import encode
 from .results import TrainResult, finish, writing
-from .samples import Critic, Samples
-from .text_encoding import encode
-from .validation import Look, Validation
+from .run import CHECKPOINTS, FREE, FREE_DATA, FREE_VALIDATION, TrainingRun, ema_weights, locked
 
 if TYPE_CHECKING:
     import torch
 
     from .config import TrainConfig
-    from .dataset import Read
+    from .data.dataset import Read
 
-CHECKPOINTS = "checkpoints"
 BAD_STEPS = 5  # in a row
 FIRST_PLAN = "plan.json"
-# What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
-# manifest of the data and the hash of the base model say what is in them.
-FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
-FREE_DATA = {"folders", "masks", "prior_folder"}
-FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
 
 Tag = Callable[[Sequence[Any]], list[str]]
-
-
-@dataclass
-class Run:
-    """A run that is under way."""
-
-    config: TrainConfig
-    folder: Path
-    base: BaseModel
-    data: Dataset
-    gradient: Gradient
-    optimizer: torch.optim.Optimizer
-    state: TrainState
-    validation: Validation
-    identity: dict[str, Any]
-    plan: Plan
-    samples: Samples | None = None
-    losses: list[float] = field(default_factory=list)
-    bad: int = 0  # steps in a row whose gradient was not finite
-
-    @property
-    def main(self) -> bool:
-        """Whether this process writes files and speaks."""
-        return self.gradient.processes.rank == 0
 
 
 def train(
@@ -119,7 +90,7 @@ def _begin(
     progress: ProgressCallback,
     processes: Processes,
     critic: Critic | None = None,
-) -> Run:
+) -> TrainingRun:
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress)
     plan = first_plan(config, unet_weights(config.base), len(data.samples))
@@ -136,7 +107,7 @@ def _begin(
         texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
         texts.build([*(captions or []), *(samples.prompts if samples else [])][share], progress)
     processes.wait()
-    base.let_go(vae=samples is None, text_encoders=texts is not None and captions is not None)
+    base.release(vae=samples is None, text_encoders=texts is not None and captions is not None)
 
     # what learns
     parameters = trainable(base, config)
@@ -171,7 +142,7 @@ def _begin(
     }
     state = load_latest(out / CHECKPOINTS, identity)
     begun = state or TrainState()
-    run = Run(config, out, base, data, gradient, optimizer, begun, Validation(), identity, plan, samples)
+    run = TrainingRun(config, out, base, data, gradient, optimizer, begun, Validation(), identity, plan, samples)
     if state is not None:
         _put_back(run, state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
@@ -193,12 +164,14 @@ def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
 
 
 def _one_picture(gradient: Gradient, data: Dataset) -> None:
-    gradient.losses([Visit(data.samples[0], 0, 0, 0)]).sum().backward()
+    gradient.losses([SampleVisit(data.samples[0], 0, 0, 0)]).sum().backward()
     for parameter in gradient.parameters.values():
         parameter.grad = None
 
 
-def _encoder(base: BaseModel, config: TrainConfig) -> Callable[[Sequence[str]], list[dict[str, torch.Tensor]]]:
+def _encoder(
+    base: StableDiffusionParts, config: TrainConfig
+) -> Callable[[Sequence[str]], list[dict[str, torch.Tensor]]]:
     def encoded(captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
         if not base.text_encoders:
             raise InputError(
@@ -212,7 +185,7 @@ def _encoder(base: BaseModel, config: TrainConfig) -> Callable[[Sequence[str]], 
     return encoded
 
 
-def _put_back(run: Run, state: TrainState) -> None:
+def _put_back(run: TrainingRun, state: TrainState) -> None:
     import torch
 
     with torch.no_grad():
@@ -231,15 +204,15 @@ def _put_back(run: Run, state: TrainState) -> None:
 # ── the loop ──
 
 
-def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
+def _steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
     config, state = run.config, run.state
     pace = Pace("train", config.steps, progress)
     pace.reach(state.step)
     if state.step == 0:
         _look(run, progress)
-    order = Order(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
+    order = BatchSampler(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
     batches, due = order.batches(state.consumed), False
-    while state.step < config.steps and not _waited_enough(run):
+    while state.step < config.steps and not _out_of_patience(run):
         batch = next(batches)
         rate = set_rates(run.optimizer, state.step, config)
         run.optimizer.zero_grad(set_to_none=True)
@@ -264,7 +237,7 @@ def _steps(run: Run, progress: ProgressCallback, stop: Callable[[], bool]) -> No
             )
 
 
-def _update(run: Run, loss: float) -> None:
+def _update(run: TrainingRun, loss: float) -> None:
     """Clips and steps; a gradient that is not finite is thrown away, and too many of them end the run."""
     import torch
 
@@ -288,7 +261,7 @@ def _update(run: Run, loss: float) -> None:
         _average(run)
 
 
-def _average(run: Run) -> None:
+def _average(run: TrainingRun) -> None:
     """EMA with a decay that begins small, so that the start is forgotten: Karras et al., arXiv 2206.00364, table 7."""
     import torch
 
@@ -299,17 +272,17 @@ def _average(run: Run) -> None:
             held.lerp_(parameter.detach(), 1 - decay)
 
 
-def _waited_enough(run: Run) -> bool:
+def _out_of_patience(run: TrainingRun) -> bool:
     patience = run.config.validation.patience
     return bool(patience and len(run.validation.looks) > 1 and run.validation.waited() >= patience)
 
 
-def _look(run: Run, progress: ProgressCallback) -> None:
+def _look(run: TrainingRun, progress: ProgressCallback) -> None:
     """Judges the weights on the held-out photos, and keeps them if they are the best so far."""
     photos = run.data.held_out[: run.config.validation.most]
     best_before = run.validation.best_trained
     if photos:
-        with _Averaged(run):
+        with ema_weights(run):
             losses = run.gradient.held_out_losses(photos)
         if not all(map(math.isfinite, losses)):
             raise Stopped(
@@ -317,7 +290,7 @@ def _look(run: Run, progress: ProgressCallback) -> None:
                 where=str(run.folder),
                 to_try='precision "fp32" or "bf16", or a smaller learning_rate; the last checkpoint is from before',
             )
-        run.validation.looks.append(Look(run.state.step, losses))
+        run.validation.looks.append(ValidationResult(run.state.step, losses))
     best = run.validation.best_trained
     if run.state.step and (best is not best_before or not photos):
         weights = run.state.ema or {name: p.detach() for name, p in run.gradient.parameters.items()}
@@ -329,31 +302,11 @@ def _look(run: Run, progress: ProgressCallback) -> None:
         values = {"step": look.step, "loss": look.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
         progress(Progress("validation", look.step, run.config.steps, said, values=values))
     if run.samples and run.main:
-        with _Averaged(run), writing("the sample pictures", run.folder):
+        with ema_weights(run), writing("the sample pictures", run.folder):
             run.samples.take(run.gradient, run.state.step, progress)
 
 
-class _Averaged:
-    """Inside `with`, the model wears the averaged weights, where there are any."""
-
-    def __init__(self, run: Run):
-        self.run = run
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *error: object) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        for name, held in self.run.state.ema.items():
-            parameter = self.run.gradient.parameters[name]
-            kept = parameter.data.clone()
-            parameter.data.copy_(held)
-            held.copy_(kept)
-
-
-def _save(run: Run) -> None:
+def _save(run: TrainingRun) -> None:
     state = run.state
     state.weights = {name: p.detach() for name, p in run.gradient.parameters.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in state.weights.values()):
@@ -373,19 +326,6 @@ def _save(run: Run) -> None:
     if run.main:
         with writing(f"the checkpoint of step {state.step}", run.folder):
             save_checkpoint(run.folder / CHECKPOINTS, state, run.identity)
-
-
-def locked(out: Path) -> FolderLock:
-    """The run's folder, for one process; InputError where another has it."""
-    try:
-        make_folder(out)
-        return FolderLock(out / "train.lock")
-    except FolderBusy as busy:
-        raise InputError(
-            f"process {busy.pid or 'unknown'} is training here", where=str(out), to_try="another --out, or wait for it"
-        ) from None
-    except OSError as error:
-        raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(out)) from error
 
 
 def _out_of_memory() -> type[Exception]:

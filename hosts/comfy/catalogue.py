@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RequestRefused
 from ..samplers import refuse_unknown
-from .names import file_for, known_samplers, sampler_for, scheduler_for
+from .sampler_names import file_for, known_samplers, sampler_for, scheduler_for
 
 if TYPE_CHECKING:
     from ..request import GenerationRequest, LoraRef
-    from .wire import Wire
+    from .api import ComfyApi
     from .workflow import Graph, Workflow
 
 LORA_LOADER = "LoraLoader"
 
 
-class Catalogue:
+class ComfyCatalogue:
     """`/object_info` of the node classes that the workflow uses, each asked for once."""
 
-    def __init__(self, wire: Wire, workflow: Workflow, checkpoint: str | None):
+    def __init__(self, wire: ComfyApi, workflow: Workflow, checkpoint: str | None):
         self.workflow, self._wire, self._asked_for = workflow, wire, checkpoint
         self._nodes: dict[str, dict[str, Any]] = {}
 

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 from ..address import base_url
 from ..errors import ApiMissing, HostUnreachable, RequestRefused, UnknownOutcome, UnreadableAnswer, WrongResult
 from ..limits import Limits
+from ..lora_proof import prove
 from ..request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
-from ..webui.proof import prove
-from .catalogue import Catalogue
-from .news import News
-from .outcome import pictures_of
-from .picture import executed_graph, open_picture
-from .wire import Wire
+from .api import ComfyApi
+from .catalogue import ComfyCatalogue
+from .events import EventStream
+from .history import pictures_of
+from .result import executed_graph, open_picture
 from .workflow import Workflow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from ..lora_proof import LoraProof
     from ..request import Dialect
-    from ..webui.proof import LoraProof
     from .workflow import Graph
 
 SUBMISSIONS = 3  # of one picture, where answers or the server's memory are lost
@@ -58,9 +58,9 @@ class ComfyHost:
         self.workflow = Workflow.read(workflow) if workflow else Workflow.read()
         self.on_step: Callable[[int, int, int], None] | None = None  # steps done, of how many, pictures
         self._client_id = uuid.uuid4().hex
-        self._wire = Wire(self.url, self.limits)
-        self._catalogue = Catalogue(self._wire, self.workflow, checkpoint)
-        self._news = News(self.url, self._client_id, self.limits.connect_s)
+        self._wire = ComfyApi(self.url, self.limits)
+        self._catalogue = ComfyCatalogue(self._wire, self.workflow, checkpoint)
+        self._news = EventStream(self.url, self._client_id, self.limits.connect_s)
 
     # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
 

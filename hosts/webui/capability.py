@@ -8,7 +8,7 @@ from typing import Any
 
 from ..connection import Connection
 from ..errors import ApiMissing, RequestRefused
-from .answers import read_json
+from .responses import read_json
 
 TXT2IMG, OPTIONS = "/sdapi/v1/txt2img", "/sdapi/v1/options"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ...errors import InputError
+from ...core.errors import InputError
 
 AUTH = "MODISTE_WEBUI_AUTH"
 

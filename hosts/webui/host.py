@@ -13,25 +13,25 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ...progress import ProgressCallback, silent
+from ...core.progress import ProgressCallback, silent
 from ..address import base_url
 from ..connection import Connection
 from ..errors import HostError, LoraWithoutEffect, RequestRefused, UnreadableAnswer
 from ..limits import Limits
+from ..lora_proof import LoraProof, effective, prove
 from ..request import GenerationRequest, GenerationResult, HostDescription
-from .answers import read_json
 from .capability import OPTIONS, Capability
-from .courier import TRIAL, Courier
+from .catalogue import WebuiCatalogue, loras_of
+from .client import TRIAL, RetryingClient
 from .credentials import credentials
 from .jobs import Jobs
 from .payload import payload_of
-from .proof import LoraProof, effective, prove
+from .responses import read_json
 from .retry import Breaker
-from .stock import Stock, loras_of
 
 if TYPE_CHECKING:
     from ..request import Dialect
-    from .stock import Checkpoint
+    from .catalogue import Checkpoint
 
 
 class WebuiHost:
@@ -69,15 +69,15 @@ class WebuiHost:
         return Capability.of(self.connection)
 
     @cached_property
-    def stock(self) -> Stock:
+    def stock(self) -> WebuiCatalogue:
         """Its samplers, schedules, checkpoints and LoRAs."""
-        return Stock(self.connection, self.capability)
+        return WebuiCatalogue(self.connection, self.capability)
 
     @cached_property
-    def courier(self) -> Courier:
+    def courier(self) -> RetryingClient:
         """Who brings pictures."""
         jobs = Jobs(self.connection, self.capability, self.sleep)
-        return Courier(self.connection, self.capability, jobs, self.breaker, self.progress, self.sleep)
+        return RetryingClient(self.connection, self.capability, jobs, self.breaker, self.progress, self.sleep)
 
     @cached_property
     def pinned(self) -> Checkpoint:

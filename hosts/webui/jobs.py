@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostError, HostUnreachable, UnknownOutcome, UnreadableAnswer
-from .answers import read_json
+from .responses import read_json
 from .retry import PASSING
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ALONE_S = 0.2  # so soon after the server was seen idle, what it begins is what 
 
 
 @dataclass(frozen=True)
-class Look:
+class ServerProgress:
     """One look at the server."""
 
     job: str  # empty: idle
@@ -62,14 +62,14 @@ class Jobs:
         """Its answer is here, or given up."""
         self.current = None
 
-    def look(self) -> Look:
+    def look(self) -> ServerProgress:
         """What the server is at now."""
         document = read_json(self.connection.get(PROGRESS))
         try:
             state = document["state"]
             job = str(state.get("job") or "") or ("a job" if state.get("job_count") else "")
             spoilt = any(state.get(name) for name in ("interrupted", "skipped", "stopping_generation"))
-            seen = Look(
+            seen = ServerProgress(
                 job, str(state.get("job_timestamp")), int(state["sampling_step"]), int(state["sampling_steps"]), spoilt
             )
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -1,0 +1,111 @@
+"""What this machine has and lacks, for `harness.py doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from typing import Any
+
+from ..core.version import VERSION
+from ..core.weights import download_command
+from ..models.presets import PRESETS, missing_weights
+from .exit_codes import EXIT_OK
+from .options import AsJson
+from .terminal import print_json
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "open_clip_torch",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "pillow",
+    "pydantic",
+    "jinja2",
+)
+FREE_DISK_GB = 2.0  # a run of 100 photos at 512 px leaves about 2 GB of pictures
+
+
+def examine() -> dict[str, Any]:
+    """Findings as JSON: versions, device, presets with what each lacks, disk; `ready`: at least one preset can run."""
+    from ..core.home import modiste_home
+    from ..trainer.kohya.engine import find_engine
+
+    libraries = {name: _version(name) for name in LIBRARIES}
+    lacking = [name for name, version in libraries.items() if version is None]
+    presets = {name: missing_weights(preset) for name, preset in PRESETS.items()}
+    runnable = [name for name, missing in presets.items() if not {"checkpoint", "encoder"} & missing.keys()]
+    home, engine = modiste_home(), find_engine()
+    return {
+        "ready": bool(runnable) and not lacking,
+        "modiste": VERSION,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": libraries,
+        "lacking": lacking,
+        "device": _device() if libraries["torch"] else None,
+        "presets": {
+            name: {"ready": name in runnable, "missing": missing, "checkpoint": PRESETS[name].checkpoint}
+            for name, missing in presets.items()
+        },
+        "engines": {"diffusers": VERSION, "kohya": engine.version if engine else None},
+        "home": str(home),
+        "free_disk_gb": round(shutil.disk_usage(_existing(home)).free / 1e9, 1),
+    }
+
+
+def print_findings(findings: dict[str, Any]) -> None:
+    """The findings as a page for people, on stdout."""
+    device = findings["device"]
+    print(f"Modiste {findings['modiste']} on Python {findings['python']}, {findings['platform']}")
+    print(f"device    {device['name']}, torch {device['torch']}" if device else "device    unknown: torch is missing")
+    print(f"home      {findings['home']} ({findings['free_disk_gb']} GB free)")
+    for name, version in findings["libraries"].items():
+        print(f"  {name:<16} {version or 'MISSING'}")
+    for name, state in findings["presets"].items():
+        if state["ready"] and not state["missing"]:
+            print(f"preset    {name:<6} ready")
+            continue
+        print(f"preset    {name:<6} {'ready, with less:' if state['ready'] else 'not ready:'}")
+        for role, model in state["missing"].items():
+            print(f"            {role}: {model} is not on this machine; get it with: {download_command(model)}")
+    kohya = findings["engines"]["kohya"]
+    print(f"engine    kohya  {f'sd-scripts {kohya}' if kohya else 'not installed (optional): python install.py kohya'}")
+    if findings["lacking"]:
+        print(f"missing   {', '.join(findings['lacking'])}: python install.py setup")
+    if findings["free_disk_gb"] < FREE_DISK_GB:
+        print(f"disk      only {findings['free_disk_gb']} GB free: a run of 100 photos can take {FREE_DISK_GB:.0f} GB")
+    print("verdict   " + ("ready" if findings["ready"] else "something is missing (above)"))
+
+
+def _version(distribution: str) -> str | None:
+    return next((dist.version for dist in importlib.metadata.distributions(name=distribution)), None)
+
+
+def _existing(path: Any) -> Any:
+    return path if path.exists() else _existing(path.parent)
+
+
+def _device() -> dict[str, str]:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = f"{torch.cuda.get_device_name()} ({free / 2**30:.1f} of {total / 2**30:.1f} GiB free)"
+    elif torch.backends.mps.is_available():
+        name = "Apple GPU (mps)"
+    else:
+        name = f"CPU ({torch.get_num_threads()} threads)"
+    return {"name": name, "torch": torch.__version__}
+
+
+def doctor(json: AsJson = False) -> int:
+    """Say what this machine has and lacks: Python, libraries, device, weights, folders."""
+
+    findings = examine()
+    print_json(findings) if json else print_findings(findings)
+    return EXIT_OK if findings["ready"] else 2

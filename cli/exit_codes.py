@@ -1,0 +1,27 @@
+"""What a command ends with: 0 ok, 2 bad input, 3 finished with skips, 4 stopped and resumable, 130 interrupted."""
+
+from __future__ import annotations
+
+import typer
+from typer.core import TyperGroup
+
+from ..core.errors import ModisteError
+from .terminal import say, say_error
+
+EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
+
+
+class Exits(TyperGroup):
+    """Turns results and errors into exit codes: 0 ok, 2 bad input, 3 skips, 4 resumable, 130 interrupted."""
+
+    def invoke(self, ctx: typer.Context) -> None:
+        """Runs the command."""
+        try:
+            code = super().invoke(ctx)
+        except ModisteError as error:
+            say_error(error)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            say("interrupted: what is done is kept; the same command goes on")
+            code = EXIT_INTERRUPTED
+        raise typer.Exit(code or EXIT_OK)

@@ -1,0 +1,69 @@
+"""`modiste finetune`: the training route over folders of photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .choices import choose_preset, groups_in, training_asked
+from .exit_codes import EXIT_OK, EXIT_SKIPS
+from .options import AsJson, Checkpoint, Device, PresetName
+from .terminal import Display, print_json, say
+
+
+def finetune(
+    photos: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the file, the checkpoints and train.json.")],
+    preset: PresetName = None,
+    method: Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")] = None,
+    engine: Annotated[str, typer.Option(help="diffusers (our own) | kohya (sd-scripts; LoRA only).")] = "diffusers",
+    config: Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
+    rank: Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Pictures an update.", min=1)] = None,
+    trigger: Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")] = None,
+    bind: Annotated[
+        str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")] = None,
+    checkpoint: Checkpoint = None,
+    seed: Annotated[int | None, typer.Option(help="Every random choice follows from it.", min=0)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on; an empty --out is an error.")] = False,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Train a LoRA or the whole UNet on photos of a brand; choose the best checkpoint by photos held out."""
+    from ..fashion.taxonomy import load_taxonomy
+    from ..models.presets import require_weights
+    from ..routes.finetune.finetune import config_for, refuse_engine, refuse_fresh
+    from ..routes.finetune.finetune import finetune as train
+    from ..trainer.config import read_fields
+    from .stop_signals import stopping
+
+    refuse_engine(engine)
+    chosen = choose_preset(preset, checkpoint=checkpoint)
+    if checkpoint is None:
+        require_weights(chosen, "checkpoint")
+    data = {"trigger": trigger, "masks": None if masks is None else str(masks)}
+    asked = training_asked(method, steps, rank, learning_rate, seed, device) | {"batch_size": batch, "data": data}
+    settings = config_for(chosen, photos, read_fields(config) if config else {}, asked)
+    if resume:
+        refuse_fresh(out)
+    bound = groups_in(bind, load_taxonomy(chosen.taxonomy))
+    with Display(quiet=json) as display, stopping() as stop:
+        result = train(settings, out, chosen, display, stop, bound, device, engine)
+    skipped = result.record["photos"]["skipped"]
+    if json:
+        print_json({"file": str(result.file), **result.record})
+    else:
+        print(f"{result.file}\n  {result.record['reason']}\n  {out / 'train.json'}, {out / 'loss.png'}")
+        for notice in result.record.get("engine", {}).get("notices", ()):
+            print(f"  {notice}")
+        for warning in (result.record.get("overfitting") or {}).get("warnings", ()):
+            print(f"  warning: {warning}")
+    for skip in skipped:
+        say(f"skipped {skip['path']}: {skip['code']}, {skip['reason']}")
+    return EXIT_SKIPS if skipped else EXIT_OK

@@ -1,0 +1,52 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="mini | sd15 | sdxl; without it sd15 where its weights are, else mini."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
+HostKind = Annotated[str, typer.Option("--host", help="Who draws: local | webui (A1111, Forge, reForge) | comfy.")]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option("--url", help="The server's address; several share the work.", show_default="the usual local one"),
+]
+AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let --url be another machine.")]
+Workflow = Annotated[
+    Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
+]
+LoraDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--lora-dir",
+        help="The server's LoRA folder (models/Lora, models/loras): what is trained here is copied into it.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
+CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
+Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="In place of the preset's: folder, file, hub id; a server's own name of it.")
+]
+Vocabulary = Annotated[
+    str | None, typer.Option(help="Name or .json file in place of the preset's.", show_default=False)
+]
+Encoder = Annotated[
+    str | None, typer.Option(help="Who tags and scores: folder or hub id in place of the preset's.", show_default=False)
+]
+Framing = Annotated[
+    str | None,
+    typer.Option(help="Photos that are not square: pad | garment (cut out first) | crop.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]

@@ -1,0 +1,106 @@
+"""A run's result for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..reports.comparison import ComparisonReport
+    from ..reports.prompt import Interval, PromptReport
+
+ARMS = {
+    "name": "base, name only",
+    "words": "base, best words",
+    "base": "base, the tuned one's prompt",
+    "tuned": "tuned",
+    "tuned_words": "tuned, no trigger",
+}
+
+
+def print_summary(report: PromptReport, out: Path, explain: bool = False) -> None:
+    """One line a photo, then the run's figures and where the report is; on stdout. `explain`: each word's worth too."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("photo", "minimal", "all tags", "found", "gain over all tags", "strategy"):
+        table.add_column(heading, justify="left" if heading in ("photo", "strategy") else "right", overflow="fold")
+    for photo in report.images:
+        table.add_row(
+            _plain(Path(photo.image).name),
+            _percent(photo.minimal_score),
+            _percent(photo.baseline_score),
+            _percent(photo.similarity_score),
+            _points(photo.confidence_interval) if photo.candidate != "all_tags" else "–",
+            f"{photo.strategy}{'' if photo.improved else ' (no improvement found)'}",
+        )
+    console.print(table)
+    if explain:
+        _print_worths(report, console)
+    total = report.summary
+    console.print()
+    console.print(f"similarity, calibrated, on held-out seeds; mean of {total.photos} photos:")
+    console.print(
+        f"  minimal {_percent(total.mean_minimal)} → all tags {_percent(total.mean_baseline)} "
+        f"→ found {_percent(total.mean_similarity)}",
+    )
+    console.print(f"  gain over minimal  {_points(total.gain_over_minimal)}")
+    console.print(f"  gain over all tags {_points(total.gain_over_baseline)}")
+    console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
+    for skip in report.skipped:
+        console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
+    print(f"report: {out / 'report.html'}")
+
+
+def print_verdict(report: ComparisonReport, out: Path) -> None:
+    """Each way to draw, the verdict, what to do next, and where the report is; on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("drawn by", "similarity", "judge", "tags met"):
+        table.add_column(heading, justify="left" if heading == "drawn by" else "right")
+    for arm in report.arms:
+        worn = "" if arm.strength is None else f", strength {arm.strength:g}"
+        judge = "–" if arm.judge is None else _percent(arm.judge)
+        table.add_row(f"{ARMS[arm.name]}{worn}", _percent(arm.similarity), judge, _percent(arm.adherence))
+    console.print(table)
+    console.print()
+    console.print(f"{report.verdict.decision}: {report.verdict.sentence} {report.verdict.cost}", markup=False)
+    for number, step in enumerate(report.verdict.next_steps, 1):
+        console.print(f"  {number}. {step}", markup=False)
+    for skip in report.skipped:
+        console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
+    print(f"report: {out / 'report.html'}")
+
+
+def _print_worths(report: PromptReport, console: Console) -> None:
+    for photo in report.images:
+        console.print()
+        if not photo.attributes:
+            console.print(f"{_plain(Path(photo.image).name)}: the budget was too small to test single words")
+            continue
+        console.print(f"{_plain(Path(photo.image).name)}: what each word brings, in points of similarity")
+        for worth in sorted(photo.attributes, key=lambda worth: -worth.mean):
+            interval = f"{100 * worth.mean:+.1f} ({100 * worth.low:+.1f} … {100 * worth.high:+.1f})"
+            console.print(f"  {_plain(worth.attribute):<28} {worth.standing:<8} {interval}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _points(gain: Interval) -> str:
+    return f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
+
+
+def _plain(text: str) -> str:
+    """Without control characters, and without what rich would take for markup."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else "?" for char in text))

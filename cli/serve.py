@@ -1,0 +1,47 @@
+"""`modiste serve`: A1111's API over a preset's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .choices import choose_preset
+from .exit_codes import EXIT_OK
+from .options import Checkpoint, Device, PresetName
+from .terminal import say
+
+
+def serve(
+    preset: PresetName = None,
+    checkpoint: Checkpoint = None,
+    lora_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the files that <lora:name:strength> names.", exists=True)
+    ] = None,
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7861,
+    address: Annotated[str, typer.Option(help="0.0.0.0 lets others on the network ask.")] = "127.0.0.1",
+    api_auth: Annotated[
+        str, typer.Option(help="user:password,…; better said in the environment.", envvar="MODISTE_API_AUTH")
+    ] = "",
+    device: Device = "auto",
+) -> int:
+    """Answer A1111's API (txt2img, img2img, …) with a preset's model, for the clients that speak it."""
+    from ..hosts.address import is_loopback
+    from ..hosts.local import LocalHost
+    from ..server.app import make_app
+    from ..server.guard import OWN_NAMES, read_users
+    from ..server.lora_folder import LoraFolder
+    from ..server.serving import listen_on, serve
+
+    users, chosen = read_users(api_auth), choose_preset(preset, checkpoint=checkpoint)
+    drawing = LocalHost(chosen.checkpoint, revision=chosen.revisions.get(chosen.checkpoint), device=device)
+    listening = listen_on(address, port)
+    own = is_loopback(address)
+    if not own and not users:
+        say("anyone who reaches this port can draw here: MODISTE_API_AUTH=user:password asks who it is")
+    web = make_app(drawing, LoraFolder(lora_dir), users, OWN_NAMES if own else None)
+    where = f"[{address}]" if ":" in address else address
+    say(f"{drawing.describe().checkpoint} draws at http://{where}:{listening.getsockname()[1]} (Ctrl-C ends it)")
+    serve(web, listening)
+    return EXIT_OK

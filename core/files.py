@@ -1,0 +1,63 @@
+"""Files written whole, and known by their content.
+
+A reader sees the old file or the new one, never a part, also after a power cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+BLOCK_BYTES = 1 << 20
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Temporary beside `path` → fsync → replace → fsync of the folder; an OSError leaves no temporary."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in `folder` last; Windows can't open folders and needs no such step."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """Hex digest of the files' contents, one behind the other; none is held in memory whole."""
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as data:
+            while block := data.read(BLOCK_BYTES):
+                found.update(block)
+    return found.hexdigest()
+
+
+def make_folder(folder: Path) -> None:
+    """Creates `folder` and what lies above it so that it lasts."""
+    missing = [level for level in (folder, *folder.parents) if not level.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for level in missing:
+        sync_folder(level.parent)
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,83 @@
+"""Why a picture is or is not like its photo: which tags it shares, and how far its palette is off.
+
+Neither figure steers the search. They say what the similarity's one number can't, and what to change next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .colour import delta_e_2000, srgb_to_lab
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .tagger import Observation, Tagger
+    from .tags import PhotoTags
+
+CLUSTERS = 4  # base, print, trim, shadow
+ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """`agreement`: group id → share of pictures that show the photo's label; `palette_delta_e`: mean over pictures."""
+
+    agreement: dict[str, float]
+    palette_delta_e: float
+
+
+def measure_agreement(
+    tagger: Tagger, photo: Observation, tags: PhotoTags, pictures: Sequence[Observation]
+) -> Agreement:
+    """Tags the pictures again and compares palettes; `pictures` must not be empty."""
+    read = tagger.read(pictures)
+    groups = dict.fromkeys(tag.group for tag in tags.tags)
+    agreement = {
+        group: sum(labels_of(seen, group) >= labels_of(tags, group) for seen in read) / len(read) for group in groups
+    }
+    differences = [palette_difference(photo.pixels, picture.pixels) for picture in pictures]
+    return Agreement(agreement, sum(differences) / len(differences))
+
+
+def labels_of(tags: PhotoTags, group: str) -> set[str]:
+    """What the tags say of a group."""
+    return {tag.label for tag in tags.tags if tag.group == group}
+
+
+def palette_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean CIEDE2000 from each colour of one palette to the nearest of the other, both ways; 0 for the same colours.
+
+    `first`, `second`: sRGB uint8 [K, 3].
+    """
+    one, two = palette(first), palette(second)
+    distance = delta_e_2000(one.colours[:, None], two.colours[None])
+    return float(one.shares @ distance.min(1) + two.shares @ distance.min(0)) / 2
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Lab `colours` [C, 3] with their `shares` [C], which sum to 1."""
+
+    colours: np.ndarray
+    shares: np.ndarray
+
+
+def palette(pixels: np.ndarray) -> Palette:
+    """The main colours of sRGB uint8 [K, 3]: k-means in Lab, begun at the pixels farthest from one another."""
+    import numpy as np
+
+    lab = srgb_to_lab(pixels)
+    centres = lab.mean(0, keepdims=True)
+    for _ in range(CLUSTERS - 1):
+        distance = np.linalg.norm(lab[:, None] - centres[None], axis=-1).min(1)
+        centres = np.vstack([centres, lab[distance.argmax()]])
+    for _ in range(ROUNDS):
+        nearest = np.linalg.norm(lab[:, None] - centres[None], axis=-1).argmin(1)
+        used = np.unique(nearest)
+        centres = np.stack([lab[nearest == index].mean(0) for index in used])
+    nearest = np.linalg.norm(lab[:, None] - centres[None], axis=-1).argmin(1)
+    counts = np.bincount(nearest, minlength=len(centres))
+    return Palette(centres[counts > 0], counts[counts > 0] / len(lab))

@@ -1,0 +1,81 @@
+"""Opens the encoder that lies at a hub id or a folder, and says exactly which one it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.device import choose_device
+from ...core.errors import InputError, MissingWeights
+from ...core.files import sha256_of
+from ...core.weights import download_command, hub_cache, locate
+from ..framing import Framing
+from .clip import ClipEncoder, ImageOnlyEncoder
+from .open_clip_models import OpenClipEncoder
+from .protocol import EncoderIdentity
+
+if TYPE_CHECKING:
+    from .protocol import Encoder, ImageEncoder
+
+OPEN_CLIP = "open_clip_config.json"
+REVISION_DIGITS = 16
+
+
+def load_encoder(model: str, *, revision: str | None = None, device: str = "auto", framing: Framing = "pad") -> Encoder:
+    """An encoder of photos and texts; MissingWeights where this machine does not have it.
+
+    A folder of open_clip's form is opened by open_clip, any other by transformers: Marqo's models have both forms, and
+    the second one would run code of theirs.
+    """
+    folder = find_model(model, revision)
+    kind = OpenClipEncoder if (folder / OPEN_CLIP).is_file() else ClipEncoder
+    return kind(folder, _identity(model, folder, framing), choose_device(device), framing)
+
+
+def load_image_encoder(
+    model: str, *, revision: str | None = None, device: str = "auto", framing: Framing = "pad"
+) -> ImageEncoder:
+    """An image-only encoder by hub id or folder; MissingWeights where this machine does not have it."""
+    folder = find_model(model, revision)
+    return ImageOnlyEncoder(folder, _identity(model, folder, framing), choose_device(device), framing)
+
+
+def find_model(model: str, revision: str | None = None) -> Path:
+    """The model's folder on this machine, with weights that hold no code."""
+    folder = locate(model, revision)
+    if folder is None:
+        at = f" at revision {revision}" if revision else ""
+        raise MissingWeights(
+            f"the model {model}{at} is not on this machine",
+            where=f"looked in {hub_cache()}",
+            to_try=download_command(model),
+        )
+    if not folder.is_dir():
+        raise InputError("an encoder is a folder with its config and tokenizer, not a single file", where=str(folder))
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(
+            "the encoder's folder holds no .safetensors file (pickled weights are not opened)",
+            where=str(folder),
+            to_try="a revision of the model that has one, or convert it with safetensors.torch.save_file",
+        )
+    return folder
+
+
+def _identity(model: str, folder: Path, framing: Framing) -> EncoderIdentity:
+    """A hub model by its id and commit, a folder of one's own by its name and its weights' digest."""
+    preprocessing = f"{framing}-{_side(folder)}"
+    if folder.parent.name == "snapshots":
+        return EncoderIdentity(id=model, revision=folder.name, preprocessing=preprocessing)
+    revision = f"sha256:{sha256_of(sorted(folder.glob('*.safetensors')))[:REVISION_DIGITS]}"
+    return EncoderIdentity(id=folder.name, revision=revision, preprocessing=preprocessing)
+
+
+def _side(folder: Path) -> int | str:
+    """Pixels a side of what the model sees."""
+    if (folder / OPEN_CLIP).is_file():
+        vision = json.loads((folder / OPEN_CLIP).read_text(encoding="utf-8"))["model_cfg"]["vision_cfg"]
+        return vision.get("image_size", "own")
+    processor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    size = processor.get("crop_size") or processor.get("size") or {}
+    return size if isinstance(size, int) else size.get("height") or size.get("shortest_edge") or "own"

@@ -1,0 +1,1 @@
+"""Tags → prompts and captions."""

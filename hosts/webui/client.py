@@ -1,0 +1,155 @@
+"""Gets one picture from the server whatever happens on the way: sends, watches, waits, sends again, or says why not.
+
+refused, busy, NaN, out of memory, unreadable    a pause with jitter, then again
+lost                                             wait until the server is idle, then again: never two at once
+anything else                                    one look at what is wrong, then the error
+five failures in a row                           the server is left alone for a while
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ...core.progress import Progress, ProgressCallback, silent
+from ..errors import HostBroken, HostError, Interrupted, UnknownOutcome
+from ..request import GenerationRequest
+from .capability import OPTIONS, TXT2IMG
+from .payload import payload_of
+from .responses import read_json
+from .result import Txt2ImgResult
+from .retry import PASSING, Breaker, pause_s
+
+if TYPE_CHECKING:
+    from ..connection import Connection
+    from .capability import Capability
+    from .catalogue import Checkpoint
+    from .jobs import Jobs
+
+log = logging.getLogger("modiste")
+
+
+class RetryingClient:
+    """One picture in flight, on one server."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        capability: Capability,
+        jobs: Jobs,
+        breaker: Breaker,
+        progress: ProgressCallback = silent,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.connection, self.capability, self.jobs, self.breaker = connection, capability, jobs, breaker
+        self.progress, self.sleep = progress, sleep
+        self._turn = threading.Lock()
+        self._ended = threading.Event()  # by `interrupt`
+
+    def fetch(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> Txt2ImgResult:
+        """The picture, compared with what was asked; raises the last error where it can't be had."""
+        limits = self.connection.limits
+        with self._turn:
+            self._ended.clear()
+            for failures in range(1, limits.tries + 1):
+                self.breaker.refuse(self.connection.url)
+                try:
+                    drawn = self._once(request, checkpoint)
+                    self.breaker.succeeded()
+                    return drawn
+                except PASSING as error:
+                    self.breaker.failed()
+                    if failures == limits.tries or self._ended.is_set():
+                        raise
+                    log.warning("%s: trying again", error)
+                    self._recover(error, failures)
+                except HostError as error:
+                    self.breaker.failed()
+                    raise self._diagnosed(error) from error
+        raise AssertionError("the last failure is raised")
+
+    def interrupt(self) -> bool:
+        """Ends our picture, if it is surely ours that is being drawn, and the waiting for it; from any thread."""
+        self._ended.set()
+        told = self.jobs.interrupt()
+        self.connection.abort()
+        return told
+
+    def _once(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> Txt2ImgResult:
+        drawn = self._send(request, checkpoint.title if checkpoint else None)
+        drawn.refuse_replaced(request, checkpoint)
+        if self.jobs.was_spoilt(drawn.info.get("job_timestamp")):
+            raise Interrupted("somebody interrupted the picture in the WebUI", where=self.connection.url)
+        return drawn
+
+    def _send(self, request: GenerationRequest, title: str | None) -> Txt2ImgResult:
+        payload = payload_of(request, title, self.jobs.begin())
+        try:
+            with self._watching(request):
+                answer = self.connection.post(TXT2IMG, payload, self.connection.limits.picture_s)
+        except KeyboardInterrupt:
+            self.jobs.interrupt()
+            raise
+        finally:
+            self.jobs.end()
+        return Txt2ImgResult.read(read_json(answer), answer.url)
+
+    def _recover(self, error: HostError, failures: int) -> None:
+        if isinstance(error, UnknownOutcome):
+            self.jobs.wait_until_idle()
+        else:
+            self.sleep(pause_s(self.connection.limits, failures, error))
+
+    def _diagnosed(self, error: HostError) -> HostError:
+        """The error itself, or that the server fails at everything: options of a wrong type do that to it for good."""
+        if type(error) is not HostError:
+            return error
+        try:
+            self._send(TRIAL, None)
+            return error  # it is this request that fails
+        except HostError as second:
+            if type(second) is not HostError:
+                return error
+        try:
+            misfits = self.capability.misfits(read_json(self.connection.get(OPTIONS)))
+        except HostError:
+            misfits = []
+        cause = f"correct {', '.join(misfits)} in its settings or its config.json and " if misfits else ""
+        return HostBroken(
+            f"the WebUI fails at everything, not at this picture alone: {error.what}",
+            where=self.connection.url,
+            to_try=f"{cause}start it anew",
+        )
+
+    @contextmanager
+    def _watching(self, request: GenerationRequest) -> Iterator[None]:
+        """Tells `progress` the step while the body waits for the picture."""
+        if self.progress is silent:
+            yield
+            return
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(self.connection.limits.poll_s):
+                try:
+                    seen = self.jobs.look()
+                except HostError:
+                    continue
+                if not seen.idle:
+                    self.progress(Progress("draw", seen.step, seen.steps or request.steps, f"seed {request.seed}"))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+
+# The least that any server can draw, without a sampler's name: it takes its first.
+TRIAL = GenerationRequest(prompt="", seed=1, steps=1, width=64, height=64)

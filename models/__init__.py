@@ -1,0 +1,1 @@
+"""Presets, and the models of a preset, opened."""

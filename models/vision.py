@@ -1,0 +1,66 @@
+"""The models of a preset that look at pictures: tagger, scorer, judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..core.errors import MissingWeights
+from ..fashion.calibration import Calibration, load_temperatures
+from ..fashion.encoders.load import load_encoder, load_image_encoder
+from ..fashion.encoders.settings import encoder_settings
+from ..fashion.scorer import Scorer
+from ..fashion.tagger import Tagger
+from ..fashion.taxonomy import Taxonomy, load_taxonomy
+from .presets import require_weights
+
+if TYPE_CHECKING:
+    from ..fashion.encoders.protocol import Encoder
+    from .presets import Preset
+
+
+@dataclass(frozen=True)
+class VisionModels:
+    """What looks at pictures. `judge` never steers the search; None where its weights are missing."""
+
+    taxonomy: Taxonomy
+    encoder: Encoder
+    tagger: Tagger
+    scorer: Scorer
+    judge: Scorer | None
+
+
+def open_vision_models(preset: Preset, device: str = "auto") -> VisionModels:
+    """Tagger, scorer and judge of a preset; MissingWeights names what is not on this machine."""
+    tagger = open_tagger(preset, device)
+    scorer = scorer_of(preset, tagger)
+    return VisionModels(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
+
+
+def open_tagger(preset: Preset, device: str = "auto") -> Tagger:
+    """The tagger alone: what a catalogue's tags need."""
+    require_weights(preset, "encoder")
+    revision = preset.revisions.get(preset.encoder)
+    encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
+    measured = load_temperatures(preset.calibration if preset.measured else None)
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), measured, settings=encoder_settings(preset.encoder))
+
+
+def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
+    """The second opinion, where this machine has it."""
+    try:
+        encoder = load_image_encoder(preset.judge, revision=preset.revisions.get(preset.judge), device=device)
+    except MissingWeights:
+        return None
+    return _scorer(preset, encoder, "judge")
+
+
+def scorer_of(preset: Preset, tagger: Tagger) -> Scorer:
+    """The scorer that looks with the tagger's encoder, which is opened already."""
+    return _scorer(preset, tagger.encoder, "clip")
+
+
+def _scorer(preset: Preset, encoder: Encoder, role: str) -> Scorer:
+    if preset.calibration is None or (role == "clip" and not preset.measured):
+        return Scorer(encoder, Calibration.generic(encoder.identity, role))
+    return Scorer(encoder, Calibration.bundled(preset.calibration, role))

@@ -1,0 +1,1 @@
+"""What ComfyUI provides: its models, folders, images, graphs."""

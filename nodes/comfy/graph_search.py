@@ -1,0 +1,124 @@
+"""Searching and comparing with the graph's own model: hosts from links, and where a search keeps what it drew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ...fashion.photos import Gathered, Photo
+from ...models.presets import PRESETS
+from ...models.session import Session
+from ...routes.prompt.optimise import optimise_prompts
+from ...routes.prompt.settings import PromptSettings
+from ..vision.batches import observe, similarities
+from .folders import runs_root
+from .graph import checkpoint_of, digest_of
+from .graph_host import ComfyGraphHost
+from .model_management import NodeProgress, refuse_if_cancelled
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ...models.vision import VisionModels
+    from ...reports.prompt import PhotoReport
+
+ID_DIGITS = 12
+UNKNOWN = "model of the graph"
+WHOLE = 1.0  # the strength of a model that is tuned already
+
+
+def host_of(model: Any, clip: Any, vae: Any, scheduler: str, prompt: Mapping[str, Any], node: str) -> ComfyGraphHost:
+    """What draws in this graph, named by its checkpoint and by a digest of all that lies before the node's links."""
+    try:
+        name = checkpoint_of(prompt, node).ckpt_name
+    except InputError:  # of another loader: it draws all the same
+        name = UNKNOWN
+    digest = digest_of(prompt, node, ("model", "clip", "vae"))
+    return ComfyGraphHost(model, clip, vae, scheduler, name, digest, refuse_if_cancelled)
+
+
+def tuned_hosts(
+    base: ComfyGraphHost, lora: Any, tuned: Any, strengths: Sequence[float]
+) -> list[tuple[float, ComfyGraphHost]]:
+    """(strength, host) of each tuned model; InputError unless there is a LoRA or a tuned model, and not both."""
+    import comfy.sd
+
+    if (lora is None) == (tuned is None):
+        both = "both a lora and a tuned model are" if lora is not None else "neither a lora nor a tuned model is"
+        raise InputError(f"{both} connected", to_try="connect one of the two")
+    if tuned is not None:
+        worn = [(WHOLE, tuned, base.clip)]
+    else:
+        worn = [(one, *comfy.sd.load_lora_for_models(base.model, base.clip, lora, one, one)) for one in strengths]
+    return [
+        (one, ComfyGraphHost(model, clip, base.vae, base.scheduler, base.name, f"{base.digest}+{one:g}", base.look))
+        for one, model, clip in worn
+    ]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found for one photo."""
+
+    photo: PhotoReport
+    picture: Image.Image
+    folder: Path
+
+    def row(self) -> dict[str, Any]:
+        """What the page shows."""
+        gain = self.photo.confidence_interval
+        return {
+            "strategy": self.photo.strategy,
+            "prompt": self.photo.optimized_prompt,
+            "similarity": round(self.photo.similarity_score, 4),
+            "baseline": round(self.photo.baseline_score, 4),
+            "interval": [round(gain.low, 4), round(gain.high, 4)],
+            "improved": self.photo.improved,
+        }
+
+    def report(self) -> str:
+        """For people."""
+        tried = [f"   {one.score:.3f} {one.strategy}: {one.prompt}" for one in self.photo.tried]
+        return "\n".join(
+            [
+                self.photo.verdict,
+                f"{self.photo.strategy}: {self.photo.optimized_prompt}",
+                f"similarity {self.photo.similarity_score:.3f}, plain tag list {self.photo.baseline_score:.3f}, "
+                f"bare name {self.photo.minimal_score:.3f}; {self.photo.generations} pictures",
+                "tried:",
+                *tried,
+                f"all of it: {self.folder / 'report.html'}",
+            ]
+        )
+
+
+def search(
+    host: ComfyGraphHost, vision: VisionModels, references: Sequence[Image.Image], asked: dict[str, Any]
+) -> Found:
+    """The prompt route on one photo; what was drawn before Cancel is not drawn again."""
+    from PIL import Image
+
+    if len(references) != 1:
+        raise InputError(
+            f"{len(references)} references: a search is for one photo",
+            to_try="the list of Load Fashion Photos, which is searched one by one",
+        )
+    image = references[0]
+    sha256 = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+    session = Session(PRESETS["sd15"], vision, host)
+    settings = PromptSettings.for_session(session, **asked)
+    decided = [settings.model_dump(mode="json"), host.scheduler, vision.scorer.key, vision.taxonomy.id, sha256]
+    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:ID_DIGITS]
+    folder = runs_root() / f"search-{digest}"
+    gathered = Gathered(photos=[Photo(Path("reference.png"), image, sha256)])
+    report = optimise_prompts(gathered, session, settings, folder, NodeProgress(asked["budget"]).follow)
+    photo = report.images[0]
+    drawn = [Image.open(folder / one).convert("RGB") for one in photo.pictures["winner"]]
+    *seen, there = observe(vision.tagger, [*drawn, image], lambda done, total: None)
+    scores = [one.unclipped for one in similarities(vision.scorer, seen, [there])]
+    return Found(photo, drawn[scores.index(max(scores))], folder)

@@ -1,0 +1,67 @@
+"""ComfyUI's IMAGE, float [B, H, W, C] of 0 … 1, ↔ pictures as everything else here sees them: Pillow, RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+def pictures_of(batches: Iterable[Any], what: str = "images") -> list[Image.Image]:
+    """Every picture of the batches, in their order; InputError for an empty batch, NaN, or something else."""
+    from PIL import Image
+
+    found = []
+    for batch in batches:
+        _refuse_unfit(batch, what)
+        pixels = (batch[..., :3].float() * 255).round().clamp(0, 255).byte().cpu().numpy()
+        found += [Image.fromarray(one) for one in (pixels.repeat(3, -1) if pixels.shape[-1] == 1 else pixels)]
+    if not found:
+        raise InputError(f"{what} holds no picture", to_try="connect an IMAGE")
+    return found
+
+
+def _refuse_unfit(batch: Any, what: str) -> None:
+    import torch
+
+    if not isinstance(batch, torch.Tensor) or batch.ndim != 4 or batch.shape[-1] not in (1, 3, 4):
+        shape = list(batch.shape) if isinstance(batch, torch.Tensor) else type(batch).__name__
+        raise InputError(f"{what} is no IMAGE: {shape} in place of [pictures, height, width, channels]")
+    if 0 in batch.shape:
+        raise InputError(f"{what} is an empty batch: {list(batch.shape)}", to_try="connect a picture or more")
+    if not torch.isfinite(batch).all():
+        raise InputError(f"{what} holds NaN or infinity", to_try="another VAE or precision where they are drawn")
+
+
+def image_of(picture: Image.Image) -> torch.Tensor:
+    """[1, H, W, 3]."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)[None]
+
+
+def images_of(pictures: Sequence[Image.Image]) -> list[torch.Tensor]:
+    """One batch where all have one size, else one a picture."""
+    import torch
+
+    each = [image_of(picture) for picture in pictures]
+    return [torch.cat(each)] if len({one.shape for one in each}) == 1 else each
+
+
+def grid_of(rows: Sequence[Sequence[Image.Image]], side: int) -> Image.Image:
+    """Rows of pictures on white, each fitted into a square of `side` pixels."""
+    from PIL import Image, ImageOps
+
+    gap = max(4, side // 32)
+    columns = max(map(len, rows))
+    sheet = Image.new("RGB", (columns * (side + gap) - gap, len(rows) * (side + gap) - gap), "white")
+    for top, row in enumerate(rows):
+        for left, picture in enumerate(row):
+            sheet.paste(ImageOps.pad(picture, (side, side), color="white"), (left * (side + gap), top * (side + gap)))
+    return sheet

@@ -1,0 +1,56 @@
+"""What the page asks ComfyUI's server for: runs, the vocabulary, the tags of one picture."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from .comfy.folders import runs_root
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+def add_routes() -> None:
+    """Before ComfyUI's server starts."""
+    from server import PromptServer
+
+    routes = PromptServer.instance.routes
+
+    @routes.get("/modiste/runs")
+    async def runs(request: web.Request) -> web.Response:
+        from .training.history import list_runs
+
+        return _answer({"runs": await asyncio.to_thread(list_runs, runs_root())})
+
+    @routes.get("/modiste/runs/{run}")
+    async def run(request: web.Request) -> web.Response:
+        from .training.history import show_run
+
+        found = await asyncio.to_thread(show_run, runs_root(), request.match_info["run"])
+        return _answer(found) if found else _answer({"error": "there is no such run"}, 404)
+
+    @routes.get("/modiste/vocabulary")
+    async def vocabulary(request: web.Request) -> web.Response:
+        from .http_answers import groups
+
+        return _answer({"groups": await asyncio.to_thread(groups)})
+
+    @routes.post("/modiste/tag")
+    async def tags(request: web.Request) -> web.Response:
+        from ..core.errors import ModisteError
+        from .http_answers import NoPicture, tags_of, text_in
+
+        try:
+            asked = await request.json()
+            return _answer(await asyncio.to_thread(tags_of, asked["image"], text_in(asked, "encoder")))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return _answer({"error": 'a request is {"image": {"filename", "subfolder", "type"}}'}, 400)
+        except ModisteError as error:
+            return _answer({"error": str(error)}, 404 if isinstance(error, NoPicture) else 400)
+
+
+def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
+    from aiohttp import web
+
+    return web.json_response(body, status=status)

@@ -1,0 +1,31 @@
+"""Libraries that a node needs and a host may lack: named before anything is tried, with the line that gets them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from ..core.errors import InputError
+
+DISTRIBUTIONS = {"open_clip": "open_clip_torch"}  # where the name to install is another than the name to import
+
+
+def missing(*libraries: str) -> list[str]:
+    """Those that this Python does not have; nothing is imported."""
+    return [name for name in libraries if importlib.util.find_spec(name) is None]
+
+
+def advice(what: str, *libraries: str) -> str | None:
+    """What to say where some are missing: `Training needs peft …`; None where all are there."""
+    lacking = missing(*libraries)
+    if not lacking:
+        return None
+    names = " ".join(DISTRIBUTIONS.get(name, name) for name in lacking)
+    return f"{what} needs {' and '.join(lacking)}, not installed here; try: {sys.executable} -m pip install {names}"
+
+
+def require(what: str, *libraries: str) -> None:
+    """InputError with that advice."""
+    lacking = advice(what, *libraries)
+    if lacking:
+        raise InputError(lacking)

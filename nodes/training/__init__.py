@@ -1,0 +1,1 @@
+"""A training started from a node: its config, process, history and files."""

@@ -1,0 +1,93 @@
+"""A trained LoRA → the folder that every loader lists, under a name of its own; and proof that all of it loads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import InputError, ModisteError
+from ...core.files import make_folder, write_whole
+from ...trainer.lora.verify import verify
+
+if TYPE_CHECKING:
+    import torch
+
+NAME_DIGITS = 8
+READER = "ComfyUI"
+
+
+class KeysWouldBeLost(ModisteError):
+    """A loader would leave a part of the file out, in silence."""
+
+    exit_code = 4
+
+
+def publish(trained: Path, folder: Path, name: str) -> Path:
+    """Copies the file to `folder`/NAME-DIGEST.safetensors: whole, read back, and never under a name used before.
+
+    ComfyUI keeps loaded LoRAs by path: another content under an old name would not be seen.
+    """
+    data = trained.read_bytes()
+    target = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:NAME_DIGITS]}.safetensors"
+    if not target.is_file():
+        make_folder(folder)
+        write_whole(target, data)
+    if target.read_bytes() != data:
+        raise InputError("the LoRA does not read back as it was written", where=str(target), to_try="look at the disk")
+    return target
+
+
+def listed_name(file: Path, folders: Collection[Path]) -> str:
+    """The file's name as loaders list it: below the folder that is searched."""
+    folder = next((one for one in folders if file.is_relative_to(one)), file.parent)
+    return str(file.relative_to(folder))
+
+
+def refuse_lost_keys(file: Path, base: Path | None, host_names: Collection[str] | None = None) -> str:
+    """KeysWouldBeLost unless ComfyUI applies every tensor; returns what it applies, for people.
+
+    `base`: the diffusers folder that the LoRA is for, None for the published model of its family. `host_names`: what
+    the running host itself would look for in the UNet, where a model of it is at hand.
+    """
+    found = next(one for one in verify(file, base) if one.reader == READER)
+    unmatched = list(found.unmatched)
+    if host_names is not None:
+        unmatched += [key for key in keys_of(file) if not key.startswith("lora_te") and not _known(key, host_names)]
+    if unmatched or found.applied != found.modules:
+        keys = ", ".join(sorted(set(unmatched))[:3])
+        raise KeysWouldBeLost(
+            f"{READER} would leave out {len(set(unmatched))} keys of the LoRA: {keys}",
+            where=str(file),
+            to_try="report it with the file's base model; the run's folder keeps the weights",
+        )
+    notes = "".join(f"; {note}" for note in found.notes)
+    return f"all {found.modules} modules load in {READER}{notes}"
+
+
+def _known(key: str, names: Collection[str]) -> bool:
+    return key.partition(".")[0] in names
+
+
+def keys_of(file: Path) -> list[str]:
+    """Names of the tensors, without the tensors."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as tensors:
+        return list(tensors.keys())
+
+
+def tensors_of(file: Path) -> dict[str, torch.Tensor]:
+    """What a LORA_MODEL link carries."""
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def loss_map(losses: list[float]) -> dict[str, list[float]]:
+    """What a LOSS_MAP link carries. ComfyUI's graph divides by the range: a flat loss gets a hair of one."""
+    if len(set(losses)) > 1:
+        return {"loss": losses}
+    last = losses[-1] if losses else 0.0
+    return {"loss": [*losses, last, last * (1 + 1e-6) + 1e-9]}

@@ -1,0 +1,1 @@
+"""Tagging, prompts and scores over a batch of images."""

@@ -1,0 +1,201 @@
+"""What a person knows better than the encoder: tags pinned, excluded, locked; and fields that respect each other."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ...core.errors import InputError
+from ...fashion.tags import PhotoTags, Tag
+from ...fashion.taxonomy import load_taxonomy
+
+if TYPE_CHECKING:
+    from ...fashion.taxonomy import Group, Label, Taxonomy
+
+Choice = tuple[str, str]  # group id, label id; an empty label stands for the whole group
+
+
+# ── what widgets hold ──
+
+
+def choices_of(text: str, taxonomy: Taxonomy, what: str) -> list[Choice]:
+    """`colour:red, neckline` → [("colour", "red"), ("neckline", "")]; a label by its id or its words.
+
+    InputError names what the vocabulary lacks.
+    """
+    found = []
+    for part in re.split(r"[,\n]", text):
+        if part.strip():
+            group_id, _, label = (piece.strip() for piece in part.partition(":"))
+            group = taxonomy.group(group_id)
+            found.append((group.id, _label(group, label, what).id if label else ""))
+    return found
+
+
+def _label(group: Group, said: str, what: str) -> Label:
+    found = label_of(group, said)
+    if found is None:
+        names = [label.id for label in group.labels]
+        shown = ", ".join(names[:12]) + ", …" * (len(names) > 12)
+        raise InputError(f"{what}: the group {group.id!r} has no label {said!r}", to_try=f"one of {shown}")
+    return found
+
+
+def label_of(group: Group, said: str) -> Label | None:
+    """The label that is meant by its id, or by its words in any language."""
+    wanted = _plain(said)
+    return next(
+        (one for one in group.labels if wanted in map(_plain, (one.id, one.prompt_text, *one.name.values()))), None
+    )
+
+
+def _plain(words: str) -> str:
+    return re.sub(r"[\s_-]+", " ", words).strip().lower()
+
+
+def locks_of(text: str, taxonomy: Taxonomy) -> dict[str, str]:
+    """`{"colour": "emerald green"}` → the same, checked; "" → {}."""
+    if not text.strip():
+        return {}
+    example = 'for example {"colour": "emerald green"}'
+    try:
+        locks = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"locks is no JSON: {error}", to_try=example) from None
+    if not isinstance(locks, dict) or not all(isinstance(words, str) for words in locks.values()):
+        raise InputError("locks is not an object of group → words", to_try=example)
+    return {taxonomy.group(group).id: words.strip() for group, words in locks.items()}
+
+
+def finite(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:
+    """`value`; InputError where it is NaN, or not between `low` and `high`."""
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value}, not between {low:g} and {high:g}")
+    return value
+
+
+# ── tags ──
+
+
+def chosen_tags(
+    tags: PhotoTags, taxonomy: Taxonomy, threshold: float, pin: Iterable[Choice], exclude: Iterable[Choice]
+) -> PhotoTags:
+    """The tags that stay: sure enough, not excluded, with what is pinned; the garment's name needs no sureness.
+
+    In place of an excluded label its runner-up comes in.
+    """
+    unwanted = set(exclude)
+    kept = []
+    for tag in tags.tags:
+        found = _unless(tag, taxonomy, unwanted)
+        if found and (found.confidence >= threshold or found.group == taxonomy.noun.id):
+            kept.append(found)
+    for group_id, label_id in pin:
+        group = taxonomy.group(group_id)
+        if label_id:
+            kept = [one for one in kept if one.group != group_id or not (group.exclusive or one.label == label_id)]
+            kept.append(_tag(group, group.label(label_id).prompt_text, label_id))
+    return _fitting(kept, tags, taxonomy, {group for group, _ in pin})
+
+
+def _unless(tag: Tag, taxonomy: Taxonomy, unwanted: Collection[Choice]) -> Tag | None:
+    if (tag.group, "") in unwanted:
+        return None
+    if (tag.group, tag.label) not in unwanted:
+        return tag
+    group = taxonomy.group(tag.group)
+    if not group.exclusive or tag.runner_up is None or (tag.group, tag.runner_up) in unwanted:
+        return None
+    confidence = max(0.0, tag.confidence - tag.margin)
+    words = group.label(tag.runner_up).prompt_text
+    return Tag(group=tag.group, label=tag.runner_up, confidence=confidence, text=words, margin=0.0)
+
+
+def locked_tags(tags: PhotoTags, taxonomy: Taxonomy, locks: dict[str, str]) -> PhotoTags:
+    """The tags with a person's words in the place of the encoder's; a group locked to "" is left out."""
+    kept = [tag for tag in tags.tags if tag.group not in locks]
+    for group_id, words in locks.items():
+        if words:
+            group = taxonomy.group(group_id)
+            known = label_of(group, words)
+            kept.append(_tag(group, words, known.id if known else words))
+    return _fitting(kept, tags, taxonomy, {group for group, words in locks.items() if words})
+
+
+def _tag(group: Group, words: str, label: str) -> Tag:
+    return Tag(group=group.id, label=label, confidence=1.0, text=words)
+
+
+def _fitting(kept: Sequence[Tag], before: PhotoTags, taxonomy: Taxonomy, sure: Collection[str]) -> PhotoTags:
+    """In the vocabulary's order, without groups that make no sense beside what was chosen: a skirt has no neckline.
+
+    What a person said (`sure`) stays. A garment of a person's own words is none that the vocabulary knows: nothing is
+    ruled out by it.
+    """
+    tags: list[Tag] = []
+    chosen: dict[str, str] = {}
+    for group in taxonomy.groups:
+        here = [tag for tag in kept if tag.group == group.id]
+        known = all(
+            chosen.get(other) is None or _knows(taxonomy.group(other), chosen[other]) for other in group.applies_to
+        )
+        if here and (group.id in sure or not known or group.applies(chosen)):
+            tags += here
+            chosen[group.id] = here[0].label
+    asked = {tag.group for tag in (*before.tags, *kept)} | set(before.not_visible)
+    shown = {tag.group for tag in tags}
+    return PhotoTags(
+        tags=tuple(tags), not_visible=tuple(g.id for g in taxonomy.groups if g.id in asked and g.id not in shown)
+    )
+
+
+def _knows(group: Group, label_id: str) -> bool:
+    return any(label.id == label_id for label in group.labels)
+
+
+# ── MODISTE_TAGS ──
+
+
+def pack(tags: Sequence[PhotoTags], vocabulary: str) -> list[dict[str, Any]]:
+    """What flows through a MODISTE_TAGS link: JSON, one entry a picture, with the vocabulary's name."""
+    return [{**one.model_dump(mode="json"), "vocabulary": vocabulary} for one in tags]
+
+
+def unpack(entries: Iterable[Any]) -> list[tuple[PhotoTags, Taxonomy]]:
+    """The tags of each entry with their vocabulary; InputError where they are none."""
+    found, vocabularies = [], {}
+    for entry in entries:
+        if not isinstance(entry, dict) or "vocabulary" not in entry:
+            raise InputError("these are no tags", to_try="connect the tags of FashionCLIP Tagger")
+        try:
+            tags = PhotoTags.model_validate({key: value for key, value in entry.items() if key != "vocabulary"})
+        except ValidationError as error:
+            raise InputError(f"these are no tags: {error.errors()[0]['msg']}") from None
+        name = str(entry["vocabulary"])
+        vocabularies.setdefault(name, None)
+        vocabularies[name] = vocabularies[name] or load_taxonomy(name)
+        found.append((tags, vocabularies[name]))
+    if not found:
+        raise InputError("there are no tags", to_try="connect the tags of FashionCLIP Tagger")
+    return found
+
+
+def shown(tags: PhotoTags) -> list[dict[str, Any]]:
+    """What the page draws as chips."""
+    return [
+        {"group": tag.group, "label": tag.label, "text": tag.text, "confidence": round(tag.confidence, 4)}
+        for tag in tags.tags
+    ]
+
+
+def confidences(tags: PhotoTags) -> str:
+    """JSON: group → its labels with their confidence."""
+    by_group: dict[str, dict[str, float]] = {}
+    for tag in tags.tags:
+        by_group.setdefault(tag.group, {})[tag.label] = round(tag.confidence, 4)
+    return json.dumps(by_group)

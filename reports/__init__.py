@@ -1,0 +1,1 @@
+"""report.json, report.html, charts and texts."""

@@ -1,0 +1,156 @@
+"""The report of a prompt run as data: what `report.json` holds, key by key, and how it is written."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ReportSection(BaseModel):
+    """A part of a report; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Skipped(ReportSection):
+    """A photo that could not be used, with the code of the reliability matrix."""
+
+    path: str
+    code: str  # EMPTY, NOT_IMAGE, TRUNCATED, …
+    reason: str
+
+
+class Interval(ReportSection):
+    """A mean with its two-sided interval; on similarity's scale 0 … 1 for gains."""
+
+    mean: float
+    low: float
+    high: float
+    confidence: float = 0.95
+    n: int
+
+
+class Tried(ReportSection):
+    """One strategy that was drawn: its prompt and its mean similarity over the search seeds it was given."""
+
+    strategy: str
+    prompt: str
+    score: float
+    seeds: list[int]
+
+
+class AttributeWorth(ReportSection):
+    """What a word brings (+) or costs (−) in this photo's prompt, in similarity, shrunk, with its interval."""
+
+    attribute: str
+    mean: float
+    low: float
+    high: float
+    standing: Literal["brings", "costs", "unclear"]
+
+
+class PhotoReport(ReportSection):
+    """One photo's story. Scores are calibrated similarities 0 … 1, on the confirm seeds unless said."""
+
+    image: str  # path as the user gave it
+    image_sha256: str
+    duplicates: list[str] = []  # further paths with the same content
+    notes: list[str] = []  # what was converted on reading (CMYK, EXIF rotation, transparency …)
+    tags: list[dict[str, Any]]  # {group, label, confidence}
+    not_visible: list[str] = []
+    optimized_prompt: str
+    negative_prompt: str
+    strategy: str
+    similarity_score: float
+    baseline_score: float  # the all_tags prompt
+    minimal_score: float  # the garment's name alone
+    raw_cosine: float  # mean over the confirm pictures of the winner
+    confidence_interval: Interval  # paired gain of the candidate over the baseline
+    minimal_interval: Interval  # paired gain of what is recommended over minimal
+    improved: bool  # the interval's lower end lies above 0: the candidate is recommended, else the baseline
+    candidate: str = ""  # the strategy that won the search
+    candidate_prompt: str = ""
+    candidate_score: float = 0.0
+    verdict: str  # one sentence for people
+    judge_score: float | None = None  # the same pictures, by the encoder the search never saw
+    judge_baseline: float | None = None
+    judge_interval: Interval | None = None  # paired gain of the candidate over the baseline, as the judge sees it
+    metric_hacking: bool = False  # the search's encoder sees a gain that the judge does not
+    agreement: dict[str, float] = {}  # group → share of the recommended prompt's pictures that show the photo's label
+    palette_delta_e: float | None = None  # CIEDE2000 between the palettes of photo and pictures, mean
+    beyond_words: list[str] = []  # groups that the prompt names and the pictures miss; "look": what no word names
+    generations: int  # pictures drawn for this photo
+    tried: list[Tried]
+    attributes: list[AttributeWorth] = []  # from the screening; empty where the budget was too small for one
+    # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed
+    pictures: dict[str, list[str]]
+    photo_copy: str  # the photo as it was read, relative to the report
+    prompts: dict[str, str] = {}  # "winner" | "baseline" | "minimal" → prompt text
+
+
+class CalibrationReport(ReportSection):
+    """Anchors of the similarity.
+
+    0 = a random garment of the same category, 100 = a second photo of the same garment.
+    """
+
+    kind: Literal["bundled", "catalogue", "generic"]
+    encoder: str
+    zero: float  # centred cosine that counts as 0 (median over same-category pairs)
+    hundred: float  # centred cosine that counts as 100 (median over same-garment pairs)
+    raw_zero: float  # the same anchors as raw cosines
+    raw_hundred: float
+    pairs: int
+    note: str = ""
+
+
+class BestSample(ReportSection):
+    """A drawn picture that scorer and judge both scored high, on a confirm seed: material for training."""
+
+    image: str
+    prompt: str
+    photo: str
+    seed: int
+    similarity_score: float
+    judge_score: float
+
+
+class BestStrategies(ReportSection):
+    """What the training route takes over."""
+
+    high_performing_samples: list[BestSample]
+    optimal_prompt_format: dict[str, Any]  # {strategy, wins, photos, mean_gain}
+
+
+class Summary(ReportSection):
+    """The run in figures, each on the confirm seeds."""
+
+    photos: int
+    mean_similarity: float
+    mean_baseline: float
+    mean_minimal: float
+    gain_over_minimal: Interval  # over photos
+    gain_over_baseline: Interval
+    improved: int
+    generations: int
+    elapsed_s: float
+    seconds_per_photo: float
+
+
+class PromptReport(ReportSection):
+    """`report.json` of `harness.py prompt`."""
+
+    version: str
+    created: str  # ISO 8601, UTC
+    preset: str
+    host: dict[str, Any]
+    settings: dict[str, Any]  # steps, cfg_scale, sampler, width, height, budget, seed
+    seeds: dict[Literal["search", "confirm"], list[int]]
+    calibration: CalibrationReport
+    judge: CalibrationReport | None = None
+    learned_from: int = 0  # photos of earlier runs that this one began with
+    best_strategies: BestStrategies
+    summary: Summary
+    images: list[PhotoReport]
+    skipped: list[Skipped] = Field(default_factory=list)

@@ -1,0 +1,298 @@
+"""`report.html`: one self-contained page, in both languages, without a line of script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from . import charts
+from .prompt import PromptReport
+from .prompt_texts import LANGUAGES, SKIP_CODES, words
+from .thumbnails import Thumbnail, thumbnail
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from ..fashion.taxonomy import Taxonomy
+    from .prompt import CalibrationReport, Interval, PhotoReport, PromptReport
+
+
+TEMPLATE = "report_page.html.j2"
+ROLES = ("minimal", "baseline", "winner")
+ROLE_NAMES = {"minimal": "name_only", "baseline": "all_tags", "winner": "best"}
+FEW = 40  # photos; above, pictures are smaller and the other seeds stay in the folder
+HUES = (8, 210, 38, 145, 285, 185, 330, 85, 250, 20, 165, 305, 60, 230)  # degrees, one a group of tags
+
+Describe = Callable[[str, str], str]
+
+
+def render_report(
+    report: PromptReport,
+    folder: Path,
+    *,
+    taxonomy: Taxonomy | None = None,
+    describe: Describe | None = None,
+    language: str = "en",
+) -> str:
+    """The page as text; pictures are read from `folder`, a missing one leaves a gap.
+
+    `taxonomy` gives tags their names in both languages, `describe(strategy, language)` explains strategies;
+    `language` is the one shown first.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    page = Page(report, folder, taxonomy, describe)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template(TEMPLATE)
+    return template.render(report=report, page=page, t=say, both=both, language=language, languages=LANGUAGES)
+
+
+def say(key: str, **values: object) -> Markup:
+    """A sentence in both languages; the values are escaped, the page's styles show one language."""
+    from markupsafe import Markup
+
+    return both(lambda language: Markup(words(key, language)).format(**values))
+
+
+def both(text: Callable[[str], str]) -> Markup:
+    """`text(language)` for each language, side by side; Markup stays as it is, anything else is escaped."""
+    from markupsafe import Markup
+
+    return Markup("").join(
+        Markup('<span lang="{}">{}</span>').format(language, text(language)) for language in LANGUAGES
+    )
+
+
+class Page:
+    """What the template asks for beyond the report itself."""
+
+    points = staticmethod(charts.points)
+    signed = staticmethod(charts.signed)
+
+    def __init__(self, report: PromptReport, folder: Path, taxonomy: Taxonomy | None, describe: Describe | None):
+        self.report, self.folder, self.taxonomy, self.describe = report, folder, taxonomy, describe
+        self.few = len(report.images) <= FEW
+        groups = dict.fromkeys(tag["group"] for photo in report.images for tag in photo.tags)
+        self._hues = {group: HUES[index % len(HUES)] for index, group in enumerate(groups)}
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def photo(self, photo: PhotoReport) -> Thumbnail | None:
+        """The photo itself."""
+        return thumbnail(self.folder, photo.photo_copy, 640 if self.few else 360)
+
+    def icon(self, photo: PhotoReport) -> Thumbnail | None:
+        """The photo for the index."""
+        return thumbnail(self.folder, photo.photo_copy, 112)
+
+    def shown(self, photo: PhotoReport, role: str) -> Thumbnail | None:
+        """The picture of that role from the first confirmation seed: the same for all, so nobody chose."""
+        files = photo.pictures.get(role, [])
+        return thumbnail(self.folder, files[0], 480 if self.few else 256) if files else None
+
+    def strips(self, photo: PhotoReport) -> list[tuple[str, list[Thumbnail | None]]]:
+        """Role → its pictures on every confirmation seed, where the page has room for them."""
+        if not self.few or all(len(photo.pictures.get(role, [])) < 2 for role in ROLES):
+            return []
+        return [
+            (ROLE_NAMES[role], [thumbnail(self.folder, name, 144) for name in photo.pictures.get(role, [])])
+            for role in ROLES
+        ]
+
+    def roles(self, photo: PhotoReport) -> list[tuple[str, str, float]]:
+        """(role, key of its name, score) from the poorest prompt to the best."""
+        scores = (photo.minimal_score, photo.baseline_score, photo.similarity_score)
+        return [(role, ROLE_NAMES[role], score) for role, score in zip(ROLES, scores, strict=True)]
+
+    # ── charts ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def gauge(self, photo: PhotoReport) -> Markup:
+        """Where the photo's prompts stand between 0 and 100."""
+        gain = photo.confidence_interval
+        scores = (photo.similarity_score, photo.baseline_score, photo.minimal_score)
+        return _chart(lambda language: charts.gauge(words("score_chart", language), *scores, gain.low, gain.high))
+
+    def tried(self, photo: PhotoReport) -> Markup:
+        """What was tried, best first."""
+        ranked = sorted(photo.tried, key=lambda trial: -trial.score)
+
+        def draw(language: str) -> str:
+            note = words("tried_pictures", language)
+            rows = [
+                charts.Bar(item.strategy, item.score, note.format(n=len(item.seeds)), item.strategy == photo.strategy)
+                for item in ranked
+            ]
+            return charts.bars(words("tried_chart", language), rows)
+
+        return _chart(draw)
+
+    def worth(self, photo: PhotoReport) -> Markup:
+        """What each word brings, the most helpful first."""
+        ranked = sorted(photo.attributes, key=lambda worth: -worth.mean)
+        rows = [charts.GainBar(worth.attribute, worth.mean, worth.low, worth.high) for worth in ranked]
+        return _chart(lambda language: charts.intervals(words("worth", language), rows))
+
+    def gains(self) -> Markup:
+        """The run's two gains with their intervals."""
+        summary = self.report.summary
+        rows = (("best_over_name", summary.gain_over_minimal), ("best_over_tags", summary.gain_over_baseline))
+
+        def draw(language: str) -> str:
+            gains = [charts.GainBar(words(key, language), gain.mean, gain.low, gain.high) for key, gain in rows]
+            return charts.intervals(words("gain_chart", language), gains)
+
+        return _chart(draw)
+
+    # ── words ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def lead(self) -> list[Markup]:
+        """The run in a few sentences."""
+        report, summary = self.report, self.report.summary
+        few = "one" if summary.photos == 1 else "many"
+        sentences = [
+            say(f"lead_{few}", best=charts.points(summary.mean_similarity)),
+            _gain("over_name", summary.gain_over_minimal),
+            _gain("over_tags", summary.gain_over_baseline),
+        ]
+        if summary.photos > 1:
+            sentences.append(say("improved_count", improved=summary.improved, n=summary.photos))
+        confidence = f"{100 * summary.gain_over_baseline.confidence:g}"
+        sentences.append(say("interval_note", confidence=confidence))
+        form = report.best_strategies.optimal_prompt_format
+        if summary.photos > 1 and {"strategy", "wins", "photos"} <= form.keys():
+            sentences.append(say("format", **{name: form[name] for name in ("strategy", "wins", "photos")}))
+        return sentences
+
+    def verdict(self, photo: PhotoReport) -> Markup:
+        """The photo in one sentence; English is the report's own."""
+        found = photo.candidate or photo.strategy
+        key = "verdict_up" if photo.improved else "verdict_same" if found == "all_tags" else "verdict_even"
+        values = {**_interval(photo.confidence_interval), "strategy": found}
+        return both(lambda language: photo.verdict if language == "en" else words(key, language).format(**values))
+
+    def name(self, path: str) -> str:
+        """The last part of a path of any system."""
+        return PureWindowsPath(path).name or path
+
+    def group_name(self, group: str) -> Markup:
+        """A tag group's name."""
+        return both(lambda language: self._names(group).get(language) or _plain(group))
+
+    def label_name(self, tag: Mapping[str, Any]) -> Markup:
+        """A tag's name."""
+        return both(lambda language: self._names(tag["group"], tag["label"]).get(language) or _plain(tag["label"]))
+
+    def group_names(self, groups: list[str]) -> Markup:
+        """Several groups' names."""
+
+        def names(language: str) -> str:
+            return ", ".join(self._names(group).get(language) or _plain(group) for group in groups)
+
+        return both(lambda language: words("not_visible", language).format(groups=names(language)))
+
+    def beyond(self, groups: list[str]) -> Markup:
+        """What the words name and the pictures miss."""
+
+        def names(language: str) -> str:
+            return ", ".join(self._names(group).get(language) or _plain(group) for group in groups)
+
+        return both(lambda language: words("beyond_groups", language).format(groups=names(language)))
+
+    def hue(self, group: str) -> int:
+        """The colour of a tag group, degrees; the same throughout the page."""
+        return self._hues[group]
+
+    def described(self, strategy: str) -> Markup | None:
+        """One line on a strategy, where somebody explains strategies."""
+        return both(lambda language: self.describe(strategy, language)) if self.describe else None
+
+    def duration(self, seconds: float) -> Markup:
+        """Minutes and seconds."""
+        whole = round(seconds)
+        if whole >= 60:
+            return say("minutes", m=whole // 60, s=whole % 60)
+        return say("seconds", s=f"{seconds:.1f}" if seconds < 10 else whole)
+
+    def calibrations(self) -> list[tuple[str, CalibrationReport]]:
+        """(key of its name, anchors) of what scored and what judged."""
+        found = [("scorer", self.report.calibration), ("judge", self.report.judge)]
+        return [(key, calibration) for key, calibration in found if calibration is not None]
+
+    def seeds(self, which: str) -> str:
+        """The seeds of a set, shortened where they are many."""
+        seeds = self.report.seeds.get(which, [])
+        return ", ".join(map(str, seeds[:24])) + (f" … ({len(seeds)})" if len(seeds) > 24 else "")
+
+    def why_skipped(self, code: str, reason: str) -> Markup:
+        """Why a photo was left out: the report's own reason in English, the code's meaning in Chinese."""
+        return both(lambda language: reason if language == "en" else SKIP_CODES.get(code, (reason, reason))[1])
+
+    def plain(self, value: object) -> str:
+        """A setting as people write it."""
+        if isinstance(value, dict):
+            return ", ".join(f"{name} {self.plain(inner)}" for name, inner in value.items() if inner is not None)
+        if isinstance(value, list | tuple):
+            return ", ".join(map(self.plain, value)) or "—"
+        return "—" if value is None or value == "" else str(value)
+
+    def _names(self, group: str, label: str | None = None) -> dict[str, str]:
+        """Names by language from the taxonomy; none where it does not know the group or label."""
+        for known in self.taxonomy.groups if self.taxonomy else ():
+            if known.id == group:
+                labels = {item.id: item.name for item in known.labels}
+                return known.name if label is None else labels.get(label, {})
+        return {}
+
+
+def _gain(key: str, gain: Interval) -> Markup:
+    above, below = gain.low > 0, gain.high < 0
+    return say(f"{key}_{'up' if above else 'down' if below else 'even'}", **_interval(gain))
+
+
+def _interval(gain: Interval) -> dict[str, str]:
+    return {
+        "gain": charts.signed(gain.mean),
+        "low": charts.signed(gain.low),
+        "high": charts.signed(gain.high),
+    }
+
+
+def _chart(draw: Callable[[str], str]) -> Markup:
+    from markupsafe import Markup
+
+    return both(lambda language: Markup(draw(language)))
+
+
+def _plain(identifier: str) -> str:
+    return re.sub(r"[_\s]+", " ", identifier).strip()
+
+
+def write_report(
+    report: PromptReport,
+    folder: Path,
+    *,
+    taxonomy: Taxonomy | None = None,
+    describe: Callable[[str, str], str] | None = None,
+    language: str = "en",
+) -> Path:
+    """Writes `report.json` and `report.html` into `folder`, each whole, and returns the page's path.
+
+    `taxonomy` and `describe(strategy, language)` name tags and strategies; `language` is the one shown first.
+    """
+    from ..core.files import make_folder, write_whole
+
+    make_folder(folder)
+    write_whole(folder / "report.json", (report.model_dump_json(indent=2) + "\n").encode())
+    page = folder / "report.html"
+    text = render_report(report, folder, taxonomy=taxonomy, describe=describe, language=language)
+    # Names of files may hold halves of characters that no text encoding has.
+    write_whole(page, text.encode("utf-8", "replace"))
+    return page

@@ -1,0 +1,1 @@
+"""The two routes and the bridge: pages that read like the diagram."""

@@ -1,0 +1,1 @@
+"""Base model against tuned model, on photos that neither search nor training has seen."""

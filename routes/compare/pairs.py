@@ -1,0 +1,47 @@
+"""One photo of a comparison with the pictures that each arm drew for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...fashion.photos import garment_of
+from ..evaluator import Reference
+
+if TYPE_CHECKING:
+    from ...fashion.photos import Photo
+    from ...fashion.prompts.renderers import Rendered
+    from ...fashion.tags import PhotoTags
+    from ..evaluator import Picture
+
+# Arm → whether the tuned model draws it; what they are says runs/verdict.py.
+ARMS = {"name": False, "words": False, "base": False, "tuned": True, "tuned_words": True}
+
+
+@dataclass(frozen=True)
+class JudgedPicture:
+    """A picture with the scorer's similarity, and the judge's, where there is one."""
+
+    picture: Picture
+    judge: float | None
+
+
+@dataclass
+class PhotoPair:
+    """One photo's pictures: arm → one a confirm seed, strength → one a choosing seed."""
+
+    photo: Photo
+    tags: PhotoTags
+    prompts: dict[str, Rendered]
+    arms: dict[str, list[JudgedPicture]] = field(default_factory=dict)
+    strengths: dict[float, list[JudgedPicture]] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Reference:
+        """What its pictures are compared with."""
+        return Reference(self.photo.image, self.photo.sha256)
+
+    @property
+    def garment(self) -> str:
+        """Pictures of one garment are one witness."""
+        return garment_of(self.photo.path)

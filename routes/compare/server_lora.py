@@ -1,0 +1,124 @@
+"""A trained LoRA → the server's LoRA folder → on the server's list → proven: the same seed with it and without it.
+
+lora.json   in the run's folder: what the proof has shown, and on which server; it is not drawn a second time there
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ...core.errors import InputError
+from ...core.files import sha256_of, write_whole
+from ...hosts.errors import LoraWithoutEffect, RequestRefused
+from ...hosts.lora_folder import give_to_host, name_on_host
+from ...hosts.request import LoraRef
+
+if TYPE_CHECKING:
+    from ...hosts.request import GenerationRequest, Host, HostDescription
+    from ...models.session import Session
+    from .tuned import TunedModel
+
+PROOF = "lora.json"
+FOLDERS = "A1111 and Forge look into models/Lora, ComfyUI into models/loras, `serve` into its --lora-dir"
+
+
+class Delivered(BaseModel):
+    """A LoRA that the server draws with. `effect`, `noise`: mean differences of pixels, 0 … 255."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    server: str
+    effect: float
+    noise: float
+
+
+def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out: Path) -> LoraRef:
+    """The LoRA by the name that the host draws it by, at strength 1; a local host opens the file itself.
+
+    `request`: what the proof draws. InputError where a server does not have the file: it says what to copy where.
+    LoraWithoutEffect where the server draws the same picture as without it.
+    """
+    drawer = session.host.describe()
+    if drawer.kind == "local":
+        return LoraRef(name=tuned.file.stem, path=tuned.file.resolve())
+    called, server = tuned.trigger or tuned.file.stem, str(drawer.url)
+    if session.lora_dir is not None:
+        _copy(tuned.file, session.lora_dir, called)
+    lora = LoraRef(name=name_on_host(tuned.file.read_bytes(), called))
+    session.host.check(request)  # whatever else it refuses is said as it is
+    wearing = request.model_copy(update={"loras": (lora,)})
+    try:
+        session.host.check(wearing)
+    except RequestRefused as refused:
+        raise InputError(
+            f"the trained LoRA has not reached the server: {refused.what}",
+            where=server,
+            to_try=_advice(tuned.file, lora.name, session.lora_dir),
+        ) from refused
+    _prove(session.host, wearing, lora.name, server, out / PROOF)
+    return lora
+
+
+def _copy(file: Path, folder: Path, name: str) -> None:
+    try:
+        give_to_host(file, folder, name)
+    except OSError as error:
+        raise InputError(
+            f"the LoRA can't be written here: {error.strerror or error}",
+            where=str(folder),
+            to_try=f"--lora-dir with a folder that may be written: {FOLDERS}",
+        ) from error
+
+
+def _advice(file: Path, name: str, folder: Path | None) -> str:
+    if folder is not None:
+        return f"{folder} has it, so the server looks elsewhere: {FOLDERS}"
+    return (
+        f"--lora-dir DIR copies it, or copy {file} yourself into the server's LoRA folder as {name}{file.suffix} and "
+        f"start again ({FOLDERS})"
+    )
+
+
+def _prove(host: Host, request: GenerationRequest, name: str, server: str, record: Path) -> None:
+    if record.is_file():
+        known = Delivered.model_validate_json(record.read_text(encoding="utf-8"))
+        if (known.name, known.server) == (name, server):
+            return
+    proof = host.prove(request, name)
+    if not proof.proven:
+        raise LoraWithoutEffect(
+            f"the server draws the same picture with the LoRA {name!r} as without it",
+            where=server,
+            to_try="`lora verify FILE` says which keys the server knows; is its model of the family trained on?",
+        )
+    delivered = Delivered(name=name, server=server, effect=round(proof.effect, 4), noise=round(proof.noise, 4))
+    write_whole(record, (delivered.model_dump_json(indent=1) + "\n").encode())
+
+
+def other_base(base: str, drawer: HostDescription) -> str | None:
+    """What to tell people where it is not certain that a server draws with `base`, the model that is trained on."""
+    from ...core.weights import locate
+
+    if drawer.kind == "local":
+        return None
+    found = locate(base)
+    if found is not None and drawer.checkpoint_hash and _digest(found) == drawer.checkpoint_hash:
+        return None
+    named = f"{drawer.checkpoint} [{drawer.checkpoint_hash}]" if drawer.checkpoint_hash else drawer.checkpoint
+    return (
+        f"the training's base is {base}, the server draws with {named}: the server must have the same base loaded, "
+        "or the LoRA is judged on a model that it was not made for"
+    )
+
+
+def _digest(base: Path) -> str:
+    """As the hosts say it: our own that of the UNet, the WebUIs the file's."""
+    from ...hosts.local import HASH_DIGITS, LocalHost
+
+    if base.is_dir():
+        return LocalHost(str(base), device="cpu").checkpoint_hash
+    return sha256_of([base])[:HASH_DIGITS]

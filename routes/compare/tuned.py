@@ -1,0 +1,81 @@
+"""A LoRA or a whole model on the disk, and what is known of its making."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ...trainer.results import RECORD
+
+if TYPE_CHECKING:
+    from ...fashion.photos import Photo
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A LoRA or a whole model, and what is known of its making. `trained_on`: sha256 of photos, None: nobody knows."""
+
+    file: Path
+    kind: str  # lora | model
+    identity: str
+    trigger: str = ""
+    record: dict[str, Any] | None = None  # train.json
+    trained_on: frozenset[str] | None = None
+
+
+def open_tuned(file: Path, trigger: str | None = None) -> TunedModel:
+    """A file or folder with the train.json beside it, where there is one; InputError for anything else."""
+    kind, identity, said = _kind_of(file)
+    record = file.parent / RECORD
+    made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    config = made["config"] if made else {"data": {"trigger": said, "folders": []}}
+    known = _contents(map(Path, config["data"]["folders"])) if made else {}
+    held_out = {str(Path(path)) for path in made["photos"]["held_out"]} if made else set()
+    trained_on = frozenset(sha256 for path, sha256 in known.items() if path not in held_out)
+    word = config["data"]["trigger"] if trigger is None else trigger
+    return TunedModel(file, kind, identity, word, made, trained_on if known else None)
+
+
+def _kind_of(file: Path) -> tuple[str, str, str]:
+    """Kind, digest of the weights, and the trigger that the metadata names."""
+    if (file / "model_index.json").is_file():
+        from ...hosts.local import LocalHost
+
+        return "model", LocalHost(str(file), device="cpu").checkpoint_hash, ""
+    if file.is_file() and file.suffix == ".safetensors":
+        from ...trainer.lora.file import model_hash_of, read_lora
+
+        said = read_lora(file).metadata.get("modelspec.trigger_phrase", "")
+        return "lora", model_hash_of(file.read_bytes())[:16], said
+    raise InputError(
+        "a tuned model is a LoRA as .safetensors or a diffusers folder with a model_index.json",
+        where=str(file),
+        to_try="what `finetune` left: fashion_lora_weights.safetensors or fashion_sd_model/",
+    )
+
+
+def _contents(folders: Any) -> dict[str, str]:
+    """Path → sha256 of the photos in `folders` that are still there."""
+    import hashlib
+
+    from ...fashion.photos import find_photos
+
+    files = find_photos([folder for folder in folders if folder.is_dir()])[0]
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def proof_photos(photos: Sequence[Photo], tuned: TunedModel) -> tuple[list[Photo], list[Photo]]:
+    """(those that the tuned model has not trained on, those that it has); InputError where none is left."""
+    trained_on = tuned.trained_on or frozenset()
+    fresh = [photo for photo in photos if photo.sha256 not in trained_on]
+    if not fresh:
+        raise InputError(
+            f"the tuned model was trained on all {len(photos)} photos: drawing them again proves nothing",
+            where=str(tuned.file),
+            to_try="photos of garments of the same look that it has not seen",
+        )
+    return fresh, [photo for photo in photos if photo.sha256 in trained_on]

@@ -1,0 +1,139 @@
+"""The training route from a folder of photos: the tagger's captions, the trainer, the file.
+
+photos → captions (what belongs to the brand is left to the trigger word) → trainer/train.py → file and train.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ...core.progress import Progress, ProgressCallback, silent
+from ...trainer.config import TrainConfig, read_config
+
+if TYPE_CHECKING:
+    from ...fashion.photos import Photo
+    from ...fashion.tagger import Tagger
+    from ...models.presets import Preset
+    from ...trainer.results import TrainResult
+    from .overfitting import MemorisationCritic
+
+ENGINES = ("diffusers", "kohya")  # our own loop; sd-scripts, which `install.py kohya` brings
+READ_SIDE = 2  # times the resolution: a portrait's short side is still as wide as its bucket
+# What a run on a preset's model begins with, where nothing else is asked for.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "mini": {"steps": 500, "learning_rate": 1e-3, "data": {"resolution": 64, "held_out": 0.2}},
+    "sd15": {"steps": 1500, "learning_rate": 1e-4, "data": {"resolution": 512, "held_out": 0.15}},
+    "sdxl": {"steps": 1500, "learning_rate": 1e-4, "data": {"resolution": 1024, "held_out": 0.15}},
+}
+FULL_RATE = 0.1  # of a LoRA's learning rate, where all weights move
+
+
+def config_for(preset: Preset, folders: Sequence[Path], *asked: dict[str, Any]) -> TrainConfig:
+    """The preset's defaults, overridden field by field by each of `asked` (nested, as in TrainConfig), the last first;
+    None means the default. InputError names each field that is wrong."""
+    wanted: dict[str, Any] = {}
+    for one in asked:
+        wanted = merged(wanted, one)
+    drawing = {"picture_steps": preset.steps, "cfg_scale": preset.cfg_scale}
+    defaults = {**DEFAULTS[preset.name], "base": preset.checkpoint, "validation": drawing}
+    if wanted.get("method") == "full":
+        defaults["learning_rate"] *= FULL_RATE
+    return read_config(merged(merged(defaults, wanted), {"data": {"folders": [str(one) for one in folders]}}))
+
+
+def finetune(
+    config: TrainConfig,
+    out: Path,
+    preset: Preset | None = None,
+    progress: ProgressCallback = silent,
+    stop: Callable[[], bool] = lambda: False,
+    bound: Sequence[str] | None = None,
+    device: str = "auto",
+    engine: str = "diffusers",
+) -> TrainResult:
+    """Trains, or goes on; photos without a caption get one from the preset's tagger, which is opened only then.
+
+    With a preset whose encoder is on this machine, pictures are drawn on the way, scored, and looked at for signs of
+    overfitting. `bound`: groups of the vocabulary that captions leave to the trigger; None: those that it binds.
+    """
+    from ...fashion.photos import read_photo
+    from ...trainer.kohya.train import refuse_mixed, train_with_kohya
+    from ...trainer.train import train
+
+    refuse_engine(engine)
+    refuse_mixed(out, engine)
+    opened = cache(partial(_tagger, preset, device))
+    tag = partial(captions_of, opened=opened, trigger=config.data.trigger, bound=bound)
+    read = partial(read_photo, side=READ_SIDE * config.data.resolution)
+    critic = _critic(preset, config, opened, progress) if preset and engine == "diffusers" else None
+    run = partial(train, critic=critic) if engine == "diffusers" else train_with_kohya
+    return run(config, out, read, tag if preset else None, progress, stop)
+
+
+def captions_of(
+    photos: Sequence[Photo], opened: Callable[[], Tagger], trigger: str, bound: Sequence[str] | None
+) -> list[str]:
+    """What the tagger says of each photo, by the caption policy; `opened` gives it."""
+    from ...fashion.prompts.captions import caption_of
+
+    tagger = opened()
+    return [caption_of(tags, tagger.taxonomy, trigger, bound) for tags in tagger.tag([one.image for one in photos])]
+
+
+def _tagger(preset: Preset, device: str) -> Tagger:
+    from ...models.vision import open_tagger
+
+    return open_tagger(preset, device)
+
+
+def _critic(
+    preset: Preset, config: TrainConfig, opened: Callable[[], Tagger], progress: ProgressCallback
+) -> MemorisationCritic | None:
+    """Who looks at the pictures of a run, with the tagger's eyes; None where there are none to see or to see with."""
+    from ...models.presets import missing_weights
+    from ...models.vision import scorer_of
+    from .overfitting import MemorisationCritic
+
+    if not config.validation.pictures:
+        return None
+    if "encoder" in missing_weights(preset):
+        progress(Progress("model", 0, 1, f"no sample pictures: {preset.encoder} is not on this machine to score them"))
+        return None
+    return MemorisationCritic(lambda: scorer_of(preset, opened()))
+
+
+def refuse_engine(engine: str) -> None:
+    """InputError for an engine of another name; MissingEngine for one that is not installed."""
+    if engine not in ENGINES:
+        raise InputError(f"there is no engine {engine!r}", to_try=f"one of {', '.join(ENGINES)}")
+    if engine == "kohya":
+        from ...trainer.kohya.engine import require_engine
+
+        require_engine()
+
+
+def refuse_fresh(out: Path) -> None:
+    """InputError where `--resume` was asked for and there is nothing to go on with."""
+    from ...trainer.kohya.train import has_state
+    from ...trainer.loop.checkpoint import whole_checkpoints
+    from ...trainer.run import CHECKPOINTS
+
+    if not whole_checkpoints(out / CHECKPOINTS) and not has_state(out):
+        raise InputError(
+            "there is no checkpoint to go on with", where=str(out / CHECKPOINTS), to_try="leave out --resume"
+        )
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the fields of `over` in their place, nested ones field by field; None changes nothing."""
+    found = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            found[key] = merged(found[key], value)
+        elif value is not None:
+            found[key] = value
+    return found

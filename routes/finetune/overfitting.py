@@ -1,0 +1,185 @@
+"""Signs that a tuned model has learned the photos instead of the look, from pictures of it and of its base model.
+
+memorised  a picture's nearest training photo, beside that of a real photo which the model has not seen
+colour     CIEDE2000 from the garment that was photographed to the one that was drawn
+leakage    how much nearer to the collection pictures come without the trigger, beside those with it
+
+What becomes a warning is proven over photos by its interval, not seen in one picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...fashion.colour import delta_e_2000, srgb_to_lab
+from ...fashion.photos import read_photo
+from ...fashion.segment import garment_pixels
+from ...search.confirmation import PairedGain, mean_gain
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from ...fashion.scorer import Scorer
+    from ...trainer.loop.samples import Gallery
+
+# Generic: no study gives these. The first is a tenth of the way from another garment to the same one; the second is
+# what an eye can just tell; the third leaves hardly anything to the trigger.
+NEARER_THAN_PHOTOS = 0.1  # of the similarity scale
+NOTICEABLE = 1.0  # ΔE2000
+LEAKS = 0.9  # of what pictures gain with the trigger
+
+
+class MemorisationCritic:
+    """The trainer's critic by one scorer, opened for the first picture; each photo is looked at once."""
+
+    def __init__(self, open_scorer: Callable[[], Scorer]):
+        self.open_scorer = open_scorer
+        self._photos: dict[Path, tuple[torch.Tensor, np.ndarray]] = {}
+
+    def look(
+        self, pictures: Sequence[Image.Image], photos: Sequence[Path], training: Sequence[Path]
+    ) -> list[dict[str, float]]:
+        """Of each picture: `similarity` with its photo, 0 … 1, and `nearest_training`, the same scale unclipped."""
+        embeds = self._embeds(pictures)
+        nearest = self._similarities(embeds, self._table(training)).max(1).values.tolist()
+        own = [
+            self.scorer.compare(embed[None], self._seen(photo)[0])[0].similarity_score
+            for embed, photo in zip(embeds, photos, strict=True)
+        ]
+        return [{"similarity": a, "nearest_training": b} for a, b in zip(own, nearest, strict=True)]
+
+    def signs(self, gallery: Gallery) -> dict[str, Any]:
+        """`nearest_training`, `colour_delta_e`, `leakage` (None without a trigger), and `warnings` in words."""
+        found = {
+            "pictures": len(gallery.tuned),
+            "nearest_training": self._nearest(gallery),
+            "colour_delta_e": self._colour(gallery),
+            "leakage": self._leakage(gallery),
+        }
+        return {**found, "warnings": warnings(found)}
+
+    def _nearest(self, gallery: Gallery) -> dict[str, Any]:
+        known = self._table(gallery.training)
+
+        def nearest(embeds: torch.Tensor) -> list[float]:
+            return self._similarities(embeds, known).max(1).values.tolist()
+
+        tuned, base = (nearest(self._embeds(pictures)) for pictures in (gallery.tuned, gallery.base))
+        photos = [self._nearest_other(photo, gallery.training) for photo in gallery.photos]
+        return {
+            "base": _mean(base),
+            "tuned": _mean(tuned),
+            "photos": _mean(photos),
+            "over_photos": _excess(tuned, photos, gallery),
+            "over_base": _excess(tuned, base, gallery),
+        }
+
+    def _nearest_other(self, photo: Path, training: Sequence[Path]) -> float:
+        """Where a photo was trained on, among the others."""
+        others = [one for one in training if one != photo] or list(training)
+        return float(self._similarities(self._seen(photo)[0][None], self._table(others)).max())
+
+    def _colour(self, gallery: Gallery) -> dict[str, Any]:
+        photographed = [self._seen(photo)[1] for photo in gallery.photos]
+        tuned, base = (
+            [float(delta_e_2000(garment_colour(p), colour)) for p, colour in zip(pictures, photographed, strict=True)]
+            for pictures in (gallery.tuned, gallery.base)
+        )
+        return {"base": _mean(base), "tuned": _mean(tuned), "over_base": _excess(tuned, base, gallery)}
+
+    def _leakage(self, gallery: Gallery) -> dict[str, Any] | None:
+        if not gallery.tuned_plain:
+            return None
+        known = self._table(gallery.training)
+
+        def gained(tuned: Sequence[Image.Image], base: Sequence[Image.Image]) -> list[float]:
+            after, before = (self._similarities(self._embeds(one), known).mean(1) for one in (tuned, base))
+            return (after - before).tolist()
+
+        led = gained(gallery.tuned, gallery.base)
+        plain = gained(gallery.tuned_plain, gallery.base_plain)
+        return {
+            "with_trigger": _interval(_over(led, gallery)),
+            "without_trigger": _interval(_over(plain, gallery)),
+            "share": round(_mean(plain) / _mean(led), 3) if _mean(led) > 0 else None,
+        }
+
+    # ── looking ──
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Whose eyes these are."""
+        return self.open_scorer()
+
+    def _embeds(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        return self.scorer.encoder.embed_images(pictures)
+
+    def _seen(self, photo: Path) -> tuple[torch.Tensor, np.ndarray]:
+        """The photo's embedding and its garment's colour."""
+        if photo not in self._photos:
+            image = read_photo(photo).image
+            self._photos[photo] = (self._embeds([image])[0], garment_colour(image))
+        return self._photos[photo]
+
+    def _table(self, photos: Sequence[Path]) -> torch.Tensor:
+        import torch
+
+        return torch.stack([self._seen(photo)[0] for photo in photos])
+
+    def _similarities(self, embeds: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
+        """Calibrated and unclipped, [N, photos]."""
+        import torch
+
+        columns = [[one.unclipped for one in self.scorer.compare(embeds, photo)] for photo in photos]
+        return torch.tensor(columns).T
+
+
+def garment_colour(image: Image.Image) -> np.ndarray:
+    """CIE Lab [3], the median of the garment's pixels: a print's ground rather than a mixture with its figures."""
+    import numpy as np
+
+    return np.median(srgb_to_lab(garment_pixels(image)), axis=0)
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """What the signs say, with what to try; empty where nothing is proven."""
+    near, colour, leak = found["nearest_training"], found["colour_delta_e"], found["leakage"]
+    said = []
+    if near["over_photos"]["low"] > NEARER_THAN_PHOTOS and near["tuned"] > near["base"]:
+        said.append(
+            f"pictures copy training photos: the nearest one is {100 * near['tuned']:.0f} of 100 like them, and only "
+            f"{100 * near['photos']:.0f} like a photo it is not; try more photos, fewer steps or a smaller rank"
+        )
+    if colour["over_base"]["low"] > NOTICEABLE:
+        said.append(
+            f"the garment's colour drifts: ΔE {colour['tuned']:.1f} from the photographed one, {colour['base']:.1f} by "
+            "the base model; try captions that name the colour, or fewer steps"
+        )
+    if leak and min(leak[one]["low"] for one in ("with_trigger", "without_trigger")) > 0 and leak["share"] > LEAKS:
+        said.append(
+            f"the look leaks into prompts without its trigger: {100 * leak['share']:.0f} % of it comes unasked; try a "
+            "prior_folder of ordinary garments, captions that name what is not the brand's, or fewer steps"
+        )
+    return said
+
+
+def _excess(ours: Sequence[float], theirs: Sequence[float], gallery: Gallery) -> dict[str, Any]:
+    return _interval(_over([a - b for a, b in zip(ours, theirs, strict=True)], gallery))
+
+
+def _over(differences: Sequence[float], gallery: Gallery) -> PairedGain:
+    """Pictures of one photo's caption are no independent witnesses: they are averaged first."""
+    return mean_gain(differences, clusters=gallery.photos)
+
+
+def _interval(gain: PairedGain) -> dict[str, Any]:
+    return {"mean": round(gain.mean, 4), "low": round(gain.low, 4), "high": round(gain.high, 4), "photos": gain.n}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4)

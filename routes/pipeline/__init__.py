@@ -1,0 +1,1 @@
+"""From photos to a verdict: search, train, compare, on one split of the photos."""

@@ -1,0 +1,1 @@
+"""Photo → the prompt that draws its garment again, proven on unseen seeds."""

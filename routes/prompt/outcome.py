@@ -1,0 +1,67 @@
+"""What the prompt route found out about one photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...search.budget import BudgetPlan
+from ...search.confirmation import Decision
+from ...search.trials import Trial
+from ..evaluator import Picture
+from .experience import Experience
+
+if TYPE_CHECKING:
+    from ...fashion.photos import Photo
+    from ...fashion.prompts.renderers import Rendered
+    from ...fashion.tags import PhotoTags
+    from ...search.confirmation import PairedGain
+    from .experience import Lesson
+    from .refinement import Refinement
+
+MINIMAL, BASELINE = "minimal", "all_tags"  # the garment's name alone, and what a tagger alone gives
+
+
+@dataclass(frozen=True)
+class PhotoOutcome:
+    """What the prompt route found out about one photo."""
+
+    photo: Photo
+    tags: PhotoTags
+    category: str
+    prompts: dict[str, Rendered]
+    plan: BudgetPlan
+    tried: dict[str, list[Picture]]  # strategy → its pictures on search seeds
+    winner: list[Picture]  # on confirm seeds, as are the next two
+    baseline: list[Picture]
+    minimal: list[Picture]
+    gain: PairedGain  # of the search's winner over the baseline
+    verdict: Decision
+    refinement: Refinement | None = None
+
+    @property
+    def generations(self) -> int:
+        """Pictures that the photo took."""
+        shots = [
+            *(picture for pictures in self.tried.values() for picture in pictures),
+            *(self.refinement.pictures if self.refinement else ()),
+            *self.winner,
+            *self.baseline,
+            *self.minimal,
+        ]
+        return len({(picture.shot.strategy, picture.shot.seed) for picture in shots})
+
+    def teach(self, experience: Experience) -> Lesson:
+        """Adds what this photo taught to `experience`."""
+        trials = [
+            Trial(name, picture.shot.seed, picture.score.unclipped)
+            for name, pictures in self.tried.items()
+            for picture in pictures
+        ]
+        found = self.refinement.found if self.refinement else None
+        return experience.add(self.photo.sha256, self.category, trials, found)
+
+    @property
+    def adopted(self) -> list[Picture]:
+        """The pictures of what is recommended: the winner if it is proven better, else the baseline."""
+        return self.winner if self.verdict.improved else self.baseline

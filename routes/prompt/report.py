@@ -1,0 +1,241 @@
+"""A prompt run's outcomes → its report, figure by figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.version import VERSION
+from ...fashion.agreement import Agreement, measure_agreement
+from ...reports.prompt import (
+    AttributeWorth,
+    BestSample,
+    BestStrategies,
+    PhotoReport,
+    PromptReport,
+    Skipped,
+    Summary,
+    Tried,
+)
+from ...search.confirmation import PairedGain, mean_gain, paired_gain
+from ..evaluator import Reference
+from ..report_parts import calibration_of, copy_photo, interval_of
+
+if TYPE_CHECKING:
+    from ...fashion.photos import Gathered
+    from ...fashion.scorer import Scorer
+    from ...models.session import Session
+    from ...models.vision import VisionModels
+    from ...search.seeds import SeedPlan
+    from ..evaluator import Evaluator, Picture
+    from .outcome import PhotoOutcome
+    from .settings import PromptSettings
+
+MOST_PICTURES = 0.5  # a label that fewer pictures show is missed
+LIKE_THE_PHOTO = 0.85  # similarity from which nothing is missing
+HIGH = 0.8  # a picture that scorer and judge both put above this is material for training
+
+
+def report_of(
+    outcomes: Sequence[PhotoOutcome],
+    gathered: Gathered,
+    session: Session,
+    settings: PromptSettings,
+    seeds: SeedPlan,
+    evaluator: Evaluator,
+    learned_from: int = 0,
+) -> PromptReport:
+    """The report; copies each photo into the run's folder as it was read."""
+    folder, judge = evaluator.journal.folder, session.vision.judge
+    photos = [_photo_report(outcome, gathered, session.vision, evaluator, folder) for outcome in outcomes]
+    return PromptReport(
+        version=VERSION,
+        created=evaluator.journal.created,
+        preset=settings.preset,
+        host=session.host.describe().model_dump(mode="json", exclude={"samplers"}),
+        settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
+        seeds={
+            "search": _used(seeds.search, outcomes),
+            "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),
+        },
+        calibration=calibration_of(session.vision.scorer),
+        judge=calibration_of(judge) if judge else None,
+        learned_from=learned_from,
+        best_strategies=_best_strategies(outcomes, evaluator, session.vision.judge),
+        summary=_summary(outcomes, evaluator),
+        images=photos,
+        skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in gathered.skipped],
+    )
+
+
+def _used(seeds: Sequence[int], outcomes: Sequence[PhotoOutcome]) -> list[int]:
+    """Those of `seeds` that a search or a screening has drawn on."""
+    drawn = {
+        picture.shot.seed
+        for outcome in outcomes
+        for pictures in (*outcome.tried.values(), outcome.refinement.pictures if outcome.refinement else ())
+        for picture in pictures
+    }
+    return [seed for seed in seeds if seed in drawn]
+
+
+def _photo_report(
+    outcome: PhotoOutcome, gathered: Gathered, vision: VisionModels, evaluator: Evaluator, folder: Path
+) -> PhotoReport:
+    shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
+    best = outcome.adopted[0].shot
+    reference = Reference(outcome.photo.image, outcome.photo.sha256)
+    judged = {name: _judged(evaluator, vision.judge, reference, pictures) for name, pictures in shown.items()}
+    candidate = _judged(evaluator, vision.judge, reference, outcome.winner)
+    judge_gain = paired_gain(candidate, judged["baseline"]) if candidate and judged["baseline"] else None
+    seen = _look_again(outcome, vision)
+    similarity = _mean(_scores(outcome.adopted))
+    return PhotoReport(
+        image=str(outcome.photo.path),
+        image_sha256=outcome.photo.sha256,
+        duplicates=[str(path) for path in gathered.duplicates.get(outcome.photo.sha256, ())],
+        notes=list(outcome.photo.notes),
+        tags=[
+            {"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)}
+            for tag in outcome.tags.tags
+        ],
+        not_visible=list(outcome.tags.not_visible),
+        optimized_prompt=best.prompt.positive,
+        negative_prompt=best.prompt.negative,
+        strategy=best.strategy,
+        similarity_score=similarity,
+        baseline_score=_mean(_scores(outcome.baseline)),
+        minimal_score=_mean(_scores(outcome.minimal)),
+        raw_cosine=_mean([picture.score.raw_cosine for picture in outcome.adopted]),
+        confidence_interval=interval_of(outcome.gain),
+        minimal_interval=interval_of(_over_the_bare_name(outcome)),
+        improved=outcome.verdict.improved,
+        candidate=outcome.winner[0].shot.strategy,
+        candidate_prompt=outcome.winner[0].shot.prompt.positive,
+        candidate_score=_mean(_scores(outcome.winner)),
+        verdict=outcome.verdict.sentence,
+        judge_score=_mean(judged["winner"]) if judged["winner"] else None,
+        judge_baseline=_mean(judged["baseline"]) if judged["baseline"] else None,
+        judge_interval=interval_of(judge_gain) if judge_gain else None,
+        metric_hacking=bool(judge_gain and outcome.verdict.improved and judge_gain.mean <= 0),
+        agreement={group: round(share, 4) for group, share in seen.agreement.items()} if seen else {},
+        palette_delta_e=round(seen.palette_delta_e, 2) if seen else None,
+        beyond_words=_beyond_words(seen, similarity) if seen else [],
+        generations=outcome.generations,
+        tried=[
+            Tried(
+                strategy=name,
+                prompt=outcome.prompts[name].positive,
+                score=_mean(_scores(pictures)),
+                seeds=[picture.shot.seed for picture in pictures],
+            )
+            for name, pictures in sorted(outcome.tried.items(), key=lambda item: -_mean(_scores(item[1])))
+        ],
+        attributes=[
+            AttributeWorth(
+                attribute=worth.attribute,
+                mean=round(worth.mean, 4),
+                low=round(worth.low, 4),
+                high=round(worth.high, 4),
+                standing=worth.standing,
+            )
+            for worth in (outcome.refinement.attributes if outcome.refinement else ())
+        ],
+        pictures={name: _files(pictures, folder) for name, pictures in shown.items()},
+        photo_copy=copy_photo(outcome.photo, folder),
+        prompts={name: pictures[0].shot.prompt.positive for name, pictures in shown.items()},
+    )
+
+
+def _judged(
+    evaluator: Evaluator, judge: Scorer | None, reference: Reference, pictures: Sequence[Picture]
+) -> list[float]:
+    """The judge's calibrated similarities of the same pictures; empty without a judge."""
+    return [score.similarity for score in evaluator.judge(reference, pictures, judge)] if judge else []
+
+
+def _look_again(outcome: PhotoOutcome, vision: VisionModels) -> Agreement | None:
+    """The recommended prompt's pictures, tagged again; None where none could be used."""
+    from PIL import Image
+
+    files = [picture.path for picture in outcome.adopted if picture.path is not None]
+    if not files:
+        return None
+    photo, *drawn = vision.tagger.observe([outcome.photo.image, *(Image.open(file).convert("RGB") for file in files)])
+    return measure_agreement(vision.tagger, photo, outcome.tags, drawn)
+
+
+def _beyond_words(seen: Agreement, similarity: float) -> list[str]:
+    """What the prompt could not fix: groups that it names in vain, or, where all are met, the look that has no word."""
+    missed = [group for group, share in seen.agreement.items() if share < MOST_PICTURES]
+    if missed:
+        return missed
+    return ["look"] if similarity < LIKE_THE_PHOTO else []
+
+
+def _over_the_bare_name(outcome: PhotoOutcome) -> PairedGain:
+    bare = _scores(outcome.minimal)
+    return paired_gain(_scores(outcome.adopted)[: len(bare)], bare)
+
+
+def _best_strategies(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator, judge: Scorer | None) -> BestStrategies:
+    """The form that won most often, and the pictures that the judge passes too; without a judge none is proven."""
+    wins = Counter(outcome.adopted[0].shot.strategy for outcome in outcomes)
+    strategy, count = wins.most_common(1)[0]
+    gains = [
+        _mean(_scores(o.adopted)) - _mean(_scores(o.minimal))
+        for o in outcomes
+        if o.adopted[0].shot.strategy == strategy
+    ]
+    samples = []
+    for outcome in outcomes:
+        reference = Reference(outcome.photo.image, outcome.photo.sha256)
+        judged = _judged(evaluator, judge, reference, outcome.adopted) or [0.0] * len(outcome.adopted)
+        samples += [
+            BestSample(
+                image=picture.path.relative_to(evaluator.journal.folder).as_posix(),
+                prompt=picture.shot.prompt.positive,
+                photo=str(outcome.photo.path),
+                seed=picture.shot.seed,
+                similarity_score=picture.score.similarity,
+                judge_score=second,
+            )
+            for picture, second in zip(outcome.adopted, judged, strict=True)
+            if picture.path is not None and min(picture.score.similarity, second) >= HIGH
+        ]
+    form = {"strategy": strategy, "wins": count, "photos": len(outcomes), "mean_gain": _mean(gains)}
+    return BestStrategies(high_performing_samples=samples, optimal_prompt_format=form)
+
+
+def _summary(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator) -> Summary:
+    best, baseline, minimal = (
+        [_mean(_scores(getattr(outcome, name))) for outcome in outcomes] for name in ("adopted", "baseline", "minimal")
+    )
+    records = [record for record in evaluator.journal.rows() if record.state == "done"]
+    elapsed_s = sum(record.elapsed_s or 0.0 for record in records)
+    return Summary(
+        photos=len(outcomes),
+        mean_similarity=_mean(best),
+        mean_baseline=_mean(baseline),
+        mean_minimal=_mean(minimal),
+        gain_over_minimal=interval_of(mean_gain([a - b for a, b in zip(best, minimal, strict=True)])),
+        gain_over_baseline=interval_of(mean_gain([a - b for a, b in zip(best, baseline, strict=True)])),
+        improved=sum(outcome.verdict.improved for outcome in outcomes),
+        generations=sum(outcome.generations for outcome in outcomes),
+        elapsed_s=round(elapsed_s, 3),
+        seconds_per_photo=round(elapsed_s / len(outcomes), 3),
+    )
+
+
+def _scores(pictures: Sequence[Picture]) -> list[float]:
+    return [picture.score.similarity for picture in pictures]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 6)
+
+
+def _files(pictures: Sequence[Picture], folder: Path) -> list[str]:
+    return [picture.path.relative_to(folder).as_posix() for picture in pictures if picture.path is not None]

@@ -1,0 +1,65 @@
+"""What both reports need: calibration, intervals, and a copy of each photo as it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.files import make_folder, write_whole
+from ..reports.prompt import (
+    CalibrationReport,
+    Interval,
+)
+from ..search.confirmation import PairedGain
+
+if TYPE_CHECKING:
+    from ..fashion.photos import Photo
+    from ..fashion.scorer import Scorer
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 6)
+
+
+PHOTOS = "photos"  # folder of the photos as they were read
+PHOTO_SIDE = 768  # pixels; the report shows them smaller
+
+
+def calibration_of(scorer: Scorer) -> CalibrationReport:
+    """Its anchors, as reports hold them."""
+    anchors = scorer.calibration
+    return CalibrationReport(
+        kind=anchors.kind,
+        encoder=scorer.encoder.identity.key,
+        zero=anchors.zero,
+        hundred=anchors.hundred,
+        raw_zero=anchors.raw_zero,
+        raw_hundred=anchors.raw_hundred,
+        pairs=anchors.pairs,
+        note=anchors.note,
+    )
+
+
+def interval_of(gain: PairedGain) -> Interval:
+    """A gain, as reports hold it."""
+    return Interval(
+        mean=round(gain.mean, 6),
+        low=round(gain.low, 6),
+        high=round(gain.high, 6),
+        confidence=gain.confidence,
+        n=gain.n,
+    )
+
+
+def copy_photo(photo: Photo, folder: Path) -> str:
+    """The photo as it was read, small, so that the run's folder explains itself; its path in the folder."""
+    name = f"{PHOTOS}/{photo.sha256[:12]}.jpg"
+    if not (folder / name).exists():
+        small, data = photo.image.copy(), BytesIO()
+        small.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+        small.save(data, "JPEG", quality=90)
+        make_folder((folder / name).parent)
+        write_whole(folder / name, data.getvalue())
+    return name

@@ -1,0 +1,331 @@
+"""What the tagger says, when it says nothing, and how a catalogue's tags are written."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modiste.bench.tagging import PHOTO, make_photos
+from modiste.core.errors import InputError
+from modiste.fashion.batch_tagging import TAGGING_SIDE, TagFile, Tagged, tag_photos, write_caption
+from modiste.fashion.encoder_cache import ObservationCache, RememberingEncoder
+from modiste.fashion.encoders.load import load_encoder
+from modiste.fashion.encoders.protocol import EncoderIdentity
+from modiste.fashion.encoders.settings import EncoderSettings
+from modiste.fashion.photos import Skip, decode_photo, read_file
+from modiste.fashion.prompts.captions import caption_of
+from modiste.fashion.tagger import Observation, Tagger
+from modiste.fashion.taxonomy import Taxonomy, load_taxonomy
+from modiste.models.presets import missing_weights, preset
+
+WORDS = ("dress", "top", "long sleeves", "short sleeves", "hidden sleeves", "evening", "casual", "sport")
+
+
+class WordEncoder:
+    """An encoder whose space has one axis a word; a picture's red, green and blue say how much of which it shows."""
+
+    identity = EncoderIdentity(id="words", revision="1", preprocessing="none")
+    logit_scale = 20.0
+
+    def embed_images(self, images):
+        return torch.nn.functional.normalize(torch.stack([image.shown for image in images]), dim=-1)
+
+    def embed_texts(self, texts):
+        axes = torch.eye(len(WORDS))
+        return torch.stack([axes[[word in text for word in WORDS].index(True)] for text in texts])
+
+
+def shown(**words: float) -> Image.Image:
+    image = Image.new("RGB", (32, 32))
+    image.shown = torch.tensor([words.get(word.replace(" ", "_"), 0.0) for word in WORDS])
+    return image
+
+
+def labels(*words: str) -> list[dict]:
+    return [{"id": word.split()[0], "prompt_text": word, "probe_texts": [f"a {word}", f"the {word}"]} for word in words]
+
+
+TAXONOMY = Taxonomy.model_validate(
+    {
+        "id": "test",
+        "version": "1",
+        "groups": [
+            {"id": "category", "slot": "noun", "labels": labels("dress", "top")},
+            {
+                "id": "sleeves",
+                "slot": "after",
+                "labels": labels("long sleeves", "short sleeves"),
+                "absent": ["hidden sleeves"],
+                "applies_to": {"category": ["top"]},
+            },
+            {"id": "style", "slot": "before", "exclusive": False, "labels": labels("evening", "casual", "sport")},
+        ],
+    }
+)
+
+
+def tags_of(temperatures=None, **words):
+    return Tagger(WordEncoder(), TAXONOMY, temperatures).tag([shown(**words)])[0]
+
+
+def test_a_group_that_does_not_apply_is_not_asked():
+    dress = tags_of(dress=1, long_sleeves=1, casual=1)
+    assert dress.get("category").label == "dress" and dress.get("sleeves") is None
+    assert dress.not_visible == ("sleeves",)
+    top = tags_of(top=1, long_sleeves=1, casual=1)
+    assert top.get("sleeves").text == "long sleeves" and top.not_visible == ()
+
+
+def test_what_can_not_be_seen_gets_no_label():
+    assert tags_of(top=1, hidden_sleeves=1, casual=1).not_visible == ("sleeves",)
+
+
+def test_confidences_are_a_softmax_within_the_group_at_its_temperature():
+    cold, warm = tags_of(dress=2, top=1), tags_of({"category": 4.0}, dress=2, top=1)
+    cosine = torch.tensor([2, 1]) / 5**0.5
+    assert cold.get("category").confidence == pytest.approx(float((20 * cosine).softmax(0)[0]))
+    assert warm.get("category").confidence == pytest.approx(float((5 * cosine).softmax(0)[0]))
+    runner = warm.get("category")
+    assert runner.runner_up == "top" and runner.margin == pytest.approx(2 * runner.confidence - 1)
+
+
+def test_a_label_is_asked_in_every_template_of_the_encoder():
+    asked = []
+
+    class Listening(WordEncoder):
+        def embed_texts(self, texts):
+            asked.extend(texts)
+            return super().embed_texts(texts)
+
+    settings = EncoderSettings(templates=("{}", "a photo of {}"), temperatures={"category": 3.0}, logit_scale=10)
+    tagger = Tagger(Listening(), TAXONOMY, {"style": 2.0}, settings=settings)
+    found = tagger.tag([shown(dress=2, top=1)])[0]
+    assert asked[:4] == ["a dress", "a photo of a dress", "the dress", "a photo of the dress"]
+    assert tagger.temperatures == {"category": 3.0, "style": 2.0}
+    cosine = torch.tensor([2, 1]) / 5**0.5
+    assert found.get("category").confidence == pytest.approx(float((10 / 3 * cosine).softmax(0)[0]))
+
+
+def test_a_group_that_is_not_exclusive_may_give_two_labels_and_gives_one_at_least():
+    assert {tag.label for tag in tags_of(dress=1, evening=1, casual=1).tags if tag.group == "style"} == {
+        "evening",
+        "casual",
+    }
+    assert sum(tag.group == "style" for tag in tags_of(dress=1, sport=1).tags) == 1
+
+
+def test_only_the_chosen_groups_are_asked_and_the_noun_always():
+    tagger = Tagger(WordEncoder(), TAXONOMY, groups=["style"])
+    assert {tag.group for tag in tagger.tag([shown(top=1, casual=1)])[0].tags} == {"category", "style"}
+    with pytest.raises(InputError, match="no group 'styles'"):
+        Tagger(WordEncoder(), TAXONOMY, groups=["styles"])
+
+
+def test_the_large_vocabulary_is_as_large_as_fashion_needs_it():
+    groups = load_taxonomy("garments").groups
+    assert len(groups) == 16 and sum(len(group.labels) for group in groups) >= 240
+    assert {group.id for group in groups if not group.enabled} == {"occasion", "season", "view"}
+    skirt = {"category": "skirt"}
+    assert not {"neckline", "sleeve_length", "sleeve_type"} & {g.id for g in groups if g.applies(skirt)}
+    assert {"length", "waist", "silhouette"} <= {g.id for g in groups if g.applies(skirt)}
+
+
+def test_tagging_many_is_tagging_each():
+    tagger = Tagger(WordEncoder(), TAXONOMY)
+    pictures = [shown(dress=1, casual=1), shown(top=1, short_sleeves=1), shown(top=1, hidden_sleeves=1)]
+    assert tagger.tag(pictures) == [tagger.tag([picture])[0] for picture in pictures]
+    assert tagger.tag([]) == []
+
+
+# ── vocabularies ──
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": TAXONOMY.model_dump()["groups"] * 2}, "named twice"),
+        ({"groups": TAXONOMY.model_dump()["groups"][1:]}, "slot 'noun'"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_vocabulary_that_makes_no_sense_is_refused_by_its_field(change, message, tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(TAXONOMY.model_dump() | change))
+    with pytest.raises(InputError, match=message):
+        load_taxonomy(file)
+
+
+def test_a_missing_vocabulary_is_answered_with_those_that_exist():
+    for name in ("minis", "../mini"):
+        with pytest.raises(InputError, match=f"no vocabulary '{name}'.*garments, mini"):
+            load_taxonomy(name)
+
+
+def test_the_users_own_copy_comes_before_the_shipped_vocabulary(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path))
+    assert load_taxonomy("mini").version == "1"
+    (tmp_path / "vocabularies").mkdir()
+    mine = load_taxonomy("mini").model_copy(update={"version": "mine"})
+    (tmp_path / "vocabularies" / "mini.json").write_text(mine.model_dump_json(), encoding="utf-8-sig")
+    assert load_taxonomy("mini") == mine
+
+
+def test_every_label_has_a_name_in_both_languages_and_text_without_prompt_syntax():
+    for name in ("mini", "garments"):
+        for group in load_taxonomy(name).groups:
+            for label in group.labels:
+                assert {"en", "zh-TW"} <= label.name.keys(), label.id
+                assert not set("()[]<>:\\,|") & set(label.prompt_text), label.id
+
+
+# ── catalogues ──
+
+
+def test_a_caption_says_what_was_seen_and_can_carry_a_trigger():
+    tags = tags_of(top=1, long_sleeves=1, sport=1)
+    assert caption_of(tags, TAXONOMY) == "a photo of a sport top with long sleeves"
+    assert caption_of(tags, TAXONOMY, "atelierx") == "a photo of an atelierx sport top with long sleeves"
+
+
+def test_what_is_bound_to_the_trigger_is_left_unsaid_and_only_beside_a_trigger():
+    tags = tags_of(top=1, long_sleeves=1, sport=1)
+    assert caption_of(tags, TAXONOMY, "atelierx", ["style"]) == "a photo of an atelierx top with long sleeves"
+    assert caption_of(tags, TAXONOMY, "", ["style"]) == "a photo of a sport top with long sleeves"
+    binding = [group.model_copy(update={"binds": group.id == "sleeves"}) for group in TAXONOMY.groups]
+    own = TAXONOMY.model_copy(update={"groups": tuple(binding)})
+    assert caption_of(tags, own, "atelierx") == "a photo of an atelierx sport top"
+    assert {group.id for group in load_taxonomy("garments").groups if group.binds} == {"details", "style"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png", "=c.png"):
+        Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / name)
+    (photos / "bad.png").write_bytes(b"")
+    return photos
+
+
+class Plain(Tagger):
+    """The same tags for every photo: what is written is tested here, not what is seen."""
+
+    observed = 0
+
+    def observe(self, images):
+        self.observed += len(images)
+        return Tagger(self.encoder, self.taxonomy).observe([shown(top=1, long_sleeves=1, casual=1) for _ in images])
+
+
+def run(folder, out, skipped, tagger=None) -> list[str]:
+    tagger = tagger or Plain(WordEncoder(), TAXONOMY)
+    with TagFile(out) as file, ObservationCache(tagger.encoder.identity.key, folder.parent / "cache") as cache:
+        lines = list(tag_photos([folder], tagger, cache=cache, done=file.done, skipped=skipped))
+        for _, line in lines:
+            file.add(line)
+    return [line.image for _, line in lines]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_tag_file_goes_on_where_it_stopped_and_drops_a_torn_line(folder, suffix, tmp_path):
+    out, skipped = tmp_path / "new" / f"tags{suffix}", []
+    out.parent.mkdir()
+    first = run(folder, out, skipped)
+    assert len(first) == 3 and [skip.code for skip in skipped] == ["EMPTY"]
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-9])  # killed while writing the last line
+    again = run(folder, out, [])
+    assert len(again) == 1 and out.read_bytes() == whole
+    assert run(folder, out, []) == []
+
+
+def test_lines_hold_tags_and_caption_and_cells_hold_no_formulas(folder, tmp_path):
+    run(folder, tmp_path / "tags.jsonl", [])
+    line = json.loads((tmp_path / "tags.jsonl").read_text().splitlines()[0])
+    assert line.keys() == {"image", "tags", "not_visible", "caption"}
+    assert {tag["label"] for tag in line["tags"]} == {"top", "long", "casual"}
+    with TagFile(tmp_path / "cells.csv") as file:
+        file.add(Tagged("=1+1.png", [], [], "+cmd"))
+    rows = list(csv.DictReader((tmp_path / "cells.csv").read_text().splitlines()))
+    assert rows[0]["image"] == "'=1+1.png" and rows[0]["caption"] == "'+cmd"
+    with TagFile(tmp_path / "cells.csv") as again:
+        assert again.done == {"=1+1.png"}
+
+
+def test_tags_of_another_form_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"\.jsonl or \.csv"):
+        TagFile(tmp_path / "tags.txt")
+
+
+def test_a_folder_without_a_usable_photo_is_an_error(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    skipped: list[Skip] = []
+    with ObservationCache("words", tmp_path) as cache, pytest.raises(InputError, match="EMPTY"):
+        list(tag_photos([tmp_path], Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
+
+
+# ── what was seen is kept ──
+
+
+def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary(folder, tmp_path):
+    first = Plain(WordEncoder(), TAXONOMY)
+    run(folder, tmp_path / "1.jsonl", [], first)
+    assert first.observed == 3  # photos that are the same are found before the batch is over only later
+    (folder / "a.png").rename(folder / "renamed.png")
+    other = TAXONOMY.model_copy(update={"groups": TAXONOMY.groups[:1]})
+    second = Plain(WordEncoder(), other)
+    assert len(run(folder, tmp_path / "2.jsonl", [], second)) == 3 and second.observed == 0
+
+
+def test_what_is_kept_comes_back_to_the_bit_and_belongs_to_its_encoder(tmp_path):
+    one = Observation(torch.rand(8), np.arange(30, dtype=np.uint8).reshape(10, 3))
+    with ObservationCache("a", tmp_path) as cache:
+        cache.add([("photo", one)])
+        found = cache.find("photo")
+        assert torch.equal(found.embed, one.embed) and np.array_equal(found.pixels, one.pixels)
+        assert cache.find("other") is None
+    with ObservationCache("b", tmp_path) as other:
+        assert other.find("photo") is None
+
+
+def test_no_text_is_encoded_twice_and_an_edit_encodes_its_new_words_only(tmp_path):
+    asked = []
+
+    class Listening(WordEncoder):
+        def embed_texts(self, texts):
+            asked.append(list(texts))
+            return super().embed_texts(texts)
+
+    with ObservationCache("words", tmp_path) as cache:
+        first = RememberingEncoder(Listening(), cache).embed_texts(["a dress", "a top", "a dress"])
+    with ObservationCache("words", tmp_path) as cache:
+        second = RememberingEncoder(Listening(), cache).embed_texts(["a top", "casual", "a dress"])
+    assert asked == [["a dress", "a top"], ["casual"]]
+    assert torch.equal(first[0], second[2]) and torch.equal(first[1], second[0])
+    with ObservationCache("others", tmp_path) as cache:
+        assert cache.find_texts(["a top"]) == {}
+
+
+def test_a_broken_cache_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "observations-1.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match="observations-1.sqlite.*delete"):
+        ObservationCache("a", tmp_path)
+
+
+def test_a_caption_lies_beside_its_photo(folder):
+    assert write_caption(folder / "a.png", "a photo of a top") == folder / "a.txt"
+    assert (folder / "a.txt").read_text() == "a photo of a top\n"
+
+
+@pytest.mark.skipif(bool(missing_weights(preset("mini"))), reason="the embedded weights are not here")
+def test_a_jpeg_decoded_at_a_fraction_embeds_as_the_whole_one(tmp_path):
+    encoder = load_encoder(preset("mini").encoder)
+    photos = make_photos(tmp_path / "photos", 4)
+    whole, small = ([decode_photo(read_file(file), side).image for file in photos] for side in (4096, TAGGING_SIDE))
+    assert whole[0].width == PHOTO[0] and max(small[0].size) <= TAGGING_SIDE
+    assert (encoder.embed_images(whole) * encoder.embed_images(small)).sum(-1).min() >= 0.999

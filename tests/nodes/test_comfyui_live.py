@@ -1,0 +1,283 @@
+"""The nodes in a real ComfyUI on the CPU: schemas, example workflows, Cancel and resume, LoRAs, bad inputs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from comfy_live import CHECKPOINT, Comfy, api_prompt, comfyui
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "data" / "comfy_object_info.json"
+OF_THE_MACHINE = ("options", "default")  # of lists that show what this server has
+LISTS = ("sampler_name", "scheduler", "checkpoint", "encoder", "vocabulary", "folder")
+SMALL = dict(steps=1, width=64, height=64, sampler_name="euler", scheduler="normal", encoder="mini")
+TRY_OUT = dict(folder="photos", encoder="mini", checkpoint="mini (embedded)")
+
+pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def comfy(tmp_path_factory) -> Iterator[Comfy]:
+    with comfyui(tmp_path_factory.mktemp("comfyui")) as server:
+        yield server
+
+
+def same_everywhere(info: dict[str, Any]) -> dict[str, Any]:
+    found = json.loads(json.dumps(info))
+    for node in found.values():
+        for part in node["input"].values():
+            for name, spec in part.items():
+                if name in LISTS and spec[0] == "COMBO":
+                    spec[1] = {key: value for key, value in spec[1].items() if key not in OF_THE_MACHINE}
+        node["python_module"] = "custom_nodes.modiste"
+    return found
+
+
+def test_the_server_lists_the_nodes_as_recorded(comfy):
+    """MODISTE_RECORD=1 records them anew."""
+    listed = {name: about for name, about in sorted(comfy.info.items()) if name.startswith("Modiste")}
+    if os.environ.get("MODISTE_RECORD"):
+        GOLDEN.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert same_everywhere(listed) == same_everywhere(json.loads(GOLDEN.read_text(encoding="utf-8")))
+    assert "IMPORT FAILED" not in "".join(line for line in comfy.log.read_text().splitlines() if "modiste" in line)
+
+
+# ── the workflows that come along ──
+
+
+def reduced(prompt: dict[str, Any], lora: str) -> dict[str, Any]:
+    """The same graph for a small machine: this server's files, the embedded encoder, 64 pixels, few steps."""
+    instead = {
+        "ModisteLoadPhotos": dict(limit=2),
+        "ModisteLoraTrainer": dict(steps=2, resolution=64, rank=2, config=json.dumps(LEAN)),
+        "ModistePromptSearch": dict(SMALL, budget=5, strategies="sentence"),
+        "ModisteCompare": dict(SMALL, pictures=1, strengths="1.0"),
+        "EmptyLatentImage": dict(width=64, height=64, batch_size=1),
+        "KSampler": dict(steps=1),
+        "CheckpointLoaderSimple": dict(ckpt_name=CHECKPOINT),
+        "LoraLoaderModelOnly": dict(lora_name=lora),
+    }
+    for node in prompt.values():
+        node["inputs"] |= instead.get(node["class_type"], {})
+        if "encoder" in node["inputs"]:
+            node["inputs"]["encoder"] = "mini"
+    return prompt
+
+
+LEAN = {
+    "batch_size": 1,
+    "precision": "bf16",
+    "learning_rate": 0.01,
+    "data": {"held_out_least": 1},
+    "validation": {"timesteps": 1, "most": 1, "pictures": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def trained(comfy) -> dict[str, Any]:
+    """Three steps on the checkpoint of the graph, with what core's own nodes make of the outputs."""
+    steps = dict(steps=3, resolution=64, rank=4, config=json.dumps(LEAN), model=["1", 0], encoder="mini")
+    done = comfy.run(
+        {
+            "1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+            "2": comfy.node("ModisteLoraTrainer", folder="photos", trigger="vesper", name="live", **steps),
+            "3": comfy.node("LossGraphNode", loss=["2", 2], filename_prefix="loss"),
+            "4": comfy.node("SaveLoRANode", lora=["2", 0], prefix="loras/saved"),
+            "5": comfy.node("PreviewAny", source=["2", 5]),
+        }
+    )
+    assert done.end == "success", done.message
+    return {**done.outputs["2"]["modiste_training"][0], "outputs": done.outputs, "events": done.events}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda file: file.stem)
+def test_an_example_workflow_runs_to_its_end(comfy, trained, file):
+    graph = json.loads(file.read_text(encoding="utf-8"))
+    done = comfy.run(reduced(api_prompt(graph, comfy.info), trained["file"]))
+    assert done.end == "success" and done.outputs, done.message
+    shown = {key for output in done.outputs.values() for key in output}
+    assert any(key.startswith("modiste_") for key in shown)
+    json.dumps(done.outputs, allow_nan=False)
+
+
+# ── training ──
+
+
+def test_what_three_steps_trained_is_listed_at_once_and_core_nodes_take_it(comfy, trained):
+    assert trained["file"] in comfy.call("/models/loras")[1] and trained["file"].startswith("live-")
+    assert trained["outputs"]["3"]["images"] and (comfy.base / "output" / "loras" / trained["file"]).is_file()
+    assert "all 192 modules load in ComfyUI" in trained["outputs"]["5"]["text"][0]
+    ready = [event["data"] for event in trained["events"] if event["type"] == "modiste.lora_ready"]
+    assert [one["file"] for one in ready] == [trained["file"]] and ready[0]["node"] == "2"
+
+
+def test_a_loader_puts_all_of_the_file_on_and_the_picture_changes(comfy, trained):
+    before = comfy.log.read_text(errors="replace")
+
+    def drawn(strength: float) -> bytes:
+        done = comfy.run(
+            {
+                "1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+                "2": comfy.node(
+                    "LoraLoader",
+                    model=["1", 0],
+                    clip=["1", 1],
+                    lora_name=trained["file"],
+                    strength_model=strength,
+                    strength_clip=strength,
+                ),
+                "3": comfy.node("CLIPTextEncode", clip=["2", 1], text="vesper dress"),
+                "4": comfy.node("EmptyLatentImage", width=64, height=64, batch_size=1),
+                "5": comfy.node(
+                    "KSampler", model=["2", 0], positive=["3", 0], negative=["3", 0], latent_image=["4", 0], steps=2
+                ),
+                "6": comfy.node("VAEDecode", samples=["5", 0], vae=["1", 2]),
+                "7": comfy.node("PreviewImage", images=["6", 0]),
+            }
+        )
+        assert done.end == "success", done.message
+        return comfy.picture(done.outputs["7"]["images"][0])
+
+    assert drawn(0.0) != drawn(4.0)
+    said = comfy.log.read_text(errors="replace").removeprefix(before)
+    assert "lora key not loaded" not in said and "NOT LOADED" not in said
+
+
+def test_cancel_stops_within_a_step_keeps_a_checkpoint_and_queueing_again_goes_on(comfy):
+    wish = {"steps": 60, "config": json.dumps({"validation": {"every": 30, "pictures": 1}, "save_every": 1000})}
+    prompt = {"2": comfy.node("ModisteLoraTrainer", name="cancelled", seed=1, **TRY_OUT, **wish)}
+    steps: list[int] = []
+
+    def cancel(event: dict[str, Any]) -> None:
+        if event["type"] == "modiste.training" and event["data"]["stage"] == "train" and event["data"]["done"] == 5:
+            steps.append(event["data"]["done"])
+            comfy.call("/interrupt", {})
+
+    first = comfy.run(prompt, cancel)
+    assert first.end == "interrupted" and steps
+    state = comfy.call("/modiste/runs")[1]["runs"][0]
+    assert state["state"] == "stopped" and state["title"] == "cancelled" and state["node"] == "2"
+    run = state["run"]
+    kept = sorted((comfy.base / "output" / "modiste" / run / "checkpoints").iterdir())
+    assert [int(one.name.removeprefix("step-")) for one in kept] <= [7], "the step under way, and the one it began"
+    stopped_at = comfy.call(f"/modiste/runs/{run}")[1]["losses"][-1][0]
+
+    second = comfy.run(prompt)
+    assert second.end == "success", second.message
+    heard = [event["data"] for event in second.events if event["type"] == "modiste.training"]
+    assert min(one["done"] for one in heard if one["loss"] is not None) > stopped_at - 1, "it went on, not anew"
+    assert any(one["sample"] for one in heard) and second.previews, "pictures on the way"
+    assert any(one["eta_s"] for one in heard) and any(one["held_out"] for one in heard)
+    shown = comfy.call(f"/modiste/runs/{run}")[1]
+    done = [step for step, _ in shown["losses"]]
+    assert shown["state"] == "done" and done == list(range(1, len(done) + 1))
+    assert comfy.picture(shown["samples"][0]["url"])
+
+
+def test_the_same_wish_again_is_answered_from_what_is_trained(comfy):
+    prompt = {"2": comfy.node("ModisteLoraTrainer", name="twice", steps=2, config=json.dumps(LEAN), **TRY_OUT)}
+    first = comfy.run(prompt).outputs["2"]["modiste_training"][0]
+    again = comfy.run({"9": prompt["2"], "8": comfy.node("PreviewAny", source=["9", 3])})
+    assert again.outputs["9"]["modiste_training"][0] == first
+    assert not [event for event in again.events if event["type"] == "modiste.training"]
+    assert again.outputs["8"]["text"] == [first["file"]]
+
+
+def test_a_search_draws_what_ksampler_draws_of_the_same_prompt_and_seed(comfy):
+    loader = {"1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT)}
+    links = dict(
+        model=["1", 0], clip=["1", 1], vae=["1", 2], reference=["7", 0], budget=5, strategies="sentence", seed=3
+    )
+    photo = comfy.node("ModisteLoadPhotos", folder="photos", limit=1)
+    done = comfy.run({**loader, "7": photo, "2": comfy.node("ModistePromptSearch", **links, **SMALL)})
+    assert done.end == "success", done.message
+    runs = (comfy.base / "output" / "modiste").glob("search-*/report.json")
+    report = max(runs, key=lambda file: file.stat().st_mtime)
+    found = json.loads(report.read_text(encoding="utf-8"))
+    photo = found["images"][0]
+    assert done.outputs["2"]["modiste_search"][0]["prompt"] == photo["optimized_prompt"]
+    drawing = {name: SMALL[name] for name in ("steps", "sampler_name", "scheduler")}
+    latent = comfy.node("EmptyLatentImage", width=64, height=64, batch_size=1)
+    sampler = dict(model=["1", 0], positive=["3", 0], negative=["4", 0], latent_image=["5", 0], cfg=7.0, **drawing)
+    again = comfy.run(
+        {
+            **loader,
+            "3": comfy.node("CLIPTextEncode", clip=["1", 1], text=photo["optimized_prompt"]),
+            "4": comfy.node("CLIPTextEncode", clip=["1", 1], text=photo["negative_prompt"]),
+            "5": latent,
+            "6": comfy.node("KSampler", seed=found["seeds"]["confirm"][0], **sampler),
+            "8": comfy.node("VAEDecode", samples=["6", 0], vae=["1", 2]),
+            "9": comfy.node("PreviewImage", images=["8", 0]),
+        }
+    )
+    ours = np.asarray(Image.open(report.parent / photo["pictures"]["winner"][0]).convert("RGB"), int)
+    theirs = np.asarray(Image.open(BytesIO(comfy.picture(again.outputs["9"]["images"][0]))).convert("RGB"), int)
+    assert np.abs(ours - theirs).max() <= 1, "ComfyUI's preview cuts off where ours rounds"
+
+
+# ── ten bad inputs and more ──
+
+PHOTOS = {"7": ("ModisteLoadPhotos", dict(folder="photos", limit=2))}
+BAD = {
+    "a folder that leads out": (("ModisteLoraTrainer", dict(TRY_OUT, folder="../x")), "leads out of"),
+    "a folder that is not there": (("ModisteLoraTrainer", dict(TRY_OUT, folder="nope")), "there is no folder 'nope'"),
+    "an empty folder": (("ModisteLoraTrainer", dict(TRY_OUT, folder="empty")), "no photos here"),
+    "no photos at all": (("ModisteLoraTrainer", dict(TRY_OUT, folder="")), "there are no photos"),
+    "a folder and images": (("ModisteLoraTrainer", dict(TRY_OUT, images=["7", 0])), "both a folder and images"),
+    "a config that is no JSON": (("ModisteLoraTrainer", dict(TRY_OUT, config="{")), "config is no JSON"),
+    "an unknown field": (("ModisteLoraTrainer", dict(TRY_OUT, config='{"stepz": 3}')), "stepz"),
+    "a checkpoint that leads out": (("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="../x")), "x"),
+    "no model behind the graph": (
+        ("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="checkpoint of the graph")),
+        "connect a model",
+    ),
+    "not a number": (("ModisteTagger", dict(images=["7", 0], encoder="mini", threshold=math.nan)), "threshold is nan"),
+    "the wrong type": (("ModisteTagger", dict(images=["7", 1], encoder="mini")), "mismatch"),
+    "a label that there is not": (("ModisteTagger", dict(images=["7", 0], encoder="mini", pin="colour:x")), "no label"),
+    "an encoder that is not here": (("ModisteTagger", dict(images=["7", 0])), "models/fashion_clip/fashion-clip"),
+    "a dataset that leads out": (("ModisteCaptionDataset", dict(folder="/etc", encoder="mini")), "leads out of"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_input_gets_a_short_message_and_the_server_lives(comfy, what):
+    (kind, inputs), message = BAD[what]
+    nodes = {"2": (kind, inputs), **PHOTOS}
+    done = comfy.run({name: comfy.node(kind, **asked) for name, (kind, asked) in nodes.items()})
+    assert done.end in ("refused", "error") and message in done.message, done
+    assert "Traceback" not in done.message and len(done.message) < 600
+    assert comfy.call("/queue") == (200, {"queue_running": [], "queue_pending": []})
+
+
+# ── routes ──
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "..%2f..", "nope", "a%00b"])
+def test_no_name_of_a_run_leads_out(comfy, name):
+    assert comfy.call(f"/modiste/runs/{name}")[0] == 404
+
+
+def test_one_picture_is_tagged_for_a_right_click_and_no_other_file_is_read(comfy):
+    photo = dict(filename="look-01.jpg", subfolder="photos", type="input")
+    status, found = comfy.call("/modiste/tag", {"image": photo, "encoder": "mini"})
+    assert status == 200 and found["caption"].startswith("a photo of") and found["tags"][0]["group"] == "category"
+    outside = ({"subfolder": "../../etc"}, {"subfolder": "/etc"}, {"filename": "../photos/look-01.jpg"}, {"type": "x"})
+    for wrong in outside:
+        assert comfy.call("/modiste/tag", {"image": photo | wrong, "encoder": "mini"})[0] == 404
+    for nonsense in ([], {}, {"image": 3}, {"image": {"filename": 3}}):
+        assert comfy.call("/modiste/tag", nonsense)[0] == 400
+
+
+def test_the_vocabulary_gives_each_group_a_colour_of_its_own(comfy):
+    groups = comfy.call("/modiste/vocabulary")[1]["groups"]
+    assert len({one["colour_index"] for one in groups}) == len({one["id"] for one in groups}) == len(groups) > 5
+    assert all(one["name"] and one["name_zh"] for one in groups)

@@ -1,0 +1,470 @@
+"""A training for a graph: which base, which folder, a process of its own, and what the page is told; no ComfyUI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from train_samples import draw_photos, settings, tiny_base
+
+from modiste.core.errors import InputError
+from modiste.models.presets import PRESETS
+from modiste.nodes.comfy.graph import checkpoint_of, digest_of
+from modiste.nodes.comfy.safe_paths import inside, photo_folders
+from modiste.nodes.training.config import Wish, config_of, preset_for, slug
+from modiste.nodes.training.dataset import (
+    caption_photos,
+    content_of,
+    fingerprint,
+    read_photos,
+    refuse_both,
+    write_pictures,
+)
+from modiste.nodes.training.history import EVENTS, History, RunRecord, list_runs, running, show_run, thinned
+from modiste.nodes.training.process import SAID, TrainingFailed, command, event_of, training_events
+from modiste.nodes.training.publish import (
+    KeysWouldBeLost,
+    listed_name,
+    loss_map,
+    publish,
+    refuse_lost_keys,
+    tensors_of,
+)
+from modiste.nodes.training.run import LoraRun, decide, finish, prepare, train
+from modiste.trainer.data.caption_files import own_caption
+from modiste.trainer.loop.checkpoint import whole_checkpoints
+from modiste.trainer.run import CHECKPOINTS
+
+LOADER = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15.safetensors"}}
+
+
+# ── paths ──
+
+
+def test_a_path_stays_inside_its_roots(tmp_path):
+    first, second = tmp_path / "input", tmp_path / "output"
+    for folder in (first / "photos", second / "modiste"):
+        folder.mkdir(parents=True)
+    (first / "out").symlink_to(tmp_path)
+    roots = [first, second]
+    assert inside("photos", roots) == first / "photos"
+    assert inside(str(second / "modiste"), roots) == second / "modiste"
+    assert inside("a/../photos", roots) == first / "photos"
+    for name in ("../x", "/etc", "photos/../../x", "out/x", "..", str(tmp_path), f"{first}-evil"):
+        with pytest.raises(InputError, match="leads out of"):
+            inside(name, roots)
+    for name in ("", "  ", "a\0b"):
+        with pytest.raises(InputError):
+            inside(name, roots)
+
+
+def test_the_list_shows_folders_that_hold_photos(tmp_path):
+    for file in ("look/a.jpg", "look/deep/er/b.PNG", "texts/a.txt", ".hidden/c.jpg", "top.png"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert photo_folders(tmp_path) == ["look", "look/deep/er"]
+
+
+# ── the graph ──
+
+
+def test_the_checkpoint_is_found_behind_the_model_and_what_lies_between_is_said():
+    prompt = {
+        "4": LOADER,
+        "10": {"class_type": "LoraLoader", "inputs": {"model": ["4", 0], "clip": ["4", 1], "lora_name": "a"}},
+        "3:7": {"class_type": "FreeU", "inputs": {"model": ["10", 0]}},
+        "5": {"class_type": "ModisteLoraTrainer", "inputs": {"model": ["3:7", 0]}},
+    }
+    found = checkpoint_of(prompt, "5")
+    assert found.ckpt_name == "sd15.safetensors" and found.between == ("LoraLoader", "FreeU")
+    assert "LoraLoader, FreeU" in found.warning
+    assert checkpoint_of({"4": LOADER, "5": {"inputs": {"model": ["4", 0]}}}, "5").warning == ""
+
+
+def test_a_merge_shows_its_first_model_and_a_primitive_its_value():
+    prompt = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": "a.safetensors"}},
+        "2": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": ["1", 0]}},
+        "3": {"class_type": "ModelMergeSimple", "inputs": {"model1": ["2", 0], "model2": ["9", 0], "ratio": 1}},
+        "5": {"inputs": {"model": ["3", 0]}},
+    }
+    assert checkpoint_of(prompt, "5").ckpt_name == "a.safetensors"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {},
+        {"5": {"inputs": {}}},
+        {"5": {"inputs": {"model": ["9", 0]}}},
+        {"5": {"inputs": {"model": ["6", 0]}}, "6": {"class_type": "UNETLoader", "inputs": {"unet_name": "x"}}},
+        {"5": {"inputs": {"model": ["6", 0]}}, "6": {"class_type": "Loop", "inputs": {"model": ["6", 0]}}},
+    ],
+    ids=["nothing", "no link", "a link to nowhere", "another loader", "a circle"],
+)
+def test_a_model_without_a_checkpoint_is_answered_with_what_to_do(prompt):
+    with pytest.raises(InputError, match="choose the checkpoint by its name"):
+        checkpoint_of(prompt, "5")
+
+
+def test_the_digest_changes_with_all_that_made_the_model_and_with_nothing_else():
+    def digest(strength: float = 1.0, text: str = "a") -> str:
+        prompt = {
+            "4": LOADER,
+            "6": {"class_type": "LoraLoader", "inputs": {"model": ["4", 0], "strength_model": strength}},
+            "7": {"class_type": "CLIPTextEncode", "inputs": {"text": text, "clip": ["4", 1]}},
+            "5": {"class_type": "S", "inputs": {"model": ["6", 0], "clip": ["4", 1], "seed": text}},
+        }
+        return digest_of(prompt, "5", ("model", "clip"))
+
+    assert digest() == digest(text="b") != digest(0.5)
+
+
+# ── datasets ──
+
+
+def test_a_fingerprint_changes_with_a_photo_and_with_a_caption(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3)
+    seen = [fingerprint(photos)]
+    (photos / "0.txt").write_text("another word")
+    seen.append(fingerprint(photos))
+    Image.new("RGB", (64, 64)).save(photos / "9.png")
+    seen.append(fingerprint(photos))
+    (photos / "notes.md").write_text("no part of it")
+    assert len(set(seen)) == 3 and fingerprint(photos) == seen[-1]
+    assert fingerprint(tmp_path / "nowhere") == fingerprint(tmp_path / "elsewhere")
+
+
+def test_pictures_of_a_graph_are_written_once_each_beside_their_own_captions(tmp_path):
+    red, blue = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
+    for _ in range(2):
+        write_pictures([red, blue, red], tmp_path, ["red", "blue", "never"])
+    files = sorted(tmp_path.glob("*.png"))
+    assert len(files) == 2 and {own_caption(file) for file in files} == {"red", "blue"}
+    for file in files:
+        assert Image.open(file).getpixel((0, 0)) == ((255, 0, 0) if own_caption(file) == "red" else (0, 0, 255))
+    write_pictures([red], tmp_path, ["crimson"], overwrite=True)
+    assert {own_caption(file) for file in files} == {"crimson", "blue"}
+    assert content_of([red], None) != content_of([red], ["a"]) != content_of([blue], ["a"])
+
+
+def test_captions_are_written_where_there_are_none_and_yours_stay(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3)
+    (photos / "1.txt").unlink()
+    asked = []
+
+    def words_of(pictures: list) -> list[str]:
+        asked.append(len(pictures))
+        return ["new"] * len(pictures)
+
+    done = caption_photos(photos, words_of)
+    assert done.texts == ["dress number 0, red, short", "new", "dress number 2, red, short"] and asked == [1]
+    assert (photos / "1.txt").read_text() == "new\n" and "1 captions written, 2 kept" in done.report
+    assert caption_photos(photos, words_of).texts == done.texts and asked == [1], "nothing to ask any more"
+    assert caption_photos(photos, words_of, ["given"], overwrite=True).texts == ["given"] * 3
+    with pytest.raises(InputError, match="2 captions for 3 pictures"):
+        caption_photos(photos, words_of, ["a", "b"])
+
+
+def test_what_can_not_be_read_is_named_and_the_rest_is_used(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3)
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    found = read_photos(photos, 32)
+    assert len(found.photos) == 3 and max(found.photos[0].image.size) == 32
+    assert "broken.png: left out" in found.report()
+    assert len(read_photos(photos, 64, limit=2).photos) == 2
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photos here"):
+        read_photos(tmp_path / "empty", 64)
+
+
+def test_photos_come_from_one_place():
+    for folder, pictures in (("photos", True), ("  ", False)):
+        with pytest.raises(InputError):
+            refuse_both(folder, pictures)
+    refuse_both("photos", False), refuse_both("", True)
+
+
+# ── the recipe ──
+
+
+def test_a_recipe_is_a_share_of_what_suits_the_base_and_json_comes_before_the_fields(tmp_path):
+    quick = config_of(Wish(recipe="quick", trigger=" vesper "), PRESETS["sd15"], [tmp_path])
+    assert (quick.steps, quick.data.resolution, quick.network.rank, quick.network.alpha) == (300, 512, 16, 16)
+    assert quick.data.trigger == "vesper" and quick.learning_rate == 1e-4
+    xl = config_of(Wish(steps=7, rank=4, method="lokr"), PRESETS["sdxl"], [tmp_path])
+    assert (xl.steps, xl.data.resolution, xl.network.kind) == (7, 1024, "lokr")
+    own = config_of(
+        Wish(rank=4, config='{"network": {"rank": 9}, "data": {"flip": true}}'), PRESETS["mini"], [tmp_path]
+    )
+    assert own.network.rank == 9 and own.data.flip and own.data.folders == (tmp_path,)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (Wish(config="{"), "config is no JSON"),
+        (Wish(config="[]"), "not a JSON object"),
+        (Wish(config='{"learning_rate": NaN}'), "config holds NaN"),
+        (Wish(config='{"stepz": 3}'), "stepz"),
+        (Wish(config='{"method": "full"}'), "gives no LoRA"),
+        (Wish(learning_rate=float("nan")), "learning_rate is nan"),
+        (Wish(resolution=100), "resolution 100"),
+        (Wish(recipe="slow"), "no recipe 'slow'"),
+        (Wish(method="full"), "methods: lora"),
+    ],
+)
+def test_a_wish_that_can_not_be_trained_is_refused_before_anything_is_opened(wish, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        config_of(wish, PRESETS["sd15"], [tmp_path])
+
+
+def test_the_base_of_a_file_is_told_by_its_text_encoders(tmp_path):
+    one = {"cond_stage_model.transformer.text_model.final_layer_norm.bias": torch.zeros(1)}
+    two = {"conditioner.embedders.1.model.ln_final.bias": torch.zeros(1)}
+    save_file(one, tmp_path / "a.safetensors")
+    save_file(two, tmp_path / "b.safetensors")
+    assert preset_for(tmp_path / "a.safetensors").name == "sd15"
+    assert preset_for(tmp_path / "b.safetensors").name == "sdxl"
+    (tmp_path / "torn.safetensors").write_bytes(b"no")
+    (tmp_path / "old.ckpt").write_bytes(b"no")
+    for name, message in (("torn.safetensors", "can't be read"), ("old.ckpt", "pickled")):
+        with pytest.raises(InputError, match=message):
+            preset_for(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Été 2026/coats", "Été-2026-coats"), ("../../x", "x"), ("", "fashion"), ("a" * 99, "a" * 60), ("<b>\0", "b")],
+)
+def test_a_name_is_a_file_name_everywhere(name, expected):
+    assert slug(name) == expected
+
+
+def test_the_same_wish_finds_its_run_again_and_another_has_its_own(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3)
+
+    def run(seen: str = "a", **wish: object) -> LoraRun:
+        return decide(Wish(**wish), None, photos, seen, tmp_path / "runs")
+
+    assert run() == run() and run(device="cpu").id == run().id
+    others = [run(), run("b"), run(rank=8), run(seed=1), run(name="coats"), run(config='{"ema": 0.9}')]
+    assert len({one.id for one in others}) == len(others)
+    assert run(name="../x").folder.parent == tmp_path / "runs"
+
+
+# ── the process ──
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A base of some thousand weights, photos, and the config of a run of 8 steps."""
+    folder = tmp_path_factory.mktemp("training")
+    base, photos = tiny_base(folder / "base"), draw_photos(folder / "photos")
+    (folder / "config.json").write_text(json.dumps(settings(base, photos, steps=8)))
+    return folder
+
+
+class Cancelled(Exception):
+    """As ComfyUI's: no error of ours."""
+
+
+def test_cancel_keeps_a_checkpoint_and_the_same_command_goes_on_to_the_end(tiny):
+    run = tiny / "cancelled"
+    run.mkdir()
+    arguments = [str(tiny / "config.json"), "--out", str(run)]
+    steps: list[int] = []
+
+    def look() -> None:
+        if steps and steps[-1] >= 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        for event in training_events(arguments, run, look):
+            if event["event"] == "progress" and event["stage"] == "train":
+                steps.append(event["done"])
+    kept = whole_checkpoints(run / CHECKPOINTS)
+    said = [event_of(line) for line in (run / EVENTS).read_text().splitlines()]
+    if said[-1]["event"] != "done":  # else it was at its end before the signal came
+        assert said[-1]["event"] == "error" and said[-1]["exit_code"] == 4 and kept
+    events = list(training_events(arguments, run, lambda: None))
+    assert events[-1]["event"] == "done" and Path(events[-1]["file"]).is_file()
+    history = History.of(run)
+    assert [step for step, _ in history.losses] == list(range(1, 9)) and history.best_step == 8
+
+
+def test_cancel_that_shows_while_the_page_is_told_ends_the_process_too(tiny, monkeypatch):
+    wish = Wish(steps=400, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=400)))
+    run = decide(wish, None, tiny / "photos", "a", tiny / "runs")
+
+    def tell(heard: dict, history: History) -> None:
+        if heard["stage"] == "train" and heard["done"] >= 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(run, prepare(run, lambda pictures: []), "1", [], lambda: None, tell)
+    assert whole_checkpoints(run.folder / CHECKPOINTS) and run.id not in running
+    assert show_run(tiny / "runs", run.id)["state"] == "stopped" and not run.finished
+    begun = list_runs(tiny / "runs")[0]["started"]
+    finish(run, "7", "a.safetensors", 400)
+    listed = list_runs(tiny / "runs")[0]
+    assert (listed["state"], listed["file"], listed["node"], listed["started"]) == ("done", "a.safetensors", "7", begun)
+
+
+def test_a_process_that_fails_says_why_and_one_that_dies_is_not_taken_for_a_success(tiny, tmp_path):
+    with pytest.raises(TrainingFailed, match="there is no such config"):
+        list(training_events([str(tmp_path / "no.json"), "--out", str(tmp_path / "run")], tmp_path, lambda: None))
+    (tmp_path / "modiste").mkdir()
+    (tmp_path / "modiste" / "trainer.py").write_text("import os, sys\nsys.exit('the disk is on fire')\n")
+    with pytest.raises(TrainingFailed, match=f"code 1: the disk is on fire; see .*{SAID}"):
+        list(training_events([], tmp_path, lambda: None, root=tmp_path))
+    (tmp_path / "modiste" / "trainer.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(TrainingFailed, match="signal 9"):
+        list(training_events([], tmp_path, lambda: None, root=tmp_path))
+
+
+def test_an_embedded_python_that_ignores_its_folder_starts_the_training_too(tmp_path):
+    import subprocess
+
+    start = command("--help", isolated=True)
+    done = subprocess.run([start[0], "-I", *start[1:]], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 0 and "a TrainConfig as JSON" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", ["", "Loading 5/5", "[1]", '{"no": 1}', '{"event": 3}', '{"event": "progr'])
+def test_a_line_that_is_no_event_is_passed_over(line):
+    assert event_of(line) is None
+
+
+# ── what the page is told ──
+
+SAYS = [
+    {"event": "progress", "stage": "data", "done": 0, "total": 1, "message": "reading", "eta_s": None},
+    {"event": "validation", "step": 0, "loss": 0.5, "mean": 0.0, "low": 0.0, "high": 0.0},
+    {"event": "progress", "stage": "train", "done": 1, "total": 4, "message": "m", "loss": 9.0, "rate": 1e-4},
+    {"event": "progress", "stage": "train", "done": 2, "total": 4, "loss": 8.0, "rate": 1e-4, "memory_mb": 12.5},
+    {"event": "checkpoint", "step": 2},
+    {"event": "error", "message": "stopped at step 2", "exit_code": 4},
+    {"event": "progress", "stage": "train", "done": 2, "total": 4, "loss": 7.0, "rate": 2e-4},
+    {"event": "heartbeat", "stage": "train", "done": 2},
+    {"event": "validation", "step": 2, "loss": 0.4, "mean": 0.1, "low": 0.05, "high": 0.15},
+    {"event": "unheard of", "anything": 1},
+]
+
+
+def finished(root: Path, run: str, started: float = 1.0, **record: object) -> Path:
+    RunRecord(run=run, node="1:2", title="t", started=started, total=4, **record).write(root)
+    sample = {"event": "sample", "step": 2, "file": str(root / run / "samples" / "a & b.png")}
+    lines = [*SAYS, sample, {"event": "done", "file": "x", "best_step": 2, "reason": "least"}]
+    (root / run / EVENTS).write_text("\n".join(map(json.dumps, lines)) + '\n{"torn')
+    return root / run
+
+
+def test_a_run_is_redrawn_from_its_file_and_steps_done_twice_count_once(tmp_path):
+    finished(tmp_path, "a-1", state="done", file="a.safetensors")
+    shown = show_run(tmp_path, "a-1")
+    assert shown["losses"] == [[1, 9.0], [2, 7.0]] and shown["rates"][1] == [2, 2e-4] and shown["checkpoints"] == [2]
+    assert [look["step"] for look in shown["held_out"]] == [0, 2] and shown["reason"] == "least"
+    url = "/view?filename=a+%26+b.png&subfolder=modiste%2Fa-1%2Fsamples&type=output"
+    assert shown["samples"] == [{"step": 2, "url": url}] and shown["memory_mb"] == 12.5 and shown["node"] == "1:2"
+    json.dumps(shown, allow_nan=False)
+
+
+def test_runs_are_listed_newest_first_with_their_gain(tmp_path):
+    assert list_runs(tmp_path / "nowhere") == []
+    for index in range(3):
+        finished(tmp_path, f"run-{index}", started=index, state="done", file="a.safetensors")
+    (tmp_path / "search-1").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    found = list_runs(tmp_path)
+    assert [one["run"] for one in found] == ["run-2", "run-1", "run-0"]
+    assert found[0]["gain"] == {"mean": 0.1, "low": 0.05, "high": 0.15} and found[0]["best_step"] == 2
+    assert found[0]["steps"] == 2 and found[0]["total"] == 4
+
+
+def test_what_follows_the_training_does_not_count_as_steps():
+    history = History("a-1")
+    for stage, done in (("train", 40), ("signs", 3)):
+        history.add({"event": "progress", "stage": stage, "done": done, "total": 48})
+    assert history.steps == 40 and history.done == 3
+
+
+def test_a_run_that_nobody_runs_any_more_is_stopped(tmp_path, monkeypatch):
+    finished(tmp_path, "a-1")
+    assert show_run(tmp_path, "a-1")["state"] == "stopped"
+    monkeypatch.setattr("modiste.nodes.training.history.running", running | {"a-1"})
+    assert show_run(tmp_path, "a-1")["state"] == "running"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/..", "../out", "nope", "/etc", "a-1/samples", "a\0b"])
+def test_no_name_of_a_run_leads_out_of_the_runs(name, tmp_path):
+    finished(tmp_path / "modiste", "a-1")
+    finished(tmp_path, "out")
+    assert show_run(tmp_path / "modiste", name) is None
+
+
+def test_what_the_page_hears_live_has_every_field_whatever_an_event_lacks():
+    history = History("a-1")
+    heard = [history.add(event) for event in SAYS]
+    assert len({tuple(one) for one in heard}) == 1
+    assert heard[2]["loss"] == 9.0 and heard[4]["checkpoint"] == 2 and heard[8]["held_out"]["low"] == 0.05
+    assert heard[7]["loss"] is None and heard[7]["done"] == 2 and heard[9]["total"] == 4
+
+
+def test_a_long_curve_is_thinned_to_means_of_neighbours():
+    points = [[step, float(step % 2)] for step in range(1, 3001)]
+    found = thinned(points)
+    assert len(found) == 500 and {y for _, y in found} == {0.5} and found[-1][0] == 3000
+    assert thinned(points[:500]) == points[:500]
+
+
+# ── the file ──
+
+
+def lora(file: Path, name: str = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q") -> Path:
+    save_file(
+        {
+            f"{name}.lora_up.weight": torch.ones(320, 2),
+            f"{name}.lora_down.weight": torch.ones(2, 320),
+            f"{name}.alpha": torch.tensor(2.0),
+        },
+        file,
+    )
+    return file
+
+
+def test_a_file_is_published_under_a_name_of_its_content_and_is_never_written_over(tmp_path):
+    loras = tmp_path / "output" / "loras"
+    first = publish(lora(tmp_path / "a.safetensors"), loras, "coats")
+    again = publish(tmp_path / "a.safetensors", loras, "coats")
+    other = publish(lora(tmp_path / "b.safetensors", "lora_unet_x"), loras, "coats")
+    assert first == again != other and first.name.startswith("coats-") and len(list(loras.iterdir())) == 2
+    assert listed_name(first, [tmp_path / "models", loras]) == first.name
+    assert listed_name(first, [tmp_path / "output"]) == str(Path("loras") / first.name)
+    assert load_file(first).keys() == tensors_of(first).keys()
+
+
+def test_a_key_that_a_loader_would_leave_out_in_silence_is_an_error(tmp_path):
+    good = lora(tmp_path / "good.safetensors")
+    assert "all 1 modules load in ComfyUI" in refuse_lost_keys(good, None)
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    assert refuse_lost_keys(good, None, {name})
+    with pytest.raises(KeysWouldBeLost, match="would leave out 3 keys"):
+        refuse_lost_keys(good, None, {"lora_unet_another"})
+    path = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    silent = {f"{path}.lora_A.weight": torch.ones(2, 320), f"{path}.lora_B.weight": torch.ones(320, 2)}
+    save_file(silent, tmp_path / "silent.safetensors")
+    with pytest.raises(KeysWouldBeLost, match="would leave out 2 keys"):
+        refuse_lost_keys(tmp_path / "silent.safetensors", None)
+
+
+@pytest.mark.parametrize("losses", [[0.5, 0.4], [0.5, 0.5, 0.5], [0.5], [], [0.0]])
+def test_no_loss_is_so_flat_that_comfyuis_graph_divides_by_nothing(losses):
+    found = loss_map(losses)["loss"]
+    assert max(found) - min(found) > 0 and found[: len(losses)] == losses

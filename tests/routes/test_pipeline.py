@@ -1,0 +1,201 @@
+"""The prompt route from photo to report: its figures, its promises, and that nothing that is drawn is ever lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from statistics import mean
+
+import paper_studio
+import pytest
+from PIL import Image
+
+from modiste.fashion.photos import gather_photos
+from modiste.reports.prompt import PromptReport
+from modiste.routes.prompt.optimise import optimise_prompts
+from modiste.runs.journal import Journal, JournalError
+from modiste.search.budget import plan_budget
+from modiste.search.confirmation import mean_gain, paired_gain
+
+TIMES = {"elapsed_s", "seconds_per_photo"}
+
+
+@pytest.fixture(scope="module")
+def report(paper_run) -> dict:
+    return json.loads((paper_run / "report.json").read_text(encoding="utf-8"))
+
+
+def without_times(report: dict) -> dict:
+    return {**report, "summary": {key: value for key, value in report["summary"].items() if key not in TIMES}}
+
+
+# ── the report ──
+
+
+def test_a_run_leaves_report_page_journal_and_pictures(paper_run):
+    assert {path.name for path in paper_run.iterdir()} >= {"report.json", "report.html", "journal.sqlite", "images"}
+    assert not list(paper_run.rglob("*.tmp"))
+    text = (paper_run / "report.json").read_text(encoding="utf-8")
+    assert PromptReport.model_validate_json(text).model_dump_json(indent=2) + "\n" == text
+
+
+def test_the_report_has_the_keys_that_others_read(report):
+    top = {"preset", "host", "seeds", "calibration", "best_strategies", "skipped", "images"}
+    photo = {
+        *("image", "tags", "optimized_prompt", "negative_prompt", "strategy", "similarity_score", "baseline_score"),
+        *("minimal_score", "raw_cosine", "confidence_interval", "improved", "generations", "tried"),
+    }
+    assert top <= report.keys() and all(photo <= image.keys() for image in report["images"])
+    assert report["best_strategies"].keys() == {"high_performing_samples", "optimal_prompt_format"}
+    assert all(tag.keys() == {"group", "label", "confidence"} for image in report["images"] for tag in image["tags"])
+    assert all(tried.keys() == {"strategy", "prompt", "score", "seeds"} for tried in report["images"][0]["tried"])
+    assert [skip["code"] for skip in report["skipped"]] == ["EMPTY"]
+    assert [len(image["duplicates"]) for image in report["images"]] == [0, 1, 0]
+
+
+def test_search_and_confirmation_never_share_a_seed(report):
+    search, confirm = map(set, (report["seeds"]["search"], report["seeds"]["confirm"]))
+    assert not search & confirm
+    for image in report["images"]:
+        assert all(set(tried["seeds"]) <= search for tried in image["tried"])
+
+
+def test_no_photo_costs_more_pictures_than_its_budget(paper_run, report):
+    drawn = Counter(path.parent.name for path in (paper_run / "images").rglob("*.png"))
+    for image in report["images"]:
+        assert drawn[image["image_sha256"][:12]] == image["generations"] <= 40
+
+
+def test_every_figure_is_recomputed_from_pictures_and_journal(paper_run, report):
+    """From the files and the journal's keys alone: no figure of the report or the journal is used to make another."""
+    scorer, judge = paper_studio.session().vision.scorer, paper_studio.session().vision.judge
+    with Journal.open(paper_run, paper_studio.settings().model_dump(mode="json")) as journal:
+        rows = [row for row in journal.rows() if row.state == "done"]
+    gains, rises = [], []
+    for image in report["images"]:
+        photo = Image.open(image["image"]).convert("RGB")
+        mine = [row for row in rows if row.key.image_sha256 == image["image_sha256"]]
+        seen: dict[tuple[str, int], float] = {}
+        judged: dict[tuple[str, int], float] = {}
+        raw: dict[tuple[str, int], float] = {}
+        for row in mine:
+            picture = Image.open(row.path).convert("RGB")
+            key = (row.key.strategy_id, row.key.seed)
+            seen[key], raw[key] = (
+                getattr(scorer.score([picture], photo)[0], name) for name in ("similarity_score", "raw_cosine")
+            )
+            judged[key] = judge.score([picture], photo)[0].similarity_score
+
+        def on_confirm(strategy: str, of: dict) -> list[float]:
+            return [of[strategy, seed] for seed in report["seeds"]["confirm"] if (strategy, seed) in of]
+
+        adopted = on_confirm(image["strategy"], seen)
+        assert image["similarity_score"] == pytest.approx(mean(adopted), abs=2e-6)
+        assert image["baseline_score"] == pytest.approx(mean(on_confirm("all_tags", seen)), abs=2e-6)
+        assert image["minimal_score"] == pytest.approx(mean(on_confirm("minimal", seen)), abs=2e-6)
+        assert image["raw_cosine"] == pytest.approx(mean(on_confirm(image["strategy"], raw)), abs=2e-6)
+        assert image["judge_score"] == pytest.approx(mean(on_confirm(image["strategy"], judged)), abs=2e-6)
+        gain = paired_gain(on_confirm(image["candidate"], seen), on_confirm("all_tags", seen))
+        interval = image["confidence_interval"]
+        assert (interval["mean"], interval["low"], interval["high"]) == pytest.approx(
+            (gain.mean, gain.low, gain.high), abs=5e-6
+        )
+        assert image["improved"] == (gain.low > 0) and (image["improved"] or image["strategy"] == "all_tags")
+        for tried in image["tried"]:
+            shown = [seen[tried["strategy"], seed] for seed in tried["seeds"]]
+            assert tried["score"] == pytest.approx(mean(shown), abs=2e-6)
+        gains.append(mean(adopted) - mean(on_confirm("all_tags", seen)))
+        rises.append(mean(adopted) - mean(on_confirm("minimal", seen)))
+    summary = report["summary"]
+    for name, values in (("gain_over_baseline", gains), ("gain_over_minimal", rises)):
+        expected = mean_gain(values)
+        assert (summary[name]["mean"], summary[name]["low"], summary[name]["high"]) == pytest.approx(
+            (expected.mean, expected.low, expected.high), abs=5e-6
+        )
+    assert summary["generations"] == len(rows) == sum(image["generations"] for image in report["images"])
+
+
+def test_words_that_help_are_found_and_what_is_recommended_never_loses_to_the_plain_list(report):
+    assert report["summary"]["gain_over_minimal"]["low"] > 0
+    for image in report["images"]:
+        width = image["confidence_interval"]["high"] - image["confidence_interval"]["low"]
+        assert image["similarity_score"] >= image["baseline_score"] - width
+    assert any(image["improved"] for image in report["images"])
+
+
+def test_where_nothing_is_proven_the_plain_list_is_recommended_and_the_report_says_so(paper_photos, tmp_path):
+    done = optimise_prompts(
+        gather_photos([paper_photos / "0.png"]), paper_studio.session(), paper_studio.settings(budget=8), tmp_path
+    )
+    image = done.images[0]
+    assert not image.improved and image.strategy == "all_tags" and image.verdict.startswith("No improvement found")
+    assert image.similarity_score == image.baseline_score
+
+
+def test_without_a_judge_there_is_no_second_opinion(paper_photos, tmp_path):
+    alone = paper_studio.session(judge=False)
+    done = optimise_prompts(gather_photos([paper_photos / "0.png"]), alone, paper_studio.settings(budget=8), tmp_path)
+    assert done.judge is None and done.images[0].judge_score is None
+
+
+def test_only_pictures_that_the_judge_passes_too_are_material_for_training(paper_run, report, paper_photos, tmp_path):
+    samples = report["best_strategies"]["high_performing_samples"]
+    assert samples and all(min(one["similarity_score"], one["judge_score"]) >= 0.8 for one in samples)
+    judge = paper_studio.session().vision.judge
+    for one in samples:
+        picture, photo = (Image.open(path).convert("RGB") for path in (paper_run / one["image"], one["photo"]))
+        assert judge.score([picture], photo)[0].similarity_score == pytest.approx(one["judge_score"], abs=2e-6)
+    alone, photos = paper_studio.session(judge=False), gather_photos([paper_photos / "0.png"])
+    done = optimise_prompts(photos, alone, paper_studio.settings(budget=8), tmp_path)
+    assert done.best_strategies.high_performing_samples == []  # nobody has proven them
+
+
+# ── stopped and started again ──
+
+
+def test_a_run_stopped_after_any_picture_and_started_again_draws_nothing_twice_and_reports_the_same(
+    paper_photos, report, paper_run, tmp_path
+):
+    total = report["summary"]["generations"]
+    gathered = gather_photos([paper_photos])
+    for stop in range(1, total, 29):
+        out, drawn = tmp_path / str(stop), []
+        first = paper_studio.session(stop_after=stop)
+        with pytest.raises(KeyboardInterrupt):
+            optimise_prompts(gathered, first, paper_studio.settings(), out)
+        second = paper_studio.session()
+        optimise_prompts(gathered, second, paper_studio.settings(), out)
+        drawn = first.host.drawn + second.host.drawn
+        assert len(first.host.drawn) == stop and len(drawn) == total
+        again = json.loads((out / "report.json").read_text())
+        assert without_times({**again, "created": report["created"]}) == without_times(report)
+
+
+def test_a_finished_run_started_again_draws_nothing(paper_photos, paper_run, report):
+    again = paper_studio.session()
+    optimise_prompts(gather_photos([paper_photos]), again, paper_studio.settings(), paper_run)
+    assert again.host.drawn == []
+    assert without_times(json.loads((paper_run / "report.json").read_text())) == without_times(report)
+
+
+def test_a_run_folder_belongs_to_its_settings(paper_photos, paper_run):
+    with pytest.raises(JournalError, match="budget: 40 → 24"):
+        optimise_prompts(
+            gather_photos([paper_photos]), paper_studio.session(), paper_studio.settings(budget=24), paper_run
+        )
+
+
+def test_another_seed_gives_other_pictures_and_the_same_seed_the_same(paper_photos, tmp_path):
+    drawn = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        one = paper_studio.session()
+        optimise_prompts(
+            gather_photos([paper_photos / "2.png"]), one, paper_studio.settings(budget=8, seed=seed), tmp_path / name
+        )
+        drawn.append({(request.prompt, request.seed) for request in one.host.drawn})
+    assert drawn[0] == drawn[1] and not {seed for _, seed in drawn[0]} & {seed for _, seed in drawn[2]}
+
+
+def test_the_budget_is_shared_as_planned(report):
+    arms = len({tried["strategy"] for tried in report["images"][0]["tried"]})
+    assert arms >= 8 and len(report["seeds"]["confirm"]) == plan_budget(40, 9).confirm_seeds

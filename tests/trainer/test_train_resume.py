@@ -1,0 +1,520 @@
+"""A run that is killed, stopped or damaged goes on as if nothing had been; one that has become another is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import math
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from train_samples import ROOT, command, config, draw_photos, settings, tiny_base, trained
+
+from modiste.cli.train_process import Events, main
+from modiste.core.errors import InputError, Stopped
+from modiste.core.progress import Progress
+from modiste.trainer.loop import checkpoint
+from modiste.trainer.loop.checkpoint import (
+    KEPT,
+    MANIFEST,
+    TrainState,
+    load_latest,
+    save_checkpoint,
+    verify,
+    whole_checkpoints,
+)
+from modiste.trainer.results import LORA_FILE, RECORD
+from modiste.trainer.run import CHECKPOINTS
+
+IDENTITY = {"config": {"steps": 8, "data": {"resolution": 64}}, "base": "abc"}
+KILLS = 12
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return tiny_base(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    return draw_photos(tmp_path_factory.mktemp("data") / "photos", 7)
+
+
+def state(step: int, size: int = 64) -> TrainState:
+    """As a run would keep it after `step`, with an optimizer of its own."""
+    generator = torch.Generator().manual_seed(step)
+    weights = {name: torch.randn((size, 3), generator=generator) for name in ("unet.a", "unet.b")}
+    parameters = [torch.nn.Parameter(tensor.clone()) for tensor in weights.values()]
+    optimizer = torch.optim.AdamW(parameters, lr=0.1 / 3, betas=(0.9, 0.99))
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    optimizer.param_groups[0]["growth_rate"] = math.inf  # as Prodigy has one
+    averaged = {name: tensor + 1 for name, tensor in weights.items()}
+    record = {"losses": [0.1 / 3] * step, "bad": 0, "looks": []}
+    return TrainState(step, 2 * step, weights, optimizer.state_dict(), averaged, weights, record)
+
+
+def same(found: TrainState, expected: TrainState) -> bool:
+    return (
+        (found.step, found.consumed, found.record) == (expected.step, expected.consumed, expected.record)
+        and _equal(found.weights, expected.weights)
+        and _equal(found.ema, expected.ema)
+        and _equal(found.best, expected.best)
+        and json.dumps(found.optimizer["param_groups"]) == json.dumps(expected.optimizer["param_groups"])
+        and all(_equal(found.optimizer["state"][i], slots) for i, slots in expected.optimizer["state"].items())
+    )
+
+
+def _equal(found, expected) -> bool:
+    return found.keys() == expected.keys() and all(torch.equal(found[name], one) for name, one in expected.items())
+
+
+def newest_tensors(out: Path) -> dict[str, dict[str, torch.Tensor]]:
+    newest = whole_checkpoints(out / CHECKPOINTS)[-1]
+    return {file.stem: load_file(file) for file in newest.glob("*.safetensors")}
+
+
+def assert_same_run(out: Path, reference: Path) -> None:
+    """Weights, averages, optimizer, best and the exported file, bit for bit."""
+    found, expected = newest_tensors(out), newest_tensors(reference)
+    assert found.keys() == expected.keys()
+    assert all(_equal(found[name], tensors) for name, tensors in expected.items())
+    assert _equal(load_file(out / LORA_FILE), load_file(reference / LORA_FILE))
+    records = [json.loads((folder / RECORD).read_text()) for folder in (out, reference)]
+    assert all(records[0][name] == records[1][name] for name in ("losses", "validation", "best_step", "reason"))
+
+
+# ── a checkpoint ──
+
+
+def test_a_checkpoint_gives_back_what_it_was_given(tmp_path):
+    save_checkpoint(tmp_path, state(3), IDENTITY)
+    assert same(load_latest(tmp_path, IDENTITY), state(3))
+    assert load_latest(tmp_path / "nothing", IDENTITY) is None
+
+
+def test_an_optimizer_goes_on_bit_identically_from_its_file(tmp_path):
+    kept = state(1)
+    save_checkpoint(tmp_path, kept, IDENTITY)
+    found = load_latest(tmp_path, IDENTITY)
+    ends = []
+    for one in (kept, found):
+        parameters = [torch.nn.Parameter(tensor.clone()) for tensor in one.weights.values()]
+        optimizer = torch.optim.AdamW(parameters, fused=True)
+        optimizer.load_state_dict(one.optimizer)
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, 0.3)
+        optimizer.step()
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    assert torch.equal(*ends)
+
+
+def test_two_checkpoints_are_kept_and_both_are_whole(tmp_path):
+    for step in (1, 2, 3, 4):
+        save_checkpoint(tmp_path, state(step), IDENTITY)
+        kept = whole_checkpoints(tmp_path)
+        assert len(kept) == min(step, KEPT) and all(map(verify, kept))
+    assert [one.name for one in kept] == ["step-000003", "step-000004"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["step-000003", "step-000004"]
+
+
+def test_the_newest_is_the_one_of_most_steps_also_beyond_a_million(tmp_path):
+    for step in (999_999, 1_000_000):
+        one = state(1)
+        one.step = step
+        save_checkpoint(tmp_path, one, IDENTITY)
+    assert load_latest(tmp_path, IDENTITY).step == 1_000_000
+
+
+@pytest.mark.parametrize("file", ["weights", "optimizer", "ema", "best"])
+@pytest.mark.parametrize("damage", ["cut", "zeroed", "gone"])
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(file, damage, tmp_path, caplog):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, state(step), IDENTITY)
+    damaged = tmp_path / "step-000002" / f"{file}.safetensors"
+    data = damaged.read_bytes()
+    damaged.unlink()
+    if damage != "gone":
+        damaged.write_bytes(data[:-64] + (bytes(64) if damage == "zeroed" else b""))
+    with caplog.at_level(logging.WARNING, "modiste"):
+        assert same(load_latest(tmp_path, IDENTITY), state(1))
+    assert "step-000002 is damaged; going back to the one before" in caplog.text
+
+
+@pytest.mark.parametrize("change", [("step", 4), ("consumed", 2), ("record", {"losses": []}), ("sha256", "0" * 64)])
+def test_a_manifest_is_only_believed_as_it_was_written(change, tmp_path):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, state(step), IDENTITY)
+    manifest = tmp_path / "step-000002" / MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | dict([change])))
+    assert load_latest(tmp_path, IDENTITY).step == 1
+    for text in ("", "[]", "null", '{"files": 3}'):
+        manifest.write_text(text)
+        assert load_latest(tmp_path, IDENTITY).step == 1
+
+
+def test_two_whole_checkpoints_are_kept_also_after_going_back_from_a_damaged_one(tmp_path):
+    for step in (10, 20):
+        save_checkpoint(tmp_path, state(step), IDENTITY)
+    (tmp_path / "step-000020" / "weights.safetensors").write_bytes(b"")
+    assert load_latest(tmp_path, IDENTITY).step == 10
+    save_checkpoint(tmp_path, state(15), IDENTITY)
+    kept = whole_checkpoints(tmp_path)
+    assert [one.name for one in kept] == ["step-000010", "step-000015"] and all(map(verify, kept))
+
+
+def test_where_every_checkpoint_is_damaged_nothing_is_begun_again_unasked(tmp_path):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, state(step), IDENTITY)
+        (tmp_path / f"step-00000{step}" / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="each of the 2 checkpoints is damaged"):
+        load_latest(tmp_path, IDENTITY)
+
+
+def test_a_run_that_has_become_another_is_refused_with_each_difference(tmp_path):
+    save_checkpoint(tmp_path, state(1), IDENTITY)
+    other = {"config": {"steps": 9, "data": {"resolution": 64}, "ema": 0.5}, "base": "abd"}
+    with pytest.raises(InputError) as refused:
+        load_latest(tmp_path, other)
+    for difference in ("config.steps: 8 → 9", "config.ema: nothing → 0.5", "base: abc → abd"):
+        assert difference in str(refused.value)
+    assert "resolution" not in str(refused.value)
+
+
+# ── a disk that fails ──
+
+
+class Killed(BaseException):
+    """What no handler cleans up after, as after a kill."""
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FailingDisk:
+    """Lets `count` operations through; each one after them fails."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, count: int, failure):
+        self.calls, self.count, self.failure = 0, count, failure
+        for owner, name in ((os, "fsync"), (os, "unlink"), (os, "rmdir"), (Path, "replace"), (Path, "mkdir")):
+            patch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, operation):
+        def run(*arguments, **named):
+            self.calls += 1
+            if self.calls > self.count:
+                raise self.failure()
+            return operation(*arguments, **named)
+
+        return run
+
+
+@pytest.mark.parametrize("failure", [full_disk, Killed])
+def test_whichever_operation_of_a_save_is_its_last_a_whole_checkpoint_stays(failure, tmp_path):
+    count, done = 0, False
+    while not done:
+        folder = tmp_path / str(count)
+        for step in (1, 2):
+            save_checkpoint(folder, state(step), IDENTITY)
+        with pytest.MonkeyPatch.context() as patch:
+            disk = FailingDisk(patch, count, failure)
+            try:
+                save_checkpoint(folder, state(3), IDENTITY)
+            except (OSError, Killed):
+                pass
+            done = disk.calls <= count
+        found = load_latest(folder, IDENTITY)
+        assert found.step in (2, 3) and same(found, state(found.step))
+        save_checkpoint(folder, state(4), IDENTITY)
+        kept = whole_checkpoints(folder)
+        assert same(load_latest(folder, IDENTITY), state(4)) and len(kept) == KEPT and all(map(verify, kept))
+        count += 1
+    assert count > 15
+
+
+def test_a_disk_that_fills_up_within_a_file_stops_the_run_and_leaves_what_was_whole(base, photos, tmp_path):
+    """The kernel's own limit on file sizes: what safetensors makes of it is no OSError."""
+    wanted, kept = config(base, photos, save_every=2, network=dict(rank=4)), tmp_path / CHECKPOINTS
+    with pytest.raises(Stopped):
+        trained(wanted, tmp_path, stop=lambda: True)  # after the first step
+    limit = max(one.stat().st_size for one in kept.rglob("*.safetensors")) - 100
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(Stopped, match="the checkpoint of step 2 can't be written") as stopped:
+            trained(wanted, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert stopped.value.exit_code == 4
+    assert [one.name for one in kept.iterdir()] == ["step-000001"] and verify(kept / "step-000001")
+    assert trained(wanted, tmp_path).record["steps"] == 8
+
+
+def test_a_full_disk_at_a_runs_checkpoint_is_stopped_with_exit_code_4(base, photos, tmp_path, monkeypatch):
+    wanted = config(base, photos, save_every=2)
+
+    def full(progress):
+        if progress.stage == "train" and progress.done == 4:
+            monkeypatch.setattr(os, "fsync", _no_space)
+
+    with pytest.raises(Stopped, match="checkpoint of step 4 can't be written: No space left") as stopped:
+        trained(wanted, tmp_path, progress=full)
+    assert stopped.value.exit_code == 4
+    monkeypatch.undo()
+    assert [one.name for one in whole_checkpoints(tmp_path / CHECKPOINTS)] == ["step-000002"]
+    assert trained(wanted, tmp_path).record["steps"] == 8
+
+
+def test_a_full_disk_at_the_export_is_stopped_too_and_the_same_command_finishes(base, photos, tmp_path, monkeypatch):
+    wanted = config(base, photos, save_every=2)
+
+    def full(progress):
+        if progress.stage == "train" and progress.done == 8:
+            kept = checkpoint.save_checkpoint
+            monkeypatch.setattr("modiste.trainer.train.save_checkpoint", lambda *a: (kept(*a), _fill(monkeypatch)))
+
+    with pytest.raises(Stopped, match="the result can't be written: No space left"):
+        trained(wanted, tmp_path, progress=full)
+    monkeypatch.undo()
+    assert not (tmp_path / LORA_FILE).exists()
+    assert trained(wanted, tmp_path).file.is_file()
+
+
+def _fill(monkeypatch) -> None:
+    monkeypatch.setattr(os, "fsync", _no_space)
+
+
+def _no_space(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# ── a run ──
+
+
+def long_run(**more):
+    """60 steps that keep a checkpoint every second: many kills fall into a save."""
+    return dict(
+        steps=60,
+        save_every=2,
+        ema=0.9,
+        data=dict(held_out_least=2, flip=True, shuffle_captions=True, caption_dropout=0.2),
+        validation=dict(every=10, patience=0),
+        network=dict(rank=4),
+        **more,
+    )
+
+
+@pytest.mark.slow
+def test_twelve_kills_at_random_instants_leave_the_run_bit_identical(base, photos, tmp_path):
+    wanted = long_run()
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings(base, photos, **wanted)))
+    trained(config(base, photos, **wanted), tmp_path / "whole")
+    code = f"from train_samples import kill_often; kill_often({str(file)!r}, {str(tmp_path / 'killed')!r}, {KILLS}, 4)"
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout.splitlines()[-1])
+    assert found["kills"] == KILLS and found["within a save"] >= 1
+    assert found["always whole"]
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_run_stopped_three_times_within_an_epoch_is_the_run_that_was_never_stopped(base, photos, tmp_path):
+    wanted = config(base, photos, **(long_run() | dict(steps=9, save_every=4)))
+    trained(wanted, tmp_path / "whole")
+    for _ in range(3):
+        with pytest.raises(Stopped, match="a checkpoint is kept") as stopped:
+            trained(wanted, tmp_path / "stopped", stop=lambda: True)
+        assert stopped.value.exit_code == 4
+    trained(wanted, tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        dict(method="full"),
+        dict(optimizer="adafactor"),
+        dict(network=dict(text_rank=2, dora=True, rank=4)),
+        dict(precision="bf16", network=dict(kind="lokr", rank=4), schedule="linear", warmup=3),
+    ],
+    ids=["full", "adafactor", "text encoder and dora", "bfloat16 and lokr"],
+)
+def test_every_way_of_training_goes_on_bit_identically(asked, base, photos, tmp_path):
+    wanted = config(base, photos, steps=6, save_every=100, **asked)
+    results = [trained(wanted, tmp_path / "whole")]
+    calls = iter([False, False, True])
+    with pytest.raises(Stopped):
+        trained(wanted, tmp_path / "stopped", stop=lambda: next(calls))
+    results.append(trained(wanted, tmp_path / "stopped"))
+    found, expected = newest_tensors(tmp_path / "stopped"), newest_tensors(tmp_path / "whole")
+    assert all(_equal(found[name], tensors) for name, tensors in expected.items())
+    assert results[0].record["losses"] == results[1].record["losses"]
+
+
+def test_a_finished_run_is_finished_again_without_a_step(base, photos, tmp_path):
+    wanted = config(base, photos)
+    first = trained(wanted, tmp_path)
+    data = first.file.read_bytes()
+    steps = []
+    trained(wanted, tmp_path, progress=lambda now: steps.append(now.done) if now.stage == "train" else None)
+    assert set(steps) == {8}
+    assert _equal(load_file(first.file), torch_loaded(data))
+
+
+def torch_loaded(data: bytes) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load
+
+    return load(data)
+
+
+# ── processes ──
+
+
+def test_a_process_that_is_asked_to_end_keeps_a_checkpoint_and_exits_with_4(base, photos, tmp_path, capsys):
+    file, out = tmp_path / "config.json", tmp_path / "run"
+    file.write_text(json.dumps(settings(base, photos, steps=2000)))
+    events = []
+    with subprocess.Popen(
+        command(file, out), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stdout:
+            events.append(json.loads(line))  # nothing else than events
+            if events[-1]["event"] == "progress" and events[-1]["stage"] == "train" and events[-1]["done"] == 3:
+                assert main([str(file), "--out", str(out)]) == 2
+                second = json.loads(capsys.readouterr().out)
+                assert second["event"] == "error" and f"process {process.pid} is training here" in second["message"]
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 4
+    assert events[-1]["event"] == "error" and events[-1]["exit_code"] == 4
+    assert any(one["eta_s"] for one in events if one["event"] == "progress" and one["stage"] == "train")
+    done = max(one["done"] for one in events if one.get("stage") == "train")
+    [kept] = whole_checkpoints(out / CHECKPOINTS)
+    assert kept.name == f"step-{done:06d}" and verify(kept)
+
+
+def test_a_command_leaves_its_result_and_says_so(base, photos, tmp_path, capsys):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings(base, photos, steps=2)))
+    assert main([str(file), "--out", str(tmp_path / "run")]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[-1]["event"] == "done" and Path(events[-1]["file"]).is_file() and events[-1]["best_step"] == 2
+
+
+def test_a_command_says_in_numbers_what_it_measures(base, photos, tmp_path, capsys):
+    file, out = tmp_path / "config.json", tmp_path / "run"
+    asked = settings(base, photos, steps=4, save_every=2, validation=dict(every=2), data=dict(held_out_least=2))
+    file.write_text(json.dumps(asked))
+    assert main([str(file), "--out", str(out)]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    record = json.loads((out / "train.json").read_text())
+    steps = [one for one in events if one["event"] == "progress" and one["stage"] == "train" and one["done"]]
+    assert [one["loss"] for one in steps] == pytest.approx(record["losses"], abs=1e-6)
+    assert all(one["memory_mb"] > 100 and 0 < one["rate"] <= asked["learning_rate"] for one in steps)
+    looks = [one for one in events if one["event"] == "validation"]
+    assert [one["step"] for one in looks] == [0, 2, 4] and looks[0]["mean"] == looks[0]["high"] == 0
+    assert [(one["loss"], one["low"]) for one in looks] == [
+        (look["loss"], look["gain"]["low"]) for look in record["validation"]
+    ]
+    assert [one["step"] for one in events if one["event"] == "checkpoint"] == [2, 4]
+
+
+def test_a_number_that_json_does_not_have_is_null(capsys):
+    Events().progress(Progress("train", 1, 2, values={"loss": math.inf, "rate": 0.5}))
+    said = json.loads(capsys.readouterr().out)
+    assert said["loss"] is None and said["rate"] == 0.5
+
+
+@pytest.mark.parametrize("out", ["a file", "/proc/run"])
+def test_a_folder_that_can_not_be_written_is_refused_before_anything_is_read(out, base, tmp_path, capsys):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings(base, tmp_path / "no photos")))
+    (tmp_path / "a file").write_text("")
+    assert main([str(file), "--out", str(tmp_path / out)]) == 2
+    assert "nothing can be written here" in json.loads(capsys.readouterr().out)["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ('{"base": "x"', "the config is no JSON"),
+        ('{"base": "x", "data": {"folders": ["p"]}, "learning_rate": -1, "colour": 3}', "learning_rate: .*colour"),
+        ('{"base": "x", "data": {"folders": ["p"]}, "learning_rate": NaN}', "learning_rate: .*finite"),
+        ('{"base": "x", "data": {"folders": []}}', "data.folders"),
+    ],
+)
+def test_a_config_that_is_wrong_names_each_field(asked, message, tmp_path, capsys):
+    file = tmp_path / "config.json"
+    file.write_text(asked)
+    assert main([str(file), "--out", str(tmp_path / "run")]) == 2
+    assert re.search(message, json.loads(capsys.readouterr().out)["message"])
+    assert not (tmp_path / "run").exists()
+
+
+# ── what may change from one start to the next, and what may not ──
+
+
+@pytest.fixture(scope="module")
+def stopped_run(base, photos, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    with pytest.raises(Stopped):
+        trained(config(base, photos), out, stop=lambda: True)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("asked", "difference"),
+    [
+        (dict(learning_rate=1e-5), "config.learning_rate: 0.003 → 1e-05"),
+        (dict(steps=9), "config.steps: 8 → 9"),
+        (dict(batch_size=1), "batch_size: 2 → 1"),
+        (dict(precision="bf16"), "precision: fp32 → bf16"),
+        (dict(data=dict(caption_dropout=0.5)), "config.data.caption_dropout: 0.05 → 0.5"),
+        (dict(seed=1), "config.seed: 0 → 1"),
+    ],
+)
+def test_another_config_is_refused_with_the_difference(asked, difference, base, photos, stopped_run):
+    with pytest.raises(InputError) as refused:
+        trained(config(base, photos, **asked), stopped_run)
+    assert difference in str(refused.value) and refused.value.exit_code == 2
+
+
+def test_other_photos_words_or_another_base_are_refused(base, photos, stopped_run, tmp_path):
+    more = shutil.copytree(photos, tmp_path / "more")
+    shutil.copy(draw_photos(tmp_path / "one", 1) / "0.png", more / "another.png")
+    (more / "another.txt").write_text("a coat")
+    words = shutil.copytree(photos, tmp_path / "words")
+    (words / "2.txt").write_text("a coat")
+    for changed in (more, words):
+        with pytest.raises(InputError, match="data: [0-9a-f]+ → [0-9a-f]+"):
+            trained(config(base, changed), stopped_run)
+    tokens = shutil.copytree(base, tmp_path / "base")
+    file = tokens / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "prediction_type": "v_prediction"}))
+    with pytest.raises(InputError, match="base: [0-9a-f]{16} → [0-9a-f]{16}"):
+        trained(config(tokens, photos), stopped_run)
+
+
+def test_moved_files_and_what_leaves_the_weights_as_they_are_may_change(base, photos, stopped_run, tmp_path):
+    out = shutil.copytree(stopped_run, tmp_path / "moved run")
+    moved = shutil.copytree(photos, tmp_path / "moved photos")
+    model = shutil.copytree(base, tmp_path / "moved base")
+    free = dict(title="another", notes="n", checkpointing=True, micro_batch=1, save_every=3)
+    record = trained(config(model, moved, **free), out).record
+    assert record["steps"] == 8 and len(record["losses"]) == 8
+    assert (record["plan"]["checkpointing"], record["plan"]["micro_batch"]) == (True, 1)

@@ -1,0 +1,1 @@
+"""Folders → samples with captions, latents and buckets."""

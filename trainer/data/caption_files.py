@@ -1,0 +1,115 @@
+"""Captions: from the files beside the photos, and as one visit of a photo sees them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import InputError
+
+METADATA = "metadata.jsonl"  # Hugging Face's "ImageFolder": {"file_name": "a.jpg", "text": "a red dress"} a line
+MOST_CHARACTERS = 2000  # a text encoder reads about 300
+MOST_BYTES = 1_000_000  # of a caption's file: it is no caption beyond
+
+# UTF-32's mark begins with UTF-16's: the longer first.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class BadCaption(InputError):
+    """A caption that can't be read; `code` is ENCODING, PERM, GONE or TOO_LONG."""
+
+    kind = "caption"
+
+    kind = "caption"
+
+    def __init__(self, path: Path, code: str, reason: str):
+        self.path, self.code, self.reason = path, code, reason
+        super().__init__(reason, where=str(path), to_try="save it as UTF-8 text" if code == "ENCODING" else "")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption in one line; `notes` say what was changed on reading, for people."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+# ── files ──
+
+
+def read_caption(path: Path) -> Caption:
+    """The caption in a text file; BadCaption says with a code why there is none."""
+    return clean(_decoded(path))
+
+
+def clean(text: str) -> Caption:
+    """Without NUL, in one line, and not over-long."""
+    notes = []
+    if "\0" in text:
+        text, notes = text.replace("\0", ""), ["NUL characters removed from the caption"]
+    text = " ".join(text.split())
+    if len(text) > MOST_CHARACTERS:
+        notes.append(f"the caption of {len(text):,} characters was cut to {MOST_CHARACTERS:,}")
+        text = text[: MOST_CHARACTERS + 1].rpartition(" ")[0] or text[:MOST_CHARACTERS]
+        text = text.rstrip(" ,;")
+    return Caption(text, tuple(notes))
+
+
+def read_metadata(path: Path) -> dict[str, Caption]:
+    """File name → caption of a METADATA file; InputError names the line that is wrong."""
+    found = {}
+    for number, line in enumerate(_decoded(path, most=None).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _bad_row(path, number, f"is no JSON: {error.msg}") from None
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("file_name", "text")):
+            raise _bad_row(path, number, "has no file_name and text")
+        found[Path(row["file_name"]).as_posix()] = clean(row["text"])
+    return found
+
+
+def own_caption(photo: Path) -> str | None:
+    """What somebody wrote for a photo, in a .txt beside it or in the folder's METADATA; None where nobody did."""
+    beside, table = photo.with_suffix(".txt"), photo.with_name(METADATA)
+    if beside.is_file():
+        return read_caption(beside).text
+    found = read_metadata(table).get(photo.name) if table.is_file() else None
+    return found.text if found else None
+
+
+def _bad_row(path: Path, number: int, what: str) -> InputError:
+    form = '{"file_name": "a.jpg", "text": "a red dress"}'
+    return InputError(f"line {number} {what}", where=str(path), to_try=f"each line is like {form}")
+
+
+def _decoded(path: Path, most: int | None = MOST_BYTES) -> str:
+    try:
+        if most is not None and path.stat().st_size > most:
+            raise BadCaption(path, "TOO_LONG", f"a file of {path.stat().st_size / 1e6:.0f} MB is no caption")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadCaption(path, "GONE", "the caption's file is gone") from None
+    except OSError as error:
+        raise BadCaption(path, "PERM", f"the caption can't be read: {error.strerror or error}") from None
+    mark, encoding = next(((mark, name) for mark, name in MARKS if data.startswith(mark)), (b"", "utf-8"))
+    try:
+        return data[len(mark) :].decode(encoding)
+    except UnicodeDecodeError as error:
+        at = len(mark) + error.start
+        reason = f"no {encoding.upper()} text: byte 0x{data[at]:02x} at offset {at}"
+        raise BadCaption(path, "ENCODING", reason) from None
+
+
+# ── visits ──

@@ -1,0 +1,1 @@
+"""kohya's sd-scripts as an engine."""

@@ -1,0 +1,109 @@
+"""The base model as sd-scripts takes it: a published build of SD 1.x, 2.x or XL, and what has to be said of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import InputError, MissingWeights
+from ...core.weights import download_command, hub_cache, locate
+from ..families.configs import Family, configs_in, configs_of, family_of_unet
+from ..model.base_model import digest
+from ..model.single_file import recognised, write_tokenizer
+from .engine import OURS
+
+if TYPE_CHECKING:
+    from ..loop.objective import Prediction
+
+# sd-scripts has the published UNets in its code and reads no more than this of a folder's config.
+BUILD = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
+# What sd-scripts would ask a hub for, by the folder's name in its cache of tokenizers → what pads a text there.
+TOKENIZERS = {
+    "sd1": {"openai_clip-vit-large-patch14": "<|endoftext|>"},
+    "sd2": {"stabilityai_stable-diffusion-2": "!"},
+    "sdxl": {
+        "openai_clip-vit-large-patch14": "<|endoftext|>",
+        "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k": "!",
+    },
+}
+TOKENIZER = {  # as transformers 4 has it
+    "tokenizer_class": "CLIPTokenizer",
+    "model_max_length": 77,
+    "bos_token": "<|startoftext|>",
+    "eos_token": "<|endoftext|>",
+    "unk_token": "<|endoftext|>",
+}
+
+
+@dataclass(frozen=True)
+class KohyaBase:
+    """A base model on this machine, unopened."""
+
+    name: str
+    source: Path
+    family: Family
+    prediction: Prediction
+    sha256: str
+
+
+def kohya_base(base: str) -> KohyaBase:
+    """Looks at `base`; MissingWeights where this machine lacks it, InputError for what sd-scripts can't open."""
+    source = locate(base)
+    if source is None:
+        raise MissingWeights(
+            f"the base model {base} is not on this machine",
+            where=f"looked in {hub_cache()}",
+            to_try=download_command(base),
+        )
+    family, prediction = recognised(source) if source.is_file() else _folder(source)
+    name = base if source.parent.name == "snapshots" else source.name
+    return KohyaBase(name, source.resolve(), family, prediction, digest(source))
+
+
+def write_tokenizers(family: Family, folder: Path) -> Path:
+    """sd-scripts' `tokenizer_cache_dir`, made from the vocabulary that open_clip brings: no hub is asked."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, padding in TOKENIZERS[family].items():
+        write_tokenizer(folder / name)
+        said = {**TOKENIZER, "pad_token": padding}
+        (folder / name / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
+    return folder
+
+
+def _folder(source: Path) -> tuple[Family, Prediction]:
+    found = configs_in(source)
+    family = family_of_unet(found["unet"])
+    published = configs_of(family)["unet"]
+    wrong = [f"{key} {found['unet'].get(key)}" for key in BUILD if found["unet"].get(key) != published[key]]
+    if wrong:
+        raise InputError(
+            f"the engine kohya knows the published builds of Stable Diffusion only; this UNet has {', '.join(wrong)}",
+            where=str(source),
+            to_try=OURS,
+        )
+    _refuse_unprefixed(source)
+    scheduler = source / "scheduler" / "scheduler_config.json"
+    said = json.loads(scheduler.read_text(encoding="utf-8")) if scheduler.is_file() else {}
+    return family, said.get("prediction_type", "epsilon")
+
+
+def _refuse_unprefixed(source: Path) -> None:
+    """transformers 5 saves CLIP without `text_model.`: transformers 4 would find no name it knows, and begin at random.
+
+    It says so in a warning and goes on.
+    """
+    from safetensors import safe_open
+
+    for part in ("text_encoder", "text_encoder_2"):
+        for file in (source / part).glob("*.safetensors"):
+            with safe_open(file, "pt") as tensors:
+                if not any(name.startswith("text_model.") for name in tensors.keys()):
+                    raise InputError(
+                        f"the {part} was saved by transformers 5: sd-scripts would train on one of random weights",
+                        where=str(file),
+                        to_try=f"the model as a single .safetensors checkpoint, or {OURS}",
+                    )

@@ -1,0 +1,196 @@
+"""TrainConfig → sd-scripts' own words: every field becomes an option, or is refused, or is said aloud as left out.
+
+Options as in sd-scripts 48d368fa (train_network.py, library/train_util.py). It takes unknown ones without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ..config import TrainConfig, ValidationConfig
+from .engine import OURS
+
+if TYPE_CHECKING:
+    from ..loop.memory_plan import Plan
+    from .base import KohyaBase
+
+RATES = "modiste_rates.rates"  # kohya_side/modiste_rates.py
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+OPTIMIZERS = {
+    "adamw": ("AdamW", {}),
+    "adamw8bit": ("AdamW8bit", {}),
+    "adafactor": ("Adafactor", {"scale_parameter": False, "relative_step": False, "warmup_init": False}),
+    "prodigy": ("Prodigy", {"decouple": True, "use_bias_correction": True, "safeguard_warmup": True}),
+}
+SCRIPTS = {"sd1": "train_network.py", "sd2": "train_network.py", "sdxl": "sdxl_train_network.py"}
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a run begins: at step 0, or at a state that sd-scripts has saved."""
+
+    step: int = 0
+    state: Path | None = None
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The files of one start: `datasets`, `tokenizers` are read, `out` is written."""
+
+    datasets: Path
+    tokenizers: Path
+    out: Path
+
+
+def refuse(config: TrainConfig, base: KohyaBase) -> None:
+    """InputError that names every field which sd-scripts can't be asked for, with its value."""
+    wrong = list(_impossible(config, base))
+    if wrong:
+        raise InputError(f"the engine kohya can't do this: {'; '.join(wrong)}", to_try=f"leave it out, or {OURS}")
+
+
+def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint, folders: Folders) -> dict[str, Any]:
+    """run.toml of one start. A state is gone on with for the steps that are left: sd-scripts' own count is wrong
+    there (a run of 12 steps that was saved at 10 runs 16), so it is told to begin at 0."""
+    if plan.batch_size % plan.micro_batch:
+        raise InputError(
+            f"the engine kohya repeats whole batches: micro_batch {plan.micro_batch} does not divide "
+            f"batch_size {plan.batch_size}",
+            to_try="a divisor of it",
+        )
+    network, name = config.network, config.optimizer
+    optimizer, arguments = OPTIMIZERS[name]
+    rate = 1.0 if name == "prodigy" else config.learning_rate  # Prodigy finds its own
+    text_rate = 1.0 if name == "prodigy" else config.text_learning_rate or config.learning_rate / 2
+    found = {
+        "pretrained_model_name_or_path": str(base.source),
+        "v2": base.family == "sd2",
+        "v_parameterization": base.prediction == "v_prediction",
+        "tokenizer_cache_dir": str(folders.tokenizers),
+        "dataset_config": str(folders.datasets),
+        # the network
+        "network_module": "networks.lora",
+        "network_dim": network.rank,
+        "network_alpha": network.alpha,
+        "network_args": _pairs(
+            {"conv_dim": network.conv_rank, "conv_alpha": network.conv_alpha or float(network.conv_rank)}
+            if network.conv_rank
+            else {}
+        ),
+        "network_train_unet_only": not network.text_rank,
+        # steps
+        "max_train_steps": config.steps - start.step,
+        "train_batch_size": plan.micro_batch,
+        "gradient_accumulation_steps": plan.batch_size // plan.micro_batch,
+        "learning_rate": rate,
+        "unet_lr": rate,
+        "text_encoder_lr": [text_rate],
+        "optimizer_type": optimizer,
+        "optimizer_args": _pairs({**arguments, "weight_decay": config.weight_decay}),
+        "lr_scheduler_type": RATES,
+        "lr_scheduler_args": _pairs({"schedule": config.schedule, "steps": config.steps, "warmup": config.warmup}),
+        "lr_warmup_steps": 0,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed + start.step,  # or the order of the first epochs would come again
+        # the loss
+        "loss_type": "l2" if config.loss.huber is None else "huber",
+        "huber_schedule": "constant",
+        "huber_c": 0.1 if config.loss.huber is None else config.loss.huber,
+        "huber_scale": 1.0,
+        "debiased_estimation_loss": config.loss.debiased,
+        "zero_terminal_snr": config.loss.zero_terminal_snr,
+        # the machine
+        "mixed_precision": PRECISIONS[plan.precision],
+        "no_half_vae": base.family == "sdxl",
+        "gradient_checkpointing": plan.checkpointing,
+        "torch_compile": config.compile,
+        "sdpa": True,
+        "cache_latents": True,
+        "max_data_loader_n_workers": 0,
+        # what it leaves
+        "output_dir": str(folders.out),
+        "output_name": "lora",
+        "save_model_as": "safetensors",
+        "save_precision": "float",
+        "save_every_n_steps": config.save_steps,
+        "save_last_n_steps": config.save_steps,  # the last two
+        "save_state": True,
+        "metadata_title": config.title,
+        "training_comment": config.notes,
+    }
+    if config.loss.min_snr_gamma is not None:
+        found["min_snr_gamma"] = config.loss.min_snr_gamma
+    if config.loss.noise_offset:
+        found["noise_offset"] = config.loss.noise_offset
+    if config.clip_skip > 1:
+        found["clip_skip"] = config.clip_skip
+    if start.state is not None:
+        found |= {"resume": str(start.state), "initial_step": 0}
+    return found
+
+
+def environ(device: str) -> dict[str, str]:
+    """accelerate takes the device from variables."""
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return {"ACCELERATE_USE_CPU": "true"}
+    return {"CUDA_VISIBLE_DEVICES": index} if index else {}
+
+
+def notices(config: TrainConfig, base: KohyaBase) -> list[str]:
+    """What this engine leaves out or does in its own way, a line each, for people and for train.json."""
+    data, found = config.data, ["validation: sd-scripts has none on photos held out; the last step is kept"]
+    changed = [name for name, value in config.validation if value != getattr(ValidationConfig(), name)]
+    if changed:
+        found[0] += f" ({', '.join(f'validation.{name}' for name in changed)} left out)"
+    if config.checkpointing is None:
+        found.append("checkpointing: no step is measured beforehand; it is off until it is asked for")
+    if data.seed:
+        found.append("data.seed: left out; `seed` decides everything random")
+    if data.masks is not None:
+        found.append("data.masks: the loss is not divided by the mask's area: a small garment counts for less")
+    if data.shuffle_captions and data.caption_separator.strip() != ",":
+        found.append(f"data.caption_separator: shuffled parts are joined by a comma, not {data.caption_separator!r}")
+    if config.loss.debiased and base.prediction == "v_prediction":
+        found.append("loss.debiased: a v-prediction is weighed by 1 / (SNR + 1)")
+    if base.family == "sdxl":
+        found.append("SDXL's size conditions are those of the cut picture")
+    return found
+
+
+def _impossible(config: TrainConfig, base: KohyaBase) -> Iterator[str]:
+    network, data = config.network, config.data
+    if config.method != "lora":
+        yield f"method {config.method!r} (LoRA only)"
+    if network.kind != "lora":
+        yield f"network.kind {network.kind!r} (lora only)"
+    for name in ("rslora", "dora"):
+        if getattr(network, name):
+            yield f"network.{name}"
+    if network.text_rank not in (0, network.rank):
+        yield f"network.text_rank {network.text_rank} (0, or the UNet's {network.rank})"
+    if network.text_rank and (network.text_alpha or network.text_rank) != network.alpha:
+        yield f"network.text_alpha {network.text_alpha:g} (the UNet's {network.alpha:g})"
+    if config.ema:
+        yield f"ema {config.ema}"
+    if config.loss.background:
+        yield f"loss.background {config.loss.background}"
+    if config.loss.zero_terminal_snr and base.prediction != "v_prediction":
+        yield "loss.zero_terminal_snr (for a base model that predicts v)"
+    if data.prior_weight != 1:
+        yield f"data.prior_weight {data.prior_weight} (1 only)"
+    if config.clip_skip > 1 and base.family != "sd1":
+        yield f"clip_skip {config.clip_skip} (for Stable Diffusion 1 only)"
+    side = 64 if base.family != "sdxl" else 32
+    step = data.bucket_step if data.buckets else data.resolution
+    if step % side:
+        yield f"data.{'bucket_step' if data.buckets else 'resolution'} {step} (a multiple of {side})"
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    """`name=value` with Python literals, as sd-scripts evaluates them."""
+    return [f"{name}={value!r}" for name, value in values.items()]

@@ -1,0 +1,154 @@
+"""Pictures that show what a loss does not: the same prompts and seeds by the model at each validation, and at its end.
+
+captions of held-out photos → model as it is → samples/*.png → critic: how like those photos? what is overfitted?
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...core.files import make_folder, write_whole
+from ...core.progress import Pace, Progress, ProgressCallback
+from ..data.captions import caption_of, without_trigger
+from ..model.adapters import adapters_disabled
+from ..model.single_file import open_pipeline
+from .sampling import SampleRequest, draw
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..config import TrainConfig
+    from ..data.dataset import Dataset
+    from .gradient import Gradient
+
+FOLDER = "samples"
+AT_THE_END = 12  # pictures of each kind: their mean is known to a third of one picture's spread
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What base and tuned model draw of the same prompts and seeds; row i of each belongs to photos[i]."""
+
+    photos: tuple[Path, ...]  # whose captions were drawn
+    training: tuple[Path, ...]
+    base: tuple[Image.Image, ...]
+    tuned: tuple[Image.Image, ...]
+    base_plain: tuple[Image.Image, ...]  # by the same words without the trigger; empty where there is none
+    tuned_plain: tuple[Image.Image, ...]
+
+
+class Critic(Protocol):
+    """Looks at pictures for the trainer, which does not know how."""
+
+    def look(
+        self, pictures: Sequence[Image.Image], photos: Sequence[Path], training: Sequence[Path]
+    ) -> Sequence[Mapping[str, float]]:
+        """Of each picture numbers by name; one is `similarity`, 0 … 1, with its photo."""
+
+    def signs(self, gallery: Gallery) -> dict[str, Any]:
+        """Of overfitting, as JSON; `warnings` are sentences for people."""
+
+
+@dataclass
+class Samples:
+    """A run's pictures: what is drawn, who judges, and what was drawn so far (rows of train.json)."""
+
+    critic: Critic
+    folder: Path  # of the run
+    shots: tuple[SampleRequest, ...]  # at each validation
+    last_shots: tuple[SampleRequest, ...]  # at the end, by base and tuned model
+    trigger: str
+    training: tuple[Path, ...]
+    taken: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: Dataset, critic: Critic | None, folder: Path) -> Samples | None:
+        """Held-out photos' captions; without such photos those of training. None: no critic, or none wanted."""
+        own = tuple(sample for sample in data.samples if not sample.prior)
+        if critic is None or not config.validation.pictures:
+            return None
+        photos = data.held_out or own
+
+        def shots(count: int) -> tuple[SampleRequest, ...]:
+            rows = [(photos[index % len(photos)], index // len(photos)) for index in range(count)]
+            return tuple(
+                SampleRequest(caption_of(photo, config.data), config.seed + turn, photo) for photo, turn in rows
+            )
+
+        training = tuple(sample.path for sample in own)
+        at_each, last = shots(config.validation.pictures), shots(AT_THE_END)
+        return cls(critic, folder, at_each, last, config.data.trigger, training)
+
+    @property
+    def prompts(self) -> list[str]:
+        """All that is ever drawn, for encoding it before the text encoders go."""
+        return list(dict.fromkeys(["", *(shot.prompt for shot in (*self.shots, *self.last_shots, *self._plain()))]))
+
+    def take(self, gradient: Gradient, step: int, progress: ProgressCallback) -> None:
+        """Draws, judges and keeps the pictures of a validation; the same again if it has to be repeated."""
+        pictures = draw(gradient, self.shots)
+        found = self.critic.look(pictures, [shot.photo.path for shot in self.shots], self.training)
+        for index, (shot, picture, seen) in enumerate(zip(self.shots, pictures, found, strict=True)):
+            file = self._write(f"step-{step:06d}-{index}.png", picture)
+            values = {"step": step, "seed": shot.seed, **{name: round(value, 4) for name, value in seen.items()}}
+            self.taken.append({"file": f"{FOLDER}/{file.name}", "prompt": shot.prompt, **values})
+            said = f"similarity {100 * seen['similarity']:.0f} of 100"
+            progress(Progress("sample", index + 1, len(self.shots), said, picture=file, values=values))
+
+    def best_of(self, step: int) -> Path | None:
+        """The picture of that validation most like its photo; None where nothing was drawn, or nothing is left."""
+        there = [row for row in self.taken if row["step"] == step and (self.folder / row["file"]).is_file()]
+        best = max(there, key=lambda row: row["similarity"], default=None)
+        return self.folder / best["file"] if best else None
+
+    def signs(self, gradient: Gradient, progress: ProgressCallback) -> dict[str, Any]:
+        """Of overfitting, by the weights as they are now."""
+        plain = self._plain()
+        pace = Pace("signs", 2 * (len(self.last_shots) + len(plain)), progress)
+
+        def drawn(kind: str, shots: Sequence[SampleRequest]) -> tuple[Image.Image, ...]:
+            pictures = draw(gradient, shots)
+            for index, picture in enumerate(pictures):
+                pace.step(self._write(f"end-{index:02d}-{kind}.png", picture))
+            return tuple(pictures)
+
+        tuned, tuned_plain = drawn("tuned", self.last_shots), drawn("tuned-plain", plain)
+        with _before_training(gradient):
+            base, base_plain = drawn("base", self.last_shots), drawn("base-plain", plain)
+        photos = tuple(shot.photo.path for shot in self.last_shots)
+        return self.critic.signs(Gallery(photos, self.training, base, tuned, base_plain, tuned_plain))
+
+    def _plain(self) -> tuple[SampleRequest, ...]:
+        if not self.trigger:
+            return ()
+        return tuple(
+            SampleRequest(without_trigger(shot.prompt, self.trigger), shot.seed, shot.photo) for shot in self.last_shots
+        )
+
+    def _write(self, name: str, picture: Image.Image) -> Path:
+        data, file = io.BytesIO(), self.folder / FOLDER / name
+        picture.save(data, "PNG")
+        make_folder(file.parent)
+        write_whole(file, data.getvalue())
+        return file
+
+
+@contextmanager
+def _before_training(gradient: Gradient) -> Iterator[None]:
+    """Inside `with`, the model is the base model again; a full fine-tune reads its weights from their files."""
+    if gradient.config.method == "lora":
+        with adapters_disabled(gradient.base):
+            yield
+        return
+    unet = gradient.base.unet
+    tuned = {name: tensor.to("cpu", copy=True) for name, tensor in unet.state_dict().items()}
+    unet.load_state_dict(open_pipeline(gradient.base.source, unet.dtype).unet.state_dict())
+    try:
+        yield
+    finally:
+        unet.load_state_dict(tuned)

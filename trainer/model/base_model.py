@@ -1,0 +1,121 @@
+"""The model that training starts from: opened from a folder, a hub id or a host's single file, and held still."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError, MissingWeights
+from ...core.files import sha256_of
+from ...core.torchvision_ops import patch_torchvision_ops
+from ...core.weights import download_command, hub_cache, locate
+from ..families.configs import Family, family_of_unet
+from .single_file import open_pipeline
+
+if TYPE_CHECKING:
+    import torch
+
+HASH_DIGITS = 16
+DIGESTED = (".safetensors", ".json", ".txt")
+
+
+@dataclass
+class StableDiffusionParts:
+    """The parts of a Stable Diffusion model; all frozen until an adapter or a full fine-tune says otherwise."""
+
+    name: str
+    family: Family
+    sha256: str  # of its weights: what a checkpoint of another base is refused by
+    unet: Any
+    vae: Any  # None once it was let go
+    tokenizers: list[Any]
+    text_encoders: list[Any]  # empty once they were let go
+    scheduler_config: Any
+    source: Path
+    scaling_factor: float  # latents are the VAE's times this
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What can carry an adapter, by kohya's part names."""
+        names = ("text_encoder", "text_encoder_2")
+        return {"unet": self.unet, **dict(zip(names, self.text_encoders, strict=False))}
+
+    def release(self, *, vae: bool, text_encoders: bool) -> None:
+        """Frees what nothing will ask any more; a VAE that stays, for pictures, waits on the CPU."""
+        import torch
+
+        self.vae = None if vae else self.vae.to("cpu")
+        if text_encoders:
+            self.text_encoders = []
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def find_base(base: str) -> Path:
+    """Where `base` lies; MissingWeights where this machine does not have it."""
+    source = locate(base)
+    if source is None:
+        raise MissingWeights(
+            f"the base model {base} is not on this machine",
+            where=f"looked in {hub_cache()}",
+            to_try=f"{download_command(base)}, or --preset mini, which needs no download",
+        )
+    return source
+
+
+def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionParts:
+    """Reads `base` in `dtype`, never in the file's own; MissingWeights where this machine does not have it.
+
+    The VAE of SDXL overflows in float16 and is held in float32 there.
+    """
+    import torch
+
+    patch_torchvision_ops()
+    source = find_base(base)
+    pipeline = open_pipeline(source, dtype)
+    takes, gives = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+    if takes != gives:
+        raise InputError(
+            f"the UNet takes {takes} channels and the VAE gives {gives}: an inpainting or depth model can't be trained",
+            where=str(source),
+            to_try="its text-to-image model",
+        )
+    encoders = [one for one in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)) if one is not None]
+    tokenizers = [one for one in (pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)) if one is not None]
+    found = StableDiffusionParts(
+        name=base if source.parent.name == "snapshots" else source.name,
+        family=family_of_unet(pipeline.unet.config),
+        sha256=digest(source),
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        tokenizers=tokenizers,
+        text_encoders=encoders,
+        scheduler_config=pipeline.scheduler.config,
+        source=source,
+        scaling_factor=float(pipeline.vae.config.scaling_factor),
+    )
+    if found.family == "sdxl" and dtype == torch.float16:
+        found.vae.to(torch.float32)
+    for part in (found.unet, found.vae, *encoders):
+        part.to(device).eval().requires_grad_(False)
+    return found
+
+
+def unet_weights(base: str) -> int:
+    """About how many weights the UNet has, by its file's size in float32 terms; 0 where it is not on this machine."""
+    source = locate(base)
+    if source is None:
+        return 0
+    files = [source] if source.is_file() else list((source / "unet").glob("*.safetensors"))
+    return sum(file.stat().st_size for file in files) // 4
+
+
+def digest(source: Path) -> str:
+    """16 hex digits: the hub's commit, or the sha256 of the file, or of a folder's weights, configs, vocabularies."""
+    if source.parent.name == "snapshots":
+        return source.name[:HASH_DIGITS]
+    files = [source] if source.is_file() else sorted(one for one in source.rglob("*") if one.suffix in DIGESTED)
+    return sha256_of(files)[:HASH_DIGITS]

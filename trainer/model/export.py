@@ -1,0 +1,56 @@
+"""A fully tuned model as a diffusers folder that any diffusers opens by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import InputError
+from ...core.files import sync_folder
+from ...core.library_output import without_bars
+from .single_file import open_pipeline
+
+if TYPE_CHECKING:
+    from .base_model import StableDiffusionParts
+
+
+def write_model(base: StableDiffusionParts, folder: Path) -> None:
+    """The base's folder with the tuned UNet in float16, whole or not at all.
+
+    InputError for weights that are not finite, also those that float16 would make so; OSError for a full disk.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    tuned = {name: tensor.half().cpu() for name, tensor in base.unet.state_dict().items()}
+    bad = [name for name, tensor in tuned.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise InputError(
+            f"the tuned UNet is not finite in {bad[0]} and {len(bad) - 1} more: it is not written",
+            to_try="a smaller learning_rate",
+        )
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    pipeline = open_pipeline(base.source, torch.float16)
+    pipeline.unet.load_state_dict(tuned)
+    try:
+        with without_bars():
+            pipeline.save_pretrained(temporary, safe_serialization=True)
+        for file in temporary.rglob("*"):
+            _sync(file)
+    except SafetensorError as error:  # its word for a full disk, too
+        raise OSError(f"{folder.name}: {error}") from error
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)
+    sync_folder(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    """Makes what is in a file, or the names in a folder, last."""
+    if path.is_dir():
+        sync_folder(path)
+    else:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())

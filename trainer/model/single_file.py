@@ -1,0 +1,200 @@
+"""Opens a base model: a diffusers folder, or a host's single `.safetensors` checkpoint, without any hub.
+
+A checkpoint file holds weights only. The small configs of its family are in `families/`, and CLIP's vocabulary is in
+open_clip's own package.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ...core.library_output import without_bars
+from ...core.torchvision_ops import patch_torchvision_ops
+from ..families.configs import Family, configs_of
+from .unet_file import read_unet
+
+if TYPE_CHECKING:
+    import torch
+
+FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+SCALED_LINEAR = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "steps_offset": 1,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+}
+
+
+def open_pipeline(source: Path, dtype: torch.dtype) -> Any:
+    """The pipeline in `dtype`, never in the file's own."""
+    patch_torchvision_ops()
+    return _from_file(source, dtype) if source.is_file() else _from_folder(source, dtype)
+
+
+def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
+    from diffusers import DiffusionPipeline
+
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise InputError(
+            "a base model is a diffusers folder with a model_index.json, or a .safetensors checkpoint",
+            where=str(folder),
+        )
+    try:
+        parts = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"the model_index.json is broken: {error}", where=str(index)) from error
+    if "unet" not in parts:
+        raise InputError(
+            f"{parts.get('_class_name')} has no UNet: Stable Diffusion 1.x, 2.x and XL can be trained",
+            where=str(folder),
+        )
+    given: dict[str, Any] = {"safety_checker": None} if "safety_checker" in parts else {}
+    with _opening(folder), without_bars():
+        if unet := read_unet(folder / "unet", dtype):
+            given["unet"] = unet
+        return DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **given
+        )
+
+
+def _from_file(file: Path, dtype: torch.dtype) -> Any:
+    if file.suffix != ".safetensors":
+        raise InputError(
+            "a checkpoint file is a .safetensors (pickled ones are not opened)",
+            where=str(file),
+            to_try="convert it with a tool that you trust",
+        )
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    family, prediction = recognised(file)
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config_folder(Path(folder), family, prediction)
+        kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
+        without = {} if family == "sdxl" else {"safety_checker": None, "feature_extractor": None}
+        with _opening(file), without_bars():
+            return kind.from_single_file(
+                str(file), config=str(config), torch_dtype=dtype, local_files_only=True, **without
+            )
+
+
+@contextmanager
+def _opening(source: Path) -> Iterator[None]:
+    """Inside `with`, what is missing, torn or of another build is an InputError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"the base model can't be opened: {error}", where=str(source)) from error
+
+
+def recognised(file: Path) -> tuple[Family, str]:
+    """By the width of the text condition: 768, 1,024 or 2,048. SD 2's 768-pixel models predict v and are called so.
+
+    Further trainers say it in the metadata, or by an empty tensor `v_pred`.
+    """
+    from safetensors import safe_open
+
+    with _opening(file), safe_open(file, "pt") as tensors:
+        names = set(tensors.keys())
+        key = next((name for name in names if name.endswith("transformer_blocks.0.attn2.to_k.weight")), None)
+        if key is None or FIRST_LAYER not in names:
+            raise InputError("this file is no Stable Diffusion checkpoint", where=str(file))
+        width = tensors.get_slice(key).get_shape()[1]
+        channels = tensors.get_slice(FIRST_LAYER).get_shape()[1]
+        said = tensors.metadata() or {}
+    families: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+    if width not in families or channels != 4:
+        raise InputError(
+            f"this checkpoint's UNet takes {channels} channels and text of width {width}: an inpainting, depth or "
+            "refiner model, which can't be trained here",
+            where=str(file),
+            to_try="a text-to-image checkpoint of Stable Diffusion 1.x, 2.x or XL",
+        )
+    family = families[width]
+    v = said.get("modelspec.prediction_type", "").startswith("v") or (family == "sd2" and "768" in file.name)
+    v = v or "v_pred" in names
+    return family, "v_prediction" if v else "epsilon"
+
+
+def _config_folder(folder: Path, family: Family, prediction: str) -> Path:
+    """What `from_single_file` asks a hub for, written down here."""
+    xl = family == "sdxl"
+    parts = {
+        "_class_name": "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline",
+        "scheduler": ["diffusers", "PNDMScheduler" if not xl else "EulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    if xl:
+        parts["text_encoder_2"] = ["transformers", "CLIPTextModelWithProjection"]
+        parts["tokenizer_2"] = ["transformers", "CLIPTokenizer"]
+    else:
+        parts |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
+    (folder / "model_index.json").write_text(json.dumps(parts))
+    configs = configs_of(family)
+    scheduler = {**SCALED_LINEAR, "prediction_type": prediction, "_class_name": parts["scheduler"][1]}
+    for name, values in {**configs, "vae": _vae(family), "scheduler": scheduler}.items():
+        (folder / name).mkdir()
+        (folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json")).write_text(
+            json.dumps(values)
+        )
+    for name in [part for part in parts if part.startswith("tokenizer")]:
+        write_tokenizer(folder / name)
+    return folder
+
+
+def _vae(family: Family) -> dict[str, Any]:
+    """AutoencoderKL of all three families; only the scale of the latents differs."""
+    return {
+        "_class_name": "AutoencoderKL",
+        "in_channels": 3,
+        "out_channels": 3,
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2,
+        "act_fn": "silu",
+        "latent_channels": 4,
+        "norm_num_groups": 32,
+        "sample_size": 1024 if family == "sdxl" else 512,
+        "scaling_factor": 0.13025 if family == "sdxl" else 0.18215,
+    }
+
+
+def write_tokenizer(folder: Path) -> None:
+    """CLIP's own byte-pair vocabulary as a transformers folder, from the file that open_clip brings."""
+    package = importlib.util.find_spec("open_clip")
+    assert package and package.origin  # a dependency of the standalone environment
+    with gzip.open(Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8") as lines:
+        merges = lines.read().split("\n")[1 : 49152 - 256 - 2 + 1]
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    symbols = list(_byte_symbols().values())
+    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(pair.split()) for pair in merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    CLIPTokenizer.from_pretrained(folder, model_max_length=77).save_pretrained(folder)
+
+
+def _byte_symbols() -> dict[int, str]:
+    """GPT-2's printable stand-in for each byte, in CLIP's order."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + place) for place, byte in enumerate(rest)}

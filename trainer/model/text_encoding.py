@@ -1,0 +1,49 @@
+"""Captions → what the UNet is conditioned on, as each family's pipeline does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from .base_model import StableDiffusionParts
+
+
+def token_ids(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:
+    """[N, 77]; what a caption has beyond 75 tokens is cut off."""
+    length = tokenizer.model_max_length
+    return tokenizer(
+        list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
+
+
+def encode(base: StableDiffusionParts, captions: Sequence[str], clip_skip: int = 1) -> dict[str, torch.Tensor]:
+    """`tokens` [N, 77, D], and for SDXL `pooled` [N, P]; gradients flow where a text encoder is trained.
+
+    `clip_skip` 1 is the last layer. A skipped layer goes through the final layer norm, as in A1111; SDXL's encoders
+    give their last but one without it, whatever is skipped.
+    """
+    import torch
+
+    found, pooled = [], None
+    for tokenizer, encoder in zip(base.tokenizers, base.text_encoders, strict=True):
+        ids = token_ids(tokenizer, captions).to(encoder.device)
+        output = encoder(ids, output_hidden_states=base.family == "sdxl" or clip_skip > 1)
+        if base.family == "sdxl":
+            found.append(output.hidden_states[-(clip_skip + 1)])
+            pooled = output[0]  # of the last encoder: `text_embeds`
+        elif clip_skip == 1:
+            found.append(output.last_hidden_state)
+        else:
+            found.append(_final_layer_norm(encoder)(output.hidden_states[-clip_skip]))
+    embeds = {"tokens": torch.cat(found, -1)}
+    if pooled is not None:
+        embeds["pooled"] = pooled
+    return embeds
+
+
+def _final_layer_norm(encoder: Any) -> Any:
+    """transformers 5 has it on the model, transformers 4 one level deeper."""
+    return getattr(encoder, "text_model", encoder).final_layer_norm
