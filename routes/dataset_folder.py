@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.files import make_folder, write_whole
 from ..hosts.attention import read_weights
 from ..trainer.data.caption_files import own_caption
-from ..trainer.data.dataset import MASK
+from ..trainer.data.photo_files import MASK
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo
