@@ -89,7 +89,7 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionPart
     tokenizers = [
         tokenizer for tokenizer in (pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)) if tokenizer is not None
     ]
-    base = StableDiffusionParts(
+    opened = StableDiffusionParts(
         name=base if source.parent.name == "snapshots" else source.name,
         family=family_of_unet(pipeline.unet.config),
         sha256=digest(source),
@@ -101,11 +101,11 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionPart
         source=source,
         scaling_factor=float(pipeline.vae.config.scaling_factor),
     )
-    if base.family == "sdxl" and dtype == torch.float16:
-        base.vae.to(torch.float32)
-    for part in (base.unet, base.vae, *encoders):
+    if opened.family == "sdxl" and dtype == torch.float16:
+        opened.vae.to(torch.float32)
+    for part in (opened.unet, opened.vae, *encoders):
         part.to(device).eval().requires_grad_(False)
-    return base
+    return opened
 
 
 def unet_weights(base: str) -> int:
