@@ -107,7 +107,7 @@ def test_only_scripts_imports_a1111():
 
 @pytest.mark.parametrize("room", INNER_ROOMS)
 def test_the_inner_rooms_do_not_know_who_calls_them(room):
-    callers = ("nodes", "cli", "harness", "install", "panel", "server", "routes", "models", "bench")
+    callers = ("api", "nodes", "cli", "harness", "install", "panel", "server", "routes", "models", "bench")
     importing = modules_importing(*(f"modiste.{caller}" for caller in callers))
     outside = [path for path in importing if path != str(WAY_IN)]
     assert [path for path in outside if Path(path).parts[0] == room] == []
