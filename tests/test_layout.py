@@ -60,7 +60,6 @@ LONG_FUNCTIONS = {
     "panel/prompt_page.py:prompt_page": "TODO",
     "routes/prompt/optimise.py:optimise_photo": "TODO",
     "routes/prompt/report.py:_photo_report": "TODO",
-    "server/app.py:add_lists": "TODO",
     "trainer/kohya/options.py:options": "TODO",
     "trainer/train.py:_begin": "TODO",
 }
