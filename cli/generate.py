@@ -45,13 +45,24 @@ def generate(
     json: AsJson = False,
 ) -> int:
     """Draw a prompt."""
+    from ..hosts.request import GenerationRequest
+    from ..models.drawing_host import open_host
     from ..routes.generate import draw_prompt
 
     needed = ("checkpoint",) if host == "local" else ()
     chosen = choose_preset(preset, host, needed, checkpoint=checkpoint)
-    settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
+    request = GenerationRequest(
+        prompt=text,
+        negative_prompt=negative,
+        seed=seed % 2**32,
+        steps=steps or chosen.steps,
+        cfg_scale=cfg_scale or chosen.cfg_scale,
+        sampler=sampler or chosen.sampler,
+        width=chosen.width,
+        height=chosen.height,
+    )
     with Display(quiet=json) as display:
-        drawer = choose_host(host, url, allow_remote, workflow)
-        files = draw_prompt(chosen, drawer, device, text, negative, seed, count, settings, out, display)
+        drawer = open_host(chosen, choose_host(host, url, allow_remote, workflow), device)
+        files = draw_prompt(drawer, request, count, out, display)
     print_json([str(file) for file in files]) if json else print("\n".join(map(str, files)))
     return EXIT_OK
