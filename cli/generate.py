@@ -36,13 +36,23 @@ def generate(
     json: AsJson = False,
 ) -> int:
     """Draw a prompt."""
+    from ..hosts.request import GenerationRequest
+    from ..models.drawing_host import open_host
     from ..routes.generate import draw_prompt
 
     needed = ("checkpoint",) if host.is_local else ()
     chosen = choose_preset(preset, host.host, needed, checkpoint=checkpoint)
+    request = GenerationRequest(
+        prompt=text,
+        negative_prompt=negative,
+        seed=seed % 2**32,
+        steps=sampling.steps or chosen.steps,
+        cfg_scale=sampling.cfg_scale or chosen.cfg_scale,
+        sampler=sampling.sampler or chosen.sampler,
+        width=chosen.width,
+        height=chosen.height,
+    )
     with Display(quiet=json) as display:
-        files = draw_prompt(
-            chosen, host.choice(), device, text, negative, seed, count, sampling.as_fields(), out, display
-        )
+        files = draw_prompt(open_host(chosen, host.choice(), device), request, count, out, display)
     print_json([str(file) for file in files]) if json else print("\n".join(map(str, files)))
     return EXIT_OK
