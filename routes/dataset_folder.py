@@ -13,7 +13,7 @@ from ..fashion.prompts.captions import caption_in
 from ..fashion.prompts.strategies import Context, label_shares
 from ..hosts.attention import read_weights
 from ..trainer.data.caption_files import own_caption
-from ..trainer.data.dataset import MASK
+from ..trainer.data.photo_files import MASK
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo

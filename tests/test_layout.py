@@ -40,7 +40,6 @@ WAY_IN = Path("trainer/__main__.py")  # a way in like harness.py: it may import 
 LONG_MODULES = {
     "install.py": "runs before anything of ours can be imported: it stands alone",
     "mini/renderer.py": "TODO",
-    "trainer/data/dataset.py": "TODO",
 }
 LONG_FUNCTIONS = {
     **dict.fromkeys(
@@ -57,8 +56,6 @@ LONG_FUNCTIONS = {
     "mini/renderer.py:cut_upper": "TODO",
     "mini/renderer.py:draw_details": "TODO",
     "panel/prompt_page.py:prompt_page": "TODO",
-    "trainer/kohya/options.py:options": "TODO",
-    "trainer/train.py:_begin": "TODO",
 }
 
 
