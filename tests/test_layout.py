@@ -57,7 +57,6 @@ LONG_FUNCTIONS = {
     "cli/pipeline.py:pipeline": "TODO",
     "mini/renderer.py:cut_upper": "TODO",
     "mini/renderer.py:draw_details": "TODO",
-    "panel/prompt_page.py:prompt_page": "TODO",
     "routes/prompt/optimise.py:optimise_photo": "TODO",
     "routes/prompt/report.py:_photo_report": "TODO",
     "server/app.py:add_lists": "TODO",

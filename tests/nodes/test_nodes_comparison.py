@@ -6,7 +6,7 @@ import paper_studio
 import pytest
 
 from modiste.core.errors import InputError
-from modiste.nodes.vision.comparison import compare, strengths_in, wanted_pictures
+from modiste.nodes.vision.comparison import compare, picture_pairs, strengths_in
 
 DRAWING = dict(steps=1, cfg_scale=1.0, sampler="Pencil", width=64, height=64)
 
@@ -24,8 +24,8 @@ class Tuned(paper_studio.PaperHost):
 
 
 def compared(tuned: list, references: list, pictures: int = 4, trigger: str = "vesper"):
-    wanted = wanted_pictures(references, ["dress"], [""], pictures, 0, DRAWING, trigger)
-    return compare(paper_studio.PaperHost(), tuned, wanted, references, paper_studio.session().vision, quiet)
+    pairs = picture_pairs(references, ["dress"], [""], pictures, 0, DRAWING, trigger)
+    return compare(paper_studio.PaperHost(), tuned, pairs, references, paper_studio.session().vision, quiet)
 
 
 @pytest.fixture(scope="module")
@@ -41,33 +41,33 @@ def test_strengths_are_read_once_each_and_nonsense_is_refused():
 
 
 def test_base_and_tuned_share_seeds_and_only_the_tuned_prompt_has_the_trigger(photos):
-    wanted = wanted_pictures(photos, ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
-    assert len(wanted) == 15 and len({one.base.seed for one in wanted}) == 15
-    assert all(one.base.seed == one.tuned.seed and one.tuned.prompt == "vesper, a dress" for one in wanted)
-    assert wanted[0].base.prompt == "a dress" and wanted[0].base.negative_prompt == "blurry"
-    assert wanted[:3] == wanted_pictures(photos[:1], ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
+    pairs = picture_pairs(photos, ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
+    assert len(pairs) == 15 and len({one.base.seed for one in pairs}) == 15
+    assert all(one.base.seed == one.tuned.seed and one.tuned.prompt == "vesper, a dress" for one in pairs)
+    assert pairs[0].base.prompt == "a dress" and pairs[0].base.negative_prompt == "blurry"
+    assert pairs[:3] == picture_pairs(photos[:1], ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
     with pytest.raises(InputError, match="no prompt"):
-        wanted_pictures(photos, [" "], [""], 1, 0, DRAWING)
+        picture_pairs(photos, [" "], [""], 1, 0, DRAWING)
     with pytest.raises(InputError, match="2 prompts for 5 pictures"):
-        wanted_pictures(photos, ["a", "b"], [""], 1, 0, DRAWING)
+        picture_pairs(photos, ["a", "b"], [""], 1, 0, DRAWING)
 
 
 def test_a_model_that_learned_the_look_is_proven_better_over_references(photos):
-    found = compared([(0.5, paper_studio.PaperHost()), (1.0, Tuned())], photos, pictures=2)
-    assert found.improved and found.best.strength == 1.0 and found.best.gain.n == 5
-    assert found.best.gain.confidence == pytest.approx(0.975), "two strengths share the doubt"
-    assert "at strength 1 is closer to the photos by +" in found.verdict and "on 5 references" in found.verdict
-    rows = found.as_json()["rows"]
+    sweep = compared([(0.5, paper_studio.PaperHost()), (1.0, Tuned())], photos, pictures=2)
+    assert sweep.improved and sweep.best.strength == 1.0 and sweep.best.gain.n == 5
+    assert sweep.best.gain.confidence == pytest.approx(0.975), "two strengths share the doubt"
+    assert "at strength 1 is closer to the photos by +" in sweep.verdict and "on 5 references" in sweep.verdict
+    rows = sweep.as_json()["rows"]
     assert [row["strength"] for row in rows] == [0.0, 0.5, 1.0] and rows[0]["gain"] == 0
     assert rows[2]["interval"][0] > 0 and rows[1]["gain"] == 0, "the same host draws the same pictures"
-    assert [len(row) for row in found.rows_of_pictures(photos)] == [4] * 5
+    assert [len(row) for row in sweep.rows_of_pictures(photos)] == [4] * 5
 
 
 def test_a_single_reference_is_judged_over_seeds(photos):
-    found = compared([(1.0, Tuned())], photos[:1], pictures=6)
-    assert found.best.gain.n == 6 and "on 6 seeds" in found.verdict and found.improved
+    sweep = compared([(1.0, Tuned())], photos[:1], pictures=6)
+    assert sweep.best.gain.n == 6 and "on 6 seeds" in sweep.verdict and sweep.improved
 
 
 def test_the_same_model_twice_proves_nothing(photos):
-    found = compared([(1.0, paper_studio.PaperHost())], photos, trigger="")
-    assert not found.improved and found.best.gain.mean == 0 and "No gain is proven" in found.verdict
+    sweep = compared([(1.0, paper_studio.PaperHost())], photos, trigger="")
+    assert not sweep.improved and sweep.best.gain.mean == 0 and "No gain is proven" in sweep.verdict
