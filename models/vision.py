@@ -1,4 +1,4 @@
-"""The models of a preset that look at pictures: tagger, scorer, judge."""
+"""The models of a preset that read and score pictures: tagger, scorer, judge. The one place that opens them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VisionModels:
-    """What looks at pictures. `judge` never steers the search; None where its weights are missing."""
+    """Tagger, scorer and judge. `judge` never steers the search; None where its weights are missing."""
 
     taxonomy: Taxonomy
     encoder: Encoder
@@ -30,20 +30,24 @@ class VisionModels:
     judge: Scorer | None
 
 
-def open_vision_models(preset: Preset, device: str = "auto") -> VisionModels:
+def open_vision_models(preset: Preset, device: str = "auto", known_as: str | None = None) -> VisionModels:
     """Tagger, scorer and judge of a preset; MissingWeights names what is not on this machine."""
-    tagger = open_tagger(preset, device)
+    tagger = open_tagger(preset, device, known_as)
     scorer = scorer_of(preset, tagger)
     return VisionModels(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
 
 
-def open_tagger(preset: Preset, device: str = "auto") -> Tagger:
-    """The tagger alone: what a catalogue's tags need."""
+def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = None) -> Tagger:
+    """The tagger alone: what a catalogue's tags need.
+
+    `known_as` names the encoder in encoders.json where `preset.encoder` is a folder; None takes `preset.encoder`.
+    """
     require_weights(preset, "encoder")
     revision = preset.revisions.get(preset.encoder)
     encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
     measured = load_temperatures(preset.calibration if preset.measured else None)
-    return Tagger(encoder, load_taxonomy(preset.taxonomy), measured, settings=encoder_settings(preset.encoder))
+    settings = encoder_settings(known_as or preset.encoder)
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), measured, settings=settings)
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
@@ -56,7 +60,7 @@ def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
 
 
 def scorer_of(preset: Preset, tagger: Tagger) -> Scorer:
-    """The scorer that looks with the tagger's encoder, which is opened already."""
+    """The scorer with the tagger's encoder, which is opened already."""
     return _scorer(preset, tagger.encoder, "clip")
 
 

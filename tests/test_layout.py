@@ -55,7 +55,6 @@ LONG_FUNCTIONS = {
     "cli/pipeline.py:pipeline": "a command's options stand in its signature: 40 of its lines",
     "mini/renderer.py:cut_upper": "TODO",
     "mini/renderer.py:draw_details": "TODO",
-    "panel/prompt_page.py:prompt_page": "TODO",
 }
 
 
