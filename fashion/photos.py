@@ -1,4 +1,4 @@
-"""Files → photos: found, checked, decoded fully, upright, RGB; what can't be used is named with a code."""
+"""Files → photos: found, checked, fully decoded, upright, RGB; a file that can't be used is named with a code."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ CODES = (
 )
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-# Pictures too, by their names: listed as FORMAT instead of passed over.
+# Other kinds of pictures: listed as FORMAT instead of ignored.
 OTHER_SUFFIXES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".psd")
 MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
 OTHER_MAGIC = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"SIMPLE  =", b"<svg", b"<?xml", b"%PDF")
 MOST_PIXELS = 50_000_000  # refused before decoding: an 11-KiB file can hold a picture of gigabytes
 MOST_BYTES = 256_000_000
-LEAST_SIDE = 32  # pixels; below, there is nothing to tell
+LEAST_SIDE = 32  # pixels; too little of a garment is visible below
 MOST_ASPECT = 10.0
-WORKING_SIDE = 1024  # pixels; what encoders and reports need of a 50-megapixel photo
+WORKING_SIDE = 1024  # pixels; enough for encoders and reports
 WHITE = (255, 255, 255)
 
 _opening = threading.Lock()  # warning filters belong to the process
 
 
 class BadPhoto(InputError):
-    """One photo that can't be used; `code` is one of CODES."""
+    """A photo can't be used; `code` is one of CODES."""
 
     def __init__(self, path: Path, code: str, reason: str):
         self.path, self.code, self.reason = path, code, reason
@@ -49,17 +49,17 @@ class BadPhoto(InputError):
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as everything here sees it: RGB, upright, at most WORKING_SIDE pixels long. `sha256` is the file's."""
+    """A photo ready for use: RGB, upright, at most WORKING_SIDE pixels long. `sha256` is the file's."""
 
     path: Path
     image: Image.Image
     sha256: str
-    notes: tuple[str, ...] = ()  # what was converted on reading, for people
+    notes: tuple[str, ...] = ()  # conversions made on reading, for reports
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A file that is left out, and why."""
+    """A file that is left out, with a code and the reason."""
 
     path: Path
     code: str
@@ -78,10 +78,10 @@ class Gathered:
 def find_photos(paths: Iterable[str | Path]) -> tuple[list[Path], list[Skip]]:
     """Every photo file of the given files and folders (with their sub-folders), in order, each path once.
 
-    Hidden files and files that are no pictures by their name are not photos; a link that leads out of its folder
-    is skipped. InputError for a path that is not there.
+    Hidden files and files without a picture's suffix are ignored; a link that leads out of its folder is skipped.
+    Raises InputError for a path that does not exist.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     skipped: list[Skip] = []
     for given in map(Path, paths):
         if given.is_dir():
@@ -89,12 +89,12 @@ def find_photos(paths: Iterable[str | Path]) -> tuple[list[Path], list[Skip]]:
                 if file.is_symlink() and not file.resolve().is_relative_to(given.resolve()):
                     skipped.append(Skip(file, "OUTSIDE_ROOT", "the link leads out of the folder"))
                 else:
-                    found[file] = None
+                    files[file] = None
         elif given.exists() or given.is_symlink():
-            found[given] = None
+            files[given] = None
         else:
             raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
-    return list(found), skipped
+    return list(files), skipped
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -106,9 +106,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def gather_photos(paths: Sequence[str | Path]) -> Gathered:
-    """Reads all photos of a run into memory. InputError where none can be used."""
+    """Reads all photos of a run into memory. Raises InputError where none can be used."""
     files, skipped = find_photos(paths)
-    gathered, by_content = Gathered(skipped=skipped), {}
+    gathered = Gathered(skipped=skipped)
+    by_content: dict[str, Photo] = {}
     for file in files:
         try:
             photo = read_photo(file)
@@ -138,16 +139,16 @@ def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> Inpu
 
 
 def read_photo(path: str | Path, side: int = WORKING_SIDE) -> Photo:
-    """One photo, decoded to its last byte; BadPhoto says with a code why it can't be used.
+    """The photo in a file, decoded to its last byte and at most `side` pixels long. Raises BadPhoto with a code.
 
-    At most `side` pixels long; a large JPEG is decoded at a half, a quarter or an eighth, where that is still `side`.
+    A large JPEG is decoded at a half, a quarter or an eighth of its size, where that is still `side`.
     """
     return decode_photo(read_file(path), side)
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file's bytes and their sha256: enough to know a photo again."""
+    """A file's bytes and their sha256, by which caches know a photo."""
 
     path: Path
     data: bytes
@@ -155,13 +156,13 @@ class PhotoFile:
 
 
 def read_file(path: str | Path) -> PhotoFile:
-    """The first half of `read_photo`."""
+    """Reads the bytes of a photo's file: the first half of `read_photo`. Raises BadPhoto with a code."""
     data = _bytes_of(Path(path))
     return PhotoFile(Path(path), data, hashlib.sha256(data).hexdigest())
 
 
 def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
-    """The second half of `read_photo`."""
+    """Decodes a photo: the second half of `read_photo`. Raises BadPhoto with a code."""
     from PIL import Image
 
     image = _open(file.path, file.data)
@@ -192,13 +193,13 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _kind(data: bytes) -> str | None:
-    """The format that the first bytes promise."""
+    """The format according to the first bytes; None for none of FORMATS."""
     kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
     return None if kind == "WEBP" and data[8:12] != b"WEBP" else kind
 
 
 def _open(path: Path, data: bytes) -> Image.Image:
-    """The header only."""
+    """Opens the picture, reading its header only."""
     from PIL import Image, UnidentifiedImageError
 
     kind = _kind(data)
@@ -217,7 +218,7 @@ def _open(path: Path, data: bytes) -> Image.Image:
 
 
 def _refuse_by_size(path: Path, image: Image.Image) -> None:
-    """Before any pixel is decoded."""
+    """Raises BadPhoto for a picture of unusable size, before any pixel is decoded."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         most = f"{MOST_PIXELS / 1e6:.0f} megapixels"
@@ -229,7 +230,7 @@ def _refuse_by_size(path: Path, image: Image.Image) -> None:
 
 
 def _decode(path: Path, data: bytes, image: Image.Image) -> None:
-    """All of it: Pillow opens half a file happily, and decoding a PNG does not look at its checksums."""
+    """Decodes the whole picture; of a PNG it also verifies the checksums, which decoding alone ignores."""
     from PIL import Image
 
     try:
@@ -241,7 +242,7 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> None:
 
 
 def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
-    """TRUNCATED where the file lacks its end, else CORRUPT."""
+    """Code and reason of a file that can't be decoded: TRUNCATED where it lacks its end, else CORRUPT."""
     whole = {
         "PNG": b"IEND" in data[-64:],
         "JPEG": b"\xff\xd9" in data[-1024:],
@@ -253,22 +254,22 @@ def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
 
 
 def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """8-bit sRGB on white, turned as EXIF says; what was done, in words."""
+    """The picture as 8-bit sRGB on white, turned as EXIF says, with notes on what was converted."""
     from PIL import Image, ImageOps
 
-    notes = []
+    notes: list[str] = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append("animated: the first frame was used")
     if image.getexif().get(0x0112, 1) != 1:
         notes.append("turned as its EXIF orientation says")
-        image = ImageOps.exif_transpose(image)
+        image = ImageOps.exif_transpose(image) or image
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips instead of scaling
         notes.append("16-bit gray scaled to 8 bits")
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
+        if image.getchannel("A").histogram()[255] < image.width * image.height:
             notes.append("transparent parts laid on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*WHITE, 255)), image).convert("RGB")
     if image.mode not in ("RGB", "L", "1", "P", "CMYK", "YCbCr", "LAB", "HSV"):
@@ -281,7 +282,7 @@ def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]
 
 
 def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """Colours as the profile means them: a P3 or printer's red read as sRGB is another red."""
+    """The picture converted from its colour profile to sRGB: a P3 red read as sRGB would be another red."""
     from PIL import ImageCms
 
     try:
@@ -290,15 +291,18 @@ def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Imag
             return image
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
-        notes.append("its colour profile is broken and was ignored")
-        return image
-    notes.append("colours converted from its profile to sRGB")
-    return converted
+        converted = None
+    notes.append(
+        "its colour profile is broken and was ignored"
+        if converted is None
+        else "colours converted from its profile to sRGB"
+    )
+    return converted or image
 
 
 VIEW = re.compile(r"[-_ ](front|back|side|left|right|detail|close|model|flat|ghost|look)[-_ ]?\d*$", re.IGNORECASE)
 
 
 def garment_of(path: Path) -> str:
-    """Photos of one garment by their names: `SKU-front.jpg` and `SKU_back 2.jpg` in one folder are both `SKU`."""
+    """The garment of a photo by its name: `SKU-front.jpg` and `SKU_back 2.jpg` of one folder both show `SKU`."""
     return (path.parent / VIEW.sub("", path.stem)).as_posix()

@@ -39,7 +39,6 @@ WAY_IN = Path("trainer/__main__.py")  # a way in like harness.py: it may import 
 # Longer than a page, each for its reason; an entry goes when the thing is short enough.
 LONG_MODULES = {
     "install.py": "runs before anything of ours can be imported: it stands alone",
-    "mini/renderer.py": "TODO",
     "runs/journal.py": "TODO",
     "trainer/data/dataset.py": "TODO",
 }
@@ -55,8 +54,6 @@ LONG_FUNCTIONS = {
         "a node's schema is one declaration: an input a line, with its text",
     ),
     "cli/pipeline.py:pipeline": "TODO",
-    "mini/renderer.py:cut_upper": "TODO",
-    "mini/renderer.py:draw_details": "TODO",
     "panel/prompt_page.py:prompt_page": "TODO",
     "routes/prompt/optimise.py:optimise_photo": "TODO",
     "routes/prompt/report.py:_photo_report": "TODO",

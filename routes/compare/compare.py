@@ -14,9 +14,15 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from ...core.progress import Pace, ProgressCallback, silent
-from ...fashion.prompts.captions import branded, plain
+from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import Context, distinct_strategies, label_shares, refuse_unknown_strategies
+from ...fashion.prompts.strategies import (
+    Context,
+    TaggedPhoto,
+    distinct_strategies,
+    label_shares,
+    refuse_unknown_strategies,
+)
 from ...hosts.request import GenerationRequest
 from ...search.seeds import seed_plan
 from ..evaluator import Candidate, Evaluator
@@ -100,8 +106,9 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSetti
     context, pairs = Context(share=label_shares(tags)), []
     for photo, seen in zip(photos, tags, strict=True):
         name = distinct_strategies(["minimal"], seen, taxonomy, context, write)["minimal"]
-        words = write(plain(settings.strategy, seen, taxonomy, context))
-        own = write(branded(settings.strategy, seen, taxonomy, context, settings.trigger, settings.bound))
+        tagged = TaggedPhoto(seen, taxonomy, context)
+        words = write(strategy_prompt(settings.strategy, tagged))
+        own = write(caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound))
         prompts = {"name": name, "words": words, "base": own, "tuned": own, "tuned_words": words}
         pairs.append(PhotoPair(photo, seen, prompts))
     return pairs

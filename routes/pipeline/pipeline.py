@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from ...core.files import write_whole
 from ...core.progress import ProgressCallback, silent
 from ...fashion.photos import Gathered
-from ...fashion.prompts.captions import caption_in
+from ...fashion.prompts.captions import caption_of
 from ...fashion.prompts.strategies import Context, label_shares
 from ...reports.comparison import ComparisonReport
 from ...reports.comparison_page import write_verdict
@@ -157,7 +157,7 @@ def captions_of(
     """sha256 → caption in the winning format; what belongs to the brand is left to the trigger."""
     taxonomy, context = session.vision.taxonomy, Context(share=label_shares(tags))
     return {
-        photo.sha256: caption_in(strategy, seen, taxonomy, context, settings.trigger, settings.bound)
+        photo.sha256: caption_of(seen, taxonomy, settings.trigger, settings.bound, strategy=strategy, context=context)
         for photo, seen in zip(photos, tags, strict=True)
     }
 
