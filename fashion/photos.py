@@ -8,12 +8,14 @@ import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
+from ..core.read_files import UnreadableFile, read_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 CODES = (
     *("EMPTY", "NOT_IMAGE", "FORMAT", "TRUNCATED", "CORRUPT", "BOMB", "MODE", "TOO_SMALL", "ASPECT", "PERM", "GONE"),
-    "OUTSIDE_ROOT",
+    *("OUTSIDE_ROOT", "NOT_FILE", "CHANGED", "NAME"),
 )
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -35,6 +37,7 @@ LEAST_SIDE = 32  # pixels; too little of a garment is visible below
 MOST_ASPECT = 10.0
 WORKING_SIDE = 1024  # pixels; enough for encoders and reports
 WHITE = (255, 255, 255)
+ORIENTATION = 0x0112  # EXIF tag
 
 _opening = threading.Lock()  # warning filters belong to the process
 
@@ -84,16 +87,21 @@ def find_photos(paths: Iterable[str | Path]) -> tuple[list[Path], list[Skip]]:
     files: dict[Path, None] = {}
     skipped: list[Skip] = []
     for given in map(Path, paths):
+        if not _exists(given):
+            raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
         if given.is_dir():
+            root = os.path.realpath(given)
             for file in _walk(given):
-                if file.is_symlink() and not file.resolve().is_relative_to(given.resolve()):
+                if not _is_text(file):
+                    skipped.append(Skip(_as_text(file), "NAME", "the name is not valid UTF-8; rename the file"))
+                elif file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(root):
                     skipped.append(Skip(file, "OUTSIDE_ROOT", "the link leads out of the folder"))
                 else:
                     files[file] = None
-        elif given.exists() or given.is_symlink():
-            files[given] = None
+        elif not _is_text(given):
+            skipped.append(Skip(_as_text(given), "NAME", "the name is not valid UTF-8; rename the file"))
         else:
-            raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
+            files[given] = None
     return list(files), skipped
 
 
@@ -103,6 +111,28 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES):
                 yield Path(root, name)
+
+
+def _exists(path: Path) -> bool:
+    """Whether something has that path, if only a link that leads nowhere; a name that can't be one has not."""
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError:
+        return False
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the path can be written into a report: names of other encodings can't."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_text(path: Path) -> Path:
+    """The path with the bytes of its name that are no UTF-8 as `\\xff`."""
+    return Path(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def gather_photos(paths: Sequence[str | Path]) -> Gathered:
@@ -165,56 +195,64 @@ def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
     """Decodes a photo: the second half of `read_photo`. Raises BadPhoto with a code."""
     from PIL import Image
 
-    image = _open(file.path, file.data)
-    _refuse_by_size(file.path, image)
-    if image.format == "JPEG":
-        image.draft(image.mode, (side, side))
-    _decode(file.path, file.data, image)
-    upright, notes = _upright_rgb(file.path, image)
-    upright.thumbnail((side, side), Image.Resampling.LANCZOS)
+    kind = _kind(file.path, file.data)
+    with _pillow_errors_as_codes(file.path, kind, file.data):
+        image = _open(file.data)
+        _refuse_by_size(file.path, image)
+        if kind == "JPEG":
+            image.draft(image.mode, (side, side))
+        if kind == "PNG":  # decoding alone ignores its checksums
+            Image.open(BytesIO(file.data), formats=["PNG"]).verify()
+        image.load()
+        upright, notes = _upright_rgb(file.path, image)
+        upright.thumbnail((side, side), Image.Resampling.LANCZOS)
     return Photo(file.path, upright, file.sha256, tuple(notes))
+
+
+@contextmanager
+def _pillow_errors_as_codes(path: Path, kind: str, data: bytes) -> Iterator[None]:
+    """Raises BadPhoto for whatever Pillow raises: damaged files make it raise errors of a dozen types."""
+    from PIL import Image
+
+    try:
+        yield
+    except BadPhoto:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadPhoto(path, "BOMB", f"far more than {MOST_PIXELS / 1e6:.0f} megapixels in a file this small") from None
+    except MemoryError:
+        raise BadPhoto(path, "BOMB", "there is not enough memory to decode it") from None
+    except Exception:
+        raise BadPhoto(path, *_why_broken(kind, data)) from None
 
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise BadPhoto(path, "BOMB", f"the file holds {size / 1e6:.0f} MB; {MOST_BYTES / 1e6:.0f} are the limit")
-        data = path.read_bytes()
-    except PermissionError:
-        raise BadPhoto(path, "PERM", "the file may not be read") from None
-    except FileNotFoundError:
-        raise BadPhoto(path, "GONE", "the file is gone, or a link that leads nowhere") from None
-    except OSError as error:
-        raise BadPhoto(path, "PERM", f"the file can't be read: {error.strerror or error}") from None
+        data = read_whole(path, MOST_BYTES)
+    except UnreadableFile as error:
+        raise BadPhoto(path, "BOMB" if error.code == "TOO_LARGE" else error.code, error.reason) from None
     if not data:
         raise BadPhoto(path, "EMPTY", "the file is empty")
     return data
 
 
-def _kind(data: bytes) -> str | None:
-    """The format according to the first bytes; None for none of FORMATS."""
+def _kind(path: Path, data: bytes) -> str:
+    """The format, one of FORMATS, according to the first bytes."""
     kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
-    return None if kind == "WEBP" and data[8:12] != b"WEBP" else kind
-
-
-def _open(path: Path, data: bytes) -> Image.Image:
-    """Opens the picture, reading its header only."""
-    from PIL import Image, UnidentifiedImageError
-
-    kind = _kind(data)
-    if kind is None:
+    if kind is None or (kind == "WEBP" and data[8:12] != b"WEBP"):
         if data.lstrip()[:9].startswith(OTHER_MAGIC) or data[4:8] == b"ftyp":
             raise BadPhoto(path, "FORMAT", "a picture, but not PNG, JPEG or WebP; save it as one of these")
         raise BadPhoto(path, "NOT_IMAGE", "no picture, whatever its name says")
-    try:
-        with _opening, warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadPhoto(path, "BOMB", f"far more than {MOST_PIXELS / 1e6:.0f} megapixels in a file this small") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise BadPhoto(path, *_why_broken(kind, data)) from None
+    return kind
+
+
+def _open(data: bytes) -> Image.Image:
+    """The picture with its header read and no pixel decoded."""
+    from PIL import Image
+
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(data), formats=FORMATS)
 
 
 def _refuse_by_size(path: Path, image: Image.Image) -> None:
@@ -227,18 +265,6 @@ def _refuse_by_size(path: Path, image: Image.Image) -> None:
         raise BadPhoto(path, "TOO_SMALL", f"{width}×{height} is too small; {LEAST_SIDE} pixels a side are the least")
     if max(width, height) > MOST_ASPECT * min(width, height):
         raise BadPhoto(path, "ASPECT", f"{width}×{height} is too long and narrow; crop it")
-
-
-def _decode(path: Path, data: bytes, image: Image.Image) -> None:
-    """Decodes the whole picture; of a PNG it also verifies the checksums, which decoding alone ignores."""
-    from PIL import Image
-
-    try:
-        if image.format == "PNG":
-            Image.open(BytesIO(data), formats=["PNG"]).verify()
-        image.load()
-    except (OSError, SyntaxError, ValueError, EOFError):
-        raise BadPhoto(path, *_why_broken(str(image.format), data)) from None
 
 
 def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
@@ -255,14 +281,12 @@ def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
 
 def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]:
     """The picture as 8-bit sRGB on white, turned as EXIF says, with notes on what was converted."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     notes: list[str] = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append("animated: the first frame was used")
-    if image.getexif().get(0x0112, 1) != 1:
-        notes.append("turned as its EXIF orientation says")
-        image = ImageOps.exif_transpose(image) or image
+    image = _upright(image, notes)
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips instead of scaling
         notes.append("16-bit gray scaled to 8 bits")
@@ -279,6 +303,21 @@ def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]
     if profile and image.mode in ("RGB", "CMYK"):
         image = _as_srgb(image, profile, notes)
     return image.convert("RGB"), notes
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    """The picture turned as its EXIF orientation says; broken EXIF data is ignored, with a note."""
+    from PIL import ImageOps
+
+    try:
+        if image.getexif().get(ORIENTATION, 1) == 1:
+            return image
+        turned = ImageOps.exif_transpose(image)
+    except Exception:  # Pillow's parser of EXIF raises errors of many types; the pixels are whole
+        notes.append("its EXIF data is broken and was ignored")
+        return image
+    notes.append("turned as its EXIF orientation says")
+    return turned or image
 
 
 def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
