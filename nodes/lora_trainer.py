@@ -208,12 +208,12 @@ class ModisteLoraTrainer(io.ComfyNode):
         from .comfy.images import pictures_of
         from .comfy.model_management import device
         from .training.config import TrainingOptions
-        from .training.dataset import fingerprint, refuse_both
+        from .training.dataset import fingerprint, require_one_source
         from .training.in_comfyui import train_and_publish, training_base, write_dataset
         from .training.run import decide
 
         require("Training", *LIBRARIES)
-        refuse_both(folder[0], images is not None)
+        require_one_source(folder[0], images is not None)
         options = TrainingOptions(
             recipe=recipe[0],
             method=method[0],

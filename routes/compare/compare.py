@@ -14,9 +14,15 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...core.progress import Pace, ProgressCallback, silent
-from ...fashion.prompts.captions import branded, plain
+from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import Context, distinct_strategies, label_shares, refuse_unknown_strategies
+from ...fashion.prompts.strategies import (
+    Context,
+    TaggedPhoto,
+    distinct_strategies,
+    label_shares,
+    refuse_unknown_strategies,
+)
 from ...hosts.request import GenerationRequest
 from ...search.seeds import seed_plan
 from ..evaluator import Candidate, Evaluator
@@ -94,8 +100,9 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSetti
     context, pairs = Context(share=label_shares(photo_tags)), []
     for photo, tags in zip(photos, photo_tags, strict=True):
         name = distinct_strategies(["minimal"], tags, taxonomy, context, write)["minimal"]
-        words = write(plain(settings.strategy, tags, taxonomy, context))
-        with_trigger = write(branded(settings.strategy, tags, taxonomy, context, settings.trigger, settings.bound))
+        tagged = TaggedPhoto(tags, taxonomy, context)
+        words = write(strategy_prompt(settings.strategy, tagged))
+        with_trigger = write(caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound))
         prompts = {
             "name": name,
             "words": words,
