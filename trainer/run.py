@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ CHECKPOINTS = "checkpoints"
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
 FREE_DATA = {"folders", "masks", "prior_folder"}
+# Fields that older versions did not have, by the value that is as they were: a run that was begun without one goes on
+# with that value, and as long as it has it the run's identity does not name it.
+LATER: dict[tuple[str, str], Any] = {("data", "held_out_by"): "photo"}
 FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
 
 
@@ -102,9 +106,8 @@ class TrainingRun:
 
 def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, plan: Plan) -> dict[str, Any]:
     """What a resume must find the same, as JSON."""
-    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": FREE_VALIDATION}
     return {
-        "config": config.model_dump(mode="json", exclude=free),
+        "config": config_identity(config, FREE_VALIDATION),
         "data": data.manifest_sha256,
         "base": base.sha256,
         **({"padding": base.padding} if base.padding else {}),
@@ -112,6 +115,28 @@ def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, 
         "batch_size": plan.batch_size,
         "versions": installed_versions(),
     }
+
+
+def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str, Any]:
+    """The fields that decide the weights, as JSON, without those that are as they were before there were any."""
+    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": free_validation}
+    fields = config.model_dump(mode="json", exclude=free)
+    for (section, name), before in LATER.items():
+        if fields[section][name] == before:
+            del fields[section][name]
+    return fields
+
+
+def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainConfig:
+    """`config` with what a run was begun with, where its version did not have the field yet; None: nothing is begun."""
+    if identity is None:
+        return config
+    begun = identity["config"]
+    for (section, name), before in LATER.items():
+        if name not in begun.get(section, {}):
+            part = getattr(config, section).model_copy(update={name: before})
+            config = config.model_copy(update={section: part})
+    return config
 
 
 def locked(out: Path) -> FolderLock:

@@ -143,7 +143,8 @@ def _finetune(
         )
         generated |= {out / PROMPT / sample.image: sample.prompt for sample in best.high_performing_samples}
     data = lay_out(training_data, captions, generated, out / DATASET)
-    data |= {"held_out": 0.0, "held_out_least": len(split.validation)}  # the split's own: those of the smallest hashes
+    # The split's own: those of the smallest hashes.
+    data |= {"held_out": 0.0, "held_out_least": len(split.validation), "held_out_by": "photo"}
     finetune(settings.train_config(session, data), out / TRAINING, None, progress, stop)
 
 

@@ -518,3 +518,17 @@ def test_moved_files_and_what_leaves_the_weights_as_they_are_may_change(base, ph
     record = trained(config(model, moved, **free), out).record
     assert record["steps"] == 8 and len(record["losses"]) == 8
     assert (record["plan"]["checkpointing"], record["plan"]["micro_batch"]) == (True, 1)
+
+
+def test_a_run_that_was_begun_before_garments_were_held_out_goes_on_with_its_own_photos(base, photos, tmp_path):
+    """Its checkpoint does not name the rule: it was the photos', and the same command goes on by it."""
+    data = dict(held_out=0.3, held_out_least=1)
+    with pytest.raises(Stopped):
+        trained(config(base, photos, data=data | dict(held_out_by="photo")), tmp_path / "run", stop=lambda: True)
+    [kept] = whole_checkpoints(tmp_path / "run" / CHECKPOINTS)
+    assert "held_out_by" not in json.loads((kept / MANIFEST).read_text())["identity"]["config"]["data"]
+    record = trained(config(base, photos, data=data), tmp_path / "run").record
+    reference = trained(config(base, photos, data=data | dict(held_out_by="photo")), tmp_path / "whole").record
+    assert record["losses"] == reference["losses"] and record["photos"] == reference["photos"]
+    fresh = trained(config(base, photos, data=data), tmp_path / "fresh").record
+    assert len(fresh["photos"]["held_out"]) == 2 and fresh["config"]["data"]["held_out_by"] == "garment"
