@@ -43,13 +43,17 @@ OTHER_LUCK = 0x5EED
 
 
 class OtherLuck(LocalHost):
-    """What wears a LoRA is drawn on another seed: with one that changes nothing, the same model with other luck."""
+    """Requests with a LoRA are drawn on another seed: with one that changes nothing, the same model with other luck."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
         """The results of the requests as they were asked."""
-        lucky = [one.model_copy(update={"seed": one.seed ^ OTHER_LUCK}) if one.loras else one for one in requests]
-        for request, result in zip(requests, super().generate(lucky), strict=True):
+        reseeded = [self._other_seed(request) if request.loras else request for request in requests]
+        for request, result in zip(requests, super().generate(reseeded), strict=True):
             yield replace(result, request=request)
+
+    @staticmethod
+    def _other_seed(request: GenerationRequest) -> GenerationRequest:
+        return request.model_copy(update={"seed": request.seed ^ OTHER_LUCK})
 
 
 @dataclass(frozen=True)
@@ -158,16 +162,16 @@ def as_text(rows: Sequence[PipelineRow]) -> str:
         score, judge, words = (
             f"{mean:+.1f} ({low:+.1f} … {high:+.1f})" for mean, low, high in (row.score, row.judge, row.words)
         )
-        worn = "" if row.strength is None else f", strength {row.strength:g}"
+        strength = "" if row.strength is None else f", strength {row.strength:g}"
         lines.append(
-            f"{row.kind}, seed {row.seed}: {row.decision}{worn}; over the words {score}, judge {judge}; words over the "
-            f"name {words}; {row.seconds:.0f} s"
+            f"{row.kind}, seed {row.seed}: {row.decision}{strength}; over the words {score}, judge {judge}; words over "
+            f"the name {words}; {row.seconds:.0f} s"
         )
     for kind in dict.fromkeys(row.kind for row in rows) if len(rows) > 1 else ():
-        mine = [row for row in rows if row.kind == kind]
-        alone = sum(row.judge[1] > 0 for row in mine)
-        judged = f"; by the judge alone the gain is proven in {alone}" if kind == "whole run" else ""
-        lines.append(f"{kind}: right in {sum(row.right for row in mine)} of {len(mine)}{judged}")
+        of_kind = [row for row in rows if row.kind == kind]
+        by_judge = sum(row.judge[1] > 0 for row in of_kind)
+        judged = f"; by the judge alone the gain is proven in {by_judge}" if kind == "whole run" else ""
+        lines.append(f"{kind}: right in {sum(row.right for row in of_kind)} of {len(of_kind)}{judged}")
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ from ..fashion.prompts.strategies import Context, distinct_strategies, label_sha
 from ..hosts.request import GenerationRequest
 from ..routes.evaluator import Evaluator
 from ..routes.prompt.experience import Experience
-from ..routes.prompt.optimise import optimise_photo
+from ..routes.prompt.optimise import SearchRun, optimise_photo
 from ..routes.prompt.outcome import BASELINE
 from ..routes.prompt.settings import PromptSettings
 from ..search.confirmation import mean_gain
@@ -89,7 +89,7 @@ class KeepingHost:
 
 @dataclass
 class Bench:
-    """The embedded studio, and scores of prompts against one photo."""
+    """The embedded models, and scores of prompts against one photo."""
 
     session: Session
     settings: PromptSettings
@@ -100,11 +100,11 @@ class Bench:
             prompt=prompt.positive, negative_prompt=prompt.negative, seed=seed, **self.settings.drawing
         )
 
-    def scores(self, photo: Image.Image, shots: Sequence[tuple[Rendered, int]]) -> list[float]:
+    def scores(self, photo: Image.Image, pictures: Sequence[tuple[Rendered, int]]) -> list[float]:
         """Calibrated similarity, unclipped, of each (prompt, seed)."""
-        results = self.session.host.generate([self.request(prompt, seed) for prompt, seed in shots])
-        pictures = [result.image for result in results]
-        return [seen.unclipped for seen in self.session.vision.scorer.score(pictures, photo)]
+        results = self.session.host.generate([self.request(prompt, seed) for prompt, seed in pictures])
+        images = [result.image for result in results]
+        return [similarity.unclipped for similarity in self.session.vision.scorer.score(images, photo)]
 
     def clipped(self, photo: Image.Image, prompt: Rendered, seeds: Sequence[int]) -> float:
         """Mean similarity 0 … 1 of a prompt over seeds: what reports show."""
@@ -139,19 +139,19 @@ def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int
     session = open_session(preset("mini"), device="cpu")
     session = replace(session, host=KeepingHost(session.host))
     photos = make_photos(count, seed)
-    tags = session.vision.tagger.tag([photo.image for photo in photos])
-    context = Context(label_shares(tags))
+    photo_tags = session.vision.tagger.tag([photo.image for photo in photos])
+    context = Context(label_shares(photo_tags))
     plan = seed_plan(seed, max(budgets), max(budgets) + evaluation_seeds)
     evaluation = plan.confirm[max(budgets) :]
     gains: dict[tuple[str, int], list[float]] = {}
     for budget in budgets:
         settings = PromptSettings.for_session(session, budget=budget, seed=seed)
         bench = Bench(session, settings)
-        found = modiste_prompts(bench, photos, tags, context)
-        for photo, seen, ours in zip(photos, tags, found, strict=True):
+        searched = modiste_prompts(bench, photos, photo_tags, context)
+        for photo, tags, ours in zip(photos, photo_tags, searched, strict=True):
             print(f"budget {budget}: {photo.path.name}", file=sys.stderr, flush=True)
-            prompts = {MODISTE: ours, **rival_prompts(bench, photo, seen, context, budget, plan.search, seed)}
-            baseline = bench.clipped(photo.image, plain_list(bench, seen, context), evaluation)
+            prompts = {MODISTE: ours, **rival_prompts(bench, photo, tags, context, budget, plan.search, seed)}
+            baseline = bench.clipped(photo.image, plain_list(bench, tags, context), evaluation)
             for method, prompt in prompts.items():
                 gain = bench.clipped(photo.image, prompt, evaluation) - baseline
                 gains.setdefault((method, budget), []).append(gain)
@@ -177,23 +177,22 @@ def make_photos(count: int, seed: int) -> list[Photo]:
 
 
 def modiste_prompts(
-    bench: Bench, photos: Sequence[Photo], tags: Sequence[PhotoTags], context: Context
+    bench: Bench, photos: Sequence[Photo], photo_tags: Sequence[PhotoTags], context: Context
 ) -> list[Rendered]:
     """The candidate that the product's own search hands to confirmation, photo after photo."""
     from ..runs.journal import Journal
 
     seeds = seed_plan(bench.settings.seed, bench.settings.budget, bench.settings.budget)
-    experience, found = Experience(bench.settings.checkpoint), []
+    experience, prompts = Experience(bench.settings.checkpoint), []
     with tempfile.TemporaryDirectory() as folder:
         with Journal.open(folder, bench.settings.model_dump(mode="json")) as journal:
             evaluator = Evaluator(bench.session.host, journal, bench.session.vision.scorer, bench.settings.drawing)
-            for photo, seen in zip(photos, tags, strict=True):
-                outcome = optimise_photo(
-                    photo, seen, bench.session, evaluator, bench.settings, seeds, context, experience
-                )
+            run = SearchRun(bench.session, evaluator, bench.settings, seeds, context, experience)
+            for photo, tags in zip(photos, photo_tags, strict=True):
+                outcome = optimise_photo(photo, tags, run)
                 outcome.teach(experience)
-                found.append(outcome.winner[0].shot.prompt)
-    return found
+                prompts.append(outcome.winner[0].candidate.prompt)
+    return prompts
 
 
 def rival_prompts(
@@ -213,8 +212,8 @@ def rival_prompts(
     forms = distinct_strategies(bench.settings.strategies, tags, taxonomy, context, bench_render(bench))
     prompts = [form.positive for form in forms.values()]
 
-    def score(shots: Sequence[tuple[str, int]]) -> list[float]:
-        return bench.scores(photo.image, [(Rendered(prompt), one) for prompt, one in shots])
+    def score(pictures: Sequence[tuple[str, int]]) -> list[float]:
+        return bench.scores(photo.image, [(Rendered(prompt), picture_seed) for prompt, picture_seed in pictures])
 
     def rng() -> Random:
         return Random(f"{seed} {photo.path.name}")
@@ -231,8 +230,8 @@ def rival_prompts(
 
 def plain_list(bench: Bench, tags: PhotoTags, context: Context) -> Rendered:
     """What a tagger alone gives."""
-    found = distinct_strategies([BASELINE], tags, bench.session.vision.taxonomy, context, bench_render(bench))
-    return found[BASELINE]
+    prompts = distinct_strategies([BASELINE], tags, bench.session.vision.taxonomy, context, bench_render(bench))
+    return prompts[BASELINE]
 
 
 def bench_render(bench: Bench):

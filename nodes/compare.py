@@ -16,7 +16,7 @@ class ModisteCompare(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs: base, tuned model and references. Outputs: a grid, the verdict and its figures."""
+        """Base, tuned and references in; a grid and a verdict with its interval out."""
         return io.Schema(
             node_id="ModisteCompare",
             display_name="Compare Base and Tuned",
@@ -29,7 +29,9 @@ class ModisteCompare(io.ComfyNode):
             inputs=[
                 *model_inputs(),
                 io.Image.Input(
-                    "references", display_name="references", tooltip="Photos that were not trained on, best 4 or more."
+                    "references",
+                    display_name="references",
+                    tooltip="Photos that were not trained on, best 4 or more; of a single one nothing is proven.",
                 ),
                 io.String.Input(
                     "positive",
@@ -59,7 +61,8 @@ class ModisteCompare(io.ComfyNode):
                     min=1,
                     max=32,
                     display_name="pictures",
-                    tooltip="Pictures a reference and strength; with a single reference take 4 or more.",
+                    tooltip="Pictures a reference and strength; among several strengths one is chosen, then proven on "
+                    "as many more.",
                 ),
                 encoder_input(),
                 *sampling_inputs(),
@@ -85,7 +88,7 @@ class ModisteCompare(io.ComfyNode):
             outputs=[
                 io.Image.Output("grid", display_name="grid", tooltip="Reference, base and each strength side by side."),
                 io.Float.Output("best_strength", display_name="best strength", tooltip="0 where the base is best."),
-                io.Float.Output("gain", display_name="gain", tooltip="Of the best strength over the base, −1 … 1."),
+                io.Float.Output("gain", display_name="gain", tooltip="Of the chosen strength over the base, −1 … 1."),
                 io.Boolean.Output("improved", display_name="improved", tooltip="Whether that gain is proven."),
                 io.String.Output("report", display_name="report", tooltip="The figures and the verdict."),
             ],
@@ -93,7 +96,7 @@ class ModisteCompare(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, strengths: list[str | None]) -> bool | str:
-        """Refuses a strength that is no number before queueing; None is a link, whose value is known later."""
+        """Says before queueing where a strength is no number; None is a link, seen later."""
         from .vision.comparison import strengths_in
 
         return strengths[0] is None or check_result(lambda: strengths_in(strengths[0]))
@@ -121,24 +124,24 @@ class ModisteCompare(io.ComfyNode):
         lora: list[Any] | None = None,
         tuned_model: list[Any] | None = None,
     ) -> io.NodeOutput:
-        """Draws, scores and compares the pictures."""
+        """Draws, scores, compares."""
         from .choices import AUTO
         from .comfy.graph_search import host_of, tuned_hosts
         from .comfy.images import grid_of, image_of, pictures_of
         from .comfy.model_management import NodeProgress, vision_models_for
-        from .vision.comparison import compare, picture_pairs, strengths_in
+        from .vision.comparison import compare, plan_pictures, strengths_in
 
         photos = pictures_of(references, "references")
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
         base = host_of(model[0], clip[0], vae[0], scheduler[0], prompt, node)
         tuned = tuned_hosts(base, lora and lora[0], tuned_model and tuned_model[0], strengths_in(strengths[0]))
         drawing = dict(steps=steps[0], cfg_scale=cfg[0], sampler=sampler_name[0], width=width[0], height=height[0])
-        pairs = picture_pairs(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
-        sweep = compare(base, tuned, pairs, photos, vision_models_for(encoder[0], AUTO), NodeProgress().show)
+        plan = plan_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
+        sweep = compare(base, tuned, plan, photos, vision_models_for(encoder[0], AUTO), NodeProgress().show)
         return io.NodeOutput(
             image_of(grid_of(sweep.rows_of_pictures(photos), GRID_SIDE)),
-            sweep.best.strength if sweep.improved else 0.0,
-            sweep.best.gain.mean,
+            sweep.strength if sweep.improved else 0.0,
+            sweep.gain.mean,
             sweep.improved,
             sweep.report(),
             ui={"modiste_compare": [sweep.as_json()]},

@@ -171,8 +171,8 @@ class ComparisonReport(ReportSection):
 
     def gain(self, arm: ArmName, over: ArmName, by: By, group: str | None = None) -> Interval | None:
         """The gain of that name; None where nobody judged."""
-        wanted = (arm, over, by, group)
-        return next((g.interval for g in self.gains if (g.arm, g.over, g.by, g.group) == wanted), None)
+        key = (arm, over, by, group)
+        return next((g.interval for g in self.gains if (g.arm, g.over, g.by, g.group) == key), None)
 
 
 class PromptSummary(ReportSection):

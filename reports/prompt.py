@@ -51,7 +51,7 @@ class AttributeWorth(ReportSection):
 
 
 class PhotoReport(ReportSection):
-    """One photo's story. Scores are calibrated similarities 0 … 1, on the confirm seeds unless said."""
+    """One photo's result. Scores are calibrated similarities 0 … 1, on the confirm seeds unless said."""
 
     image: str  # path as the user gave it
     image_sha256: str

@@ -22,7 +22,7 @@ def differences(old: Any, new: Any) -> list[str]:
     """Where two JSON values differ, in words: `host.url: 'a' → 'b'`, `budget: 40 → (nothing)`."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     return [
-        f"{name}: {_said(before, name)} → {_said(after, name)}"
+        f"{name}: {_shown(before, name)} → {_shown(after, name)}"
         for name in dict.fromkeys((*before, *after))
         if name not in before or name not in after or before[name] != after[name]
     ]
@@ -36,6 +36,6 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _said(values: dict[str, Any], name: str) -> str:
+def _shown(values: dict[str, Any], name: str) -> str:
     text = repr(values[name]) if name in values else "(nothing)"
     return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,15 +1,20 @@
-"""Base against tuned on the same prompts and seeds: gains with intervals that hold for all strengths at once."""
+"""Base against tuned for ComfyUI's node: draws both on the same seeds and decides by the command's own rule.
+
+Where several strengths compete, one set of pictures chooses among them and another decides.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...hosts.request import GenerationRequest
-from ...search.confirmation import PairedGain, mean_gain, paired_gain
+from ...routes.compare.rule import Decision, Evidence, choose_strength, decide, gain_over_garments
+from ...search.confirmation import PairedGain
 from ...search.seeds import seed_plan
 from .batches import observe, one_or_each, similarities
 
@@ -19,38 +24,42 @@ if TYPE_CHECKING:
     from ...hosts.request import Host
     from ...models.vision import VisionModels
 
-MAX_STRENGTHS, MAX_STRENGTH = 8, 4.0
-ALPHA = 0.05  # over all strengths together (Bonferroni): the best of several would show a gain by luck
+MOST_STRENGTHS, STRONGEST = 8, 4.0
 
 
 @dataclass(frozen=True)
-class PicturePair:
-    """One picture, drawn by the base and by a tuned model, whose prompt may begin with the trigger."""
+class PairedRequest:
+    """One picture to draw twice: by the base, and by a tuned model, whose prompt may begin with the trigger."""
 
     reference: int
     base: GenerationRequest
     tuned: GenerationRequest
 
 
+@dataclass(frozen=True)
+class PicturePlan:
+    """The pictures that choose a strength, and those on other seeds that decide."""
+
+    choosing: list[PairedRequest]
+    confirm: list[PairedRequest]
+
+
 def strengths_in(text: str) -> list[float]:
-    """`0.6, 0.8` → [0.6, 0.8]; InputError unless each is a finite number of at most MAX_STRENGTH."""
+    """`0.6, 0.8` → numbers; InputError where a part is no number or out of range."""
     try:
         strengths = [float(part) for part in text.replace("\n", ",").split(",") if part.strip()]
     except ValueError:
         strengths = []
-    if (
-        not strengths
-        or len(strengths) > MAX_STRENGTHS
-        or not all(math.isfinite(strength) and abs(strength) <= MAX_STRENGTH for strength in strengths)
-    ):
+    in_range = all(math.isfinite(strength) and abs(strength) <= STRONGEST for strength in strengths)
+    if not 1 <= len(strengths) <= MOST_STRENGTHS or not in_range:
         raise InputError(
-            f"strengths {text!r} are not 1 to {MAX_STRENGTHS} numbers of at most {MAX_STRENGTH:g}",
+            f"strengths {text!r} are not 1 to {MOST_STRENGTHS} numbers of at most {STRONGEST:g}",
             to_try="0.6, 0.8, 1.0",
         )
     return list(dict.fromkeys(strengths))
 
 
-def picture_pairs(
+def plan_pictures(
     references: Sequence[Any],
     positive: Sequence[str],
     negative: Sequence[str],
@@ -58,25 +67,53 @@ def picture_pairs(
     seed: int,
     drawing: dict[str, Any],
     trigger: str = "",
-) -> list[PicturePair]:
-    """`count` pictures a reference, each on a seed of its own."""
+) -> PicturePlan:
+    """`count` pictures a reference for choosing and `count` for deciding, each on a seed of its own."""
     prompts = one_or_each(positive, len(references), "prompts")
     negatives = one_or_each(negative, len(references), "negative prompts")
     if not all(prompt.strip() for prompt in prompts):
         raise InputError("there is no prompt", to_try="say what the references show, or connect the Prompt Builder")
-    seeds = seed_plan(seed, 0, count * len(references)).confirm
-    pairs = []
-    for index, (prompt, avoid) in enumerate(zip(prompts, negatives, strict=True)):
-        for picture_seed in seeds[index * count : (index + 1) * count]:
-            request = GenerationRequest(prompt=prompt, negative_prompt=avoid, seed=picture_seed, **drawing)
-            tuned = request.model_copy(update={"prompt": f"{trigger}, {prompt}"}) if trigger else request
-            pairs.append(PicturePair(index, request, tuned))
-    return pairs
+
+    def requests(seeds: Sequence[int]) -> list[PairedRequest]:
+        pairs = []
+        for place, picture_seed in enumerate(seeds):
+            index = place // count
+            request = GenerationRequest(
+                prompt=prompts[index], negative_prompt=negatives[index], seed=picture_seed, **drawing
+            )
+            tuned = request.model_copy(update={"prompt": f"{trigger}, {prompts[index]}"}) if trigger else request
+            pairs.append(PairedRequest(index, request, tuned))
+        return pairs
+
+    seeds = seed_plan(seed, count * len(references), count * len(references))
+    return PicturePlan(requests(seeds.search), requests(seeds.confirm))
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """Each picture's similarity to its own reference, 0 … 1; `judge` is None where there is no judge."""
+
+    scorer: list[float]
+    judge: list[float] | None
+
+    def over(self, base: PictureScores, references: Sequence[int]) -> Evidence:
+        """The gain over the base's pictures on the same seeds, by scorer and judge, each reference a witness."""
+        judge = None
+        if self.judge is not None and base.judge is not None:
+            judge = gain_over_garments(self.judge, base.judge, references)
+        return Evidence(gain_over_garments(self.scorer, base.scorer, references), judge)
+
+    def by_reference(self, references: Sequence[int]) -> list[float]:
+        """The scorer's mean of each reference, in their order."""
+        groups: dict[int, list[float]] = {}
+        for reference, score in zip(references, self.scorer, strict=True):
+            groups.setdefault(reference, []).append(score)
+        return [fmean(group) for group in groups.values()]
 
 
 @dataclass(frozen=True)
 class StrengthRow:
-    """One strength: its mean similarity, and its gain over the base."""
+    """One strength: its mean similarity, and its gain over the base, on the pictures that chose."""
 
     strength: float
     similarity: float
@@ -85,43 +122,63 @@ class StrengthRow:
 
 @dataclass(frozen=True)
 class StrengthSweep:
-    """All strengths beside the base; `pictures`: the base's, then each strength's, in the order of `pairs`."""
+    """All strengths beside the base, the one that was chosen, and what is proven of it.
+
+    `pictures`: those that chose, the base's, then each strength's, in the order of `requests`.
+    """
 
     rows: list[StrengthRow]
     base: float
-    pairs: list[PicturePair]
+    strength: float
+    evidence: Evidence
+    requests: list[PairedRequest]
     pictures: list[list[Image.Image]]
 
     @property
-    def best(self) -> StrengthRow:
-        """The strength with the largest gain."""
-        return max(self.rows, key=lambda row: row.gain.mean)
+    def gain(self) -> PairedGain:
+        """Of the chosen strength over the base, on the pictures that decide."""
+        return self.evidence.scorer
+
+    @property
+    def decision(self) -> Decision:
+        """By the command's rule; the node's one prompt is the words and the base model's own prompt at once."""
+        return decide(tuned_words=self.evidence, tuned_base=self.evidence)
 
     @property
     def improved(self) -> bool:
-        """Whether the best strength's gain is significant, corrected for the number of strengths."""
-        return self.best.gain.improved
+        """Whether training paid."""
+        return self.decision == "training"
 
     @property
     def verdict(self) -> str:
-        """The verdict as one sentence."""
-        best, gain = self.best, self.best.gain
+        """One sentence for people."""
+        gain = self.gain
         points = f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
-        of = f"{gain.n} {'references' if self._several else 'seeds'}"
-        if gain.improved:
-            return f"The tuned model at strength {best.strength:g} is closer to the photos by {points} on {of}."
-        if gain.high < 0:
-            return f"The tuned model is worse than its base: {points} at its best strength {best.strength:g}, on {of}."
+        references = f"{gain.n} reference{'s' * (gain.n != 1)}"
+        if self.improved:
+            return (
+                f"The tuned model at strength {self.strength:g} is closer to the photos by {points} on "
+                f"{references}.{self._second_opinion()}"
+            )
+        if self.decision == "worse":
+            return (
+                f"The tuned model is worse than its base: {points} at its best strength {self.strength:g}, on "
+                f"{references}.{self._second_opinion()}"
+            )
         note = f" ({gain.note})" if gain.note else ""
-        return f"No gain is proven: {points} at strength {best.strength:g}, on {of}{note}."
+        return (
+            f"No gain is proven: {points} at strength {self.strength:g}, on {references}{note}.{self._second_opinion()}"
+        )
 
-    @property
-    def _several(self) -> bool:
-        return len({one.reference for one in self.pairs}) > 1
+    def _second_opinion(self) -> str:
+        judge = self.evidence.judge
+        if judge is None:
+            return " There was no second opinion on this machine."
+        return f" The second opinion: {100 * judge.mean:+.1f} ({100 * judge.low:+.1f} … {100 * judge.high:+.1f})."
 
     def as_json(self) -> dict[str, Any]:
-        """The sweep as the page's widget reads it."""
-        rows = [StrengthRow(0.0, self.base, PairedGain(0.0, 0.0, 0.0, self.best.gain.n)), *self.rows]
+        """What the page draws."""
+        rows = [StrengthRow(0.0, self.base, PairedGain(0.0, 0.0, 0.0, self.gain.n)), *self.rows]
         return {
             "rows": [
                 {
@@ -136,61 +193,97 @@ class StrengthSweep:
         }
 
     def report(self) -> str:
-        """The sweep as lines of text."""
+        """The verdict and every strength, for people."""
         lines = [self.verdict, f"base: similarity {self.base:.3f}"]
         lines += [
             f"strength {row.strength:g}: similarity {row.similarity:.3f}, gain {row.gain.mean:+.3f} "
             f"({row.gain.low:+.3f} … {row.gain.high:+.3f})"
             for row in self.rows
         ]
-        return "\n".join([*lines, f"intervals: {1 - ALPHA:.0%} over all {len(self.rows)} strengths together"])
+        if len(self.rows) > 1:
+            lines.append("the strength was chosen on these pictures; the verdict is of others, on seeds of their own")
+        return "\n".join(lines)
 
     def rows_of_pictures(self, references: Sequence[Image.Image]) -> list[list[Image.Image]]:
         """A row a reference: the photo, the base's first picture, each strength's on the same seed."""
-        first = {one.reference: index for index, one in reversed(list(enumerate(self.pairs)))}
+        first = {pair.reference: index for index, pair in reversed(list(enumerate(self.requests)))}
         return [[references[at], *(drawn[index] for drawn in self.pictures)] for at, index in sorted(first.items())]
 
 
 def compare(
     base: Host,
     tuned: Sequence[tuple[float, Host]],
-    pairs: list[PicturePair],
+    plan: PicturePlan,
     references: Sequence[Image.Image],
     vision: VisionModels,
-    show_progress: Callable[..., Any],
+    shown: Callable[..., Any],
 ) -> StrengthSweep:
-    """Draws every pair with the base and each tuned host, and scores each picture against its own reference."""
-    work = [(base, [one.base for one in pairs]), *((host, [one.tuned for one in pairs]) for _, host in tuned)]
-    total, done = len(pairs) * len(work), 0
-    drawn: list[list[Image.Image]] = []
-    for host, requests in work:
-        drawn.append([])
-        for result in host.generate(requests):
-            drawn[-1].append(result.image)
+    """Draws all of it, scores each picture against its own reference, chooses the strength and decides.
+
+    A single tuned model has nothing to choose: the pictures that decide are then its only ones.
+    """
+    competing = len(tuned) > 1
+    requests = plan.choosing if competing else plan.confirm
+    total = len(requests) * (1 + len(tuned)) + 2 * len(plan.confirm) * competing
+    photos = observe(vision.tagger, references, _quiet)
+    done = 0
+
+    def draw(host: Host, pairs: Sequence[PairedRequest], arm: str) -> list[Image.Image]:
+        nonlocal done
+        drawn = []
+        for result in host.generate([getattr(pair, arm) for pair in pairs]):
+            drawn.append(result.image)
             done += 1
-            show_progress(done, total, result.image)
+            shown(done, total, result.image)
+        return drawn
 
-    def quiet(done: int, total: int) -> None: ...
-
-    photos = observe(vision.tagger, references, quiet)
-    scores = [
-        [
-            similarities(vision.scorer, [observation], [photos[pair.reference]])[0].similarity_score
-            for observation, pair in zip(observe(vision.tagger, pictures, quiet), pairs, strict=True)
+    def scored(pictures: Sequence[Image.Image], pairs: Sequence[PairedRequest]) -> PictureScores:
+        looked_at = zip(observe(vision.tagger, pictures, _quiet), pairs, strict=True)
+        scorer = [
+            similarities(vision.scorer, [picture], [photos[pair.reference]])[0].similarity_score
+            for picture, pair in looked_at
         ]
-        for pictures in drawn
-    ]
-    confidence = 1 - ALPHA / len(tuned)
+        return PictureScores(scorer, _judged(vision, pictures, references, pairs))
+
+    # which strength
+    pictures = [draw(base, requests, "base"), *(draw(host, requests, "tuned") for _, host in tuned)]
+    base_scores, *tuned_scores = (scored(drawn, requests) for drawn in pictures)
+    witnesses = [pair.reference for pair in requests]
+    by_strength = {strength: scores for (strength, _), scores in zip(tuned, tuned_scores, strict=True)}
+    strength = choose_strength({at: scores.by_reference(witnesses) for at, scores in by_strength.items()})
     rows = [
-        StrengthRow(strength, sum(scores_at) / len(scores_at), _gain(scores_at, scores[0], pairs, confidence))
-        for (strength, _), scores_at in zip(tuned, scores[1:], strict=True)
+        StrengthRow(at, fmean(scores.scorer), gain_over_garments(scores.scorer, base_scores.scorer, witnesses))
+        for at, scores in by_strength.items()
     ]
-    return StrengthSweep(rows, sum(scores[0]) / len(scores[0]), pairs, drawn)
+
+    # the same seeds, which have chosen nothing
+    deciding = base_scores, by_strength[strength]
+    if competing:
+        host = dict(tuned)[strength]
+        deciding = (
+            scored(draw(base, plan.confirm, "base"), plan.confirm),
+            scored(draw(host, plan.confirm, "tuned"), plan.confirm),
+        )
+    evidence = deciding[1].over(deciding[0], [pair.reference for pair in plan.confirm])
+    return StrengthSweep(rows, fmean(base_scores.scorer), strength, evidence, requests, pictures)
 
 
-def _gain(tuned: Sequence[float], base: Sequence[float], pairs: Sequence[PicturePair], confidence: float) -> PairedGain:
-    """The gain over references, as pictures of one reference are not independent; over seeds for one reference."""
-    clusters = [one.reference for one in pairs]
-    if len(set(clusters)) == 1:
-        return paired_gain(tuned, base, confidence)
-    return mean_gain([a - b for a, b in zip(tuned, base, strict=True)], clusters, confidence)
+def _judged(
+    vision: VisionModels,
+    pictures: Sequence[Image.Image],
+    references: Sequence[Image.Image],
+    pairs: Sequence[PairedRequest],
+) -> list[float] | None:
+    """The judge's similarity of each picture to its own reference; None where this machine has no judge."""
+    if vision.judge is None:
+        return None
+    scores = [0.0] * len(pictures)
+    for reference in dict.fromkeys(pair.reference for pair in pairs):
+        places = [place for place, pair in enumerate(pairs) if pair.reference == reference]
+        judged = vision.judge.score([pictures[place] for place in places], references[reference])
+        for place, similarity in zip(places, judged, strict=True):
+            scores[place] = similarity.similarity_score
+    return scores
+
+
+def _quiet(done: int, total: int) -> None: ...

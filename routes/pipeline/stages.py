@@ -41,7 +41,7 @@ class Stage(BaseModel):
 
 
 class Stages:
-    """The open folder of a run: one writer; `only` is the single stage that was asked for, None: all."""
+    """The open folder of a run: one writer; `only` is the single stage to do, None: all."""
 
     def __init__(self, folder: Path, settings: dict[str, Any], split: Split, only: str | None = None):
         """InputError where the folder belongs to other settings or photos, or to another process."""
@@ -53,8 +53,8 @@ class Stages:
             make_folder(folder)
             self._lock = FolderLock(folder / LOCK)
         except FolderBusy as busy:
-            who = f"process {busy.pid or '(unknown)'} is at work here"
-            raise InputError(who, where=str(folder), to_try="wait for it, or another --out") from None
+            message = f"process {busy.pid or '(unknown)'} is at work here"
+            raise InputError(message, where=str(folder), to_try="wait for it, or another --out") from None
         except OSError as error:
             raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(folder)) from error
         write_whole(folder / SETTINGS, json.dumps(settings, indent=1).encode())
@@ -80,9 +80,9 @@ class Stages:
             )
 
     def once(self, name: str, work: Callable[[ProgressCallback], Any], progress: ProgressCallback) -> None:
-        """Does the stage unless it is finished, or another one was asked for; `work` gets a progress callback.
+        """Does the stage unless it is finished or `only` is another; `work` gets a progress callback.
 
-        InputError where the one that was asked for needs it first.
+        InputError where the stage `only` needs it first.
         """
         stage = self.of[name]
         if stage.finished:

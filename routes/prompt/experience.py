@@ -40,12 +40,12 @@ class Lesson:
     """One finished photo: what each strategy gained, and what each of the winner's words did."""
 
     result: PhotoResult
-    found: Effects | None = None
+    effects: Effects | None = None
 
     def as_json(self) -> str:
-        """One line."""
-        found = self.found and {"effect": dict(self.found.effect), "se": self.found.se, "df": self.found.df}
-        return json.dumps({"result": self.result.model_dump(), "found": found})
+        """The lesson as one line of JSON."""
+        effects = self.effects and {"effect": dict(self.effects.effect), "se": self.effects.se, "df": self.effects.df}
+        return json.dumps({"result": self.result.model_dump(), "found": effects})
 
     @classmethod
     def from_json(cls, text: str) -> Lesson:
@@ -61,18 +61,18 @@ class Experience:
     checkpoint: str = ""
     lessons: list[Lesson] = field(default_factory=list)
 
-    def add(self, photo: str, category: str, trials: list[Trial], found: Effects | None) -> Lesson:
+    def add(self, photo: str, category: str, trials: list[Trial], effects: Effects | None) -> Lesson:
         """Learns from a finished photo's search and screening."""
-        self.lessons.append(Lesson(PhotoResult.from_trials(photo, category, self.checkpoint, trials), found))
+        self.lessons.append(Lesson(PhotoResult.from_trials(photo, category, self.checkpoint, trials), effects))
         return self.lessons[-1]
 
     def of_strategies(self) -> Priors:
-        """What a new photo's strategies should be worth."""
+        """The priors of what a new photo's strategies gain."""
         return learn_priors(lesson.result for lesson in self.lessons)
 
     def of_words(self) -> EffectPrior | None:
-        """What a word should bring."""
-        return learn_effect_prior(lesson.found for lesson in self.lessons if lesson.found)
+        """The prior of what a word brings; None where no photo was screened yet."""
+        return learn_effect_prior(lesson.effects for lesson in self.lessons if lesson.effects)
 
 
 class ExperienceFile:

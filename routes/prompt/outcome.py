@@ -42,24 +42,24 @@ class PhotoOutcome:
     @property
     def generations(self) -> int:
         """Pictures that the photo took."""
-        shots = [
+        drawn = [
             *(picture for pictures in self.tried.values() for picture in pictures),
             *(self.refinement.pictures if self.refinement else ()),
             *self.winner,
             *self.baseline,
             *self.minimal,
         ]
-        return len({(picture.shot.strategy, picture.shot.seed) for picture in shots})
+        return len({(picture.candidate.strategy, picture.candidate.seed) for picture in drawn})
 
     def teach(self, experience: Experience) -> Lesson:
         """Adds what this photo taught to `experience`."""
         trials = [
-            Trial(name, picture.shot.seed, picture.score.unclipped)
+            Trial(name, picture.candidate.seed, picture.score.unclipped)
             for name, pictures in self.tried.items()
             for picture in pictures
         ]
-        found = self.refinement.found if self.refinement else None
-        return experience.add(self.photo.sha256, self.category, trials, found)
+        effects = self.refinement.effects if self.refinement else None
+        return experience.add(self.photo.sha256, self.category, trials, effects)
 
     @property
     def adopted(self) -> list[Picture]:
