@@ -207,14 +207,14 @@ class ModisteLoraTrainer(io.ComfyNode):
 
         from .comfy.images import pictures_of
         from .comfy.model_management import device
-        from .training.config import TrainingOptions
+        from .training.config import TrainingWidgets
         from .training.dataset import fingerprint, require_one_source
         from .training.in_comfyui import train_and_publish, training_base, write_dataset
         from .training.run import decide
 
         require("Training", *LIBRARIES)
         require_one_source(folder[0], images is not None)
-        options = TrainingOptions(
+        options = TrainingWidgets(
             recipe=recipe[0],
             method=method[0],
             rank=rank[0],
