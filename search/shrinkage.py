@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .screening import Effects
-from .student import student_quantile
+from .student_t import student_quantile
 
 STEPS = 60  # of τ
 

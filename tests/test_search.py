@@ -16,7 +16,7 @@ from modiste.search.confirmation import PairedGain, decide, mean_gain, paired_ga
 from modiste.search.halving import SuccessiveHalving, ladder
 from modiste.search.priors import ArmPrior
 from modiste.search.seeds import seed_plan
-from modiste.search.student import student_cdf, student_quantile
+from modiste.search.student_t import student_cdf, student_quantile
 from modiste.search.trials import Noise, Shot, Trial, paired_fit
 
 ROOT = Path(__file__).parent.parent
