@@ -43,12 +43,12 @@ class FactorTruth:
 
 
 FACTORS = {
-    NEGATIVE: FactorTruth(-0.10, 0.105, 0.062),
-    "view": FactorTruth(0.0, 0.013, 0.009),
-    "sentence": FactorTruth(0.0, 0.010, 0.010),
-    "weights": FactorTruth(0.015, 0.023, 0.014),
-    "noun first": FactorTruth(0.0, 0.022, 0.029),
-    "sure words only": FactorTruth(-0.005, 0.011, 0.010),
+    NEGATIVE: FactorTruth(-0.085, 0.135, 0.065),
+    "view": FactorTruth(0.0, 0.011, 0.009),
+    "sentence": FactorTruth(0.0, 0.012, 0.012),
+    "weights": FactorTruth(0.011, 0.027, 0.022),
+    "noun first": FactorTruth(-0.008, 0.025, 0.035),
+    "sure words only": FactorTruth(-0.01, 0.03, 0.02),
 }
 STUDIO = {NEGATIVE: 1.0, "view": 1.0}
 ARMS: Mapping[str, Mapping[str, float]] = {
@@ -77,9 +77,9 @@ class RunSetting:
     images: int = IMAGES
     arms: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: ARMS)
     own_sd: float = 0.008  # of an arm's worth beyond its factors
-    luck_sd: float = 0.07  # of a seed
-    picture_sd: float = 0.010
-    photo_spread: float = 0.4  # sd of the logarithm of a photo's noise
+    luck_sd: float = 0.10  # of a seed
+    picture_sd: float = 0.012
+    photo_spread: float = 0.6  # sd of the logarithm of a photo's noise
 
 
 class PhotoTruth:
