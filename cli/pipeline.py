@@ -20,6 +20,7 @@ from .options import (
     HostKind,
     LoraDir,
     PresetName,
+    SameSeeds,
     Sampler,
     Seed,
     Steps,
@@ -58,6 +59,7 @@ def pipeline(
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")] = None,
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, in the comparison.", min=2, max=64)] = 4,
     seed: Seed = 0,
+    same_seeds: SameSeeds = False,
     steps: Steps = None,
     cfg_scale: CfgScale = None,
     sampler: Sampler = None,
@@ -102,7 +104,9 @@ def pipeline(
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
     drawing = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     settings = PipelineSettings(
-        prompt=PromptSettings.for_session(session, budget=budget, seed=seed, learn=learn, **drawing),
+        prompt=PromptSettings.for_session(
+            session, budget=budget, seed=seed, same_seeds=same_seeds, learn=learn, **drawing
+        ),
         trigger=trigger,
         bound=groups_in(bind, session.vision.taxonomy),
         searched=searched,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .grammar import article
 from .renderers import render
-from .strategies import REFINED, STRATEGIES, Context, TaggedPhoto, sentence
+from .strategies import STRATEGIES, Context, TaggedPhoto, form_of, sentence
 from .tree import Phrase, Prompt
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def plain(strategy: str, tags: PhotoTags, taxonomy: Taxonomy, context: Context) -> Prompt:
     """The strategy's own prompt of a photo; the sentence where it has none."""
     wardrobe = TaggedPhoto(tags, taxonomy, context)
-    prompt = STRATEGIES[strategy.removesuffix(REFINED)].write(wardrobe) or sentence(wardrobe)
+    prompt = STRATEGIES[form_of(strategy)].write(wardrobe) or sentence(wardrobe)
     assert prompt is not None  # a sentence can always be written
     return prompt
 

@@ -82,11 +82,11 @@ def test_a_lora_that_has_learned_the_look_pays_and_the_look_is_what_it_brings(pa
     assert verdict.next_steps[0] == "Use signature.safetensors at strength 1 and write “atelierx” before the garment."
 
 
-def test_the_same_model_twice_is_no_difference_in_every_one_of_20_seeds(parts, tmp_path):
+def test_the_same_model_twice_changes_nothing_in_every_one_of_20_seeds(parts, tmp_path):
     session = brand_studio.session(learned=0.0)
     for seed in range(20):
         report = compared((parts[0][:3], []), tmp_path / str(seed), session, seed)
-        assert report.verdict.decision == "no difference" and report.verdict.strength is None
+        assert report.verdict.decision == "changes nothing" and report.verdict.strength is None
         gain = report.gain("tuned", "base", "scorer")
         assert gain.mean == gain.low == gain.high == 0 and report.verdict.sentence.startswith("Both")
 
@@ -95,12 +95,12 @@ def test_the_same_model_on_other_luck_is_called_different_no_oftener_than_95_per
     """Two of 20 and less: by chance alone more than that has a probability of 0.08."""
     session = replace(brand_studio.session(), host=Reseeded())
     found = [compared(parts, tmp_path / str(seed), session, seed).verdict.decision for seed in range(20)]
-    assert found.count("no difference") >= 18
+    assert sum(decision in ("no difference", "words", "worse than words") for decision in found) >= 18
 
 
 def test_a_lora_that_harms_is_found_out(parts, tmp_path):
     report = compared(parts, tmp_path, brand_studio.session(learned=0.0, noise=60.0), confirm_seeds=6)
-    assert report.verdict.decision == "worse" and report.verdict.strength is None
+    assert report.verdict.decision == "worse than base" and report.verdict.strength is None
     assert "further from the photos" in report.verdict.sentence
 
 
@@ -113,7 +113,12 @@ def test_what_the_judge_does_not_see_does_not_count(parts, tmp_path):
 
 def test_without_a_judge_the_verdict_says_so(parts, tmp_path):
     report = compared(parts, tmp_path, brand_studio.session(judge=None))
-    assert report.verdict.decision == "training" and not report.verdict.judged and report.judge is None
+    assert (
+        report.verdict.level == "one witness"
+        and report.verdict.decision == "training"
+        and not report.verdict.judged
+        and report.judge is None
+    )
     assert "no second opinion" in report.verdict.sentence and report.gain("tuned", "words", "judge") is None
 
 
@@ -248,5 +253,5 @@ def test_a_whole_model_is_compared_without_strengths(parts, tmp_path):
     tuned = open_tuned(base, brand_studio.TRIGGER)
     report = compared((parts[0][:2], []), tmp_path / "out", session, tuned=tuned, strengths=(0.5,), confirm_seeds=2)
     assert report.strengths == [] and report.seeds["choose"] == [] and report.memorisation is None
-    assert report.verdict.decision == "no difference" and set(report.images[0].pictures) == set(ARMS)
+    assert report.verdict.decision == "changes nothing" and set(report.images[0].pictures) == set(ARMS)
     assert any("nobody" in note or "not known" in note for note in report.notes)
