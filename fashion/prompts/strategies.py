@@ -198,7 +198,7 @@ def sentence_view(wardrobe: TaggedPhoto) -> Prompt | None:
     return Prompt((*sentence_of(wardrobe), *_view(wardrobe))) if wardrobe.taxonomy.view else None
 
 
-def session(wardrobe: TaggedPhoto) -> Prompt | None:
+def studio(wardrobe: TaggedPhoto) -> Prompt | None:
     """The sentence with light and background, and the negative prompt."""
     if not (wardrobe.taxonomy.view and wardrobe.taxonomy.negative):
         return None
@@ -258,7 +258,7 @@ STRATEGIES = {
         Strategy(contrastive, "完整句子，強調這張照片與其他照片的不同之處（對數勝算）。"),
         Strategy(sentence_negative, "完整句子，加上詞彙表的負面提示詞。"),
         Strategy(sentence_view, "完整句子，並說明光線與背景。"),
-        Strategy(session, "完整句子，說明光線與背景，並加上負面提示詞。"),
+        Strategy(studio, "完整句子，說明光線與背景，並加上負面提示詞。"),
         Strategy(tags_negative, "單純詞列，加上詞彙表的負面提示詞。"),
     )
 }

@@ -20,15 +20,13 @@ from pydantic import BaseModel, ConfigDict
 from ...core.files import write_whole
 from ...core.progress import ProgressCallback, silent
 from ...fashion.photos import Gathered
-from ...fashion.prompts.captions import caption_in
-from ...fashion.prompts.strategies import Context, label_shares
 from ...reports.comparison import ComparisonReport
 from ...reports.comparison_page import write_verdict
 from ...reports.prompt import PromptReport
 from ..compare.compare import compare
 from ..compare.settings import CompareSettings
 from ..compare.tuned import TunedModel, open_tuned
-from ..dataset_folder import GENERATED, lay_out
+from ..dataset_folder import GENERATED, captions_of, lay_out
 from ..finetune.finetune import config_for, finetune
 from ..prompt.optimise import optimise_prompts
 from ..prompt.settings import PromptSettings
@@ -38,7 +36,6 @@ from .stages import CLASS, DATASET, PROMPT, TRAINING, Stages
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo
-    from ...fashion.tags import PhotoTags
     from ...models.session import Session
     from ...reports.comparison import PipelineReport
     from ...trainer.config import TrainConfig
@@ -135,7 +132,8 @@ def _finetune(
     training_data = split.of((*split.training, *split.validation), photos)
     prompt_style = best.optimal_prompt_format["strategy"]
     tags = session.vision.tagger.tag([photo.image for photo in training_data])
-    captions = captions_of(training_data, tags, prompt_style, session, settings)
+    taxonomy = session.vision.taxonomy
+    captions = captions_of(training_data, tags, prompt_style, taxonomy, settings.trigger, settings.bound)
     write_whole(out / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False).encode())
     generated: dict[Path, str] = {}
     if settings.with_generated:
@@ -147,17 +145,6 @@ def _finetune(
     data = lay_out(training_data, captions, generated, out / DATASET)
     data |= {"held_out": 0.0, "held_out_least": len(split.validation)}  # the split's own: those of the smallest hashes
     finetune(settings.train_config(session, data), out / TRAINING, None, progress, stop)
-
-
-def captions_of(
-    photos: Sequence[Photo], tags: Sequence[PhotoTags], strategy: str, session: Session, settings: PipelineSettings
-) -> dict[str, str]:
-    """sha256 → caption in the winning format; what belongs to the brand is left to the trigger."""
-    taxonomy, context = session.vision.taxonomy, Context(share=label_shares(tags))
-    return {
-        photo.sha256: caption_in(strategy, photo_tags, taxonomy, context, settings.trigger, settings.bound)
-        for photo, photo_tags in zip(photos, tags, strict=True)
-    }
 
 
 def _compare(

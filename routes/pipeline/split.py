@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
 from ...fashion.photos import garment_of
-from ...trainer.data.dataset import uniform
+from ...trainer.data.held_out import uniform
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo

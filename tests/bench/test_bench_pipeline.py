@@ -47,7 +47,7 @@ def test_what_wears_a_lora_is_drawn_on_another_seed_and_reported_as_asked(tmp_pa
     file = tmp_path / "nothing.safetensors"
     file.touch()
     worn = bare.model_copy(update={"loras": (LoraRef(name="nothing", strength=1.0, path=file),)})
-    lucky._wear = lambda request: None  # its file would change nothing
+    lucky._set_loras = lambda request: None  # its file would change nothing
     ours, other = lucky.generate([bare, worn])
     theirs, reseeded = plain.generate([bare, bare.model_copy(update={"seed": 3 ^ OTHER_LUCK})])
     assert (ours.request, other.request) == (bare, worn)

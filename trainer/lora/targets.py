@@ -47,10 +47,12 @@ def empty_model(part: str, config: Mapping[str, Any]) -> torch.nn.Module:
 
     with torch.device("meta"):
         if part == "unet":
-            return UNet2DConditionModel.from_config({key: one for key, one in config.items() if key[0] != "_"})
+            settings = {key: value for key, value in config.items() if key[0] != "_"}
+            unet: torch.nn.Module = UNet2DConditionModel.from_config(settings)  # type: ignore[no-untyped-call]
+            return unet
         projected = "CLIPTextModelWithProjection" in config.get("architectures", ())
-        own = {key: one for key, one in config.items() if key not in ("architectures", "model_type")}
-        return (CLIPTextModelWithProjection if projected else CLIPTextModel)(CLIPTextConfig(**own))
+        settings = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}
+        return (CLIPTextModelWithProjection if projected else CLIPTextModel)(CLIPTextConfig(**settings))
 
 
 def _targets(family: Family, configs: Mapping[str, Mapping[str, Any]]) -> Targets:

@@ -54,7 +54,7 @@ def verify(path: Path, model: Path | None = None) -> list[ReaderReport]:
     `model` is the diffusers folder that the LoRA is for; None: the published model of its family.
     """
     tensors, metadata = read_tensors(path)
-    groups = group(tensors)
+    groups = grouped(tensors)
     targets = targets_in(model) if model else targets_of(family_of_modules(_modules(groups), metadata, groups))
     return [
         _a1111(groups, targets),
@@ -104,27 +104,27 @@ class ModuleGroup:
         return self.module is not None and math.prod(self.module.shape) == math.prod(shape)
 
 
-def group(tensors: Mapping[str, Any]) -> dict[str, ModuleGroup]:
+def grouped(tensors: Mapping[str, Any]) -> dict[str, ModuleGroup]:
     """Name → its tensors: what stands before a suffix that some reader knows, or before the first dot."""
     groups: dict[str, ModuleGroup] = {}
     for key, tensor in tensors.items():
-        form = next((one for one in SPELLINGS if key.endswith(f".{one}")), None)
+        form = next((spelling for spelling in SPELLINGS if key.endswith(f".{spelling}")), None)
         name = key.removesuffix(f".{form}") if form else key.partition(".")[0]
-        one = groups.setdefault(name, ModuleGroup(name))
-        one.keys.append(key)
-        one.spelt.add(form or key[len(name) + 1 :])
+        tensors_of_name = groups.setdefault(name, ModuleGroup(name))
+        tensors_of_name.keys.append(key)
+        tensors_of_name.spelt.add(form or key[len(name) + 1 :])
         if form:
-            one.tensors[SPELLINGS[form]] = tensor
+            tensors_of_name.tensors[SPELLINGS[form]] = tensor
     return groups
 
 
 def _modules(groups: Mapping[str, ModuleGroup]) -> list[LoraModule]:
-    return [one.module for one in groups.values() if one.module]
+    return [group.module for group in groups.values() if group.module]
 
 
 def _report(reader: str, groups: Iterable[ModuleGroup], applied: set[str], notes: Iterable[str]) -> ReaderReport:
     groups = list(groups)
-    unmatched = [key for one in groups if one.name not in applied for key in one.keys]
+    unmatched = [key for group in groups if group.name not in applied for key in group.keys]
     return ReaderReport(reader, len(groups), len(applied), tuple(unmatched), tuple(notes))
 
 
@@ -133,11 +133,11 @@ def _report(reader: str, groups: Iterable[ModuleGroup], applied: set[str], notes
 
 def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
     known = _a1111_modules(targets)
-    placed = {name: found for name in groups if (found := _a1111_name(name, targets, known))}
+    placed = {name: place for name in groups if (place := _a1111_name(name, targets, known))}
     notes = []
     if broken := next((name for name in placed if groups[name].module is None), None):
         return _report("A1111", groups.values(), set(), [f"stops at {broken}: its tensors are of no kind it knows"])
-    applied = {name for name, found in placed.items() if groups[name].fits(known[found])}
+    applied = {name for name, place in placed.items() if groups[name].fits(known[place])}
     if lost := set(placed) - applied:
         notes.append(f"{len(lost)} modules have another shape than the model's, e.g. {min(lost)}")
     fused: dict[str, set[str]] = {}
@@ -149,13 +149,15 @@ def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
         if len(names) < 4:
             applied -= names
             notes.append(f"{layer}: q, k, v and out must all be there")
-    if wrong := [name for name in applied if groups[name].module.dora and _by_rows(groups[name].module)]:
+    if wrong := [name for name in applied if _is_dora_by_rows(groups[name].module)]:
         applied -= set(wrong)
         notes.append(f"{len(wrong)} modules have DoRA by rows, which A1111 takes for columns: the picture breaks")
     return _report("A1111", groups.values(), applied, notes)
 
 
-def _by_rows(module: LoraModule) -> bool:
+def _is_dora_by_rows(module: LoraModule | None) -> bool:
+    if module is None or not module.dora:
+        return False
     scale = module.tensors["dora_scale"]
     return scale.shape[0] == module.shape[0] and scale.shape[0] != 1
 
@@ -195,7 +197,7 @@ def _a1111_name(name: str, targets: Targets, known: Mapping[str, Any]) -> str | 
         }
         unet = f"diffusion_model_{_flat(sgm_path(path, SD_LAYOUT))}"
         candidates.append(unet if part == "unet" else texts[name[:8]])
-    return next((one for one in candidates if one in known), None)
+    return next((name for name in candidates if name in known), None)
 
 
 def _flat(path: str) -> str:
@@ -207,15 +209,15 @@ def _flat(path: str) -> str:
 
 def _comfyui(groups: Mapping[str, ModuleGroup], targets: Targets, reader: str) -> ReaderReport:
     known = comfyui_names(targets)
-    placed = {name: one for name, one in groups.items() if name in known and one.module}
-    applied = {name for name, one in placed.items() if one.fits(known[name])}
+    placed = {name: group for name, group in groups.items() if name in known and group.module}
+    applied = {name for name, group in placed.items() if group.fits(known[name])}
     notes = []
     if lost := set(placed) - applied:
         notes.append(f"{len(lost)} modules have another shape than the model's, e.g. {min(lost)}")
-    left_over = sum(len(one.keys) for name, one in groups.items() if name not in placed)
+    left_over = sum(len(group.keys) for name, group in groups.items() if name not in placed)
     if reader == "Forge" and left_over > FORGE_PATIENCE:
         return _report(reader, groups.values(), set(), [f"refuses the file: {left_over} keys are left over"])
-    if rows := [name for name in applied if groups[name].module.dora and _by_rows(groups[name].module)]:
+    if rows := [name for name in applied if _is_dora_by_rows(groups[name].module)]:
         notes.append(f"{len(rows)} modules have DoRA by rows: {reader} divides by ‖W‖ in place of ‖W + ΔW‖")
     return _report(reader, groups.values(), applied, notes)
 
@@ -247,20 +249,20 @@ def _diffusers(
     path: Path, tensors: Mapping[str, Any], groups: Mapping[str, ModuleGroup], targets: Targets
 ) -> ReaderReport:
     """Loads into models on the meta device: names and shapes are checked as in earnest, and nothing is computed."""
-    from diffusers.loaders import StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
+    from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
 
     models = {part: empty_model(part, config) for part, config in targets.configs.items()}
     mixin = StableDiffusionXLLoraLoaderMixin if targets.family == "sdxl" else StableDiffusionLoraLoaderMixin
     notes = []
     if any(key.endswith(".dora_scale") for key in tensors):
         notes.append("diffusers drops DoRA's magnitudes from kohya's form")
-    with _listening() as said:
+    with _captured_warnings() as warnings:
         try:
             state_dict, alphas = mixin.lora_state_dict(str(path), unet_config=models["unet"].config)
             _load_all(mixin, models, dict(state_dict), alphas)
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
             return _report("diffusers", groups.values(), set(), [f"refuses the file: {str(error).split(chr(10))[0]}"])
-    notes += [text.split("\n")[0] for text in said if "unexpected" in text.lower() or "missing" in text.lower()]
+    notes += [text.split("\n")[0] for text in warnings if "unexpected" in text.lower() or "missing" in text.lower()]
     loaded = {
         (part, name if part == "unet" else name.removeprefix("text_model."))
         for part, model in models.items()
@@ -288,26 +290,26 @@ def _diffusers_place(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _listening() -> Iterator[list[str]]:
+def _captured_warnings() -> Iterator[list[str]]:
     """What diffusers and transformers warn of, in place of their printing it; no bars."""
-    said: list[str] = []
-    listener = _Listener(said)
+    warnings: list[str] = []
+    handler = _WarningHandler(warnings)
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     before = [(logger.handlers[:], logger.propagate) for logger in loggers]
     for logger in loggers:
-        logger.handlers, logger.propagate = [listener], False
+        logger.handlers, logger.propagate = [handler], False
     try:
         with without_bars():
-            yield said
+            yield warnings
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
 
 
-class _Listener(logging.Handler):
-    def __init__(self, said: list[str]):
+class _WarningHandler(logging.Handler):
+    def __init__(self, warnings: list[str]):
         super().__init__(logging.WARNING)
-        self.said = said
+        self.warnings = warnings
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.warnings.append(record.getMessage())
