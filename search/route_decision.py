@@ -21,7 +21,7 @@ from enum import Enum
 from typing import Literal, Protocol
 
 
-class Outcome(str, Enum):
+class RouteOutcome(str, Enum):
     """What a comparison of base model, best words and tuned model comes to."""
 
     TRAINING = "training"
@@ -100,7 +100,7 @@ class RouteDecision:
     """The outcome, how sure it is (None where nothing is claimed), and every loss that is proven, whatever the
     outcome. `judged`: a judge looked at every pair that was compared."""
 
-    outcome: Outcome
+    outcome: RouteOutcome
     level: Level | None
     judged: bool
     losses: tuple[Loss, ...] = ()
@@ -128,20 +128,20 @@ def decide_route(
     judged = all(evidence.judge is not None for evidence in compared.values())
     losses = tuple(_losses(compared))
 
-    def decision(outcome: Outcome, *levels: Level | None) -> RouteDecision:
+    def decision(outcome: RouteOutcome, *levels: Level | None) -> RouteDecision:
         return RouteDecision(outcome, weakest(levels), judged, losses)
 
     if identical:
-        return decision(Outcome.CHANGES_NOTHING, Level.PROVEN)
+        return decision(RouteOutcome.CHANGES_NOTHING, Level.PROVEN)
     if tuned_base.loss:
-        return decision(Outcome.WORSE_THAN_BASE, tuned_base.loss)
+        return decision(RouteOutcome.WORSE_THAN_BASE, tuned_base.loss)
     if tuned_words and tuned_words.loss:
-        return decision(Outcome.WORSE_THAN_WORDS, tuned_words.loss)
+        return decision(RouteOutcome.WORSE_THAN_WORDS, tuned_words.loss)
     if tuned_base.gain and (tuned_words is None or tuned_words.gain):
-        return decision(Outcome.TRAINING, tuned_base.gain, tuned_words and tuned_words.gain)
+        return decision(RouteOutcome.TRAINING, tuned_base.gain, tuned_words and tuned_words.gain)
     if words_base and words_base.gain and tuned_words and not tuned_words.gain:
-        return decision(Outcome.WORDS, words_base.gain)
-    return decision(Outcome.NO_DIFFERENCE)
+        return decision(RouteOutcome.WORDS, words_base.gain)
+    return decision(RouteOutcome.NO_DIFFERENCE)
 
 
 def weakest(levels: Iterable[Level | None]) -> Level | None:

@@ -33,6 +33,7 @@ VIEW_FACTOR, NEGATIVE_FACTOR = "view", "negative prompt"  # as search/arm_model.
 BARE_FORMS = ("all_tags", "sentence")  # those that also compete without the negative prompt, and without the view
 
 # Form → what it has beside the words themselves, and how much of it; what forms share they teach each other.
+# A form that is not here is a factor of its own.
 FORM_FACTORS: Mapping[str, Mapping[str, float]] = {
     "all_tags": {},
     "high_confidence_only": {"sure words only": 1.0},
@@ -46,7 +47,7 @@ FORM_FACTORS: Mapping[str, Mapping[str, float]] = {
     "contrastive": {"sentence": 1.0, "weights": 1.0, "contrast": 1.0},
     "sentence_negative": {"sentence": 1.0},
     "sentence_view": {"sentence": 1.0},
-    "session": {"sentence": 1.0},
+    "studio": {"sentence": 1.0},
     "tags_negative": {},
 }
 
@@ -108,8 +109,9 @@ def distinct_arms(forms: Sequence[str], photo: TaggedPhoto, write: Callable[[Pro
 
 def factors_of(arm: str) -> dict[str, float]:
     """The factors of an arm with their amounts: of its form, and the view words and negative prompt that it has."""
+    form = form_of(arm)
     dressing = {NEGATIVE_FACTOR: float(NO_NEGATIVE not in arm), VIEW_FACTOR: float(NO_VIEW not in arm)}
-    return {**{name: amount for name, amount in dressing.items() if amount}, **FORM_FACTORS[form_of(arm)]}
+    return {**{name: amount for name, amount in dressing.items() if amount}, **FORM_FACTORS.get(form, {form: 1.0})}
 
 
 def _clauses(texts: Sequence[str]) -> tuple[Clause, ...]:

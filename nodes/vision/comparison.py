@@ -15,7 +15,7 @@ from ...core.errors import InputError
 from ...hosts.request import GenerationRequest
 from ...routes.compare.rule import choose_strength, gain_over_garments
 from ...search.confirmation import PairedGain
-from ...search.route_decision import Evidence, Outcome, RouteDecision, decide_route
+from ...search.route_decision import Evidence, RouteDecision, RouteOutcome, decide_route
 from ...search.seeds import seed_plan
 from .batches import observe, one_or_each, similarities
 
@@ -154,7 +154,7 @@ class StrengthSweep:
     @property
     def improved(self) -> bool:
         """Whether training paid."""
-        return self.decision.outcome == Outcome.TRAINING
+        return self.decision.outcome == RouteOutcome.TRAINING
 
     @property
     def verdict(self) -> str:
@@ -169,7 +169,7 @@ class StrengthSweep:
                 f"The tuned model at strength {self.strength:g} is closer to the photos by {points} on "
                 f"{references}.{self._second_opinion()}"
             )
-        if self.decision.outcome == Outcome.WORSE_THAN_BASE:
+        if self.decision.outcome == RouteOutcome.WORSE_THAN_BASE:
             return (
                 f"The tuned model is worse than its base: {points} at its best strength {self.strength:g}, on "
                 f"{references}.{self._second_opinion()}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...reports.comparison import Gain, ProvenLoss, Verdict
 from ...reports.prompt import Interval
-from ...search.route_decision import Evidence, Outcome, decide_route
+from ...search.route_decision import Evidence, RouteOutcome, decide_route
 
 if TYPE_CHECKING:
     from ...reports.comparison import ArmName
@@ -36,7 +36,7 @@ def verdict_of(gains: Sequence[Gain], judged: bool, strength: float | None, iden
         return Evidence(interval(arm, over, "scorer"), interval(arm, over, "judge") if judged else None)
 
     decision = decide_route(**{pair: evidence(*arms) for pair, arms in ARMS_OF.items()}, identical=identical)
-    paid = decision.outcome == Outcome.TRAINING
+    paid = decision.outcome == RouteOutcome.TRAINING
     groups = list(dict.fromkeys(gain.group for gain in gains if gain.group))
     named = interval("tuned", "words", "agreement").mean
     return Verdict(

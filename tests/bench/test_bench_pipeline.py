@@ -8,7 +8,7 @@ from tiny_models import tiny_diffusion
 from modiste.bench.pipeline import OTHER_LUCK, OtherLuck, PipelineRow, as_text
 from modiste.hosts.local import LocalHost
 from modiste.hosts.request import GenerationRequest, LoraRef
-from modiste.search.route_decision import Outcome
+from modiste.search.route_decision import RouteOutcome
 
 
 def row(kind: str, decision: str, seed: int = 0) -> PipelineRow:
@@ -24,7 +24,7 @@ def row(kind: str, decision: str, seed: int = 0) -> PipelineRow:
     ],
 )
 def test_a_run_is_right_where_it_says_what_is_true(kind, right):
-    for outcome in Outcome:
+    for outcome in RouteOutcome:
         assert row(kind, outcome.value).right == (outcome.value in right)
 
 

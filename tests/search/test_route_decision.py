@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from modiste.search.confirmation import PairedGain
-from modiste.search.route_decision import Evidence, Level, Outcome, decide_route, weakest
+from modiste.search.route_decision import Evidence, Level, RouteOutcome, decide_route, weakest
 
 UP, LEANS_UP, NOTHING, LEANS_DOWN, DOWN = (
     PairedGain(0.2, 0.1, 0.3, 8),
@@ -66,23 +66,23 @@ def test_gain_and_loss_are_mirror_images():
 @pytest.mark.parametrize(
     ("tuned_base", "tuned_words", "words_base", "outcome"),
     [
-        ("up", "up", "up", Outcome.TRAINING),
-        ("up", "up", "even", Outcome.TRAINING),
-        ("up", "up", "down", Outcome.TRAINING),
-        ("up", "even", "up", Outcome.WORDS),
-        ("even", "even", "up", Outcome.WORDS),
-        ("up", "down", "up", Outcome.WORSE_THAN_WORDS),
-        ("even", "down", "up", Outcome.WORSE_THAN_WORDS),
-        ("even", "down", "even", Outcome.WORSE_THAN_WORDS),
-        ("down", "down", "up", Outcome.WORSE_THAN_BASE),
-        ("down", "down", "even", Outcome.WORSE_THAN_BASE),
-        ("down", "even", "even", Outcome.WORSE_THAN_BASE),
-        ("down", "up", "down", Outcome.WORSE_THAN_BASE),
-        ("even", "even", "even", Outcome.NO_DIFFERENCE),
-        ("up", "even", "even", Outcome.NO_DIFFERENCE),
-        ("even", "up", "even", Outcome.NO_DIFFERENCE),
-        ("even", "up", "down", Outcome.NO_DIFFERENCE),
-        ("even", "even", "down", Outcome.NO_DIFFERENCE),
+        ("up", "up", "up", RouteOutcome.TRAINING),
+        ("up", "up", "even", RouteOutcome.TRAINING),
+        ("up", "up", "down", RouteOutcome.TRAINING),
+        ("up", "even", "up", RouteOutcome.WORDS),
+        ("even", "even", "up", RouteOutcome.WORDS),
+        ("up", "down", "up", RouteOutcome.WORSE_THAN_WORDS),
+        ("even", "down", "up", RouteOutcome.WORSE_THAN_WORDS),
+        ("even", "down", "even", RouteOutcome.WORSE_THAN_WORDS),
+        ("down", "down", "up", RouteOutcome.WORSE_THAN_BASE),
+        ("down", "down", "even", RouteOutcome.WORSE_THAN_BASE),
+        ("down", "even", "even", RouteOutcome.WORSE_THAN_BASE),
+        ("down", "up", "down", RouteOutcome.WORSE_THAN_BASE),
+        ("even", "even", "even", RouteOutcome.NO_DIFFERENCE),
+        ("up", "even", "even", RouteOutcome.NO_DIFFERENCE),
+        ("even", "up", "even", RouteOutcome.NO_DIFFERENCE),
+        ("even", "up", "down", RouteOutcome.NO_DIFFERENCE),
+        ("even", "even", "down", RouteOutcome.NO_DIFFERENCE),
     ],
 )
 def test_three_comparisons_come_to_one_outcome(tuned_base, tuned_words, words_base, outcome):
@@ -95,7 +95,7 @@ def test_a_loss_to_the_words_is_no_praise_for_beating_the_base():
         tuned_words=Evidence(PairedGain(-0.30, -0.40, -0.20, 16), DOWN),
         words_base=Evidence(PairedGain(0.55, 0.4, 0.7, 16), UP),
     )
-    assert decision.outcome is Outcome.WORSE_THAN_WORDS and decision.level is Level.PROVEN
+    assert decision.outcome is RouteOutcome.WORSE_THAN_WORDS and decision.level is Level.PROVEN
 
 
 def test_over_every_combination_the_outcome_is_the_table_and_no_proven_loss_is_lost():
@@ -103,22 +103,22 @@ def test_over_every_combination_the_outcome_is_the_table_and_no_proven_loss_is_l
     for evidence in product(EVIDENCE, repeat=3):
         decision = decide_route(*evidence)
         tuned_base, tuned_words, words_base = map(direction, evidence)
-        wanted = Outcome.NO_DIFFERENCE
+        wanted = RouteOutcome.NO_DIFFERENCE
         if tuned_base < 0:
-            wanted = Outcome.WORSE_THAN_BASE
+            wanted = RouteOutcome.WORSE_THAN_BASE
         elif tuned_words < 0:
-            wanted = Outcome.WORSE_THAN_WORDS
+            wanted = RouteOutcome.WORSE_THAN_WORDS
         elif tuned_base > 0 and tuned_words > 0:
-            wanted = Outcome.TRAINING
+            wanted = RouteOutcome.TRAINING
         elif tuned_words == 0 and words_base > 0:
-            wanted = Outcome.WORDS
+            wanted = RouteOutcome.WORDS
         assert decision.outcome is wanted
         below = [one for pair in evidence for one in (pair.score, pair.judge) if one is not None and one.high < 0]
         assert [loss.gain for loss in decision.losses] == below
         assert decision.judged == all(pair.judge is not None for pair in evidence)
-        assert (decision.level is None) == (decision.outcome is Outcome.NO_DIFFERENCE)
+        assert (decision.level is None) == (decision.outcome is RouteOutcome.NO_DIFFERENCE)
         counted[decision.outcome] += 1
-    assert set(counted) == set(Outcome) - {Outcome.CHANGES_NOTHING}
+    assert set(counted) == set(RouteOutcome) - {RouteOutcome.CHANGES_NOTHING}
 
 
 def test_training_is_as_sure_as_the_weaker_of_its_two_steps():
@@ -139,7 +139,7 @@ def test_without_a_judge_every_claim_says_so():
 
 def test_identical_pictures_change_nothing_whatever_else_was_measured():
     decision = decide_route(FIRM["even"], FIRM["down"], FIRM["up"], identical=True)
-    assert decision.outcome is Outcome.CHANGES_NOTHING and decision.level is Level.PROVEN
+    assert decision.outcome is RouteOutcome.CHANGES_NOTHING and decision.level is Level.PROVEN
     assert [(loss.pair, loss.witness) for loss in decision.losses] == [
         ("tuned_words", "score"),
         ("tuned_words", "judge"),
@@ -147,6 +147,6 @@ def test_identical_pictures_change_nothing_whatever_else_was_measured():
 
 
 def test_where_no_words_were_drawn_training_has_to_beat_the_base_alone():
-    assert decide_route(FIRM["up"]).outcome is Outcome.TRAINING
-    assert decide_route(FIRM["even"]).outcome is Outcome.NO_DIFFERENCE
-    assert decide_route(FIRM["down"]).outcome is Outcome.WORSE_THAN_BASE
+    assert decide_route(FIRM["up"]).outcome is RouteOutcome.TRAINING
+    assert decide_route(FIRM["even"]).outcome is RouteOutcome.NO_DIFFERENCE
+    assert decide_route(FIRM["down"]).outcome is RouteOutcome.WORSE_THAN_BASE
