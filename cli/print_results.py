@@ -74,7 +74,9 @@ def print_verdict(report: ComparisonReport, out: Path) -> None:
         table.add_row(f"{ARMS[arm.name]}{worn}", _percent(arm.similarity), judge, _percent(arm.adherence))
     console.print(table)
     console.print()
-    console.print(f"{report.verdict.decision}: {report.verdict.sentence} {report.verdict.cost}", markup=False)
+    verdict = report.verdict
+    level = f" ({verdict.level})" if verdict.level else ""
+    console.print(f"{verdict.decision}{level}: {verdict.sentence} {verdict.cost}", markup=False)
     for number, step in enumerate(report.verdict.next_steps, 1):
         console.print(f"  {number}. {step}", markup=False)
     for skip in report.skipped:

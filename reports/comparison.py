@@ -195,7 +195,9 @@ class PromptSummary(ReportSection):
     mean_similarity: float
     gain_over_minimal: Interval
     gain_over_baseline: Interval
+    judge_gain_over_baseline: Interval | None = None
     improved: int
+    proven: int = 0
     best_image: str  # the photo whose prompt draws it best
     best_photo_copy: str
     best_picture: str
