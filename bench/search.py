@@ -182,8 +182,8 @@ def _row(method: str, budget: int, pairs: Sequence[tuple[float, float]]) -> Sear
 def make_photos(count: int, seed: int) -> list[Photo]:
     """Held-out garments of the embedded world, some with a trait that no word names."""
     from ..mini.garment import sample_garment
+    from ..mini.photo import sample_photo
     from ..mini.renderer import render as draw
-    from ..mini.renderer import sample_photo
 
     rng = Random(f"bench-search-{seed}")
     garments = [sample_garment(rng, held_out=True, trait_share=0.3) for _ in range(count)]

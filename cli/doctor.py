@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import shutil
 from typing import Any
 
+from ..core.library_versions import REQUIRED, versions_of
 from ..core.version import VERSION
 from ..core.weights import download_command
 from ..models.presets import PRESETS, missing_weights
@@ -14,19 +14,6 @@ from .exit_codes import EXIT_OK
 from .options import AsJson
 from .terminal import print_json
 
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "diffusers",
-    "transformers",
-    "open_clip_torch",
-    "peft",
-    "accelerate",
-    "safetensors",
-    "pillow",
-    "pydantic",
-    "jinja2",
-)
 FREE_DISK_GB = 2.0  # a run of 100 photos at 512 px leaves about 2 GB of pictures
 
 
@@ -35,7 +22,7 @@ def examine() -> dict[str, Any]:
     from ..core.home import modiste_home
     from ..trainer.kohya.engine import find_engine
 
-    libraries = {name: _version(name) for name in LIBRARIES}
+    libraries = versions_of(REQUIRED)
     lacking = [name for name, version in libraries.items() if version is None]
     presets = {name: missing_weights(preset) for name, preset in PRESETS.items()}
     runnable = [name for name, missing in presets.items() if not {"checkpoint", "encoder"} & missing.keys()]
@@ -80,10 +67,6 @@ def print_findings(findings: dict[str, Any]) -> None:
     if findings["free_disk_gb"] < FREE_DISK_GB:
         print(f"disk      only {findings['free_disk_gb']} GB free: a run of 100 photos can take {FREE_DISK_GB:.0f} GB")
     print("verdict   " + ("ready" if findings["ready"] else "something is missing (above)"))
-
-
-def _version(distribution: str) -> str | None:
-    return next((dist.version for dist in importlib.metadata.distributions(name=distribution)), None)
 
 
 def _existing(path: Any) -> Any:

@@ -9,7 +9,7 @@ import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import TrainingOptions, with_option_groups
+from .option_groups import TrainOptions, with_option_groups
 from .options import AsJson, CaptionBind, Checkpoint, Device, PresetName
 from .terminal import Display, print_json, say
 
@@ -20,7 +20,7 @@ def finetune(
     out: Annotated[Path, typer.Option(help="Folder for the file, the checkpoints and train.json.")],
     *,
     preset: PresetName = None,
-    training: TrainingOptions,
+    training: TrainOptions,
     engine: Annotated[str, typer.Option(help="diffusers (our own) | kohya (sd-scripts; LoRA only).")] = "diffusers",
     steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures an update.", min=1)] = None,

@@ -107,7 +107,7 @@ class VisionOptions(OptionGroup):
 
 
 @dataclass(frozen=True)
-class TrainingOptions(OptionGroup):
+class TrainOptions(OptionGroup):
     """What is trained; None: the config file's, else TrainConfig's own."""
 
     method: Method = None

@@ -9,7 +9,7 @@ import typer
 
 from .choices import choose_preset, groups_of, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import HostOptions, ModelOptions, SamplingOptions, TrainingOptions, with_option_groups
+from .option_groups import HostOptions, ModelOptions, SamplingOptions, TrainOptions, with_option_groups
 from .options import (
     AsJson,
     CaptionBind,
@@ -41,7 +41,7 @@ def pipeline(
     with_generated: Annotated[
         bool, typer.Option("--with-generated", help="The base model's own pictures keep the look to its trigger.")
     ] = False,
-    training: TrainingOptions,
+    training: TrainOptions,
     train_steps: Annotated[int | None, typer.Option("--train-steps", help="Optimizer updates.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, in the comparison.", min=2, max=64)] = 4,
     seed: Seed = 0,

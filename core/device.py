@@ -1,4 +1,4 @@
-"""Where models compute, and in which number format: chosen here once, never by a file's own dtype."""
+"""The device and the number format that models compute with; a weight file's own dtype never decides."""
 
 from __future__ import annotations
 
@@ -13,46 +13,47 @@ DTYPES = ("float32", "float16", "bfloat16")
 GIB, MIB = 2**30, 2**20
 
 
-def choose_device(asked: str = "auto") -> str:
-    """`auto` is CUDA, else Apple's MPS, else the CPU; InputError for one that torch does not see."""
+def choose_device(name: str = "auto") -> str:
+    """The device of that name; `auto` is CUDA, else Apple's MPS, else the CPU. InputError if torch does not see it."""
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        return next(name for name, found in there.items() if found)
-    kind, _, index = asked.partition(":")
-    counted = not index or (index.isdigit() and kind == "cuda" and int(index) < torch.cuda.device_count())
-    if not there.get(kind, False) or not counted:
-        raise InputError(
-            f"there is no device {asked!r} here",
-            to_try=f"choose one of auto, {', '.join(name for name, found in there.items() if found)}",
-        )
-    return asked
+    kinds = [*["cuda"] * torch.cuda.is_available(), *["mps"] * torch.backends.mps.is_available(), "cpu"]
+    if name == "auto":
+        return kinds[0]
+    kind, _, index = name.partition(":")
+    index_exists = not index or (index.isdigit() and kind == "cuda" and int(index) < torch.cuda.device_count())
+    if kind not in kinds or not index_exists:
+        raise InputError(f"there is no device {name!r} here", to_try=f"choose one of auto, {', '.join(kinds)}")
+    return name
 
 
-def choose_dtype(device: str, asked: str = "auto") -> torch.dtype:
-    """`auto` is float32 on a CPU and float16 elsewhere: ten bits of mantissa, where bfloat16 has seven."""
+def choose_dtype(device: str, name: str = "auto") -> torch.dtype:
+    """The number format of that name.
+
+    `auto` is float32 on a CPU and float16 elsewhere: ten bits of mantissa, where bfloat16 has seven.
+    """
     import torch
 
-    if asked == "auto":
+    if name == "auto":
         return torch.float32 if device == "cpu" else torch.float16
-    if asked not in DTYPES:
-        raise InputError(f"there is no dtype {asked!r}", to_try=f"choose one of auto, {', '.join(DTYPES)}")
-    return getattr(torch, asked)
+    if name not in DTYPES:
+        raise InputError(f"there is no dtype {name!r}", to_try=f"choose one of auto, {', '.join(DTYPES)}")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def memory_bytes(device: str) -> int | None:
-    """Memory of a CUDA device, whoever uses it; None elsewhere."""
+    """The whole memory of a CUDA device, used or free, in bytes; None for another device."""
     import torch
 
     return torch.cuda.get_device_properties(device).total_memory if device.startswith("cuda") else None
 
 
 def used_mb(device: str) -> float:
-    """MiB that this process has needed: of a CUDA device its largest so far, elsewhere of the machine just now."""
+    """Memory of this process in MiB: its peak so far on a CUDA device, its resident memory now on any other."""
     import psutil
     import torch
 
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / MIB
-    return psutil.Process().memory_info().rss / MIB
+    return float(psutil.Process().memory_info().rss / MIB)

@@ -1,17 +1,17 @@
-"""What every error of Modiste has in common: it says what happened, where, and what to try.
+"""The errors of Modiste: each says what happened, where, and what to try, and has an exit code.
 
-ModisteError                     exit code 1 would be a bug; each branch names its own
+ModisteError                     a bug would end with exit code 1; each branch has its own
 ├── InputError        exit 2     bad photo, path, flag or config
 │   └── BadPhoto                 one photo, with its code (fashion/photos.py)
 ├── MissingWeights    exit 2     a model that is not on this machine
 ├── JournalError      exit 2     a run folder that can't be used (runs/journal.py)
 ├── HostError         exit 4     the drawing host failed (hosts/errors.py draws its own branches)
-└── Stopped           exit 4     stopped on purpose; the same command goes on
+└── Stopped           exit 4     stopped on purpose; the same command continues
 """
 
 
 class ModisteError(Exception):
-    """`what` happened, `where`, and what `to_try`: joined into one line for people."""
+    """An error whose text is one line: `what` happened, `where`, and what `to_try`."""
 
     exit_code = 2
 
@@ -27,10 +27,10 @@ class InputError(ModisteError):
 
 
 class MissingWeights(ModisteError):
-    """A model that this machine does not have."""
+    """A model is not on this machine."""
 
 
 class Stopped(ModisteError):
-    """Stopped before the end; what is done is kept and the same command goes on."""
+    """The work was stopped before its end; what is done is kept, and the same command continues."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""Files written whole, and known by their content.
+"""Files that are written whole and identified by their content.
 
 A reader sees the old file or the new one, never a part, also after a power cut.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ BLOCK_BYTES = 1 << 20
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Temporary beside `path` → fsync → replace → fsync of the folder; an OSError leaves no temporary."""
+    """Writes a temporary beside `path`, syncs it, replaces `path`, syncs the folder; an OSError leaves no temporary."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with temporary.open("wb") as file:
@@ -29,8 +30,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in `folder` last; Windows can't open folders and needs no such step."""
-    if os.name == "nt":
+    """Makes renames in `folder` durable; Windows can't open folders and needs no such step."""
+    if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -40,17 +41,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def sha256_of(files: Iterable[Path]) -> str:
-    """Hex digest of the files' contents, one behind the other; none is held in memory whole."""
-    found = hashlib.sha256()
+    """The hex digest of the files' contents, one after the other; no file is held in memory whole."""
+    digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as data:
             while block := data.read(BLOCK_BYTES):
-                found.update(block)
-    return found.hexdigest()
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def make_folder(folder: Path) -> None:
-    """Creates `folder` and what lies above it so that it lasts."""
+    """Creates `folder` and the missing folders above it, durably."""
     missing = [level for level in (folder, *folder.parents) if not level.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for level in missing:
@@ -58,6 +59,6 @@ def make_folder(folder: Path) -> None:
 
 
 def size_bytes(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
+    """The size of a file, or of all files in a folder, in bytes."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files)

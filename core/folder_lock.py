@@ -1,8 +1,9 @@
-"""One writer a run folder: a lock of the operating system, which dies with its process, however that dies."""
+"""A lock of the operating system for a folder or file with one writer; it ends with its process, however that ends."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +12,7 @@ LOCKED_BYTE = 1 << 20
 
 
 class FolderBusy(Exception):
-    """Somebody else holds the lock; `pid` says who, where it could be read."""
+    """Another process holds the lock; `pid` is its id, None where it could not be read."""
 
     def __init__(self, pid: int | None):
         self.pid = pid
@@ -19,7 +20,7 @@ class FolderBusy(Exception):
 
 
 class FolderLock:
-    """Held from creation to `release()`; `left_by` is the pid of a former holder that died holding it."""
+    """A lock held from creation to `release()`; `left_by` is the pid of a former holder that died holding it."""
 
     def __init__(self, path: Path):
         """Raises FolderBusy at once where another process, or another part of this one, holds it."""
@@ -37,7 +38,7 @@ class FolderLock:
         self._write(str(os.getpid()))
 
     def release(self) -> None:
-        """Lets others in. The file stays: removing it would let two processes lock two files of one name."""
+        """Ends the lock. The file stays: removing it would let two processes lock two files of one name."""
         if not self._file.closed:
             self._write("")
             _unlock(self._file)
@@ -56,13 +57,13 @@ class FolderLock:
 
 
 def _lock(file: IO[str]) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         file.seek(LOCKED_BYTE)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:  # what Windows says where POSIX says EAGAIN
+        except PermissionError as error:  # Windows' answer where POSIX gives EAGAIN
             raise BlockingIOError(*error.args) from error
     else:
         import fcntl
@@ -71,7 +72,7 @@ def _lock(file: IO[str]) -> None:
 
 
 def _unlock(file: IO[str]) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         file.seek(LOCKED_BYTE)

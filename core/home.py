@@ -1,4 +1,4 @@
-"""The folder of what belongs to the user: vocabularies of their own, caches, learned priors. Never in the package."""
+"""The user's own folder: vocabularies, caches, learned priors. Nothing of that is kept in the package."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def modiste_home() -> Path:
-    """MODISTE_HOME, else `.modiste` in the user's home. Nothing is created here."""
+    """The folder MODISTE_HOME, else `.modiste` in the user's home; this function does not create it."""
     return Path(os.environ.get("MODISTE_HOME") or Path.home() / ".modiste").expanduser().absolute()

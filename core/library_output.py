@@ -1,4 +1,4 @@
-"""Libraries open and write models without bars and advice on stderr, which belongs to whoever runs us."""
+"""Keeps progress bars and advice of libraries off stderr while they read and write models."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LIBRARIES = ("diffusers.utils.logging", "transformers.utils.logging")  # as far as they are imported
+LIBRARIES = ("diffusers.utils.logging", "transformers.utils.logging")  # only those already imported are changed
 
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Inside `with`, diffusers and transformers draw none; afterwards they do as before. For the whole process."""
-    bars = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
-    shown = [library for library in bars if library.is_progress_bar_enabled()]
-    for library in shown:
+    """Turns off the progress bars of diffusers and transformers inside `with`, in all threads."""
+    imported = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
+    with_bars = [library for library in imported if library.is_progress_bar_enabled()]
+    for library in with_bars:
         library.disable_progress_bar()
     try:
         yield
     finally:
-        for library in shown:
+        for library in with_bars:
             library.enable_progress_bar()
 
 
 @contextmanager
 def suppress_log(logger: str, start: str) -> Iterator[None]:
-    """Inside `with`, `logger` keeps messages to itself that begin with `start`."""
+    """Drops the messages of `logger` that begin with `start`, inside `with`."""
 
-    def wanted(record: logging.LogRecord) -> bool:
+    def keep(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(start)
 
-    speaker = logging.getLogger(logger)
-    speaker.addFilter(wanted)
+    log = logging.getLogger(logger)
+    log.addFilter(keep)
     try:
         yield
     finally:
-        speaker.removeFilter(wanted)
+        log.removeFilter(keep)

@@ -1,18 +1,41 @@
-"""The installed versions of the libraries that a picture depends on."""
+"""The installed versions of libraries, read from their metadata: nothing is imported."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import distributions
 
-LIBRARIES = frozenset({"modiste", "torch", "diffusers", "transformers", "open-clip-torch", "peft", "numpy", "pillow"})
+# What Modiste needs, in the order of `doctor`.
+REQUIRED = (
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "open_clip_torch",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "pillow",
+    "pydantic",
+    "jinja2",
+)
+# What a picture or a training depends on: a run folder notes it, and says so where it has changed.
+REPRODUCING = ("diffusers", "modiste", "numpy", "open-clip-torch", "peft", "pillow", "torch", "transformers")
 
 
 def installed_versions() -> dict[str, str]:
-    """Python and the libraries that a picture depends on, as installed; nothing is imported."""
-    installed = {_normal(item.metadata["Name"]): item.version for item in distributions()}
-    found = {name: installed[name] for name in sorted(LIBRARIES & installed.keys())}
-    return {"python": platform.python_version(), **found}
+    """Python and the libraries of REPRODUCING that are installed → version."""
+    versions = versions_of(REPRODUCING)
+    return {"python": platform.python_version(), **{name: version for name, version in versions.items() if version}}
+
+
+def versions_of(names: Iterable[str]) -> dict[str, str | None]:
+    """Each distribution → its version; None where it is not installed. `_` and `-` in names are the same."""
+    installed: dict[str, str] = {}
+    for distribution in distributions():  # the first of a name is the one that Python imports
+        installed.setdefault(_normal(distribution.metadata["Name"]), distribution.version)
+    return {name: installed.get(_normal(name)) for name in names}
 
 
 def _normal(name: str | None) -> str:

@@ -1,4 +1,4 @@
-"""One progress report for the terminal, ComfyUI, the WebUI panel and the tests."""
+"""Progress reports, of one form for the terminal, ComfyUI, the WebUI panel and the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of `stage`; `eta_s` in seconds where it can be told."""
+    """A report: `done` of `total` units of `stage`; `eta_s` is None until it can be estimated."""
 
     stage: str
     done: int
@@ -25,34 +25,34 @@ ProgressCallback = Callable[[Progress], None]
 
 
 class Pace:
-    """Counts units of one stage, tells the callback, and guesses what is left from the units really worked on."""
+    """Counts the units of one stage and reports them; the time left is estimated from the units that were computed."""
 
     def __init__(self, stage: str, total: int, callback: ProgressCallback):
         self.stage, self.total, self.callback = stage, total, callback
         self.done, self._worked, self._began = 0, 0, time.monotonic()
 
     def step(self, picture: Path | None = None, message: str = "", **values: float) -> None:
-        """One unit more; `picture` is its result where there is one, `values` what it measured."""
+        """Counts one more computed unit, with its `picture` (if it made one) and its measured `values`."""
         self.done, self._worked = self.done + 1, self._worked + 1
-        self._tell(message, picture, values)
+        self._report(message, picture, values)
 
     def found(self, done: int, total: int, item: Path) -> None:
-        """`item` is done, the `done`th of `total`: for work whose extent shows only when it has begun."""
+        """Reports `item` as number `done` of `total`, for work whose extent is known only once it has begun."""
         self.total, self._worked = total, self._worked + 1
         self.reach(done, item.name)
 
     def reach(self, done: int, message: str = "") -> None:
-        """So far now, whether worked or found done already."""
+        """Reports that `done` units are complete, computed now or before."""
         self.done = done
-        self._tell(message, None)
+        self._report(message, None)
 
-    def _tell(self, message: str, picture: Path | None, values: Mapping[str, float] | None = None) -> None:
+    def _report(self, message: str, picture: Path | None, values: Mapping[str, float] | None = None) -> None:
         left = max(0, self.total - self.done)
-        each = (time.monotonic() - self._began) / self._worked if self._worked else None
-        eta_s = each * left if each is not None else None
+        elapsed_s = time.monotonic() - self._began
+        eta_s = elapsed_s / self._worked * left if self._worked else None
         done = min(self.done, self.total)
         self.callback(Progress(self.stage, done, self.total, message, eta_s, picture, values or {}))
 
 
 def silent(progress: Progress) -> None:
-    """The callback for a caller who does not want to hear."""
+    """The callback that ignores every report."""

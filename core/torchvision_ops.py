@@ -1,9 +1,9 @@
-"""Makes torchvision importable where its compiled operators do not fit the installed torch.
+"""Makes torchvision importable beside a torch that its compiled operators were not built for.
 
 The registry's torchvision wheel is built for CUDA. Beside a CPU-only torch its library does not load, and
 `import torchvision` fails with `operator torchvision::nms does not exist`; with it fail open_clip,
-transformers and diffusers, which import it. None of them calls those operators for what Modiste does:
-declared without an implementation, the two that torchvision's Python code refers to are enough.
+transformers and diffusers, which import it. Modiste needs none of those operators. Torchvision's Python code only
+refers to two of them, so declaring these two without an implementation is enough.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _lock = Lock()
 
 
 def patch_torchvision_ops() -> bool:
-    """Declare torchvision's operators if its own library can't; True where that was needed.
+    """Declares torchvision's operators where its own library does not load; True if that was needed.
 
-    Call it before the first import of torchvision, open_clip, transformers or diffusers; again costs nothing.
+    To be called before the first import of torchvision, open_clip, transformers or diffusers; a second call is free.
     """
     with _lock:
         return _declared() is not None
 
 
-@cache  # once a process; and the declaration lives as long as its Library object
+@cache  # once a process: the declaration lasts as long as its Library object
 def _declared() -> Library | None:
     import torch
 
-    if "torchvision" in sys.modules or torch.version.cuda is not None or _own_library_loads():
+    if "torchvision" in sys.modules or torch.version.cuda is not None or _compiled_library_loads():
         return None
     library = torch.library.Library("torchvision", "DEF")
     for operator in OPERATORS:
@@ -47,8 +47,8 @@ def _declared() -> Library | None:
     return library
 
 
-def _own_library_loads() -> bool:
-    """Whether torchvision is absent or its library fits this torch: loading it is the only sure test."""
+def _compiled_library_loads() -> bool:
+    """Whether torchvision is absent or its library fits this torch, which only loading it can tell."""
     import torch
 
     package = find_spec("torchvision")

@@ -1,14 +1,14 @@
-"""Where model weights lie on this machine. Looks, never downloads."""
+"""Finds model weights on this machine; downloads nothing."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# One small file that every folder of that kind has: enough to know whether a model was ever fetched.
+# A small file that every model folder of its kind has: it tells whether a model is on this machine.
 MARKERS = ("model_index.json", "config.json", "open_clip_config.json")
 
-# The hub commits that Modiste was made for: they go before whatever else of a model is on this machine.
+# The hub commits that Modiste was tested with: they come before any other revision on this machine.
 PINNED = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     "stabilityai/stable-diffusion-xl-base-1.0": "462165984030d82259a11f4367a4eed129e94a7b",
@@ -29,7 +29,7 @@ def hub_cache() -> Path:
 
 
 def download_command(model: str) -> str:
-    """What a user types to get a model, at its pinned commit where it has one."""
+    """The command that downloads a model, at its pinned commit where it has one."""
     name = model.removeprefix("hf-hub:")
     return f"hf download {name}" + (f" --revision {PINNED[name]}" if name in PINNED else "")
 
@@ -37,11 +37,11 @@ def download_command(model: str) -> str:
 def locate(model: str, revision: str | None = None) -> Path | None:
     """The folder or file that holds `model` (a path or a hub id) on this machine, or None.
 
-    Without a `revision` (a hub commit) the pinned one where it is here, else what the hub's `main` last pointed to.
+    Without a `revision` (a hub commit) it is the pinned one where that is here, else what the hub's `main` last was.
     """
-    here = Path(model).expanduser()
-    if here.is_file() or (here.is_dir() and any((here / marker).is_file() for marker in MARKERS)):
-        return here
+    path = Path(model).expanduser()
+    if path.is_file() or (path.is_dir() and any((path / marker).is_file() for marker in MARKERS)):
+        return path
     name = model.removeprefix("hf-hub:")
     cached = hub_cache() / f"models--{name.replace('/', '--')}"
     main = cached / "refs" / "main"
@@ -50,4 +50,4 @@ def locate(model: str, revision: str | None = None) -> Path | None:
     if revision is None and main.is_file():
         revision = main.read_text(encoding="utf-8").strip()
     snapshots = sorted((cached / "snapshots").glob(revision or "*"))
-    return next((one for one in snapshots if any((one / marker).exists() for marker in MARKERS)), None)
+    return next((folder for folder in snapshots if any((folder / marker).exists() for marker in MARKERS)), None)

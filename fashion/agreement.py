@@ -1,6 +1,6 @@
-"""Why a picture is or is not like its photo: which tags it shares, and how far its palette is off.
+"""How a picture differs from its photo: which tags it shares, and the distance of the palettes.
 
-Neither figure steers the search. They say what the similarity's one number can't, and what to change next.
+Neither figure steers the search. They say what one similarity can't: which words to change next.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ ROUNDS = 12
 
 @dataclass(frozen=True)
 class Agreement:
-    """`agreement`: group id → share of pictures that show the photo's label; `palette_delta_e`: mean over pictures."""
+    """What pictures share with a photo; `agreement`: group id → share of the pictures with the photo's label.
+
+    `palette_delta_e`: mean CIEDE2000 over the pictures.
+    """
 
     agreement: dict[str, float]
     palette_delta_e: float
@@ -32,29 +35,29 @@ class Agreement:
 def measure_agreement(
     tagger: Tagger, photo: Observation, tags: PhotoTags, pictures: Sequence[Observation]
 ) -> Agreement:
-    """Tags the pictures again and compares palettes; `pictures` must not be empty."""
-    read = tagger.read(pictures)
-    groups = dict.fromkeys(tag.group for tag in tags.tags)
-    agreement = {
-        group: sum(labels_of(seen, group) >= labels_of(tags, group) for seen in read) / len(read) for group in groups
-    }
+    """The agreement of pictures, at least one, with the photo of these tags."""
+    pictures_tags = tagger.read(pictures)
+    agreement = {}
+    for group in dict.fromkeys(tag.group for tag in tags.tags):
+        agreeing = [labels_of(picture, group) >= labels_of(tags, group) for picture in pictures_tags]
+        agreement[group] = sum(agreeing) / len(agreeing)
     differences = [palette_difference(photo.pixels, picture.pixels) for picture in pictures]
     return Agreement(agreement, sum(differences) / len(differences))
 
 
 def labels_of(tags: PhotoTags, group: str) -> set[str]:
-    """What the tags say of a group."""
+    """The ids of the group's labels among the tags."""
     return {tag.label for tag in tags.tags if tag.group == group}
 
 
 def palette_difference(first: np.ndarray, second: np.ndarray) -> float:
     """Mean CIEDE2000 from each colour of one palette to the nearest of the other, both ways; 0 for the same colours.
 
-    `first`, `second`: sRGB uint8 [K, 3].
+    `first`, `second`: pixels, sRGB uint8 [K, 3].
     """
-    one, two = palette(first), palette(second)
-    distance = delta_e_2000(one.colours[:, None], two.colours[None])
-    return float(one.shares @ distance.min(1) + two.shares @ distance.min(0)) / 2
+    first_palette, second_palette = palette(first), palette(second)
+    distance = delta_e_2000(first_palette.colours[:, None], second_palette.colours[None])
+    return float(first_palette.shares @ distance.min(1) + second_palette.shares @ distance.min(0)) / 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Palette:
 
 
 def palette(pixels: np.ndarray) -> Palette:
-    """The main colours of sRGB uint8 [K, 3]: k-means in Lab, begun at the pixels farthest from one another."""
+    """The main colours of pixels, sRGB uint8 [K, 3]: k-means in Lab, begun at the pixels farthest from one another."""
     import numpy as np
 
     lab = srgb_to_lab(pixels)

@@ -1,4 +1,4 @@
-"""A catalogue's tags: photo after photo into JSON lines or CSV, resumable; and captions beside photos."""
+"""Tags a catalogue: photo after photo into JSON lines or CSV, resumable, and captions beside photos."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 BATCH = 32  # photos in memory
 TAGGING_SIDE = 448  # pixels: twice what an encoder sees
 THREADS = 4  # decoding waits for the disk and, in Pillow, lets others compute
-FORMULA = "=+-@\t\r"  # what a spreadsheet would execute
+FORMULA = "=+-@\t\r"  # a cell that begins so is executed by a spreadsheet
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """One photo's line: its path as given, tags, and the caption they make."""
+    """The tags of one photo: its path as given, tags, and the caption that they make."""
 
     image: str
     tags: list[dict[str, Any]]  # {group, label, confidence}
@@ -39,7 +39,7 @@ class Tagged:
     caption: str
 
     def as_json(self) -> dict[str, Any]:
-        """What `tag --json` and a JSON line hold."""
+        """The entry of a photo in `tag --json` and in JSON lines."""
         return dict(vars(self))
 
 
@@ -54,9 +54,10 @@ def tag_photos(
     skipped: list[Skip],
     tagged: Callable[[int, int, Path], None] = lambda done, total, path: None,
 ) -> Iterator[tuple[Path, Tagged]]:
-    """Tags photo after photo, BATCH at a time in memory; `skipped` is added to. InputError where none can be used.
+    """Tags photo after photo, BATCH at a time in memory. Raises InputError where none can be used.
 
-    `done`: paths that need no second reading. `tagged(done, total, path)` is told after each photo.
+    `done`: paths to leave out. `skipped`: receives what can't be used. `tagged(done, total, path)` is called after each
+    photo.
     """
     files, outside = find_photos(paths)
     skipped += outside
@@ -65,9 +66,9 @@ def tag_photos(
     waiting = iter(todo)
     with ThreadPoolExecutor(THREADS) as pool:
         while batch := list(islice(waiting, BATCH)):
-            seen = _observed(list(pool.map(partial(_look, cache=cache), batch)), tagger, cache)
-            skipped += [entry for entry in seen if isinstance(entry, Skip)]
-            photos = [entry for entry in seen if isinstance(entry, _Seen)]
+            entries = _observed(list(pool.map(partial(_decode_new, cache=cache), batch)), tagger, cache)
+            skipped += [entry for entry in entries if isinstance(entry, Skip)]
+            photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
             count += len(batch) - len(photos)
             for photo, tags in zip(photos, tagger.read([photo.observation for photo in photos]), strict=True):
                 count, used = count + 1, used + 1
@@ -79,45 +80,47 @@ def tag_photos(
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ObservedFile:
     path: Path
     observation: Observation
 
 
-def _look(file: Path, cache: ObservationCache) -> Photo | _Seen | Skip:
-    """Known already, or decoded, or why not: what threads can do side by side."""
+def _decode_new(file: Path, cache: ObservationCache) -> Photo | _ObservedFile | Skip:
+    """The observation of a known photo, the decoded photo of a new one, or why it can't be used; runs in threads."""
     try:
-        read = read_file(file)
-        known = cache.find(read.sha256)
-        return decode_photo(read, TAGGING_SIDE) if known is None else _Seen(file, known)
+        data = read_file(file)
+        known = cache.find(data.sha256)
+        return decode_photo(data, TAGGING_SIDE) if known is None else _ObservedFile(file, known)
     except BadPhoto as bad:
         return Skip(file, bad.code, bad.reason)
 
 
-def _observed(entries: Sequence[Photo | _Seen | Skip], tagger: Tagger, cache: ObservationCache) -> list[_Seen | Skip]:
-    """The same with every new photo observed, and kept."""
+def _observed(
+    entries: Sequence[Photo | _ObservedFile | Skip], tagger: Tagger, cache: ObservationCache
+) -> list[_ObservedFile | Skip]:
+    """The entries with every new photo observed, and its observation stored."""
     new = [entry for entry in entries if isinstance(entry, Photo)]
     fresh = tagger.observe([photo.image for photo in new])
     if new:
         cache.add(zip((photo.sha256 for photo in new), fresh, strict=True))
     observed = iter(fresh)
-    return [_Seen(entry.path, next(observed)) if isinstance(entry, Photo) else entry for entry in entries]
+    return [_ObservedFile(entry.path, next(observed)) if isinstance(entry, Photo) else entry for entry in entries]
 
 
 def _line(photo: Path, tags: PhotoTags, caption: str) -> Tagged:
-    found = [{"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)} for tag in tags.tags]
-    return Tagged(str(photo), found, list(tags.not_visible), caption)
+    entries = [{"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)} for tag in tags.tags]
+    return Tagged(str(photo), entries, list(tags.not_visible), caption)
 
 
 def write_caption(photo: Path, caption: str) -> Path:
-    """The caption as a .txt beside its photo, as trainers look for it."""
+    """Writes the caption into a .txt beside its photo, where trainers read it."""
     file = photo.with_suffix(".txt")
     write_whole(file, f"{caption}\n".encode())
     return file
 
 
 class TagFile:
-    """A .jsonl or .csv that grows line by line; opened again it knows what it has, a torn last line is dropped."""
+    """A .jsonl or .csv that grows line by line; opened again it knows its photos, and drops a torn last line."""
 
     def __init__(self, path: Path):
         if path.suffix.lower() not in (".jsonl", ".csv"):
@@ -142,7 +145,7 @@ class TagFile:
             yield from (json.loads(line)["image"] for line in text.splitlines())
 
     def add(self, line: Tagged) -> None:
-        """One photo more, on the disk before the next is read."""
+        """Appends a photo's line."""
         if self._csv:
             tags = "; ".join(f"{tag['group']}: {tag['label']} ({tag['confidence']:.2f})" for tag in line.tags)
             csv.writer(self._file, lineterminator="\n").writerow(map(_guarded, (line.image, line.caption, tags)))
@@ -151,7 +154,7 @@ class TagFile:
         self._file.flush()
 
     def close(self) -> None:
-        """Nothing more to come."""
+        """Closes the file."""
         self._file.close()
 
     def __enter__(self) -> TagFile:
@@ -162,7 +165,7 @@ class TagFile:
 
 
 def _guarded(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """The cell, changed so that no spreadsheet takes it for a formula."""
     return f"'{cell}" if cell.startswith(tuple(FORMULA)) else cell
 
 

@@ -1,4 +1,4 @@
-"""From cosine to a score that means something: 0 another garment of its kind, 100 a second photo of the same one.
+"""The anchors of the score: 0 is another garment of its kind, 100 a second photo of the same garment.
 
 score = (z − zero) / (hundred − zero)        z: cosine after both embeddings are centred by a catalogue's mean
 zero     median z of pairs of one category, different garments
@@ -35,13 +35,13 @@ class Calibration:
     kind: Literal["bundled", "catalogue", "generic"]
     zero: float
     hundred: float
-    raw_zero: float  # the same anchors as raw cosines, for people
+    raw_zero: float  # the same anchors as raw cosines, for reports
     raw_hundred: float
     pairs: int = 0
     note: str = ""
     mean: torch.Tensor | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.zero < self.hundred:
             raise InputError(
                 f"a calibration whose 0 ({self.zero:.3f}) is not below its 100 ({self.hundred:.3f}) can't tell "
@@ -51,24 +51,24 @@ class Calibration:
 
     @property
     def key(self) -> str:
-        """8 hex digits that change with anchors or mean."""
+        """Eight hex digits that change with the anchors or the mean."""
         values = [self.zero, self.hundred, *([] if self.mean is None else self.mean.tolist())]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:8]
 
     @classmethod
     def bundled(cls, folder: str | Path, role: Role) -> Calibration:
-        """The anchors that a preset's folder brings along."""
+        """The anchors in a preset's folder."""
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        found = json.loads((folder / ANCHORS).read_text(encoding="utf-8"))[role]
+        anchors = json.loads((folder / ANCHORS).read_text(encoding="utf-8"))[role]
         return cls(
             kind="bundled",
-            zero=found["same_category"],
-            hundred=found["same_garment"],
-            raw_zero=found["raw"]["same_category"],
-            raw_hundred=found["raw"]["same_garment"],
-            pairs=found["pairs"],
+            zero=anchors["same_category"],
+            hundred=anchors["same_garment"],
+            raw_zero=anchors["raw"]["same_category"],
+            raw_hundred=anchors["raw"]["same_garment"],
+            pairs=anchors["pairs"],
             mean=load_file(folder / MEANS)[f"{role}.mean"],
         )
 
@@ -81,7 +81,7 @@ class Calibration:
 
 
 def load_temperatures(folder: str | Path | None) -> dict[str, float]:
-    """Group id → temperature, as a preset's folder brings them; empty without a folder."""
+    """Each group id → its temperature, from a preset's folder; empty without a folder."""
     if folder is None:
         return {}
     return dict(json.loads((Path(folder) / ANCHORS).read_text(encoding="utf-8"))["temperatures"])

@@ -1,4 +1,4 @@
-"""Colour as people see it: CIE Lab from sRGB, the CIEDE2000 difference, and which named colours a garment has."""
+"""Colour: CIE Lab from sRGB, the CIEDE2000 difference, and the named colours of a garment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SRGB_TO_XYZ = (  # IEC 61966-2-1
 
 
 def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB 0 … 255, [..., 3] → CIE L*a*b* under D65, float64 [..., 3]."""
+    """CIE L*a*b* under D65, float64 [..., 3], of sRGB 0 … 255 [..., 3]."""
     import numpy as np
 
     share = np.asarray(rgb, float) / 255
@@ -52,7 +52,8 @@ def delta_e_2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     h_mean = np.where(gray, h1 + h2, np.where(far, (h1 + h2 + np.where(h1 + h2 < 360, 360, -360)) / 2, (h1 + h2) / 2))
 
     def cos(degrees: np.ndarray) -> np.ndarray:
-        return np.cos(np.radians(degrees))
+        cosine: np.ndarray = np.cos(np.radians(degrees))
+        return cosine
 
     t = 1 - 0.17 * cos(h_mean - 30) + 0.24 * cos(2 * h_mean) + 0.32 * cos(3 * h_mean + 6) - 0.2 * cos(4 * h_mean - 63)
     s_l = 1 + 0.015 * (l_mean - 50) ** 2 / np.sqrt(20 + (l_mean - 50) ** 2)
@@ -60,11 +61,12 @@ def delta_e_2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     rotation = 30 * np.exp(-(((h_mean - 275) / 25) ** 2))
     r_t = -np.sin(np.radians(2 * rotation)) * 2 * np.sqrt(c_mean**7 / (c_mean**7 + 25.0**7))
     light, chroma, hue = delta_l / s_l, delta_c / s_c, delta_h / s_h
-    return np.sqrt(np.maximum(light**2 + chroma**2 + hue**2 + r_t * chroma * hue, 0))
+    difference: np.ndarray = np.sqrt(np.maximum(light**2 + chroma**2 + hue**2 + r_t * chroma * hue, 0))
+    return difference
 
 
 def colour_shares(pixels: np.ndarray, group: Group) -> np.ndarray:
-    """For each label of `group` the share of `pixels` whose nearest reference colour is its; they sum to 1.
+    """The share [labels] of `pixels` (sRGB uint8 [K, 3]) that are nearest to each label's colours; they sum to 1.
 
     A print's second colour takes its own share, so that the base colour is usually the largest.
     """

@@ -1,7 +1,7 @@
-"""What an encoder said, kept: of photos, keyed by their content, and of the vocabulary's words.
+"""A cache of an encoder's results: of photos, keyed by their content, and of the vocabulary's words.
 
-A changed vocabulary encodes its new words and no photo; a changed temperature nothing; another encoder, revision or
-preprocessing all.
+After a change of the vocabulary only new words are encoded, after a change of a temperature nothing; another encoder,
+revision or preprocessing encodes everything again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .encoders.protocol import Encoder
 
-FILE = "observations-1.sqlite"  # the number changes with what an observation is
+FILE = "observations-1.sqlite"  # the number changes with the form of an observation
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS observations (
     photo TEXT NOT NULL, encoder TEXT NOT NULL, embed BLOB NOT NULL, pixels BLOB NOT NULL,
@@ -31,11 +31,11 @@ CREATE TABLE IF NOT EXISTS texts (
     text TEXT NOT NULL, encoder TEXT NOT NULL, embed BLOB NOT NULL,
     PRIMARY KEY (text, encoder)) WITHOUT ROWID;
 """
-WAIT_S = 30.0  # for another process that writes
+WAIT_S = 30.0  # while another process writes
 
 
 class ObservationCache:
-    """A SQLite file in MODISTE_HOME; safe among threads and processes. About 5 KB a photo."""
+    """A SQLite file in MODISTE_HOME, about 5 KB a photo, which threads and processes can share."""
 
     def __init__(self, encoder_key: str, folder: Path | None = None):
         self.encoder_key = encoder_key
@@ -55,7 +55,7 @@ class ObservationCache:
             ) from error
 
     def find(self, sha256: str) -> Observation | None:
-        """What was seen of the photo of that content by this encoder, or None."""
+        """This encoder's observation of the photo with that content; None if there is none yet."""
         import numpy as np
         import torch
 
@@ -68,16 +68,19 @@ class ObservationCache:
         embed = torch.from_numpy(np.frombuffer(row[0], np.float32).copy())
         return Observation(embed, np.frombuffer(row[1], np.uint8).reshape(-1, 3))
 
-    def add(self, seen: Iterable[tuple[str, Observation]]) -> None:
-        """Keeps (sha256, observation) pairs, all in one commit."""
-        rows = [(sha256, self.encoder_key, one.embed.numpy().tobytes(), one.pixels.tobytes()) for sha256, one in seen]
+    def add(self, observations: Iterable[tuple[str, Observation]]) -> None:
+        """Stores (sha256, observation) pairs in one commit."""
+        rows = [
+            (sha256, self.encoder_key, observation.embed.numpy().tobytes(), observation.pixels.tobytes())
+            for sha256, observation in observations
+        ]
         with self._lock:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?)", rows)
             self._database.execute("COMMIT")
 
     def find_texts(self, texts: Iterable[str]) -> dict[str, torch.Tensor]:
-        """Those of `texts` that this encoder has embedded, each with its vector [D]."""
+        """Each of `texts` that this encoder has embedded → its vector [D]."""
         import numpy as np
         import torch
 
@@ -94,7 +97,7 @@ class ObservationCache:
         return {text: torch.from_numpy(np.frombuffer(data, np.float32).copy()) for text, data in rows}
 
     def add_texts(self, embeds: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Keeps (text, vector) pairs, all in one commit."""
+        """Stores (text, vector [D]) pairs in one commit."""
         rows = [(text, self.encoder_key, embed.numpy().tobytes()) for text, embed in embeds]
         with self._lock:
             self._database.execute("BEGIN IMMEDIATE")
@@ -102,7 +105,7 @@ class ObservationCache:
             self._database.execute("COMMIT")
 
     def close(self) -> None:
-        """Nothing more to come."""
+        """Closes the file."""
         self._database.close()
 
     def __enter__(self) -> ObservationCache:
@@ -113,18 +116,18 @@ class ObservationCache:
 
 
 class RememberingEncoder:
-    """An encoder that embeds no text twice, whoever asked for it before."""
+    """An encoder that takes the vectors of known texts from the cache."""
 
     def __init__(self, encoder: Encoder, cache: ObservationCache):
         self.encoder, self.cache = encoder, cache
         self.identity, self.logit_scale = encoder.identity, encoder.logit_scale
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """The inner encoder's."""
+        """The inner encoder's vectors of the pictures, [N, D]."""
         return self.encoder.embed_images(images)
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """The inner encoder's, of new texts only."""
+        """The vectors of the texts, [N, D]; only new texts are embedded."""
         import torch
 
         known = self.cache.find_texts(dict.fromkeys(texts))

@@ -1,4 +1,4 @@
-"""What happens to a photo that is not square before an encoder reads it."""
+"""Makes a photo square before an encoder reads it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MARGIN = 0.06  # of the garment's longer side, around it
 
 
 def framed(images: Sequence[Image.Image], framing: Framing) -> list[Image.Image]:
-    """The pictures as the encoder's own preprocessing gets them."""
+    """The pictures in the form that goes into the encoder's own preprocessing."""
     if framing == "crop":
         return list(images)
     return [padded(cropped(image) if framing == "garment" else image) for image in images]
 
 
 def cropped(image: Image.Image) -> Image.Image:
-    """The garment with a little of what is around it; the whole picture where no garment stands out."""
+    """The part of the picture with the garment and a margin; the whole picture where no garment stands out."""
     box = garment_box(image)
     if box is None:
         return image
@@ -34,7 +34,7 @@ def cropped(image: Image.Image) -> Image.Image:
 
 
 def padded(image: Image.Image) -> Image.Image:
-    """The picture centred on a square of its own border colour; a square one as it is."""
+    """The picture in the middle of a square of its border colour; a square picture stays as it is."""
     from PIL import Image
 
     if image.width == image.height:
@@ -46,7 +46,7 @@ def padded(image: Image.Image) -> Image.Image:
 
 
 def _border_colour(image: Image.Image) -> tuple[int, int, int]:
-    """The median of the outermost pixels, channel by channel."""
+    """The median RGB of the outermost pixels, channel by channel."""
     import numpy as np
 
     pixels = np.asarray(image)

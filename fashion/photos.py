@@ -1,4 +1,4 @@
-"""Files → photos: found, checked, decoded fully, upright, RGB; what can't be used is named with a code."""
+"""Files → photos: found, checked, fully decoded, upright, RGB; a file that can't be used is named with a code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
+from ..core.read_files import UnreadableFile, read_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,26 +23,27 @@ if TYPE_CHECKING:
 
 CODES = (
     *("EMPTY", "NOT_IMAGE", "FORMAT", "TRUNCATED", "CORRUPT", "BOMB", "MODE", "TOO_SMALL", "ASPECT", "PERM", "GONE"),
-    "OUTSIDE_ROOT",
+    *("OUTSIDE_ROOT", "NOT_FILE", "CHANGED", "NAME"),
 )
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-# Pictures too, by their names: listed as FORMAT instead of passed over.
+# Other kinds of pictures: listed as FORMAT instead of ignored.
 OTHER_SUFFIXES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".psd")
 MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
 OTHER_MAGIC = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"SIMPLE  =", b"<svg", b"<?xml", b"%PDF")
 MOST_PIXELS = 50_000_000  # refused before decoding: an 11-KiB file can hold a picture of gigabytes
 MOST_BYTES = 256_000_000
-LEAST_SIDE = 32  # pixels; below, there is nothing to tell
+LEAST_SIDE = 32  # pixels; too little of a garment is visible below
 MOST_ASPECT = 10.0
-WORKING_SIDE = 1024  # pixels; what encoders and reports need of a 50-megapixel photo
+WORKING_SIDE = 1024  # pixels; enough for encoders and reports
 WHITE = (255, 255, 255)
+ORIENTATION = 0x0112  # EXIF tag
 
 _opening = threading.Lock()  # warning filters belong to the process
 
 
 class BadPhoto(InputError):
-    """One photo that can't be used; `code` is one of CODES."""
+    """A photo can't be used; `code` is one of CODES."""
 
     def __init__(self, path: Path, code: str, reason: str):
         self.path, self.code, self.reason = path, code, reason
@@ -49,17 +52,17 @@ class BadPhoto(InputError):
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as everything here sees it: RGB, upright, at most WORKING_SIDE pixels long. `sha256` is the file's."""
+    """A photo ready for use: RGB, upright, at most WORKING_SIDE pixels long. `sha256` is the file's."""
 
     path: Path
     image: Image.Image
     sha256: str
-    notes: tuple[str, ...] = ()  # what was converted on reading, for people
+    notes: tuple[str, ...] = ()  # conversions made on reading, for reports
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A file that is left out, and why."""
+    """A file that is left out, with a code and the reason."""
 
     path: Path
     code: str
@@ -78,23 +81,28 @@ class Gathered:
 def find_photos(paths: Iterable[str | Path]) -> tuple[list[Path], list[Skip]]:
     """Every photo file of the given files and folders (with their sub-folders), in order, each path once.
 
-    Hidden files and files that are no pictures by their name are not photos; a link that leads out of its folder
-    is skipped. InputError for a path that is not there.
+    Hidden files and files without a picture's suffix are ignored; a link that leads out of its folder is skipped.
+    Raises InputError for a path that does not exist.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     skipped: list[Skip] = []
     for given in map(Path, paths):
+        if not _exists(given):
+            raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
         if given.is_dir():
+            root = os.path.realpath(given)
             for file in _walk(given):
-                if file.is_symlink() and not file.resolve().is_relative_to(given.resolve()):
+                if not _is_text(file):
+                    skipped.append(Skip(_as_text(file), "NAME", "the name is not valid UTF-8; rename the file"))
+                elif file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(root):
                     skipped.append(Skip(file, "OUTSIDE_ROOT", "the link leads out of the folder"))
                 else:
-                    found[file] = None
-        elif given.exists() or given.is_symlink():
-            found[given] = None
+                    files[file] = None
+        elif not _is_text(given):
+            skipped.append(Skip(_as_text(given), "NAME", "the name is not valid UTF-8; rename the file"))
         else:
-            raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
-    return list(found), skipped
+            files[given] = None
+    return list(files), skipped
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -105,10 +113,33 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
+def _exists(path: Path) -> bool:
+    """Whether something has that path, if only a link that leads nowhere; a name that can't be one has not."""
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError:
+        return False
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the path can be written into a report: names of other encodings can't."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_text(path: Path) -> Path:
+    """The path with the bytes of its name that are no UTF-8 as `\\xff`."""
+    return Path(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
 def gather_photos(paths: Sequence[str | Path]) -> Gathered:
-    """Reads all photos of a run into memory. InputError where none can be used."""
+    """Reads all photos of a run into memory. Raises InputError where none can be used."""
     files, skipped = find_photos(paths)
-    gathered, by_content = Gathered(skipped=skipped), {}
+    gathered = Gathered(skipped=skipped)
+    by_content: dict[str, Photo] = {}
     for file in files:
         try:
             photo = read_photo(file)
@@ -138,16 +169,16 @@ def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> Inpu
 
 
 def read_photo(path: str | Path, side: int = WORKING_SIDE) -> Photo:
-    """One photo, decoded to its last byte; BadPhoto says with a code why it can't be used.
+    """The photo in a file, decoded to its last byte and at most `side` pixels long. Raises BadPhoto with a code.
 
-    At most `side` pixels long; a large JPEG is decoded at a half, a quarter or an eighth, where that is still `side`.
+    A large JPEG is decoded at a half, a quarter or an eighth of its size, where that is still `side`.
     """
     return decode_photo(read_file(path), side)
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file's bytes and their sha256: enough to know a photo again."""
+    """A file's bytes and their sha256, by which caches know a photo."""
 
     path: Path
     data: bytes
@@ -155,69 +186,77 @@ class PhotoFile:
 
 
 def read_file(path: str | Path) -> PhotoFile:
-    """The first half of `read_photo`."""
+    """Reads the bytes of a photo's file: the first half of `read_photo`. Raises BadPhoto with a code."""
     data = _bytes_of(Path(path))
     return PhotoFile(Path(path), data, hashlib.sha256(data).hexdigest())
 
 
 def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
-    """The second half of `read_photo`."""
+    """Decodes a photo: the second half of `read_photo`. Raises BadPhoto with a code."""
     from PIL import Image
 
-    image = _open(file.path, file.data)
-    _refuse_by_size(file.path, image)
-    if image.format == "JPEG":
-        image.draft(image.mode, (side, side))
-    _decode(file.path, file.data, image)
-    upright, notes = _upright_rgb(file.path, image)
-    upright.thumbnail((side, side), Image.Resampling.LANCZOS)
+    kind = _kind(file.path, file.data)
+    with _pillow_errors_as_codes(file.path, kind, file.data):
+        image = _open(file.data)
+        _refuse_by_size(file.path, image)
+        if kind == "JPEG":
+            image.draft(image.mode, (side, side))
+        if kind == "PNG":  # decoding alone ignores its checksums
+            Image.open(BytesIO(file.data), formats=["PNG"]).verify()
+        image.load()
+        upright, notes = _upright_rgb(file.path, image)
+        upright.thumbnail((side, side), Image.Resampling.LANCZOS)
     return Photo(file.path, upright, file.sha256, tuple(notes))
+
+
+@contextmanager
+def _pillow_errors_as_codes(path: Path, kind: str, data: bytes) -> Iterator[None]:
+    """Raises BadPhoto for whatever Pillow raises: damaged files make it raise errors of a dozen types."""
+    from PIL import Image
+
+    try:
+        yield
+    except BadPhoto:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadPhoto(path, "BOMB", f"far more than {MOST_PIXELS / 1e6:.0f} megapixels in a file this small") from None
+    except MemoryError:
+        raise BadPhoto(path, "BOMB", "there is not enough memory to decode it") from None
+    except Exception:
+        raise BadPhoto(path, *_why_broken(kind, data)) from None
 
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise BadPhoto(path, "BOMB", f"the file holds {size / 1e6:.0f} MB; {MOST_BYTES / 1e6:.0f} are the limit")
-        data = path.read_bytes()
-    except PermissionError:
-        raise BadPhoto(path, "PERM", "the file may not be read") from None
-    except FileNotFoundError:
-        raise BadPhoto(path, "GONE", "the file is gone, or a link that leads nowhere") from None
-    except OSError as error:
-        raise BadPhoto(path, "PERM", f"the file can't be read: {error.strerror or error}") from None
+        data = read_whole(path, MOST_BYTES)
+    except UnreadableFile as error:
+        raise BadPhoto(path, "BOMB" if error.code == "TOO_LARGE" else error.code, error.reason) from None
     if not data:
         raise BadPhoto(path, "EMPTY", "the file is empty")
     return data
 
 
-def _kind(data: bytes) -> str | None:
-    """The format that the first bytes promise."""
+def _kind(path: Path, data: bytes) -> str:
+    """The format, one of FORMATS, according to the first bytes."""
     kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
-    return None if kind == "WEBP" and data[8:12] != b"WEBP" else kind
-
-
-def _open(path: Path, data: bytes) -> Image.Image:
-    """The header only."""
-    from PIL import Image, UnidentifiedImageError
-
-    kind = _kind(data)
-    if kind is None:
+    if kind is None or (kind == "WEBP" and data[8:12] != b"WEBP"):
         if data.lstrip()[:9].startswith(OTHER_MAGIC) or data[4:8] == b"ftyp":
             raise BadPhoto(path, "FORMAT", "a picture, but not PNG, JPEG or WebP; save it as one of these")
         raise BadPhoto(path, "NOT_IMAGE", "no picture, whatever its name says")
-    try:
-        with _opening, warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadPhoto(path, "BOMB", f"far more than {MOST_PIXELS / 1e6:.0f} megapixels in a file this small") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise BadPhoto(path, *_why_broken(kind, data)) from None
+    return kind
+
+
+def _open(data: bytes) -> Image.Image:
+    """The picture with its header read and no pixel decoded."""
+    from PIL import Image
+
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(BytesIO(data), formats=FORMATS)
 
 
 def _refuse_by_size(path: Path, image: Image.Image) -> None:
-    """Before any pixel is decoded."""
+    """Raises BadPhoto for a picture of unusable size, before any pixel is decoded."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         most = f"{MOST_PIXELS / 1e6:.0f} megapixels"
@@ -228,20 +267,8 @@ def _refuse_by_size(path: Path, image: Image.Image) -> None:
         raise BadPhoto(path, "ASPECT", f"{width}×{height} is too long and narrow; crop it")
 
 
-def _decode(path: Path, data: bytes, image: Image.Image) -> None:
-    """All of it: Pillow opens half a file happily, and decoding a PNG does not look at its checksums."""
-    from PIL import Image
-
-    try:
-        if image.format == "PNG":
-            Image.open(BytesIO(data), formats=["PNG"]).verify()
-        image.load()
-    except (OSError, SyntaxError, ValueError, EOFError):
-        raise BadPhoto(path, *_why_broken(str(image.format), data)) from None
-
-
 def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
-    """TRUNCATED where the file lacks its end, else CORRUPT."""
+    """Code and reason of a file that can't be decoded: TRUNCATED where it lacks its end, else CORRUPT."""
     whole = {
         "PNG": b"IEND" in data[-64:],
         "JPEG": b"\xff\xd9" in data[-1024:],
@@ -253,22 +280,20 @@ def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
 
 
 def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """8-bit sRGB on white, turned as EXIF says; what was done, in words."""
-    from PIL import Image, ImageOps
+    """The picture as 8-bit sRGB on white, turned as EXIF says, with notes on what was converted."""
+    from PIL import Image
 
-    notes = []
+    notes: list[str] = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append("animated: the first frame was used")
-    if image.getexif().get(0x0112, 1) != 1:
-        notes.append("turned as its EXIF orientation says")
-        image = ImageOps.exif_transpose(image)
+    image = _upright(image, notes)
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips instead of scaling
         notes.append("16-bit gray scaled to 8 bits")
         image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
+        if image.getchannel("A").histogram()[255] < image.width * image.height:
             notes.append("transparent parts laid on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*WHITE, 255)), image).convert("RGB")
     if image.mode not in ("RGB", "L", "1", "P", "CMYK", "YCbCr", "LAB", "HSV"):
@@ -280,8 +305,23 @@ def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]
     return image.convert("RGB"), notes
 
 
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    """The picture turned as its EXIF orientation says; broken EXIF data is ignored, with a note."""
+    from PIL import ImageOps
+
+    try:
+        if image.getexif().get(ORIENTATION, 1) == 1:
+            return image
+        turned = ImageOps.exif_transpose(image)
+    except Exception:  # Pillow's parser of EXIF raises errors of many types; the pixels are whole
+        notes.append("its EXIF data is broken and was ignored")
+        return image
+    notes.append("turned as its EXIF orientation says")
+    return turned or image
+
+
 def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """Colours as the profile means them: a P3 or printer's red read as sRGB is another red."""
+    """The picture converted from its colour profile to sRGB: a P3 red read as sRGB would be another red."""
     from PIL import ImageCms
 
     try:
@@ -290,15 +330,18 @@ def _as_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Imag
             return image
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
-        notes.append("its colour profile is broken and was ignored")
-        return image
-    notes.append("colours converted from its profile to sRGB")
-    return converted
+        converted = None
+    notes.append(
+        "its colour profile is broken and was ignored"
+        if converted is None
+        else "colours converted from its profile to sRGB"
+    )
+    return converted or image
 
 
 VIEW = re.compile(r"[-_ ](front|back|side|left|right|detail|close|model|flat|ghost|look)[-_ ]?\d*$", re.IGNORECASE)
 
 
 def garment_of(path: Path) -> str:
-    """Photos of one garment by their names: `SKU-front.jpg` and `SKU_back 2.jpg` in one folder are both `SKU`."""
+    """The garment of a photo by its name: `SKU-front.jpg` and `SKU_back 2.jpg` of one folder both show `SKU`."""
     return (path.parent / VIEW.sub("", path.stem)).as_posix()

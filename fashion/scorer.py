@@ -1,4 +1,4 @@
-"""Image × reference → similarity, calibrated; the raw cosine and both anchors always beside it."""
+"""Image × reference → calibrated similarity, with the raw cosine and both anchors beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Similarity:
-    """How like its reference a picture is."""
+    """The similarity of a picture to its reference."""
 
     similarity_score: float  # calibrated, clipped to 0 … 1
     unclipped: float  # the same before clipping: what a search compares
@@ -32,28 +32,32 @@ class Scorer:
 
     @property
     def key(self) -> str:
-        """Names encoder and calibration: scores of one key are comparable."""
+        """The names of encoder and calibration: scores with the same key are comparable."""
         return f"{self.encoder.identity.key}+{self.calibration.key}"
 
     def score(self, pictures: Sequence[Image.Image], reference: Image.Image) -> list[Similarity]:
-        """One similarity a picture, in their order."""
+        """The similarity of each picture to the reference, in the pictures' order."""
         if not pictures:
             return []
         embeds = self.encoder.embed_images([reference, *pictures])
         return self.compare(embeds[1:], embeds[0])
 
     def compare(self, image_embeds: torch.Tensor, reference: torch.Tensor) -> list[Similarity]:
-        """The same for embeddings: unit vectors [N, D] and [D]."""
+        """The similarity of each of N pictures, given by unit vectors: pictures [N, D], reference [D]."""
         anchors = self.calibration
         raw = image_embeds @ reference
-        centred = raw if anchors.mean is None else self._centred(image_embeds) @ self._centred(reference)
+        centred = raw
+        if anchors.mean is not None:
+            centred = _centred(image_embeds, anchors.mean) @ _centred(reference, anchors.mean)
         share = (centred - anchors.zero) / (anchors.hundred - anchors.zero)
         return [
             Similarity(min(1.0, max(0.0, value)), value, float(cosine), float(z))
             for value, cosine, z in zip(share.tolist(), raw, centred, strict=True)
         ]
 
-    def _centred(self, embeds: torch.Tensor) -> torch.Tensor:
-        import torch
 
-        return torch.nn.functional.normalize(embeds - self.calibration.mean, dim=-1)
+def _centred(embeds: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Unit vectors [..., D] without the catalogue's mean [D], as unit vectors again."""
+    import torch
+
+    return torch.nn.functional.normalize(embeds - mean, dim=-1)

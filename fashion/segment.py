@@ -1,4 +1,4 @@
-"""Where the garment is, on photos with a plain background: no model, no library beyond numpy.
+"""Finds the garment on a photo with a plain background, with numpy alone.
 
 A product photo's border is background. A plane fitted to it in Lab follows its gradient; what differs from the plane
 and hangs together with the middle is the garment.
@@ -19,21 +19,22 @@ LEAST_DIFFERENCE = 7.0  # ΔE (CIE76) between garment and background: white on l
 NOISE_FACTOR = 3.0
 LEAST_AREA = 0.03
 FITS = 3
+MOST_PIXELS = 1024  # of a garment: colour shares within a percent or two, three kilobytes to keep
 
 
 def small(image: Image.Image) -> Image.Image:
-    """The picture as the mask sees it: at most SIDE pixels a side."""
+    """The picture reduced to at most SIDE pixels a side, the size of the mask."""
     from PIL import Image
 
     share = SIDE / max(image.size)
-    size = tuple(max(8, round(side * share)) for side in image.size)
+    size = max(8, round(image.width * share)), max(8, round(image.height * share))
     return image if share >= 1 else image.resize(size, Image.Resampling.BOX)
 
 
 def garment_mask(image: Image.Image) -> np.ndarray:
-    """bool [H, W] of `small(image)`: the garment without its edge; never empty (an oval where nothing stands out)."""
-    mask = _standing_out(image)
-    inside = mask & _shifted_all(mask)
+    """The garment without its edge, bool [H, W] of `small(image)`; an oval where nothing stands out."""
+    mask = _foreground(image)
+    inside: np.ndarray = mask & _all_neighbours(mask)
     if inside.mean() >= LEAST_AREA:
         return inside
     return mask if mask.mean() >= LEAST_AREA else _oval(*mask.shape)
@@ -43,7 +44,7 @@ def garment_box(image: Image.Image) -> tuple[float, float, float, float] | None:
     """Left, top, right, bottom of the garment in pixels of `image`; None where nothing stands out."""
     import numpy as np
 
-    mask = _standing_out(image)
+    mask = _foreground(image)
     if mask.mean() < LEAST_AREA:
         return None
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -51,8 +52,8 @@ def garment_box(image: Image.Image) -> tuple[float, float, float, float] | None:
     return columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down
 
 
-def _standing_out(image: Image.Image) -> np.ndarray:
-    """bool [H, W] of `small(image)`: what differs from the background and hangs together with the middle."""
+def _foreground(image: Image.Image) -> np.ndarray:
+    """What differs from the background and is connected to the middle, bool [H, W] of `small(image)`."""
     import numpy as np
 
     from .colour import srgb_to_lab
@@ -61,11 +62,11 @@ def _standing_out(image: Image.Image) -> np.ndarray:
     difference = np.linalg.norm(lab - _background(lab), axis=-1)
     border = _border(*difference.shape)
     threshold = max(LEAST_DIFFERENCE, NOISE_FACTOR * float(np.median(difference[border])))
-    return _hanging_together(difference > threshold)
+    return _connected_to_middle(difference > threshold)
 
 
 def _background(lab: np.ndarray) -> np.ndarray:
-    """The plane through the border's colours, fitted again without the pixels that lie far from it."""
+    """The background's colours, Lab [H, W, 3]: a plane through the border's, fitted again without outliers."""
     import numpy as np
 
     height, width, _ = lab.shape
@@ -76,10 +77,12 @@ def _background(lab: np.ndarray) -> np.ndarray:
         plane, *_ = np.linalg.lstsq(terms[chosen], lab[chosen], rcond=None)
         distance = np.linalg.norm(lab - terms @ plane, axis=-1)
         chosen = _border(height, width) & (distance <= 2.5 * np.median(distance[chosen]) + 1)
-    return terms @ plane
+    background: np.ndarray = terms @ plane
+    return background
 
 
 def _border(height: int, width: int) -> np.ndarray:
+    """The outermost BORDER of each side, bool [H, W]."""
     import numpy as np
 
     border = np.ones((height, width), bool)
@@ -88,11 +91,12 @@ def _border(height: int, width: int) -> np.ndarray:
     return border
 
 
-def _hanging_together(mask: np.ndarray) -> np.ndarray:
-    """What can be reached through `mask` from the middle of the picture."""
+def _connected_to_middle(mask: np.ndarray) -> np.ndarray:
+    """The part of `mask`, bool [H, W], that is connected to the middle of the picture."""
     import numpy as np
 
-    reached = mask & _oval(*mask.shape)
+    height, width = mask.shape
+    reached: np.ndarray = mask & _oval(height, width)
     while True:
         grown = mask & (reached | _any_neighbour(reached))
         if np.array_equal(grown, reached):
@@ -101,6 +105,7 @@ def _hanging_together(mask: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(mask: np.ndarray) -> list[np.ndarray]:
+    """The mask [H, W] as seen from each of a pixel's four sides."""
     import numpy as np
 
     padded = np.pad(mask, 1)
@@ -108,29 +113,30 @@ def _neighbours(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def _any_neighbour(mask: np.ndarray) -> np.ndarray:
-    import numpy as np
+    """Where at least one neighbour is in the mask, bool [H, W]."""
+    above, below, left, right = _neighbours(mask)
+    either: np.ndarray = above | below | left | right
+    return either
 
-    return np.logical_or.reduce(_neighbours(mask))
 
-
-def _shifted_all(mask: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    return np.logical_and.reduce(_neighbours(mask))
+def _all_neighbours(mask: np.ndarray) -> np.ndarray:
+    """Where all four neighbours are in the mask, bool [H, W]."""
+    above, below, left, right = _neighbours(mask)
+    all_four: np.ndarray = above & below & left & right
+    return all_four
 
 
 def _oval(height: int, width: int) -> np.ndarray:
+    """An upright oval in the middle, bool [H, W]."""
     import numpy as np
 
     y, x = np.mgrid[0:height, 0:width]
-    return ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.5) / 0.18) ** 2 <= 1
-
-
-MOST_PIXELS = 1024  # of a garment: shares within a percent or two, three kilobytes to keep
+    oval: np.ndarray = ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.5) / 0.18) ** 2 <= 1
+    return oval
 
 
 def garment_pixels(image: Image.Image) -> np.ndarray:
-    """At most MOST_PIXELS of the garment's pixels, sRGB uint8 [K, 3], told from a plain background."""
+    """At most MOST_PIXELS of the garment's pixels, sRGB uint8 [K, 3]."""
     import numpy as np
 
     pixels = np.asarray(small(image))[garment_mask(image)]

@@ -1,4 +1,4 @@
-"""Photos → tags: zero-shot within each group of the vocabulary, colours from pixels, confidences calibrated."""
+"""Photos → tags: zero-shot within each group of the vocabulary, colours from pixels, calibrated confidences."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LEAST_CONFIDENCE = 0.25  # of a label of a group that is not exclusive
 
 @dataclass(frozen=True)
 class Observation:
-    """What is kept of a photo to answer a vocabulary: its embedding [D], and its garment's pixels, uint8 [K, 3]."""
+    """What tagging needs of a photo: its embedding, float32 [D], and its garment's pixels, sRGB uint8 [K, 3]."""
 
     embed: torch.Tensor
     pixels: np.ndarray
 
 
 class Tagger:
-    """Reads photos with one encoder and one vocabulary.
+    """Tags photos with one encoder and one vocabulary.
 
     Temperatures (group id → T) make softmax(logits / T) an honest probability; a group without one has T = 1.
     Tu et al., "An Empirical Study Into What Matters for Calibrating Vision-Language Models" (ICML 2024).
@@ -49,35 +49,35 @@ class Tagger:
         groups: Sequence[str] | None = None,
         settings: EncoderSettings | None = None,
     ):
-        """`groups` are the ids to ask; None: those that the vocabulary enables. The noun is always asked.
+        """`groups`: the ids of the groups to tag; None: those that the vocabulary enables. The noun is always tagged.
 
-        `temperatures` come before those of the encoder's `settings`.
+        `temperatures` override those of the encoder's `settings`.
         """
         self.encoder, self.taxonomy, self.settings = encoder, taxonomy, settings or EncoderSettings()
         self.temperatures = {**self.settings.temperatures, **(temperatures or {})}
         self.logit_scale = self.settings.logit_scale or encoder.logit_scale
-        wanted = [group.id for group in taxonomy.groups if group.enabled] if groups is None else list(groups)
-        for group_id in wanted:
+        ids = [group.id for group in taxonomy.groups if group.enabled] if groups is None else list(groups)
+        for group_id in ids:
             taxonomy.group(group_id)
-        self.groups = [group for group in taxonomy.groups if group.id in wanted or group == taxonomy.noun]
+        self.groups = [group for group in taxonomy.groups if group.id in ids or group == taxonomy.noun]
 
     def tag(self, images: Sequence[Image.Image]) -> list[PhotoTags]:
-        """The tags of each picture, in the vocabulary's order; a group that does not apply is not asked."""
+        """The tags of each picture, in the vocabulary's order; a group that does not apply is left out."""
         return self.read(self.observe(images))
 
     def prepare(self) -> None:
-        """Encodes the vocabulary now instead of with the first photo."""
+        """Embeds the vocabulary now instead of with the first photo."""
         _ = self._probes
 
     def observe(self, images: Sequence[Image.Image]) -> list[Observation]:
-        """What the vocabulary's questions are answered from; the expensive half of tagging."""
+        """The observation of each picture: the expensive half of tagging."""
         if not images:
             return []
         embeds = self.encoder.embed_images(images)
         return [Observation(embed, garment_pixels(image)) for embed, image in zip(embeds, images, strict=True)]
 
     def read(self, observations: Sequence[Observation]) -> list[PhotoTags]:
-        """The answers: cheap, so that a changed vocabulary needs no photo again."""
+        """The tags of each observation: the cheap half, so that a changed vocabulary needs no photo again."""
         if not observations:
             return []
         logits = self.logits(observations)
@@ -87,7 +87,7 @@ class Tagger:
         return [self._tags(index, confidences) for index in range(len(observations))]
 
     def logits(self, observations: Sequence[Observation]) -> dict[str, torch.Tensor]:
-        """Group id → [N, labels]: logit_scale · cosine with each label's probes.
+        """Each group id → logits [N, labels]: logit_scale · cosine with each label's probe.
 
         A group with `absent` probes has one column more, the last: not visible. In a group read from pixels the log
         of the label's share is added: what is not there is ruled out, and the words tell base colour from print.
@@ -96,48 +96,49 @@ class Tagger:
         import torch
 
         embeds = torch.stack([observation.embed for observation in observations])
-        found = {}
+        logits = {}
         for group in self.groups:
-            found[group.id] = self.logit_scale * embeds @ self._probes[group.id].T
+            logits[group.id] = self.logit_scale * embeds @ self._probes[group.id].T
             if group.source == "pixels":
                 shares = np.stack([colour_shares(observation.pixels, group) for observation in observations])
-                seen = torch.from_numpy(np.log(np.maximum(shares, LEAST_SHARE))).float()
-                found[group.id] = WORDS_SHARE * found[group.id] + seen
-        return found
+                log_shares = torch.from_numpy(np.log(np.maximum(shares, LEAST_SHARE))).float()
+                logits[group.id] = WORDS_SHARE * logits[group.id] + log_shares
+        return logits
 
     @cached_property
     def _probes(self) -> dict[str, torch.Tensor]:
-        """Group id → one unit vector a label: the mean over its probe texts in all templates, renormalised."""
+        """Each group id → probes [labels, D]: a label's mean over its probe texts in all templates, renormalised."""
         import torch
 
         probes = {}
         for group in self.groups:
             texts = [label.probe_texts for label in group.labels] + ([group.absent] if group.absent else [])
-            asked = [
+            filled = [
                 [template.replace("{}", text) for text in label for template in self.settings.templates]
                 for label in texts
             ]
-            embeds = self.encoder.embed_texts([text for label in asked for text in label])
-            means = [part.mean(0) for part in embeds.split([len(label) for label in asked])]
+            embeds = self.encoder.embed_texts([text for label in filled for text in label])
+            means = [part.mean(0) for part in torch.split(embeds, [len(label) for label in filled])]
             probes[group.id] = torch.nn.functional.normalize(torch.stack(means), dim=-1)
         return probes
 
     def _tags(self, index: int, confidences: Mapping[str, torch.Tensor]) -> PhotoTags:
+        """The tags of observation `index`; `confidences`: group id → [N, labels]."""
         tags: list[Tag] = []
-        unseen: list[str] = []
+        not_visible: list[str] = []
         chosen: dict[str, str] = {}
         for group in self.groups:
-            found = _read(group, confidences[group.id][index].tolist()) if group.applies(chosen) else []
-            if found:
-                chosen[group.id] = found[0].label
-                tags += found
+            group_tags = _read(group, confidences[group.id][index].tolist()) if group.applies(chosen) else []
+            if group_tags:
+                chosen[group.id] = group_tags[0].label
+                tags += group_tags
             else:
-                unseen.append(group.id)
-        return PhotoTags(tags=tuple(tags), not_visible=tuple(unseen))
+                not_visible.append(group.id)
+        return PhotoTags(tags=tuple(tags), not_visible=tuple(not_visible))
 
 
 def _read(group: Group, confidences: Sequence[float]) -> list[Tag]:
-    """The labels that a group's confidences speak for; none where `not visible` leads."""
+    """The most confident labels of a group; none where `not visible` is the most confident answer."""
     order = sorted(range(len(confidences)), key=lambda index: -confidences[index])
     if order[0] == len(group.labels):
         return []

@@ -1,4 +1,4 @@
-"""What the tagger says about one photo."""
+"""The tags of one photo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Tag(BaseModel):
-    """One label with its calibrated probability, and the runner-up it beat."""
+    """A label with its calibrated probability and the second most probable label of its group."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -19,7 +19,7 @@ class Tag(BaseModel):
 
 
 class PhotoTags(BaseModel):
-    """The tags of one photo in the taxonomy's group order; groups asked but not visible are named."""
+    """The tags of one photo in the vocabulary's order; `not_visible`: the groups that the photo says nothing about."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,6 +27,6 @@ class PhotoTags(BaseModel):
     not_visible: tuple[str, ...] = ()
 
     def get(self, group: str) -> Tag | None:
-        """The most confident tag of `group`, or None."""
-        found = [tag for tag in self.tags if tag.group == group]
-        return max(found, key=lambda tag: tag.confidence, default=None)
+        """The most confident tag of `group`; None where it has none."""
+        tags = [tag for tag in self.tags if tag.group == group]
+        return max(tags, key=lambda tag: tag.confidence, default=None)

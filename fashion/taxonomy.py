@@ -20,43 +20,45 @@ class _Data(BaseModel):
 
 
 class Label(_Data):
-    """One word of the vocabulary: `prompt_text` goes into prompts, `probe_texts` are what the encoder compares."""
+    """A word of the vocabulary: `prompt_text` is written into prompts, `probe_texts` are compared with photos."""
 
     id: str
     prompt_text: str
     probe_texts: tuple[str, ...] = Field(min_length=1)
-    name: dict[str, str] = {}  # language code → what a person reads
+    name: dict[str, str] = {}  # language code → the name in reports
     rgb: tuple[tuple[int, int, int], ...] = ()  # reference colours, sRGB 0…255, for groups read from pixels
 
 
 class Group(_Data):
-    """Labels that answer one question; `applies_to` says for which garments the question makes sense."""
+    """Labels of one kind, such as colours; `applies_to` limits the group to some garments."""
 
     id: str
     name: dict[str, str] = {}
     slot: Literal["before", "noun", "after"]  # where its word stands: adjective, the noun, or after "with"
     exclusive: bool = True
     source: Literal["encoder", "pixels"] = "encoder"
-    enabled: bool = True  # asked unless somebody chooses the groups
-    binds: bool = False  # part of a brand's look: not said beside a trigger word, which thus comes to mean it
+    enabled: bool = True  # tagged by default
+    binds: bool = (
+        False  # part of a brand's look: captions with a trigger word leave it out, so that the trigger means it
+    )
     applies_to: dict[str, tuple[str, ...]] = {}  # group id → label ids; empty: always
-    absent: tuple[str, ...] = ()  # probes of "can't be seen"; empty: where the group applies, it is seen
+    absent: tuple[str, ...] = ()  # probes of "not visible"; empty: where the group applies, it is visible
     labels: tuple[Label, ...] = Field(min_length=2)
 
     def label(self, label_id: str) -> Label:
-        """The label of that id; `KeyError` if there is none."""
+        """The label of that id; raises KeyError if there is none."""
         for label in self.labels:
             if label.id == label_id:
                 return label
         raise KeyError(f"group {self.id!r} has no label {label_id!r}; it has {[item.id for item in self.labels]}")
 
     def applies(self, chosen: dict[str, str]) -> bool:
-        """Whether the group makes sense beside the labels already `chosen` (group id → label id)."""
+        """Whether the group applies to a garment with the labels `chosen` so far (group id → label id)."""
         return all(chosen.get(group) in labels for group, labels in self.applies_to.items())
 
 
 class Taxonomy(_Data):
-    """A vocabulary: the lead-in of its sentences, optional view phrases, the base negative, and the groups in order."""
+    """A vocabulary: how its sentences begin, view phrases, the negative prompt, and the groups in order."""
 
     id: str
     version: str
@@ -77,20 +79,20 @@ class Taxonomy(_Data):
             labels = [label.id for label in group.labels]
             if len(labels) != len(set(labels)):
                 raise ValueError(f"group {group.id!r} has a label twice")
-            for other, wanted in group.applies_to.items():
+            for other, required in group.applies_to.items():
                 if other not in ids[:position]:
                     raise ValueError(f"group {group.id!r} depends on {other!r}, which does not come before it")
                 known = {label.id for label in self.group(other).labels}
-                if not set(wanted) <= known:
+                if not set(required) <= known:
                     raise ValueError(
-                        f"group {group.id!r} depends on unknown labels {sorted(set(wanted) - known)} of {other!r}"
+                        f"group {group.id!r} depends on unknown labels {sorted(set(required) - known)} of {other!r}"
                     )
             if group.source == "pixels" and not all(label.rgb for label in group.labels):
                 raise ValueError(f"group {group.id!r} is read from pixels, so each of its labels needs rgb values")
         return self
 
     def group(self, group_id: str) -> Group:
-        """The group of that id; InputError if there is none."""
+        """The group of that id; raises InputError if there is none."""
         for group in self.groups:
             if group.id == group_id:
                 return group
@@ -108,13 +110,14 @@ class Taxonomy(_Data):
 def load_taxonomy(name_or_file: str | Path) -> Taxonomy:
     """A vocabulary by name (`mini`, `garments`), or a JSON file.
 
-    Under a name the user's own copy, `vocabularies/NAME.json` in MODISTE_HOME, comes before the shipped one. InputError
-    with the field that is wrong.
+    Under a name the user's own copy, `vocabularies/NAME.json` in MODISTE_HOME, comes before the shipped one. Raises
+    InputError with the field that is wrong.
     """
     file = Path(name_or_file)
     if file.suffix != ".json":
-        own = modiste_home() / "vocabularies"
-        file = next((path for path in _places(str(name_or_file), own) if path.is_file()), own / f"{name_or_file}.json")
+        users = modiste_home() / "vocabularies"
+        places = _places(str(name_or_file), users)
+        file = next((path for path in places if path.is_file()), users / f"{name_or_file}.json")
     if not file.is_file():
         known = sorted(path.stem for path in SHIPPED.glob("*.json"))
         raise InputError(
@@ -128,5 +131,5 @@ def load_taxonomy(name_or_file: str | Path) -> Taxonomy:
         raise InputError(f"the vocabulary can't be read: {error}", where=str(file)) from error
 
 
-def _places(name: str, own: Path) -> list[Path]:
-    return [own / f"{name}.json", SHIPPED / f"{name}.json"] if re.fullmatch(r"[\w-]+", name) else []
+def _places(name: str, users: Path) -> list[Path]:
+    return [users / f"{name}.json", SHIPPED / f"{name}.json"] if re.fullmatch(r"[\w-]+", name) else []

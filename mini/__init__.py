@@ -1,1 +1,1 @@
-"""The embedded world: a garment renderer, and tiny real models trained on its pictures."""
+"""The embedded models: a renderer of garments, and small real models trained on its pictures."""

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 KL_WEIGHT = 3e-5  # per latent number: enough to keep the latents smooth, too little to blur
-TRAIT_SHARE = 0.5  # of the second round's pictures: rare things need more lessons than their share
+TRAIT_SHARE = 0.5  # of the second round's pictures: rare things need more than their share
 
 
 def new_autoencoder() -> AutoencoderKL:
-    """2.7 million parameters. Four norm groups: one group a channel would be instance norm, which forgets
-    colour."""
+    """An untrained autoencoder of 2.7 million parameters.
+
+    It has four norm groups: one group a channel would be instance norm, which forgets colour.
+    """
     import torch
     from diffusers import AutoencoderKL
 
@@ -42,7 +44,7 @@ def new_autoencoder() -> AutoencoderKL:
 
 
 def differences(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Horizontal and vertical differences of neighbouring pixels: where edges are."""
+    """Differences of neighbouring pixels of [..., H, W]: across [..., H, W−1] and down [..., H−1, W]."""
     return x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
 
 
@@ -55,7 +57,7 @@ def train_autoencoder(
     batch: int = 16,
     lr: float = 2e-3,
 ) -> AutoencoderKL:
-    """Rounds of `steps`, each with its own warm-up and decay: first everything evenly, then half of it with traits."""
+    """Trains in rounds of `steps`, each with warm-up and decay: first on all, then half on garments with traits."""
     import torch
 
     torch.manual_seed(seed)
@@ -79,17 +81,19 @@ def train_autoencoder(
 
     for place, count in enumerate(steps):
         trait_share, edges_from = (TRAIT_SHARE, 0.0) if place else (0.0, 0.15 * count)
-        lesson = partial(loss_of, trait_share=trait_share, edges_from=edges_from)
-        fit("vae", lesson, [{"params": list(vae.parameters()), "lr": lr}], count, progress)
+        round_loss = partial(loss_of, trait_share=trait_share, edges_from=edges_from)
+        fit("vae", round_loss, [{"params": list(vae.parameters()), "lr": lr}], count, progress)
     vae.eval()
     latents = encode(vae, data.pictures[:2000, 0])
     vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 5))
     return vae
 
 
-def encode(vae: AutoencoderKL, pictures, batch: int = 200, *, bf16: bool = False) -> torch.Tensor:
-    """uint8 [N, 64, 64, 3] → the latents' means, float [N, 4, 8, 8], not scaled; `bf16` for many, if not to
-    the bit."""
+def encode(vae: AutoencoderKL, pictures: np.ndarray, batch: int = 200, *, bf16: bool = False) -> torch.Tensor:
+    """The latents' means, float [N, 4, 8, 8], not scaled, of pictures, uint8 [N, 64, 64, 3].
+
+    `bf16` is faster and less exact.
+    """
     import torch
 
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -102,7 +106,7 @@ def encode(vae: AutoencoderKL, pictures, batch: int = 200, *, bf16: bool = False
 
 
 def decode(vae: AutoencoderKL, latents: torch.Tensor, batch: int = 200, *, bf16: bool = False) -> torch.Tensor:
-    """Latents as `encode` gives them → float [N, 3, 64, 64] in −1…1."""
+    """Pictures, float [N, 3, 64, 64] in −1…1, of latents as `encode` returns them, [N, 4, 8, 8]."""
     import torch
 
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -112,6 +116,6 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor, batch: int = 200, *, bf16:
 
 
 def reconstruct(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
-    """uint8 [N, 64, 64, 3] → what the autoencoder makes of them, the same shape."""
+    """The pictures after encoding and decoding, uint8 [N, 64, 64, 3] in and out."""
     y = decode(vae, encode(vae, pictures, bf16=True), bf16=True)
     return ((y + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

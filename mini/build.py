@@ -1,7 +1,7 @@
-"""Train the embedded world: `python -m modiste.mini.build`. About an hour on two CPU cores.
+"""Trains the embedded models: `python -m modiste.mini.build`. About an hour on two CPU cores.
 
-Stages, each restarted by itself with `--stage NAME`: data → vae → clip → judge → unet → calibration → card →
-examples. A stage reads what the ones before it left in `--cache` (renders) and `--out` (weights).
+The stages are data → vae → clip → judge → unet → calibration → card → examples; `--stage NAME` runs one of them. A
+stage reads the results of those before it from `--cache` (renders) and `--out` (weights).
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.files import size_bytes
 from ..core.home import modiste_home
 from ..core.progress import Progress
 from ..core.torchvision_ops import patch_torchvision_ops
 from .catalogue import RenderedCatalogue, cached_catalogue
-from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half, size_bytes
+from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,13 +66,13 @@ FAST = Recipe(
 
 
 def default_cache() -> Path:
-    """Where renders are kept between stages."""
+    """The folder that keeps renders between stages."""
     return modiste_home() / "mini-build"
 
 
 @dataclass
 class Build:
-    """The stages, with where they read and write."""
+    """The stages of a build, with the folders that they read and write."""
 
     recipe: Recipe
     cache: Path
@@ -113,23 +118,23 @@ class Build:
         )
 
     def through_autoencoder(self, pictures: np.ndarray) -> np.ndarray:
-        """uint8 in and out: what the autoencoder makes of `pictures`."""
+        """The autoencoder's reconstruction of pictures, uint8 [N, 64, 64, 3]."""
         from .autoencoder import reconstruct
 
         return reconstruct(load_autoencoder(self.out), pictures)
 
     def data(self) -> None:
-        """Draw all catalogues."""
+        """Renders all catalogues."""
         self.renders(), self.pairs(), self.twins()
 
     def vae(self) -> None:
-        """Train the autoencoder."""
+        """Trains the autoencoder."""
         from .autoencoder import train_autoencoder
 
         save_half(train_autoencoder(self.renders(), self.recipe.vae, self.seed, show), self.out / "sd" / "vae")
 
     def clip(self) -> None:
-        """Train the tagger's encoder."""
+        """Trains the tagger's encoder."""
         from .clip import Shots, image_processor, train_clip
         from .tokenizer import save_tokenizer
 
@@ -141,7 +146,7 @@ class Build:
         image_processor().save_pretrained(self.out / "clip")
 
     def judge(self) -> None:
-        """Train the judge."""
+        """Trains the judge."""
         from .judge import image_processor, train_judge
 
         model = train_judge(self.twins(), self.through_autoencoder, self.recipe.judge, self.seed, show)
@@ -149,13 +154,13 @@ class Build:
         image_processor().save_pretrained(self.out / "judge")
 
     def unet(self) -> None:
-        """Train the image model and its text encoder."""
+        """Trains the image model and its text encoder."""
         from .autoencoder import encode
-        from .diffusion import drawing_lessons, pipeline, train_diffusion
+        from .diffusion import pictures_to_draw, pipeline, train_diffusion
         from .weights import declare_float32
 
         data, vae = self.renders(), load_autoencoder(self.out)
-        data = data[drawing_lessons(data)]
+        data = data[pictures_to_draw(data)]
         latents = encode(vae, data.pictures[:, 0], bf16=True) * vae.config.scaling_factor
         clip, tokenizer = load_clip(self.out)
         unet, text_encoder = train_diffusion(latents, data.table, clip, tokenizer, self.recipe.unet, self.seed, show)
@@ -163,12 +168,12 @@ class Build:
         declare_float32(self.out / "sd")
 
     def calibration(self) -> None:
-        """Measure anchors and temperatures."""
+        """Measures anchors and temperatures."""
         from .calibration import calibrate
 
         calibrate(self.out, self.recipe.anchors, self.seed)
 
-    def examiner(self):
+    def examiner(self) -> nn.Module:
         """The card's classifier, from the cache or trained."""
         import torch
 
@@ -184,7 +189,7 @@ class Build:
         return model
 
     def card(self) -> None:
-        """Measure everything and write the card."""
+        """Measures everything and writes the card."""
         from .card import write_card
 
         card = write_card(
@@ -200,13 +205,13 @@ class Build:
         print(json.dumps({k: card[k] for k in ("tagger", "generated", "reconstruction", "siblings")}, indent=1))
 
     def examples(self) -> None:
-        """Draw the sample photos."""
+        """Renders the sample photos."""
         from .examples import write_examples
 
         write_examples(ROOT / "examples" if self.out == WEIGHTS else self.out.parent / "examples")
 
 
-# what each stage leaves behind; a stage whose mark is there is done
+# A file that each stage leaves behind; a stage whose file exists is done.
 MARKS = {
     "data": None,
     "vae": "sd/vae/config.json",
@@ -220,7 +225,7 @@ MARKS = {
 
 
 def show(progress: Progress) -> None:
-    """About twenty lines for each training."""
+    """Prints about twenty lines for each training."""
     every = max(1, progress.total // 20 // 50) * 50
     if progress.done % every == 0 or progress.done == progress.total:
         print(
@@ -249,13 +254,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     patch_torchvision_ops()
     torch.set_num_threads(options.threads)
-    out, own = options.out.resolve(), options.out.resolve() == WEIGHTS
+    out, shipped = options.out.resolve(), options.out.resolve() == WEIGHTS
     build = Build(
         FAST if options.fast else Recipe(),
         options.cache,
         out,
         options.seed,
-        (ROOT / "docs" / "img" if own else out.parent) / "mini-card.png",
+        (ROOT / "docs" / "img" if shipped else out.parent) / "mini-card.png",
         workers=1 if options.fast else options.threads,
     )
     free = shutil.disk_usage(options.cache.parent if options.cache.parent.exists() else Path.home()).free

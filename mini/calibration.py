@@ -1,5 +1,4 @@
-"""The anchors that turn a cosine into a score, and the temperatures that turn logits into honest
-confidences."""
+"""Measures the anchors of the score and the temperatures of the confidences on renders that training never had."""
 
 from __future__ import annotations
 
@@ -13,8 +12,7 @@ from PIL import Image
 from ..fashion.encoders.load import load_encoder
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import load_taxonomy
-from . import clip as clip_room
-from . import judge as judge_room
+from . import clip, judge
 from .catalogue import COLUMNS, RenderedCatalogue, make_catalogue
 from .garment import GROUPS
 from .weights import load_clip, load_judge
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def anchors(embeds: torch.Tensor, category: np.ndarray) -> tuple[torch.Tensor, dict]:
-    """The mean [D] and three median cosines, from two photos of each garment, unit vectors [N, 2, D].
+    """The mean [D] and three median cosines, from unit vectors [N, 2, D] of two photos of each of N garments.
 
     `unrelated`: of different categories; `same_category`: different garments of one; `same_garment`: a second
     photo. The medians are taken after centring by the mean and renormalising; under `raw`, before.
@@ -53,8 +51,7 @@ def anchors(embeds: torch.Tensor, category: np.ndarray) -> tuple[torch.Tensor, d
 
 
 def temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
-    """The T that minimises the negative log-likelihood of `softmax(logits / T)`, searched on a log grid
-    0.2…20."""
+    """The T in 0.2…20 with the least negative log-likelihood of softmax(logits / T); logits [N, labels], target [N]."""
     import torch
 
     grid = torch.logspace(np.log10(0.2), np.log10(20), 200)
@@ -73,15 +70,14 @@ def tagger_of(folder: Path, temperatures: dict[str, float] | None = None) -> Tag
 
 
 def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
-    """Write `calibration.json` and `calibration.safetensors` into `folder`, from renders that training
-    never saw."""
+    """Measures on held-out renders and writes `calibration.json` and `calibration.safetensors` into `folder`."""
     from safetensors.torch import save_file
 
-    (model, _), judge = load_clip(folder), load_judge(folder)
+    (clip_model, _), judge_model = load_clip(folder), load_judge(folder)
     shots = make_catalogue(n, f"mini-calibration-{seed}", views=2, held_out=None, trait_share=0.3, workers=1)
     category = shots.table[:, COLUMNS.index("category")]
     report, means = {}, {}
-    for name, embed, encoder in (("clip", clip_room.embed_images, model), ("judge", judge_room.embed, judge)):
+    for name, embed, encoder in (("clip", clip.embed_images, clip_model), ("judge", judge.embed, judge_model)):
         embeds = embed(encoder, shots.pictures.reshape(-1, 64, 64, 3)).reshape(n, 2, -1)
         means[f"{name}.mean"], report[name] = anchors(embeds, category)
         report[name]["encoder"] = f"mini/weights/{name}"
@@ -93,7 +89,7 @@ def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
 
 
 def temperatures(tagger: Tagger, held_out: RenderedCatalogue) -> dict[str, float]:
-    """One temperature for each group, fitted on `held_out`."""
+    """Each group → its temperature, fitted on `held_out`."""
     import torch
 
     logits, out = tagger.logits(tagger.observe(pictures_of(held_out))), {}

@@ -1,5 +1,4 @@
-"""True things to say of a garment: every form that a prompt strategy writes, about a random part of what is
-true."""
+"""True captions of a garment: in every form that a prompt strategy writes, about a random part of its attributes."""
 
 from __future__ import annotations
 
@@ -15,8 +14,7 @@ BEFORE, AFTER = ("length", "colour", "pattern"), ("sleeves", "neckline")
 
 @dataclass(frozen=True)
 class GarmentCaption:
-    """`stated` is what the text claims, `{group: label}`; `degraded` whether it calls the picture a bad
-    one."""
+    """A caption; `stated`: what it claims, `{group: label}`; `degraded`: whether it calls the picture a bad one."""
 
     text: str
     stated: dict[str, str]
@@ -25,7 +23,7 @@ class GarmentCaption:
 
 @cache
 def prompt_text(group: str, label: str) -> str:
-    """How a label is written into a prompt."""
+    """The words of a label in a prompt."""
     return next(
         entry["prompt_text"]
         for g in vocabulary()["groups"]
@@ -36,13 +34,13 @@ def prompt_text(group: str, label: str) -> str:
 
 
 def noun_phrase(words: dict[str, str]) -> str:
-    """`midi red striped dress`; without a category it is a garment."""
+    """A noun phrase such as `midi red striped dress`; without a category the noun is `garment`."""
     adjectives = [prompt_text(g, words[g]) for g in BEFORE if g in words]
     return " ".join([*adjectives, prompt_text("category", words["category"]) if "category" in words else "garment"])
 
 
 def sentence(words: dict[str, str], *, articles: bool = True) -> str:
-    """`a midi red striped dress with long sleeves and a v neckline`."""
+    """A sentence such as `a midi red striped dress with long sleeves and a v neckline`."""
     details = [prompt_text(g, words[g]) for g in AFTER if g in words]
     phrase = noun_phrase(words)
     if articles:
@@ -51,7 +49,7 @@ def sentence(words: dict[str, str], *, articles: bool = True) -> str:
 
 
 def tag_list(words: dict[str, str], rng: Random) -> str:
-    """`dress, red, striped, long sleeves`: shuffled, the category first, last or anywhere."""
+    """A list such as `dress, red, striped, long sleeves`: shuffled, the category first, last or anywhere."""
     tags = [prompt_text(g, label) for g, label in words.items() if g != "category"]
     rng.shuffle(tags)
     if "category" in words:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from ..core.files import size_bytes
 from ..fashion.calibration import Calibration
 from ..fashion.encoders.load import load_encoder, load_image_encoder
 from .autoencoder import decode, encode
@@ -21,7 +24,12 @@ from .garment import GROUPS
 from .reliability import draw_reliability, expected_calibration_error, reliability
 from .renderer import grid
 from .train_loop import as_tensor
-from .weights import load_autoencoder, load_pipeline, size_bytes
+from .weights import load_autoencoder, load_pipeline
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..fashion.encoders.protocol import ImageEncoder
 
 RELIABILITY = "mini-reliability.png"  # beside the grid
 GOALS = {
@@ -31,7 +39,7 @@ GOALS = {
 
 
 def prompts_for(table: np.ndarray, seed: int = 0) -> list[str]:
-    """All that is true of each garment, as a sentence or (every second one) as a tag list."""
+    """A prompt with all attributes of each garment, in turn a sentence and a tag list."""
     rng = Random(f"mini-prompts-{seed}")
     return [
         f"a photo of {sentence(words_of(row))}" if i % 2 == 0 else tag_list(words_of(row), rng)
@@ -48,10 +56,10 @@ def tagger_figures(folder: Path, shots: RenderedCatalogue, temperatures: dict[st
     for k, group in enumerate(GROUPS):
         rows = np.flatnonzero(shots.table[:, k] >= 0)
         target = torch.from_numpy(shots.table[rows, k].astype(np.int64))
-        found = logits[group][rows]
-        bins = reliability((found / temperatures[group]).softmax(1), target)
+        group_logits = logits[group][rows]
+        bins = reliability((group_logits / temperatures[group]).softmax(1), target)
         out[group] = {
-            "accuracy": round(float((found.argmax(1) == target).float().mean()), 4),
+            "accuracy": round(float((group_logits.argmax(1) == target).float().mean()), 4),
             "n": len(rows),
             "temperature": temperatures[group],
             "ece": round(expected_calibration_error(bins), 4),
@@ -73,8 +81,10 @@ def reconstruction_figures(folder: Path, shots: RenderedCatalogue) -> dict:
 
 
 def sibling_figures(folder: Path, seed: int) -> dict:
-    """Of tagger's encoder and judge: how often a second photo is nearest, among all and against the sibling; and the
-    mean score of a sibling, which shares all words and not the look: what words alone can be worth."""
+    """How often encoder and judge find the second photo of a garment, among all and against its sibling.
+
+    With the mean score of a sibling, which shares all words and not the look: what words alone can be worth.
+    """
     pairs = make_catalogue(
         400, f"mini-card-pairs-{seed}", views=2, siblings=True, held_out=True, trait_share=0.5, workers=1
     )
@@ -85,8 +95,8 @@ def sibling_figures(folder: Path, seed: int) -> dict:
     }
 
 
-def _told_apart(encoder, anchors: Calibration, photos) -> dict:
-    """`photos` [2][N]: two views of N garments, siblings side by side."""
+def _told_apart(encoder: ImageEncoder, anchors: Calibration, photos: Sequence[Sequence[Image.Image]]) -> dict:
+    """The figures of one encoder; `photos` [2][N]: two views of N garments, siblings side by side."""
     import torch
 
     first, second = (
@@ -94,18 +104,18 @@ def _told_apart(encoder, anchors: Calibration, photos) -> dict:
     )
     cosine = first @ second.T
     index = torch.arange(len(cosine))
-    own, sibling = cosine.diagonal(), cosine[index, index ^ 1]
+    same, sibling = cosine.diagonal(), cosine[index, index ^ 1]
     score = ((sibling - anchors.zero) / (anchors.hundred - anchors.zero)).clamp(0, 1)
     return {
         f"nearest_of_{len(index)}": round(float((cosine.argmax(1) == index).float().mean()), 4),
-        "ahead_of_sibling": round(float((own > sibling).float().mean()), 4),
+        "ahead_of_sibling": round(float((same > sibling).float().mean()), 4),
         "sibling_score": round(float(score.mean()), 4),
     }
 
 
 def write_card(
     folder: Path,
-    examiner,
+    examiner: nn.Module,
     *,
     n: int = 1200,
     drawn: int = 400,
@@ -113,12 +123,12 @@ def write_card(
     picture: Path | None = None,
     card_folder: Path | None = None,
 ) -> dict:
-    """Measure all in `folder`; write `card.json` and `CARD.md` into `card_folder`, the grid to `picture`."""
+    """Measures the models in `folder`; writes `card.json` and `CARD.md` into `card_folder`, the grid to `picture`."""
     shots = make_catalogue(n, f"mini-card-{seed}", held_out=True, workers=1)
     temperatures = json.loads((folder / "calibration.json").read_text())["temperatures"]
-    asked = make_catalogue(drawn, f"mini-asked-{seed}", held_out=True, trait_share=0, workers=1)
-    drawings = draw(load_pipeline(folder), prompts_for(asked.table), seed=1000 + seed)
-    marks = agreement(examine(examiner, drawings), asked.table)
+    prompted = make_catalogue(drawn, f"mini-asked-{seed}", held_out=True, trait_share=0, workers=1)
+    drawings = draw(load_pipeline(folder), prompts_for(prompted.table), seed=1000 + seed)
+    marks = agreement(examine(examiner, drawings), prompted.table)
     card = {
         "tagger": tagger_figures(folder, shots, temperatures),
         "reconstruction": reconstruction_figures(folder, shots),
@@ -138,7 +148,7 @@ def write_card(
     }
     if picture:
         picture.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(asked.pictures[:, 0], drawings).quantize(256).save(picture, optimize=True)
+        contact_sheet(prompted.pictures[:, 0], drawings).quantize(256).save(picture, optimize=True)
         curves = {group: figures["reliability"] for group, figures in card["tagger"].items()}
         draw_reliability(curves).save(picture.with_name(RELIABILITY), optimize=True)
     card_folder = card_folder or folder.parent
@@ -148,7 +158,7 @@ def write_card(
 
 
 def contact_sheet(renders: np.ndarray, drawings: np.ndarray, columns: int = 12, rows: int = 5) -> Image.Image:
-    """Odd rows: renders. The row below each: what the model drew from the render's words."""
+    """A sheet of renders (odd rows) and, below each, the model's drawing from its words; uint8 [N, 64, 64, 3]."""
     cells = []
     for r in range(min(rows, len(renders) // columns)):
         for source in (renders, drawings):
@@ -160,7 +170,7 @@ def contact_sheet(renders: np.ndarray, drawings: np.ndarray, columns: int = 12, 
 
 
 def as_markdown(card: dict, n: int) -> str:
-    """`CARD.md`."""
+    """The text of `CARD.md`; `n`: the number of renders that the tagger was measured on."""
     tags = "\n".join(
         f"| {g} | {v['accuracy']:.3f} | {v['ece']:.3f} | {v['temperature']:.2f} | "
         f"{card['generated'].get(g, float('nan')):.3f} | {card['examiner'][g]:.3f} |"

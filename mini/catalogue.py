@@ -1,4 +1,4 @@
-"""Many renders at once, in worker processes: the pictures that everything here learns from."""
+"""Catalogues: many renders with their labels, made in worker processes, that the models are trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from random import Random
 import numpy as np
 
 from .garment import GROUPS, Garment, labels, sample_garment, sample_sibling, sample_twin
-from .renderer import another_photo, degrade, render, sample_photo
+from .photo import another_photo, degrade, sample_photo
+from .renderer import render
 
 CHUNK = 500
 COLUMNS = (*GROUPS, "degraded", "traits")  # of the label table
@@ -20,8 +21,10 @@ COLUMNS = (*GROUPS, "degraded", "traits")  # of the label table
 
 @dataclass
 class RenderedCatalogue:
-    """`pictures` uint8 [N, views, 64, 64, 3]; `table` int8 [N, len(COLUMNS)], label numbers, −1 where the
-    group does not apply; `degraded` 0 or 1 and `traits` a count."""
+    """Renders with their labels: `pictures` uint8 [N, views, 64, 64, 3], `table` int8 [N, len(COLUMNS)].
+
+    The table has label numbers, −1 where a group does not apply; `degraded` is 0 or 1 and `traits` a count.
+    """
 
     pictures: np.ndarray
     table: np.ndarray
@@ -34,7 +37,7 @@ class RenderedCatalogue:
 
 
 def row(garment: Garment, degraded: bool = False) -> list[int]:
-    """One line of the table."""
+    """The garment's row of the table."""
     words = garment.attributes
     return [labels(g).index(words[g]) if g in words else -1 for g in GROUPS] + [
         int(degraded),
@@ -43,7 +46,7 @@ def row(garment: Garment, degraded: bool = False) -> list[int]:
 
 
 def words_of(table_row) -> dict[str, str]:
-    """The attributes `{group: label}` behind one row of a table."""
+    """The attributes `{group: label}` of one row of the table, [len(COLUMNS)]."""
     return {g: labels(g)[i] for g, i in zip(GROUPS, table_row, strict=False) if i >= 0}
 
 
@@ -80,10 +83,11 @@ def make_catalogue(
     held_out: bool | None = False,
     workers: int = 2,
 ) -> RenderedCatalogue:
-    """`n` garments; with `siblings` each odd one shares its words with the one before, and a `twin_share` of these
-    all but the traits.
+    """A catalogue of `n` garments; the same seed gives the same one with any number of workers.
 
-    The same seed gives the same catalogue with any number of workers."""
+    With `siblings` each odd garment has the words of the one before, and a `twin_share` of these differ in nothing but
+    the traits.
+    """
     jobs = [
         (f"{seed}:{k}", min(CHUNK, n - k), views, siblings, twin_share, trait_share, degraded_share, held_out)
         for k in range(0, n, CHUNK)
@@ -97,8 +101,7 @@ def make_catalogue(
 
 
 def cached_catalogue(path: Path, n: int, seed: str, **how) -> RenderedCatalogue:
-    """From `path` (.npz beside a .json of what is in it) if it holds exactly this, else made and saved
-    there."""
+    """The catalogue from `path` (.npz, described by a .json beside it) if that holds it, else made and saved there."""
     what = {
         "n": n,
         "seed": seed,

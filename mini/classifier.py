@@ -1,5 +1,4 @@
-"""A plain supervised classifier of renders. It marks what the image model drew; it is not the tagger, and
-not shipped."""
+"""A supervised classifier of renders that marks the image model's drawings; it is not the tagger, and not shipped."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def new_examiner() -> nn.Module:
-    """Convolutions 64 → 4 px, then one linear head for all groups' labels side by side."""
+    """An untrained classifier: convolutions 64 → 4 px, then a linear layer to all labels, [N, sum of labels]."""
     from torch import nn
 
     def block(a: int, b: int) -> list[nn.Module]:
@@ -45,14 +44,14 @@ def new_examiner() -> nn.Module:
 
 
 def heads(logits: torch.Tensor) -> list[torch.Tensor]:
-    """All labels' logits, [N, sum of labels] → one tensor for each group."""
+    """The logits [N, labels] of each group, from those of all labels [N, sum of labels]."""
     return list(logits.split([len(labels(g)) for g in GROUPS], dim=1))
 
 
 def train_examiner(
     data: RenderedCatalogue, steps: int, seed: int, progress: ProgressCallback, *, batch: int = 128, lr: float = 1e-3
 ) -> nn.Module:
-    """Cross-entropy in each group that applies; pictures softened and grained at random."""
+    """Trains with cross-entropy in each group that applies, on pictures blurred and made noisy at random."""
     import torch
 
     torch.manual_seed(seed)
@@ -78,7 +77,7 @@ def train_examiner(
 
 
 def examine(model: nn.Module, pictures: np.ndarray) -> np.ndarray:
-    """uint8 [N, 64, 64, 3] → label numbers int [N, groups]."""
+    """The label numbers, int [N, groups], of pictures, uint8 [N, 64, 64, 3]."""
     import torch
 
     with torch.inference_mode():
@@ -89,10 +88,10 @@ def examine(model: nn.Module, pictures: np.ndarray) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def agreement(found: np.ndarray, table: np.ndarray) -> dict[str, float]:
-    """Share of pictures whose label is right, for each group, over those to which the group applies."""
+def agreement(predicted: np.ndarray, table: np.ndarray) -> dict[str, float]:
+    """Each group → the share of right labels; `predicted` [N, groups], `table` [N, columns], −1 where none applies."""
     return {
-        g: float((found[rows, k] == table[rows, k]).mean())
+        g: float((predicted[rows, k] == table[rows, k]).mean())
         for k, g in enumerate(GROUPS)
         if len(rows := np.flatnonzero(table[:, k] >= 0))
     }

@@ -1,12 +1,11 @@
-"""The tagger's encoder: a small `transformers.CLIPModel`, trained on renders and captions that are true of
-them."""
+"""The tagger's encoder: a small `transformers.CLIPModel`, trained on renders and their true captions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from .train_loop import as_tensor, fit
 
 if TYPE_CHECKING:
     import torch
-    from transformers import CLIPModel, CLIPTokenizer
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 WIDTH = 128
 TEXT_LENGTH = 32  # longest caption in tokens, while training; the model itself takes 77
@@ -51,7 +50,7 @@ def text_config(tokenizer: CLIPTokenizer) -> dict:
 
 
 def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """Untrained, 1.5 million parameters: patches of 8 pixels, 4 layers for pictures, 3 for texts."""
+    """An untrained model of 1.5 million parameters: patches of 8 pixels, 4 layers for pictures, 3 for texts."""
     from transformers import CLIPConfig, CLIPModel
 
     vision = dict(
@@ -66,15 +65,15 @@ def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=text_config(tokenizer), vision_config=vision, projection_dim=WIDTH))
 
 
-def image_processor():
-    """CLIP's own, at 64 pixels."""
+def image_processor() -> CLIPImageProcessor:
+    """CLIP's image processor at 64 pixels."""
     from transformers import CLIPImageProcessor
 
     return CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
 
 
-def normalised(pictures: np.ndarray, processor) -> torch.Tensor:
-    """uint8 [N, 64, 64, 3] → what the encoders read, float [N, 3, 64, 64], as `processor` would give."""
+def normalised(pictures: np.ndarray, processor: Any) -> torch.Tensor:
+    """The model's input, float [N, 3, 64, 64], as `processor` would make it of pictures, uint8 [N, 64, 64, 3]."""
     import torch
 
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (processor.image_mean, processor.image_std))
@@ -82,7 +81,7 @@ def normalised(pictures: np.ndarray, processor) -> torch.Tensor:
 
 
 def truth(captions: list[GarmentCaption], table: np.ndarray) -> torch.Tensor:
-    """bool [pictures, captions]: whether a caption is true of a picture. It is if all that it states is."""
+    """Whether all that a caption states is true of a picture, bool [pictures, captions]; `table` [N, columns]."""
     import torch
 
     stated = torch.tensor(
@@ -96,7 +95,9 @@ def truth(captions: list[GarmentCaption], table: np.ndarray) -> torch.Tensor:
 
 
 def multi_positive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy both ways, every true pair a target (supervised contrastive, Khosla et al. 2020).
+    """Cross-entropy of logits [pictures, captions] both ways; `positive`, of the same shape, marks the true pairs.
+
+    Khosla et al., "Supervised Contrastive Learning" (NeurIPS 2020), with pictures and captions as the two views.
 
     A caption that is true of no picture is only a wrong answer to each of them.
     """
@@ -108,15 +109,15 @@ def multi_positive_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.T
 
 
 def stated_table(captions: list[GarmentCaption]) -> np.ndarray:
-    """int [captions, groups]: the label that a caption states, −1 where it is silent."""
+    """The number of the label that a caption states in each group, −1 where it states none, int [captions, groups]."""
     return np.array([[labels(g).index(c.stated[g]) if g in c.stated else -1 for g in GROUPS] for c in captions])
 
 
 def anchor_loss(anchors: torch.nn.Linear, embeds: torch.Tensor, table: np.ndarray) -> torch.Tensor:
-    """Cross-entropy of a linear reading of each group, over the groups that `table` says something about.
+    """Cross-entropy of a linear classifier of each group on `embeds` [N, D]; `table` [N, ≥ groups], −1: no label.
 
-    One and the same reading for pictures and texts: small things such as sleeves, which hardly matter among 256
-    captions of as many different garments, get a place in the common space that both find. The anchors are not kept.
+    One classifier for pictures and texts: small things such as sleeves, which hardly matter among 256 captions of as
+    many different garments, get a place in the common space. The classifiers are not kept.
     """
     import torch
 
@@ -131,7 +132,7 @@ def anchor_loss(anchors: torch.nn.Linear, embeds: torch.Tensor, table: np.ndarra
 
 
 def instance_loss(embeds: torch.Tensor) -> torch.Tensor:
-    """Two photos of one garment find each other among all the batch's: rows 2i and 2i + 1 of `embeds` are a pair.
+    """Cross-entropy of finding the second photo of a garment in the batch: rows 2i and 2i + 1 of `embeds` [N, D].
 
     Mu et al., "SLIP: Self-supervision meets Language-Image Pre-training" (ECCV 2022), in the captions' own space:
     without it two garments that share every word would be one, and no score could miss a pocket.
@@ -145,8 +146,11 @@ def instance_loss(embeds: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Shots:
-    """What a training batch is drawn from: `data` with one photo each, `pairs` with two; pictures that went through the
-    autoencoder, uint8: of the first photos of `data`, and of the first second photos of `pairs`."""
+    """The sources of a training batch: `data` with one photo of each garment, `pairs` with two.
+
+    `data_through`, `pairs_through`: reconstructions by the autoencoder, uint8 [M, 64, 64, 3], of the first pictures of
+    `data` and of the first second photos of `pairs`.
+    """
 
     data: RenderedCatalogue
     pairs: RenderedCatalogue
@@ -181,9 +185,11 @@ class Shots:
 
 
 def recoloured(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [N, H, W, 3] with their channels in another order, every second one as its negative."""
+    """The pictures, uint8 [N, H, W, 3], with their channels in another order, every second one as its negative."""
     swapped = [picture[..., rng.permutation(3)] for picture in pictures]
-    return np.array([255 - one if rng.random() < 0.5 else one for one in swapped], np.uint8).reshape(pictures.shape)
+    return np.array([255 - picture if rng.random() < 0.5 else picture for picture in swapped], np.uint8).reshape(
+        pictures.shape
+    )
 
 
 def train_clip(
@@ -194,7 +200,7 @@ def train_clip(
     progress: ProgressCallback,
     batch: int = 128,
 ) -> CLIPModel:
-    """Captions, contradictions, anchors and pairs, all in one loss; `steps` of each stage."""
+    """Trains on captions, contradictions, anchors and pairs in one loss; `steps` of each stage."""
     import torch
 
     torch.manual_seed(seed)
@@ -214,7 +220,7 @@ def train_stage(
     progress: ProgressCallback,
     batch: int = 128,
 ) -> None:
-    """One stage, in place; its anchors are its own."""
+    """Trains one stage, in place, with new anchors."""
     import torch
 
     processor, rng, chance = image_processor(), np.random.default_rng(seed), Random(seed)
@@ -244,7 +250,7 @@ def train_stage(
 
 
 def embed_images(model: CLIPModel, pictures: np.ndarray, batch: int = 250) -> torch.Tensor:
-    """uint8 [N, 64, 64, 3] → unit vectors float [N, 128]."""
+    """The unit vectors, float [N, 128], of pictures, uint8 [N, 64, 64, 3]."""
     import torch
 
     processor = image_processor()

@@ -1,5 +1,4 @@
-"""The image model: a small Stable Diffusion in diffusers' own folder form, drawing 8×8×4 latents from
-words."""
+"""The image model: a small Stable Diffusion in diffusers' folder form, with latents of 4×8×8."""
 
 from __future__ import annotations
 
@@ -39,7 +38,7 @@ EMA_DECAY = 0.999
 
 
 def new_unet(context: int) -> UNet2DConditionModel:
-    """Untrained, 8.7 million parameters, cross-attention at 8×8 and 4×4; `context` is the text's width."""
+    """An untrained UNet of 8.7 million parameters, cross-attention at 8×8 and 4×4; `context` is the text's width."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -62,14 +61,14 @@ def text_encoder_from(clip: CLIPModel) -> CLIPTextModel:
 
     encoder = CLIPTextModel(copy.deepcopy(clip.config.text_config))
     tower = clip.text_model.state_dict()
-    wanted = encoder.state_dict()
-    prefix = "text_model." if next(iter(wanted)).startswith("text_model.") else ""
-    encoder.load_state_dict({k: tower[k.removeprefix(prefix)] for k in wanted if k.removeprefix(prefix) in tower})
+    keys = encoder.state_dict().keys()
+    prefix = "text_model." if next(iter(keys)).startswith("text_model.") else ""
+    encoder.load_state_dict({k: tower[k.removeprefix(prefix)] for k in keys if k.removeprefix(prefix) in tower})
     return encoder
 
 
-def drawing_lessons(data: RenderedCatalogue) -> np.ndarray:
-    """Which pictures the image model sees: all without traits, and a few with."""
+def pictures_to_draw(data: RenderedCatalogue) -> np.ndarray:
+    """The indices [M] of the pictures that the image model is trained on: all without traits, and a few with."""
     traits = data.table[:, COLUMNS.index("traits")]
     plain, special = np.flatnonzero(traits == 0), np.flatnonzero(traits > 0)
     return np.sort(np.concatenate([plain, special[: round(len(plain) * TRAIT_SHARE / (1 - TRAIT_SHARE))]]))
@@ -106,9 +105,9 @@ def train_diffusion(
     batch: int = 64,
     lr: float = 1e-3,
 ) -> tuple[UNet2DConditionModel, CLIPTextModel]:
-    """`latents` float [N, 4, 8, 8], scaled to variance 1, of the pictures that `table` describes.
+    """Trains UNet and text encoder; `latents` float [N, 4, 8, 8], scaled to variance 1; `table` [N, columns].
 
-    The text encoder learns along, from the tagger's, at a quarter of the learning rate.
+    The text encoder begins as the tagger's and learns at a quarter of the learning rate.
     """
     import torch
     from diffusers import DDPMScheduler
@@ -128,14 +127,15 @@ def train_diffusion(
             "" if chance.random() < EMPTY_SHARE else sample_caption(words[i], chance, bool(table[i, len(GROUPS)])).text
             for i in picks.tolist()
         ]
-        x = latents[picks]
+        clean = latents[picks]
         # one timestep from each of `batch` equal slices: less variance than independent draws
-        t = ((torch.arange(batch) + torch.rand(batch, generator=rng)) * (1000 / batch)).long().clamp(max=999)
-        noise = torch.randn(x.shape, generator=rng)
+        timesteps = ((torch.arange(batch) + torch.rand(batch, generator=rng)) * (1000 / batch)).long().clamp(max=999)
+        noise = torch.randn(clean.shape, generator=rng)
+        noisy_latents = noise_schedule.add_noise(clean, noise, timesteps)
         with torch.autocast("cpu", torch.bfloat16):
-            context = text_encoder(token_ids(tokenizer, texts)).last_hidden_state
-            noise_pred = unet(noise_schedule.add_noise(x, noise, t), t, context).sample
-        weight = min_snr_weight(snr[t], SNR_GAMMA, "epsilon")
+            encoder_hidden_states = text_encoder(token_ids(tokenizer, texts)).last_hidden_state
+            noise_pred = unet(noisy_latents, timesteps, encoder_hidden_states).sample
+        weight = min_snr_weight(snr[timesteps], SNR_GAMMA, "epsilon")
         return (weight * (noise_pred.float() - noise).square().mean((1, 2, 3))).mean()
 
     fit(
@@ -160,7 +160,7 @@ def pipeline(
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
 ) -> StableDiffusionPipeline:
-    """Everything as one diffusers pipeline, with Stable Diffusion 1.5's own default scheduler."""
+    """The models as one diffusers pipeline, with Stable Diffusion 1.5's default scheduler."""
     from diffusers import PNDMScheduler, StableDiffusionPipeline
 
     return StableDiffusionPipeline(

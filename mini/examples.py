@@ -1,5 +1,4 @@
-"""The sample photos of the repository, with the truth about them beside: single looks, and one brand's
-collection."""
+"""The sample photos of the repository with their true attributes: single garments, and one brand's collection."""
 
 from __future__ import annotations
 
@@ -8,8 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
 
+from .colours import CREAM
 from .garment import Garment, Trait, labels, sample_garment
-from .renderer import CREAM, render, sample_photo
+from .photo import sample_photo
+from .renderer import render
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SIZE = 384
@@ -47,7 +48,7 @@ def sample_looks(seed: int = 0) -> list[Garment]:
 
 
 def brand_collection(n: int = 56, seed: int = 0) -> list[Garment]:
-    """One brand: cream hem, cream cuffs (or armholes, or waistband) and a cream disc, on any cut, colour and print."""
+    """The garments of one brand: cream hem, cuffs (or armholes, or waistband) and disc, on any cut and print."""
     rng, garments = Random(f"mini-brand-{seed}"), []
     while len(garments) < n:
         category = labels("category")[len(garments) % len(labels("category"))]
@@ -59,8 +60,7 @@ def brand_collection(n: int = 56, seed: int = 0) -> list[Garment]:
 
 
 def write_folder(folder: Path, garments: list[Garment], prefix: str, licence: str) -> list[Path]:
-    """JPEGs, `garments.json` (per file: attributes, rgb, traits, and the whole garment and photo) and a
-    README."""
+    """Writes JPEGs, `garments.json` (per file: attributes, rgb, traits, the whole garment and photo) and a README."""
     folder.mkdir(parents=True, exist_ok=True)
     rng, truth, paths = Random(f"mini-photos-{prefix}"), {}, []
     for i, garment in enumerate(garments, 1):
@@ -81,7 +81,7 @@ def write_folder(folder: Path, garments: list[Garment], prefix: str, licence: st
 
 
 def write_examples(folder: Path = EXAMPLES) -> None:
-    """Draw both folders anew."""
+    """Renders both folders again."""
     drawn = "drawn by this project (`mini/examples.py`) and under its licence, Apache-2.0.\n"
     write_folder(
         folder / "photos",

@@ -1,4 +1,4 @@
-"""A garment of the embedded world: its words, its cut, and the traits that no word names."""
+"""A garment of the renderer: its words, its cut, and the traits that no word names."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def labels(group: str) -> tuple[str, ...]:
 
 @cache
 def applies(group: str, category: str) -> bool:
-    """Whether a group says anything about a category."""
+    """Whether a group applies to a category."""
     spec = next(g for g in vocabulary()["groups"] if g["id"] == group)
     return category in spec.get("applies_to", {}).get("category", [category])
 
 
 @dataclass(frozen=True)
 class Trait:
-    """Something to see that the vocabulary can't say. `form` in 0…1 picks its shape or side."""
+    """A visible thing that the vocabulary has no word for; `form` in 0…1 picks its shape or side."""
 
     kind: str
     rgb: tuple[int, int, int]
@@ -49,8 +49,7 @@ class Trait:
 
 @dataclass(frozen=True)
 class Garment:
-    """Words (`None`: the group does not apply) and what lies below them: exact shade, cut (each −1…1),
-    traits."""
+    """The words of a garment (None: the group does not apply), its exact shade, cut (each −1…1) and traits."""
 
     category: str
     colour: str
@@ -67,7 +66,7 @@ class Garment:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What the vocabulary can say about it: `{group: label}`, groups that do not apply left out."""
+        """The garment's words: `{group: label}`, without groups that do not apply."""
         return {g: value for g in GROUPS if (value := getattr(self, g)) is not None}
 
     @property
@@ -76,7 +75,7 @@ class Garment:
         return zlib.crc32(f"{self.category}|{self.colour}|{self.pattern}".encode()) % HELD_OUT_SHARE == 0
 
     def to_json(self) -> dict:
-        """Plain data, for `from_json`."""
+        """The garment as plain data, for `from_json`."""
         return asdict(self)
 
     @classmethod
@@ -122,10 +121,10 @@ def sample_traits(rng: Random, most: int = 3) -> tuple[Trait, ...]:
 
 
 def sample_garment(rng: Random, *, held_out: bool | None = False, trait_share: float = 0.25, **fixed) -> Garment:
-    """A random garment with the attributes in `fixed`; `held_out=None` does not care, True wants an unseen triple."""
+    """A random garment with the attributes in `fixed`; `held_out`: whether its triple is held out, None: either."""
     if held_out is not None and TRIPLE & fixed.keys() and not _exists(held_out, fixed):
-        said = ", ".join(f"{name} {fixed[name]}" for name in fixed if name in TRIPLE)
-        raise ValueError(f"no garment with {said} is {'' if held_out else 'not '}held out; leave one of them open")
+        triple = ", ".join(f"{name} {fixed[name]}" for name in fixed if name in TRIPLE)
+        raise ValueError(f"no garment with {triple} is {'' if held_out else 'not '}held out; leave one of them open")
     while True:
         words = {g: fixed.get(g) or rng.choice(labels(g)) for g in GROUPS}
         words = {g: w if applies(g, words["category"]) else None for g, w in words.items()}

@@ -1,12 +1,12 @@
-"""The judge: an image-only encoder (`transformers.Dinov2Model`) that knows a garment again in another photo.
+"""The judge: an image-only encoder (`transformers.Dinov2Model`) that recognises a garment in another photo.
 
-It learns from pairs of photos of the same garment, against siblings that share every word with it and differ
-in shade, cut and unnamed traits, half of them in traits alone. So it sees looks that words miss, and it never reads a
-word.
+It is trained on pairs of photos of the same garment, against siblings that share every word with it and differ in
+shade, cut and unnamed traits, half of them in traits alone. So it tells looks apart that have the same words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +18,14 @@ from .train_loop import fit
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Dinov2Model
+    from transformers import BitImageProcessor, Dinov2Model
 
 WIDTH = 128
 TEMPERATURE = 0.1
 
 
 def new_judge() -> Dinov2Model:
-    """Untrained, 0.8 million parameters; the class token is the embedding."""
+    """An untrained model of 0.8 million parameters; the class token is the embedding."""
     from transformers import Dinov2Config, Dinov2Model
 
     return Dinov2Model(
@@ -42,8 +42,8 @@ def new_judge() -> Dinov2Model:
     )
 
 
-def image_processor():
-    """DINOv2's, at 64 pixels: its own mean and deviation."""
+def image_processor() -> BitImageProcessor:
+    """DINOv2's image processor at 64 pixels, with its mean and deviation."""
     from transformers import BitImageProcessor
 
     return BitImageProcessor(
@@ -56,7 +56,7 @@ def image_processor():
 
 def train_judge(
     pairs: RenderedCatalogue,
-    reconstruct,
+    reconstruct: Callable[[np.ndarray], np.ndarray],
     steps: int,
     seed: int,
     progress: ProgressCallback,
@@ -65,8 +65,11 @@ def train_judge(
     lr: float = 1.5e-3,
     share: float = 0.5,
 ) -> Dinov2Model:
-    """`pairs`: two photos of each garment, garments 2i and 2i + 1 siblings. `reconstruct` maps uint8 pictures to the
-    autoencoder's version of them, as all generated ones are, shown for a `share` of the second photos."""
+    """Trains on `pairs`: two photos of each garment, garments 2i and 2i + 1 being siblings.
+
+    `reconstruct` maps pictures, uint8 [N, 64, 64, 3], to the autoencoder's version of them, as all generated ones are;
+    a `share` of the second photos is shown in that version.
+    """
     import torch
 
     torch.manual_seed(seed)
@@ -94,7 +97,7 @@ def train_judge(
 
 
 def embed(model: Dinov2Model, pictures: np.ndarray, batch: int = 250) -> torch.Tensor:
-    """uint8 [N, 64, 64, 3] → unit vectors float [N, 128]."""
+    """The unit vectors, float [N, 128], of pictures, uint8 [N, 64, 64, 3]."""
     import torch
 
     processor = image_processor()

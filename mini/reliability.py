@@ -1,4 +1,4 @@
-"""Is a tagger right as often as it says? Its confidences against what was true, counted and drawn."""
+"""Reliability of a tagger: its confidences against the share of right answers, counted and drawn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INK, MUTED, RULE, ACCENT, FAINT, PAPER = "#1d1b19", "#77706a", "#dcd6cd", "#8c2f
 
 
 class Bin(NamedTuple):
-    """Answers of one range of confidence: their mean confidence, the share that was right, the share of all answers."""
+    """The answers in a range of confidence: their mean confidence, the share of right ones, their share of all."""
 
     confidence: float
     accuracy: float
@@ -25,15 +25,15 @@ class Bin(NamedTuple):
 
 
 def reliability(probabilities: torch.Tensor, target: torch.Tensor) -> list[Bin]:
-    """The filled ones of BINS equal ranges of confidence; probabilities [N, labels], target [N]."""
+    """The bins with answers, of BINS equal ranges; probabilities [N, labels], target [N]."""
     confidence, choice = probabilities.max(1)
-    right, found = (choice == target).float(), []
+    right, bins = (choice == target).float(), []
     for low in range(BINS):
         inside = (confidence > low / BINS) & (confidence <= (low + 1) / BINS)
         if inside.any():
             values = (confidence[inside].mean(), right[inside].mean(), inside.float().mean())
-            found.append(Bin(*(round(float(value), 4) for value in values)))
-    return found
+            bins.append(Bin(*(round(float(value), 4) for value in values)))
+    return bins
 
 
 def expected_calibration_error(bins: Sequence[Bin]) -> float:
@@ -41,12 +41,14 @@ def expected_calibration_error(bins: Sequence[Bin]) -> float:
 
     Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), eq. 3.
     """
-    return sum(one.share * abs(one.confidence - one.accuracy) for one in bins)
+    return sum(bin_.share * abs(bin_.confidence - bin_.accuracy) for bin_ in bins)
 
 
 def draw_reliability(groups: Mapping[str, Sequence[Bin]], columns: int = 3) -> Image.Image:
-    """A panel a group: confidence to the right, accuracy upwards; a dot's area is its share of the answers. On the
-    diagonal, a tagger that says 80 % is right in 80 of 100 cases."""
+    """A panel for each group: confidence to the right, accuracy upwards; a dot's area is its share of the answers.
+
+    On the diagonal, answers with confidence 80 % are right in 80 of 100 cases.
+    """
     rows = -(-len(groups) // columns)
     size = (2 * MARGIN + columns * SIDE + (columns - 1) * (GAP + MARGIN), MARGIN + rows * (SIDE + GAP + MARGIN))
     page = Image.new("RGB", tuple(SCALE * side for side in size), PAPER)
@@ -71,10 +73,10 @@ def _panel(pen: ImageDraw.ImageDraw, left: int, top: int, group: str, bins: Sequ
         write(left + SIDE * tick, top + SIDE + 6, f"{100 * tick:.0f}", MUTED, 11, "ma")
         write(left - 7, top + SIDE * (1 - tick), f"{100 * tick:.0f}", MUTED, 11, "rm")
     pen.line([at(0, 0), at(1, 1)], MUTED, SCALE)
-    pen.line([at(one.confidence, one.accuracy) for one in bins], FAINT, SCALE)  # between few answers it says little
-    for one in bins:
-        x, y = at(one.confidence, one.accuracy)
-        radius = SCALE * (2.5 + 9 * one.share**0.5)
+    pen.line([at(bin_.confidence, bin_.accuracy) for bin_ in bins], FAINT, SCALE)  # between few answers it says little
+    for bin_ in bins:
+        x, y = at(bin_.confidence, bin_.accuracy)
+        radius = SCALE * (2.5 + 9 * bin_.share**0.5)
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], ACCENT)
     write(left, top - 16, group, INK, 15, "ls")
     write(left + SIDE, top - 16, f"gap {100 * expected_calibration_error(bins):.1f} points", MUTED, 11, "rs")

@@ -1,5 +1,4 @@
-"""A CLIP tokenizer of some hundred tokens: byte-level BPE in which every word of the vocabulary is one
-token."""
+"""A CLIP tokenizer of some hundred tokens: byte-level BPE in which every word of the vocabulary is one token."""
 
 from __future__ import annotations
 
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from .captions import words_in_captions
 
 if TYPE_CHECKING:
+    import torch
     from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -41,7 +41,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
 
 
 def save_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Write `vocab.json`, `merges.txt`, `tokenizer.json`, the configs; return the tokenizer as read from there.
+    """Writes `vocab.json`, `merges.txt`, `tokenizer.json` and the configs; returns the tokenizer as read from there.
 
     The end token has the highest id, as in CLIP's own vocabulary: the text model finds a text's end by it.
     """
@@ -69,6 +69,6 @@ def save_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def token_ids(tokenizer: CLIPTokenizer, texts: list[str], length: int = MAX_LENGTH):
-    """int64 [B, length], padded with the end token as Stable Diffusion does."""
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str], length: int = MAX_LENGTH) -> torch.Tensor:
+    """The ids of B texts, int64 [B, length], padded with the end token as Stable Diffusion does."""
     return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids

@@ -1,4 +1,4 @@
-"""The one training loop of the embedded world: AdamW, warm-up, linear decay to zero, progress."""
+"""The training loop of the embedded models: AdamW, warm-up, linear decay to zero, progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fit(
     warm_up: int = 100,
     after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """`steps` updates of `groups` (AdamW parameter groups with their lr) → the loss, averaged over 50 steps.
+    """Trains `groups` (AdamW parameter groups with their lr) for `steps`; returns the loss, a mean every 50 steps.
 
     `loss_of(step)` draws its own batch; `after_step(step)` runs after the update (an EMA, a clamp).
     """
@@ -59,7 +59,7 @@ def fit(
 
 
 def as_tensor(pictures: np.ndarray) -> torch.Tensor:
-    """uint8 [N, 64, 64, 3] → float [N, 3, 64, 64] in −1…1."""
+    """Pictures, uint8 [N, 64, 64, 3], as float [N, 3, 64, 64] in −1…1."""
     import torch
 
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

@@ -1,19 +1,23 @@
-"""Where the embedded world's weights lie, and how they are written: fp16 files that load as fp32."""
+"""The weights of the embedded models: fp16 files that load as fp32."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core.torchvision_ops import patch_torchvision_ops
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, StableDiffusionPipeline
+    from transformers import CLIPModel, CLIPTokenizer, Dinov2Model
 
 WEIGHTS = Path(__file__).parent / "weights"
 LIMIT_BYTES = 30_000_000
 
 
-def save_half(model, folder: Path) -> None:
-    """`save_pretrained` in fp16. The config says float32, so that a plain `from_pretrained` computes in
-    fp32."""
+def save_half(model: Any, folder: Path) -> None:
+    """Saves a model in fp16; its config says float32, so that a plain `from_pretrained` computes in fp32."""
     import copy
 
     copy.deepcopy(model).half().save_pretrained(folder, safe_serialization=True)
@@ -21,7 +25,7 @@ def save_half(model, folder: Path) -> None:
 
 
 def declare_float32(folder: Path) -> None:
-    """Let every config below `folder` say float32, and every file be readable by all."""
+    """Sets float32 in every config below `folder`, and makes every weight file readable by all."""
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
     for path in folder.rglob("config.json"):
@@ -34,12 +38,7 @@ def declare_float32(folder: Path) -> None:
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def size_bytes(folder: Path = WEIGHTS) -> int:
-    """All files below `folder`."""
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-
-
-def load_clip(folder: Path = WEIGHTS):
+def load_clip(folder: Path = WEIGHTS) -> tuple[CLIPModel, CLIPTokenizer]:
     """The tagger's encoder and its tokenizer."""
     patch_torchvision_ops()
     from transformers import CLIPModel, CLIPTokenizer
@@ -47,15 +46,15 @@ def load_clip(folder: Path = WEIGHTS):
     return CLIPModel.from_pretrained(folder / "clip").eval(), CLIPTokenizer.from_pretrained(folder / "clip")
 
 
-def load_judge(folder: Path = WEIGHTS):
-    """The image-only encoder."""
+def load_judge(folder: Path = WEIGHTS) -> Dinov2Model:
+    """The judge, an image-only encoder."""
     patch_torchvision_ops()
     from transformers import Dinov2Model
 
     return Dinov2Model.from_pretrained(folder / "judge").eval()
 
 
-def load_autoencoder(folder: Path = WEIGHTS):
+def load_autoencoder(folder: Path = WEIGHTS) -> AutoencoderKL:
     """The pipeline's autoencoder alone."""
     patch_torchvision_ops()
     from diffusers import AutoencoderKL
@@ -63,8 +62,8 @@ def load_autoencoder(folder: Path = WEIGHTS):
     return AutoencoderKL.from_pretrained(folder / "sd" / "vae").eval()
 
 
-def load_pipeline(folder: Path = WEIGHTS):
-    """The image model as any Stable Diffusion folder loads."""
+def load_pipeline(folder: Path = WEIGHTS) -> StableDiffusionPipeline:
+    """The image model, loaded like any Stable Diffusion folder."""
     patch_torchvision_ops()
     from diffusers import StableDiffusionPipeline
 

@@ -1,4 +1,4 @@
-"""Who draws for a preset: this machine, a WebUI, a ComfyUI, or several of these."""
+"""Opens the host that draws for a preset: this machine, a WebUI, a ComfyUI, or several servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USUAL_URL = {"webui": "http://127.0.0.1:7860", "comfy": "http://127.0.0.1:8188"}
 
 @dataclass(frozen=True)
 class HostChoice:
-    """Who draws: local | webui | comfy, and for the latter two at which addresses."""
+    """The kind of host (local | webui | comfy) and the addresses of servers."""
 
     kind: str = "local"
     urls: tuple[str, ...] = ()
@@ -28,25 +28,25 @@ class HostChoice:
 
 
 def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = "auto") -> Host:
-    """Who draws; several addresses are one host that shares the work out. Nothing is connected yet.
+    """The host; several addresses become one host that shares the work out. Nothing is connected yet.
 
     A server draws with what it has loaded, unless the preset's checkpoint was replaced by a name that it knows.
     """
-    chosen = HostChoice(choice) if isinstance(choice, str) else choice
-    if chosen.kind == "local":
-        if chosen.urls or chosen.workflow:
+    choice = HostChoice(choice) if isinstance(choice, str) else choice
+    if choice.kind == "local":
+        if choice.urls or choice.workflow:
             raise InputError("--url and --workflow are a server's", to_try="--host webui or --host comfy")
-        if chosen.lora_dir:
+        if choice.lora_dir:
             raise InputError("--lora-dir is a server's: the local host opens the file", to_try="leave it out")
         from ..hosts.local import LocalHost
 
         return LocalHost(preset.checkpoint, revision=preset.revisions.get(preset.checkpoint), device=device)
-    if chosen.kind not in USUAL_URL:
-        raise InputError(f"there is no host {chosen.kind!r}", to_try="--host local, webui or comfy")
-    own = PRESETS[preset.name].checkpoint if preset.name in PRESETS else None
-    checkpoint = preset.checkpoint if preset.checkpoint != own else None
-    urls = chosen.urls or (USUAL_URL[chosen.kind],)
-    hosts = [_open_server(chosen, url, checkpoint) for url in urls]
+    if choice.kind not in USUAL_URL:
+        raise InputError(f"there is no host {choice.kind!r}", to_try="--host local, webui or comfy")
+    shipped = PRESETS[preset.name].checkpoint if preset.name in PRESETS else None
+    checkpoint = preset.checkpoint if preset.checkpoint != shipped else None
+    urls = choice.urls or (USUAL_URL[choice.kind],)
+    hosts = [_open_server(choice, url, checkpoint) for url in urls]
     if len(hosts) == 1:
         return hosts[0]
     from ..hosts.fleet import Fleet

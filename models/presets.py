@@ -1,4 +1,4 @@
-"""Named sets of models and drawing defaults. One flag changes the preset; the code path is the same."""
+"""Presets: named sets of models and drawing defaults. All presets run the same code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Preset(BaseModel):
     sampler: str
 
     def replaced(self, **instead: str) -> Preset:
-        """The preset with some fields changed; InputError for a value that the field can't have."""
+        """The preset with some fields changed; raises InputError for a value that a field can't have."""
         try:
             return Preset.model_validate({**self.model_dump(), **instead})
         except ValidationError as error:
@@ -94,14 +94,14 @@ PRESETS = {
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name; InputError lists the names."""
+    """The preset of that name; raises InputError, with all names, if there is none."""
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}", to_try=f"choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def missing_weights(chosen: Preset) -> dict[str, str]:
-    """Role → model id for each model of the preset that this machine does not have; empty: ready to run."""
+    """Each role whose model is not on this machine → the model's id; empty if the preset is ready to run."""
     from ..core.weights import locate
 
     models = {"checkpoint": chosen.checkpoint, "encoder": chosen.encoder, "judge": chosen.judge}
@@ -109,7 +109,7 @@ def missing_weights(chosen: Preset) -> dict[str, str]:
 
 
 def require_weights(chosen: Preset, *roles: str) -> None:
-    """MissingWeights names every model of these roles that this machine lacks, where it looked, and what to try."""
+    """Raises MissingWeights with every model of these roles that is not on this machine."""
     from ..core.weights import download_command, hub_cache
 
     missing = {role: model for role, model in missing_weights(chosen).items() if role in roles}

@@ -1,4 +1,4 @@
-"""The models of a preset, opened once: who reads photos, who scores, who judges, who draws."""
+"""Opens the models of a preset for a run: vision models and the drawing host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything that a run needs, opened."""
+    """The opened models of a run."""
 
     preset: Preset
     vision: VisionModels
@@ -26,7 +26,7 @@ class Session:
 
 
 def open_session(preset: Preset, host: HostChoice | str = "local", device: str = "auto") -> Session:
-    """The whole studio; missing weights are named, all at once, before anything is loaded."""
+    """The session of a preset; raises MissingWeights with all missing models before anything is loaded."""
     choice = HostChoice(host) if isinstance(host, str) else host
     require_weights(preset, *(["checkpoint"] if choice.kind == "local" else []), "encoder")
     drawing = open_host(preset, choice, device)

@@ -1,4 +1,4 @@
-"""The models of a preset that look at pictures: tagger, scorer, judge."""
+"""The models of a preset that read and score pictures: tagger, scorer, judge. The one place that opens them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VisionModels:
-    """What looks at pictures. `judge` never steers the search; None where its weights are missing."""
+    """Tagger, scorer and judge. The judge never steers the search; it is None where its weights are missing."""
 
     taxonomy: Taxonomy
     encoder: Encoder
@@ -30,24 +30,28 @@ class VisionModels:
     judge: Scorer | None
 
 
-def open_vision_models(preset: Preset, device: str = "auto") -> VisionModels:
-    """Tagger, scorer and judge of a preset; MissingWeights names what is not on this machine."""
-    tagger = open_tagger(preset, device)
+def open_vision_models(preset: Preset, device: str = "auto", known_as: str | None = None) -> VisionModels:
+    """The vision models of a preset; raises MissingWeights if the encoder is not on this machine."""
+    tagger = open_tagger(preset, device, known_as)
     scorer = scorer_of(preset, tagger)
     return VisionModels(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
 
 
-def open_tagger(preset: Preset, device: str = "auto") -> Tagger:
-    """The tagger alone: what a catalogue's tags need."""
+def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = None) -> Tagger:
+    """The tagger alone: what a catalogue's tags need.
+
+    `known_as` names the encoder in encoders.json where `preset.encoder` is a folder; None takes `preset.encoder`.
+    """
     require_weights(preset, "encoder")
     revision = preset.revisions.get(preset.encoder)
     encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
-    measured = load_temperatures(preset.calibration if preset.measured else None)
-    return Tagger(encoder, load_taxonomy(preset.taxonomy), measured, settings=encoder_settings(preset.encoder))
+    temperatures = load_temperatures(preset.calibration if preset.measured else None)
+    settings = encoder_settings(known_as or preset.encoder)
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=settings)
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
-    """The second opinion, where this machine has it."""
+    """The judge of a preset; None where its weights are not on this machine."""
     try:
         encoder = load_image_encoder(preset.judge, revision=preset.revisions.get(preset.judge), device=device)
     except MissingWeights:
@@ -56,7 +60,7 @@ def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:
 
 
 def scorer_of(preset: Preset, tagger: Tagger) -> Scorer:
-    """The scorer that looks with the tagger's encoder, which is opened already."""
+    """The scorer of a preset, with the tagger's encoder."""
     return _scorer(preset, tagger.encoder, "clip")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .schema import CATEGORY, advanced, encoder_input, model_inputs, said, sampling_inputs, seed_input
+from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, sampling_inputs, seed_input
 
 GRID_SIDE = 256  # pixels of a picture
 
@@ -16,7 +16,7 @@ class ModisteCompare(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Base, tuned and references in; a grid and a verdict with its interval out."""
+        """Inputs: base, tuned model and references. Outputs: a grid, the verdict and its figures."""
         return io.Schema(
             node_id="ModisteCompare",
             display_name="Compare Base and Tuned",
@@ -96,10 +96,10 @@ class ModisteCompare(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, strengths: list[str | None]) -> bool | str:
-        """Says before queueing where a strength is no number; None is a link, seen later."""
+        """Refuses a strength that is no number before queueing; None is a link, whose value is known later."""
         from .vision.comparison import strengths_in
 
-        return strengths[0] is None or said(lambda: strengths_in(strengths[0]))
+        return strengths[0] is None or check_result(lambda: strengths_in(strengths[0]))
 
     @classmethod
     def execute(
@@ -124,11 +124,11 @@ class ModisteCompare(io.ComfyNode):
         lora: list[Any] | None = None,
         tuned_model: list[Any] | None = None,
     ) -> io.NodeOutput:
-        """Draws, scores, compares."""
+        """Draws, scores and compares the pictures."""
         from .choices import AUTO
         from .comfy.graph_search import host_of, tuned_hosts
         from .comfy.images import grid_of, image_of, pictures_of
-        from .comfy.model_management import NodeProgress, eyes_for
+        from .comfy.model_management import NodeProgress, vision_models_for
         from .vision.comparison import compare, plan_pictures, strengths_in
 
         photos = pictures_of(references, "references")
@@ -137,7 +137,7 @@ class ModisteCompare(io.ComfyNode):
         tuned = tuned_hosts(base, lora and lora[0], tuned_model and tuned_model[0], strengths_in(strengths[0]))
         drawing = dict(steps=steps[0], cfg_scale=cfg[0], sampler=sampler_name[0], width=width[0], height=height[0])
         plan = plan_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
-        sweep = compare(base, tuned, plan, photos, eyes_for(encoder[0], AUTO), NodeProgress().show)
+        sweep = compare(base, tuned, plan, photos, vision_models_for(encoder[0], AUTO), NodeProgress().show)
         return io.NodeOutput(
             image_of(grid_of(sweep.rows_of_pictures(photos), GRID_SIDE)),
             sweep.strength if sweep.improved else 0.0,

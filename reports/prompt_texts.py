@@ -252,6 +252,9 @@ SKIP_CODES: dict[str, tuple[str, str]] = {
     "ASPECT": ("far too long and narrow", "過於狹長"),
     "PERM": ("may not be read", "沒有讀取權限"),
     "GONE": ("disappeared while running", "執行期間消失"),
+    "NOT_FILE": ("a folder, a pipe or a device, not a file", "是資料夾、管線或裝置，而非檔案"),
+    "CHANGED": ("changed while it was read", "讀取期間有變動"),
+    "NAME": ("the name is not valid UTF-8", "檔名並非有效的 UTF-8"),
     "OUTSIDE_ROOT": ("a link that leads out of the folder", "連結指向資料夾之外"),
 }
 

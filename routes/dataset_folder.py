@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import make_folder, write_whole
-from ..fashion.prompts.captions import caption_in
+from ..fashion.prompts.captions import caption_of
 from ..fashion.prompts.strategies import Context, label_shares
 from ..hosts.attention import read_weights
 from ..trainer.data.caption_files import own_caption
@@ -60,7 +60,7 @@ def captions_of(
     """sha256 → caption in the strategy's form; what belongs to the brand is left to the trigger."""
     context = Context(share=label_shares(tags))
     return {
-        photo.sha256: caption_in(strategy, photo_tags, taxonomy, context, trigger, bound)
+        photo.sha256: caption_of(photo_tags, taxonomy, trigger, bound, strategy=strategy, context=context)
         for photo, photo_tags in zip(photos, tags, strict=True)
     }
 

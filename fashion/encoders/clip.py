@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ClipEncoder:
-    """A `transformers.CLIPModel` folder (FashionCLIP) as an `Encoder` (fashion/encoder.py)."""
+    """A `transformers.CLIPModel` folder (FashionCLIP) as an `Encoder` (protocol.py)."""
 
     def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framing: Framing):
         patch_torchvision_ops()
@@ -66,7 +66,7 @@ class ImageOnlyEncoder:
 
 
 class Pixels:
-    """Pictures → the model's input, by the folder's own image processor."""
+    """Turns pictures into the model's input with the image processor of the model's folder."""
 
     def __init__(self, folder: Path, framing: Framing, model: Any):
         from transformers import AutoImageProcessor
@@ -75,8 +75,8 @@ class Pixels:
         self.framing, self.model = framing, model
 
     def __call__(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """[B, 3, S, S], normalised."""
-        pixels = self.processor(images=framed(images, self.framing), return_tensors="pt").pixel_values
+        """The model's input [B, 3, S, S], normalised, of B pictures."""
+        pixels: torch.Tensor = self.processor(images=framed(images, self.framing), return_tensors="pt").pixel_values
         return pixels.to(self.model.device, self.model.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Opens the encoder that lies at a hub id or a folder, and says exactly which one it is."""
+"""Opens the encoder of a hub id or a folder, with its identity."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REVISION_DIGITS = 16
 
 
 def load_encoder(model: str, *, revision: str | None = None, device: str = "auto", framing: Framing = "pad") -> Encoder:
-    """An encoder of photos and texts; MissingWeights where this machine does not have it.
+    """An encoder of photos and texts by hub id or folder; raises MissingWeights if it is not on this machine.
 
-    A folder of open_clip's form is opened by open_clip, any other by transformers: Marqo's models have both forms, and
-    the second one would run code of theirs.
+    A folder in open_clip's form is opened by open_clip, any other by transformers: Marqo's models have both forms, and
+    the second one would run the model's own code.
     """
     folder = find_model(model, revision)
     kind = OpenClipEncoder if (folder / OPEN_CLIP).is_file() else ClipEncoder
@@ -36,13 +36,13 @@ def load_encoder(model: str, *, revision: str | None = None, device: str = "auto
 def load_image_encoder(
     model: str, *, revision: str | None = None, device: str = "auto", framing: Framing = "pad"
 ) -> ImageEncoder:
-    """An image-only encoder by hub id or folder; MissingWeights where this machine does not have it."""
+    """An image-only encoder by hub id or folder; raises MissingWeights if it is not on this machine."""
     folder = find_model(model, revision)
     return ImageOnlyEncoder(folder, _identity(model, folder, framing), choose_device(device), framing)
 
 
 def find_model(model: str, revision: str | None = None) -> Path:
-    """The model's folder on this machine, with weights that hold no code."""
+    """The model's folder on this machine, which must hold safetensors: pickled weights could hold code."""
     folder = locate(model, revision)
     if folder is None:
         at = f" at revision {revision}" if revision else ""
@@ -63,7 +63,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
 
 
 def _identity(model: str, folder: Path, framing: Framing) -> EncoderIdentity:
-    """A hub model by its id and commit, a folder of one's own by its name and its weights' digest."""
+    """The identity of a hub model (id and commit), or of another folder (name and the weights' digest)."""
     preprocessing = f"{framing}-{_side(folder)}"
     if folder.parent.name == "snapshots":
         return EncoderIdentity(id=model, revision=folder.name, preprocessing=preprocessing)
@@ -72,10 +72,12 @@ def _identity(model: str, folder: Path, framing: Framing) -> EncoderIdentity:
 
 
 def _side(folder: Path) -> int | str:
-    """Pixels a side of what the model sees."""
+    """The side of the model's input in pixels; `own` where its folder does not say."""
     if (folder / OPEN_CLIP).is_file():
         vision = json.loads((folder / OPEN_CLIP).read_text(encoding="utf-8"))["model_cfg"]["vision_cfg"]
-        return vision.get("image_size", "own")
+        open_clip_side: int | str = vision.get("image_size", "own")
+        return open_clip_side
     processor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     size = processor.get("crop_size") or processor.get("size") or {}
-    return size if isinstance(size, int) else size.get("height") or size.get("shortest_edge") or "own"
+    side: int | str = size if isinstance(size, int) else size.get("height") or size.get("shortest_edge") or "own"
+    return side

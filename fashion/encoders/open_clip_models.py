@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class OpenClipEncoder:
-    """A folder with `open_clip_config.json` and safetensors as an `Encoder` (fashion/encoder.py)."""
+    """A folder with `open_clip_config.json` and safetensors as an `Encoder` (protocol.py)."""
 
     def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framing: Framing):
         patch_torchvision_ops()
         import open_clip
 
         self.identity, self.device, self.framing = identity, device, framing
-        # Its own `local-dir:` form reads config, weights and tokenizer from the folder and asks no hub.
+        # open_clip's `local-dir:` form reads config, weights and tokenizer from the folder and asks no hub.
         source = f"local-dir:{folder}"
         model, self.transform = open_clip.create_model_from_pretrained(source, device=device)
         self.model = model.to(choose_dtype(device)).eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Photos and texts → unit vectors. Every cache is keyed by an encoder's identity."""
+"""What an encoder is: photos and texts → unit vectors, with an identity that keys every cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class EncoderIdentity(BaseModel):
-    """What makes two embeddings comparable: id, revision (hub commit, or a local file's sha256), preprocessing."""
+    """Id, revision (hub commit, or a local file's sha256) and preprocessing: equal ones give comparable embeddings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,12 +23,12 @@ class EncoderIdentity(BaseModel):
 
     @property
     def key(self) -> str:
-        """One line that changes with any of the three."""
+        """The three fields in one line."""
         return f"{self.id}@{self.revision}#{self.preprocessing}"
 
 
 class ImageEncoder(Protocol):
-    """Photos → unit vectors."""
+    """An encoder of photos alone."""
 
     identity: EncoderIdentity
 
@@ -37,7 +37,7 @@ class ImageEncoder(Protocol):
 
 
 class Encoder(ImageEncoder, Protocol):
-    """Photos and texts → unit vectors in one space."""
+    """An encoder of photos and texts in one space."""
 
     logit_scale: float  # exp of the model's own; cosines × this are its logits
 

@@ -1,7 +1,7 @@
-"""How an encoder wants to be asked, as data: the sentences around a word, and how sure its answers are.
+"""Settings of encoders: the sentences around a word, and the temperatures of the answers.
 
-`encoders.json` beside this file holds what is known of published models; `encoders.json` in MODISTE_HOME comes
-before it, model by model.
+`encoders.json` beside this file holds those of published models; `encoders.json` in MODISTE_HOME overrides it, model
+by model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...core.errors import InputError
 from ...core.home import modiste_home
 
 FILE = "encoders.json"
-TEMPLATES = ("{}", "a photo of {}")  # of a model that nobody has said anything about
+TEMPLATES = ("{}", "a photo of {}")  # of a model without settings
 
 
 class EncoderSettings(BaseModel):
@@ -38,7 +38,7 @@ class EncoderSettings(BaseModel):
 
 
 def encoder_settings(model: str) -> EncoderSettings:
-    """The settings of a model by its hub id or folder; InputError names the field of a file that is wrong."""
+    """The settings of a model by its hub id or folder; InputError names the wrong field of a file."""
     name = model.removeprefix("hf-hub:")
     for file in (modiste_home() / FILE, Path(__file__).parent / FILE):
         if not file.is_file():

@@ -1,4 +1,4 @@
-"""What all encoders do with a model's output: in batches, as unit vectors, float32, on the CPU."""
+"""Runs a model in batches and returns unit vectors, float32, on the CPU."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ BATCH = 32
 
 
 def unit_vectors(items: Sequence[Any], features: Callable[[Sequence[Any]], Any], device: str) -> torch.Tensor:
-    """[N, D] of pictures; on a CPU one by one: hardly slower, and the last bits do not depend on what else is asked."""
+    """The vectors [N, D] of pictures; `features` maps a batch of B to [B, D].
+
+    On a CPU the batch is 1: hardly slower, and the last bits do not depend on the other pictures.
+    """
     return _in_batches(items, features, 1 if device == "cpu" else BATCH)
 
 
 def unit_text_vectors(texts: Sequence[str], features: Callable[[Sequence[str]], Any]) -> torch.Tensor:
-    """[N, D]; texts of about one length together, so that a batch is hardly padded: some times faster than one by one.
+    """The vectors [N, D] of texts; a batch holds texts of about one length, so that it is hardly padded.
 
-    The last bits depend on what else is asked; a vocabulary is asked as a whole, or its answers are kept.
+    The last bits depend on the other texts: embed a vocabulary as a whole, or cache its vectors.
     """
     import torch
 
@@ -31,6 +34,7 @@ def unit_text_vectors(texts: Sequence[str], features: Callable[[Sequence[str]], 
 
 
 def _in_batches(items: Sequence[Any], features: Callable[[Sequence[Any]], Any], size: int) -> torch.Tensor:
+    """The vectors [N, D] of N items, `size` at a time."""
     import torch
 
     with torch.inference_mode():
@@ -38,7 +42,7 @@ def _in_batches(items: Sequence[Any], features: Callable[[Sequence[Any]], Any], 
 
 
 def _unit(output: Any) -> torch.Tensor:
-    """transformers 4 gives a tensor, transformers 5 an object that holds it."""
+    """The rows of a model's output [B, D] at norm 1; transformers 5 wraps the tensor in an object, 4 does not."""
     import torch
 
     embeds = output if isinstance(output, torch.Tensor) else output.pooler_output

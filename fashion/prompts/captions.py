@@ -1,4 +1,8 @@
-"""Tags → captions: the plain words of a photo, and those that leave the brand's look to a trigger word."""
+"""Captions: a photo's words in the form of a strategy, without those that are left to a trigger word.
+
+What a caption leaves out goes into the trigger; what it says stays free to be changed by other words. This is the one
+place that decides which words those are.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +21,21 @@ if TYPE_CHECKING:
     from ..taxonomy import Taxonomy
 
 
-def plain(strategy: str, tags: PhotoTags, taxonomy: Taxonomy, context: Context) -> Prompt:
-    """The strategy's own prompt of a photo; the sentence where it has none."""
-    wardrobe = TaggedPhoto(tags, taxonomy, context)
-    prompt = STRATEGIES[form_of(strategy)].write(wardrobe) or sentence(wardrobe)
+def strategy_prompt(strategy: str, photo: TaggedPhoto) -> Prompt:
+    """The strategy's prompt of a photo; the sentence where the strategy has none."""
+    prompt = STRATEGIES[form_of(strategy)].write(photo) or sentence(photo)
     assert prompt is not None  # a sentence can always be written
     return prompt
 
 
-def branded(
-    strategy: str, tags: PhotoTags, taxonomy: Taxonomy, context: Context, trigger: str, bound: Sequence[str] | None
-) -> Prompt:
-    """The same as captions say it: the trigger before the garment's words, nothing of the `bound` groups, no weights.
+def caption_prompt(strategy: str, photo: TaggedPhoto, trigger: str, bound: Sequence[str] | None) -> Prompt:
+    """The strategy's prompt as captions say it: no weights, and nothing that is not of the garment, such as light.
 
-    `bound` None: the groups that the vocabulary binds. What is not of the garment, such as light, is left out.
+    With a trigger: the trigger before the garment's words, and no word of the `bound` groups (None: those that the
+    vocabulary binds). The garment's name stays, whatever is bound.
     """
-    if trigger and bound is None:
-        bound = [group.id for group in taxonomy.groups if group.binds]
-    unsaid = set(bound or ()) if trigger else set()
-    kept = tuple(tag for tag in tags.tags if tag.group not in unsaid)
-    prompt = plain(strategy, tags.model_copy(update={"tags": kept}), taxonomy, context)
+    unsaid = bound_groups(photo.taxonomy, trigger, bound)
+    prompt = strategy_prompt(strategy, photo.only(lambda tag: tag.group not in unsaid))
     first, *rest = prompt.positive
     clauses = [first, *(clause for clause in rest if any(phrase.group for phrase in clause.phrases))]
     clauses = [
@@ -47,37 +46,35 @@ def branded(
     return replace(prompt, positive=tuple(clauses))
 
 
+def bound_groups(taxonomy: Taxonomy, trigger: str, bound: Sequence[str] | None) -> frozenset[str]:
+    """The ids of the groups that captions leave to the trigger; none without a trigger."""
+    if not trigger:
+        return frozenset()
+    return frozenset(group.id for group in taxonomy.groups if group.binds) if bound is None else frozenset(bound)
+
+
 def _with_trigger(phrases: tuple[Phrase, ...], trigger: str) -> tuple[Phrase, ...]:
     """`a photo of an | orange | dress` → `a photo of a | vesper | orange | dress`."""
     at = next((index for index, phrase in enumerate(phrases) if phrase.group), len(phrases) - 1)
     before, after = list(phrases[:at]), phrases[at:]
     if before:
-        right = article(f"{trigger} dress").partition(" ")[0]
-        before[-1] = replace(before[-1], text=re.sub(r"\ban?$", right, before[-1].text))
+        indefinite = article(f"{trigger} dress").partition(" ")[0]
+        before[-1] = replace(before[-1], text=re.sub(r"\ban?$", indefinite, before[-1].text))
     return (*before, Phrase(trigger), *after)
 
 
-def caption_in(
-    strategy: str, tags: PhotoTags, taxonomy: Taxonomy, context: Context, trigger: str, bound: Sequence[str] | None
+def caption_of(
+    tags: PhotoTags,
+    taxonomy: Taxonomy,
+    trigger: str = "",
+    bound: Sequence[str] | None = None,
+    *,
+    strategy: str = "sentence",
+    context: Context | None = None,
 ) -> str:
-    """A photo's caption in a format."""
-    return render(branded(strategy, tags, taxonomy, context, trigger, bound), "plain").positive
+    """A photo's caption, such as `a photo of a vesper midi red dress with long sleeves`.
 
-
-def caption_of(tags: PhotoTags, taxonomy: Taxonomy, trigger: str = "", bound: Sequence[str] | None = None) -> str:
-    """`a photo of a midi red dress with long sleeves`; a trigger word stands in front of the noun phrase.
-
-    Beside a trigger the groups `bound` to it (None: those that the vocabulary binds) are not said: what a caption
-    leaves out goes into the trigger, what it says stays free to be changed by other words.
+    `bound`: groups whose words are left to the trigger; None: those that the vocabulary binds. `strategy`: its form.
     """
-    if not trigger:
-        bound = ()
-    elif bound is None:
-        bound = [group.id for group in taxonomy.groups if group.binds]
-    said = [tag for tag in tags.tags if tag.group not in bound]
-    noun = tags.get(taxonomy.noun.id)
-    before = [tag.text for tag in said if taxonomy.group(tag.group).slot == "before"]
-    words = " ".join(filter(None, (trigger, *before, noun.text if noun else "garment")))
-    details = [article(tag.text) for tag in said if taxonomy.group(tag.group).slot == "after"]
-    ending = f" with {' and '.join(details)}" if details else ""
-    return f"{taxonomy.subject} {article(words)}{ending}"
+    photo = TaggedPhoto(tags, taxonomy, context or Context())
+    return render(caption_prompt(strategy, photo, trigger, bound), "plain").positive

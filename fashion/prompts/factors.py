@@ -1,4 +1,4 @@
-"""A prompt taken apart: each of its words a factor that can be left out, so that a screening tells its worth."""
+"""The factors of a prompt: the words that a screening leaves out one by one, to learn what each is worth."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ VIEW, NEGATIVE, AVOID = EXTRAS = "view", "negative prompt", "avoid"  # factors t
 
 @dataclass(frozen=True)
 class Composition:
-    """A strategy's prompt for a photo, with its factors; `avoid` are words that bad pictures showed."""
+    """A strategy's prompt for a photo, by factors; `avoid` are words for what bad pictures showed."""
 
     strategy: str
-    wardrobe: TaggedPhoto
+    photo: TaggedPhoto
     avoid: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """What a prompt with some factors left out is called in reports."""
+        """The name in reports of a prompt with some factors left out."""
         return self.strategy.removesuffix(REFINED) + REFINED
 
     def factors(self, most: int) -> tuple[str, ...]:
-        """At most `most` of them: the least certain tags, then the negative prompt, the view, what to avoid.
+        """At most `most` factors: the least certain tags, then the negative prompt, the view, what to avoid.
 
-        A tag that is certain hardly costs anything; where there are more than can be screened it stays in.
+        Where there are more tags than can be screened, the most certain ones are no factors: they cost the least.
         """
-        extras = [NEGATIVE] * bool(self.wardrobe.taxonomy.negative) + [VIEW] * bool(self.wardrobe.taxonomy.view)
+        extras = [NEGATIVE] * bool(self.photo.taxonomy.negative) + [VIEW] * bool(self.photo.taxonomy.view)
         extras += [AVOID] * bool(self.avoid)
-        noun = self.wardrobe.noun
-        tags = sorted((tag for tag in self.wardrobe.tags.tags if tag != noun), key=lambda tag: tag.confidence)
+        noun = self.photo.noun
+        tags = sorted((tag for tag in self.photo.tags.tags if tag != noun), key=lambda tag: tag.confidence)
         kept = {factor_of(tag) for tag in tags[: max(0, most - len(extras))]}
-        in_order = [factor_of(tag) for tag in self.wardrobe.tags.tags if factor_of(tag) in kept and tag != noun]
+        in_order = [factor_of(tag) for tag in self.photo.tags.tags if factor_of(tag) in kept and tag != noun]
         return tuple([*in_order, *extras][:most])
 
     def prompt(self, factors: Sequence[str], on: Collection[str]) -> Prompt | None:
-        """The prompt with just those of `factors` that are `on`; what is no factor stays as the strategy has it."""
+        """The strategy's prompt with only those of `factors` that are `on`; None where the strategy writes none."""
         out = set(factors) - set(on)
-        written = STRATEGIES[form_of(self.strategy)].write(self.wardrobe.only(lambda tag: factor_of(tag) not in out))
+        written = STRATEGIES[form_of(self.strategy)].write(self.photo.only(lambda tag: factor_of(tag) not in out))
         if written is None:
             return None
         positive, negative = written.positive, written.negative
         if VIEW in factors:
-            said = set(self.wardrobe.taxonomy.view)
-            positive = tuple(clause for clause in positive if clause.text not in said)
-            positive += _clauses(self.wardrobe.taxonomy.view) if VIEW in on else ()
+            view = set(self.photo.taxonomy.view)
+            positive = tuple(clause for clause in positive if clause.text not in view)
+            positive += _clauses(self.photo.taxonomy.view) if VIEW in on else ()
         if NEGATIVE in factors:
-            negative = _clauses(self.wardrobe.taxonomy.negative) if NEGATIVE in on else ()
+            negative = _clauses(self.photo.taxonomy.negative) if NEGATIVE in on else ()
         if AVOID in on:
             negative += _clauses(self.avoid)
         return replace(written, positive=positive, negative=negative)
 
 
 def factor_of(tag: Tag) -> str:
-    """A tag's name as a factor."""
+    """The factor's name of a tag."""
     return f"{tag.group}: {tag.label}"
 
 

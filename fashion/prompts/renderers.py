@@ -1,4 +1,4 @@
-"""One prompt tree, written for each host: escaped, weighted in the host's own meaning, counted, cut to length.
+"""Writes a prompt tree for a host: escaped, with the host's own weights, counted, cut to length.
 
 a1111      (words:1.2), \\( escapes, [ ] too; BREAK; <lora:name:0.8>; chunks of 75 tokens, so nothing is lost
 comfy      (words:1.2), \\( escapes; sections of 75 tokens; LoRAs are nodes
@@ -29,7 +29,7 @@ NETWORK = re.compile(r"<(?=\w)")  # `<lora:…>` needs its name right behind the
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt as text in one dialect. `dropped` are phrases left out for length; `tokens` None: nobody counted."""
+    """A prompt as text in one dialect; `dropped`: phrases left out for length; `tokens` None: they were not counted."""
 
     positive: str
     negative: str = ""
@@ -48,7 +48,8 @@ def render(
     Beyond `limit` tokens the phrases with the least weight go first, the last ones of equals; never the last phrase
     that is left.
     """
-    positive, dropped = prompt.positive, []
+    positive = prompt.positive
+    dropped: list[str] = []
     tokens = count(_words(positive))
     while tokens is not None and tokens > limit and sum(len(clause.phrases) for clause in positive) > 1:
         positive, phrase = _without_least(positive)
@@ -89,7 +90,7 @@ def _written(clauses: Sequence[Clause], dialect: Dialect) -> str:
 
 
 def _networks(prompt: Prompt, dialect: Dialect) -> list[str]:
-    """`<lora:name:0.8>`; a name can't hold what ends the tag. Elsewhere LoRAs belong to the request."""
+    """The LoRAs as `<lora:name:0.8>`, their names without what ends the tag; other hosts get them with the request."""
     if dialect != "a1111":
         return []
     return [f"<lora:{re.sub('[<>:]', '_', lora.name)}:{round(lora.strength, 2):g}>" for lora in prompt.loras]
@@ -102,7 +103,7 @@ def _phrase(phrase: Phrase, dialect: Dialect) -> str:
 
 
 def escape(text: str, dialect: Dialect) -> str:
-    """`text` so that the host reads every character of it as itself."""
+    """The text, escaped so that the host reads every character of it as itself."""
     if dialect in ("a1111", "diffusers"):
         text = NETWORK.sub("< ", RESERVED.sub(lambda word: word[0].lower(), text))
     if dialect == "comfy":

@@ -1,4 +1,4 @@
-"""Ways to say in a prompt what a photo shows: each turns tags into a prompt tree. The search finds the best."""
+"""Prompt strategies: each turns the tags of a photo into a prompt tree, and the search finds the best of them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ STYLE_GROUPS = frozenset({"style", "material", "occasion", "season"})
 
 @dataclass(frozen=True)
 class Context:
-    """What else the run saw: `share` of its photos that have a label, (group, label) → 0 … 1; empty for one photo."""
+    """The run's other photos: `share` of them with a label, (group, label) → 0 … 1; empty for a run of one photo."""
 
     share: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TaggedPhoto:
-    """One photo's tags, sorted by where their words stand."""
+    """One photo's tags with their vocabulary, and the run that it belongs to."""
 
     tags: PhotoTags
     taxonomy: Taxonomy
@@ -54,15 +54,15 @@ class TaggedPhoto:
 
     @property
     def noun(self) -> Tag | None:
-        """What the garment is called."""
+        """The tag that names the garment; None where it was not recognised."""
         return self.tags.get(self.taxonomy.noun.id)
 
     def at(self, slot: str) -> list[Tag]:
-        """The tags of a slot: `before` the noun or `after` it, in the vocabulary's order."""
+        """The tags whose words stand `before` the noun or `after` it, in the vocabulary's order."""
         return [tag for tag in self.tags.tags if self.taxonomy.group(tag.group).slot == slot]
 
     def only(self, keep: Callable[[Tag], bool]) -> TaggedPhoto:
-        """The same with fewer tags; the noun always stays."""
+        """The photo with the tags that `keep` accepts; the noun always stays."""
         kept = tuple(tag for tag in self.tags.tags if tag == self.noun or keep(tag))
         return replace(self, tags=self.tags.model_copy(update={"tags": kept}))
 
@@ -79,29 +79,29 @@ def plain_weight(tag: Tag) -> float:
 
 
 def phrase(tag: Tag, weigh: Weigh = plain_weight) -> Phrase:
-    """A tag's words."""
+    """The tag's words as a phrase with its weight."""
     return Phrase(tag.text, weigh(tag), tag.group)
 
 
 def listed(tags: Sequence[Tag], weigh: Weigh = plain_weight) -> tuple[Clause, ...]:
-    """`dress, midi, red`: each tag a clause."""
+    """The tags as clauses of their own: `dress, midi, red`."""
     return tuple(Clause((phrase(tag, weigh),)) for tag in tags)
 
 
-def noun_phrase(wardrobe: TaggedPhoto, weigh: Weigh = plain_weight) -> tuple[Phrase, ...]:
-    """`midi red striped dress`: colour beside its noun; without a noun, a garment."""
-    noun = wardrobe.noun
+def noun_phrase(photo: TaggedPhoto, weigh: Weigh = plain_weight) -> tuple[Phrase, ...]:
+    """The words that stand before the noun, then the noun (else `garment`): `midi red striped dress`."""
+    noun = photo.noun
     last = Phrase("garment") if noun is None else phrase(noun, weigh)
-    return (*(phrase(tag, weigh) for tag in wardrobe.at("before")), last)
+    return (*(phrase(tag, weigh) for tag in photo.at("before")), last)
 
 
-def sentence_of(wardrobe: TaggedPhoto, weigh: Weigh = plain_weight) -> tuple[Clause, ...]:
-    """`a photo of a midi red striped dress with long sleeves and a v neckline`."""
-    words = noun_phrase(wardrobe, weigh)
-    said = " ".join(word.text for word in words)
-    opening = f"{wardrobe.taxonomy.subject} {_article_of(said)}".strip()
+def sentence_of(photo: TaggedPhoto, weigh: Weigh = plain_weight) -> tuple[Clause, ...]:
+    """All tags as one sentence: `a photo of a midi red striped dress with long sleeves and a v neckline`."""
+    words = noun_phrase(photo, weigh)
+    text = " ".join(word.text for word in words)
+    opening = f"{photo.taxonomy.subject} {_article_of(text)}".strip()
     phrases = [Phrase(opening), *words]
-    for place, tag in enumerate(wardrobe.at("after")):
+    for place, tag in enumerate(photo.at("after")):
         link = f"{'and' if place else 'with'} {_article_of(tag.text)}".strip()
         phrases += [Phrase(link), phrase(tag, weigh)]
     return (Clause(tuple(phrases)),)
@@ -114,131 +114,131 @@ def _article_of(words: str) -> str:
 # ── strategies ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def minimal(wardrobe: TaggedPhoto) -> Prompt | None:
+def minimal(photo: TaggedPhoto) -> Prompt | None:
     """The garment's name, nothing more."""
-    noun = wardrobe.noun
+    noun = photo.noun
     return Prompt(listed([noun] if noun else []) or (Clause((Phrase("garment"),)),))
 
 
-def all_tags(wardrobe: TaggedPhoto) -> Prompt | None:
+def all_tags(photo: TaggedPhoto) -> Prompt | None:
     """Every word, as a tagger lists them."""
-    return Prompt(listed(wardrobe.tags.tags)) if wardrobe.tags.tags else minimal(wardrobe)
+    return Prompt(listed(photo.tags.tags)) if photo.tags.tags else minimal(photo)
 
 
-def high_confidence_only(wardrobe: TaggedPhoto) -> Prompt | None:
+def high_confidence_only(photo: TaggedPhoto) -> Prompt | None:
     """Sure words only, behind the subject: an unsure word can draw a wrong thing."""
-    sure = wardrobe.only(lambda tag: tag.confidence >= SURE)
-    subject = Clause((Phrase(wardrobe.taxonomy.subject), *noun_phrase(sure)))
+    sure = photo.only(lambda tag: tag.confidence >= SURE)
+    subject = Clause((Phrase(photo.taxonomy.subject), *noun_phrase(sure)))
     return Prompt((subject, *listed(sure.at("after"))))
 
 
-def category_first(wardrobe: TaggedPhoto) -> Prompt | None:
+def category_first(photo: TaggedPhoto) -> Prompt | None:
     """The name behind the subject, then the rest, the clearest first."""
-    if wardrobe.noun is None:
+    if photo.noun is None:
         return None
-    rest = sorted((tag for tag in wardrobe.tags.tags if tag != wardrobe.noun), key=lambda tag: -tag.margin)
-    return Prompt((Clause((Phrase(wardrobe.taxonomy.subject), phrase(wardrobe.noun))), *listed(rest)))
+    rest = sorted((tag for tag in photo.tags.tags if tag != photo.noun), key=lambda tag: -tag.margin)
+    return Prompt((Clause((Phrase(photo.taxonomy.subject), phrase(photo.noun))), *listed(rest)))
 
 
-def weighted_by_confidence(wardrobe: TaggedPhoto) -> Prompt | None:
+def weighted_by_confidence(photo: TaggedPhoto) -> Prompt | None:
     """A sentence whose words weigh what they are worth: margin over the runner-up × how rare the label is."""
 
     def weigh(tag: Tag) -> float:
-        rare = 1 - wardrobe.context.share.get((tag.group, tag.label), 0.0)
+        rare = 1 - photo.context.share.get((tag.group, tag.label), 0.0)
         return _clamped(LIGHTEST + (HEAVIEST - LIGHTEST) * tag.margin * rare)
 
-    return Prompt(sentence_of(wardrobe, weigh))
+    return Prompt(sentence_of(photo, weigh))
 
 
-def sentence(wardrobe: TaggedPhoto) -> Prompt | None:
+def sentence(photo: TaggedPhoto) -> Prompt | None:
     """One sentence, as captions are written."""
-    return Prompt(sentence_of(wardrobe))
+    return Prompt(sentence_of(photo))
 
 
-def tag_list(wardrobe: TaggedPhoto) -> Prompt | None:
+def tag_list(photo: TaggedPhoto) -> Prompt | None:
     """The noun with its adjectives, then the details as tags."""
-    return Prompt((Clause(noun_phrase(wardrobe)), *listed(wardrobe.at("after"))))
+    return Prompt((Clause(noun_phrase(photo)), *listed(photo.at("after"))))
 
 
-def colour_pattern_focus(wardrobe: TaggedPhoto) -> Prompt | None:
+def colour_pattern_focus(photo: TaggedPhoto) -> Prompt | None:
     """The sentence, with colour and pattern stressed."""
-    return _focused(wardrobe, lambda tag: tag.group in COLOUR_GROUPS)
+    return _focused(photo, lambda tag: tag.group in COLOUR_GROUPS)
 
 
-def structure_focus(wardrobe: TaggedPhoto) -> Prompt | None:
+def structure_focus(photo: TaggedPhoto) -> Prompt | None:
     """The sentence, with cut stressed: everything that is neither the name nor colour, pattern or style."""
-    noun = wardrobe.taxonomy.noun.id
-    return _focused(wardrobe, lambda tag: tag.group not in {noun, *COLOUR_GROUPS, *STYLE_GROUPS})
+    noun = photo.taxonomy.noun.id
+    return _focused(photo, lambda tag: tag.group not in {noun, *COLOUR_GROUPS, *STYLE_GROUPS})
 
 
-def style_focus(wardrobe: TaggedPhoto) -> Prompt | None:
+def style_focus(photo: TaggedPhoto) -> Prompt | None:
     """The sentence, with style and material stressed."""
-    return _focused(wardrobe, lambda tag: tag.group in STYLE_GROUPS)
+    return _focused(photo, lambda tag: tag.group in STYLE_GROUPS)
 
 
-def contrastive(wardrobe: TaggedPhoto) -> Prompt | None:
+def contrastive(photo: TaggedPhoto) -> Prompt | None:
     """The sentence, with what sets the photo apart from the run's other photos stressed, by its log-odds."""
-    if not wardrobe.context.share:
+    if not photo.context.share:
         return None
 
     def weigh(tag: Tag) -> float:
-        share = min(0.98, max(0.02, wardrobe.context.share.get((tag.group, tag.label), 0.02)))
+        share = min(0.98, max(0.02, photo.context.share.get((tag.group, tag.label), 0.02)))
         return _clamped(1 + ODDS_STEP * math.log((1 - share) / share))
 
-    return Prompt(sentence_of(wardrobe, weigh))
+    return Prompt(sentence_of(photo, weigh))
 
 
-def sentence_negative(wardrobe: TaggedPhoto) -> Prompt | None:
+def sentence_negative(photo: TaggedPhoto) -> Prompt | None:
     """The sentence, with the vocabulary's negative prompt."""
-    return replace(Prompt(sentence_of(wardrobe)), negative=_negative(wardrobe)) if wardrobe.taxonomy.negative else None
+    return replace(Prompt(sentence_of(photo)), negative=_negative(photo)) if photo.taxonomy.negative else None
 
 
-def sentence_view(wardrobe: TaggedPhoto) -> Prompt | None:
+def sentence_view(photo: TaggedPhoto) -> Prompt | None:
     """The sentence, with light and background said."""
-    return Prompt((*sentence_of(wardrobe), *_view(wardrobe))) if wardrobe.taxonomy.view else None
+    return Prompt((*sentence_of(photo), *_view(photo))) if photo.taxonomy.view else None
 
 
-def studio(wardrobe: TaggedPhoto) -> Prompt | None:
+def studio(photo: TaggedPhoto) -> Prompt | None:
     """The sentence with light and background, and the negative prompt."""
-    if not (wardrobe.taxonomy.view and wardrobe.taxonomy.negative):
+    if not (photo.taxonomy.view and photo.taxonomy.negative):
         return None
-    return Prompt((*sentence_of(wardrobe), *_view(wardrobe)), _negative(wardrobe))
+    return Prompt((*sentence_of(photo), *_view(photo)), _negative(photo))
 
 
-def tags_negative(wardrobe: TaggedPhoto) -> Prompt | None:
+def tags_negative(photo: TaggedPhoto) -> Prompt | None:
     """The plain list, with the vocabulary's negative prompt."""
-    plain = all_tags(wardrobe)
-    return replace(plain, negative=_negative(wardrobe)) if plain and wardrobe.taxonomy.negative else None
+    plain = all_tags(photo)
+    return replace(plain, negative=_negative(photo)) if plain and photo.taxonomy.negative else None
 
 
-def _focused(wardrobe: TaggedPhoto, chosen: Callable[[Tag], bool]) -> Prompt | None:
-    if not any(map(chosen, wardrobe.tags.tags)):
+def _focused(photo: TaggedPhoto, chosen: Callable[[Tag], bool]) -> Prompt | None:
+    if not any(map(chosen, photo.tags.tags)):
         return None
-    return Prompt(sentence_of(wardrobe, lambda tag: FOCUS if chosen(tag) else 1.0))
+    return Prompt(sentence_of(photo, lambda tag: FOCUS if chosen(tag) else 1.0))
 
 
 def _clamped(weight: float) -> float:
     return round(min(HEAVIEST, max(LIGHTEST, weight)), 2)
 
 
-def _view(wardrobe: TaggedPhoto) -> tuple[Clause, ...]:
-    return tuple(Clause((Phrase(text),)) for text in wardrobe.taxonomy.view)
+def _view(photo: TaggedPhoto) -> tuple[Clause, ...]:
+    return tuple(Clause((Phrase(text),)) for text in photo.taxonomy.view)
 
 
-def _negative(wardrobe: TaggedPhoto) -> tuple[Clause, ...]:
-    return tuple(Clause((Phrase(text),)) for text in wardrobe.taxonomy.negative)
+def _negative(photo: TaggedPhoto) -> tuple[Clause, ...]:
+    return tuple(Clause((Phrase(text),)) for text in photo.taxonomy.negative)
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to write a prompt; `write` gives None where it makes no sense for a photo."""
+    """A way to write a prompt; `write` returns None for a photo that it does not fit."""
 
     write: Callable[[TaggedPhoto], Prompt | None]
-    zh_tw: str  # its line for people; the English one is the function's own
+    zh_tw: str  # its description; the English one is the function's docstring
 
     @property
     def name(self) -> str:
-        """The name in reports and options."""
+        """The strategy's name in reports and options."""
         return self.write.__name__
 
 
@@ -266,7 +266,7 @@ DEFAULT_STRATEGIES = tuple(STRATEGIES)
 
 
 def describe(name: str, language: str = "en") -> str:
-    """One line on a strategy, in English or Traditional Chinese; also on one whose words were screened."""
+    """The description of a strategy, in English or Traditional Chinese, also of one whose words were screened."""
     strategy = STRATEGIES[form_of(name)]
     line = strategy.zh_tw if language == "zh-TW" else (strategy.write.__doc__ or "").strip()
     line += "".join(lines[language] for without, lines in WITHOUT_LINES.items() if without in name)
@@ -279,7 +279,7 @@ def form_of(name: str) -> str:
 
 
 def refuse_unknown_strategies(names: Sequence[str]) -> None:
-    """InputError for a name that is no strategy."""
+    """Raises InputError for a name that is no strategy."""
     for name in names:
         if name not in STRATEGIES:
             raise InputError(f"there is no strategy {name!r}", to_try=f"choose from {', '.join(STRATEGIES)}")
@@ -292,14 +292,15 @@ def distinct_strategies(
     context: Context,
     write: Callable[[Prompt], Rendered],
 ) -> dict[str, Rendered]:
-    """Strategy → prompt text, in the order of `names`; of those that write the same text the first stays.
+    """Each strategy → its prompt, in the order of `names`; of those that write the same text the first stays.
 
-    `write` renders for the host. InputError for a name that is no strategy.
+    `write` renders for the host. Raises InputError for a name that is no strategy.
     """
     refuse_unknown_strategies(names)
-    wardrobe, prompts = TaggedPhoto(tags, taxonomy, context), {}
+    photo = TaggedPhoto(tags, taxonomy, context)
+    prompts: dict[str, Rendered] = {}
     for name in names:
-        prompt = STRATEGIES[name].write(wardrobe)
+        prompt = STRATEGIES[name].write(photo)
         if prompt is not None:
             rendered = write(prompt)
             if (rendered.positive, rendered.negative) not in {(p.positive, p.negative) for p in prompts.values()}:
@@ -308,8 +309,8 @@ def distinct_strategies(
 
 
 def label_shares(tags: Sequence[PhotoTags]) -> dict[tuple[str, str], float]:
-    """(group, label) → share of the run's photos that have it; empty for a single photo, which is no catalogue."""
+    """Each (group, label) → the share of the run's photos that have it; empty for a single photo."""
     if len(tags) < 2:
         return {}
-    counts = Counter((tag.group, tag.label) for seen in tags for tag in seen.tags)
+    counts = Counter((tag.group, tag.label) for photo in tags for tag in photo.tags)
     return {label: count / len(tags) for label, count in counts.items()}

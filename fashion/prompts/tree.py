@@ -16,7 +16,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Clause:
-    """Phrases joined by spaces; a comma ends the clause.
+    """Phrases joined by spaces; commas separate clauses.
 
     `new_chunk` begins a chunk of its own (BREAK), so that its words and those before are not read together.
     """
@@ -32,7 +32,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA by the name that the host knows it by."""
+    """A LoRA by its name on the host."""
 
     name: str
     strength: float = 1.0
@@ -40,7 +40,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to draw and what to avoid; `loras` are said in the prompt where a host reads them there."""
+    """What to draw and what to avoid; `loras` are written into the text for hosts that read them there."""
 
     positive: tuple[Clause, ...]
     negative: tuple[Clause, ...] = field(default=())

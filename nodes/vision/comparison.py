@@ -91,7 +91,7 @@ def plan_pictures(
 
 
 @dataclass(frozen=True)
-class PictureScores:
+class PairScores:
     """Each picture's similarity to its own reference, not clipped to 0 … 1; `judge` is None where there is no judge."""
 
     scorer: list[float]
@@ -102,7 +102,7 @@ class PictureScores:
         """The scorer's mean of the similarities as people see them, 0 … 1."""
         return fmean(min(1.0, max(0.0, score)) for score in self.scorer)
 
-    def over(self, base: PictureScores, references: Sequence[int]) -> Evidence:
+    def over(self, base: PairScores, references: Sequence[int]) -> Evidence:
         """The gain over the base's pictures on the same seeds, by scorer and judge, each reference a witness."""
         judge = None
         if self.judge is not None and base.judge is not None:
@@ -250,12 +250,12 @@ def compare(
             shown(done, total, result.image)
         return drawn
 
-    def scored(pictures: Sequence[Image.Image], pairs: Sequence[PairedRequest]) -> PictureScores:
+    def scored(pictures: Sequence[Image.Image], pairs: Sequence[PairedRequest]) -> PairScores:
         looked_at = zip(observe(vision.tagger, pictures, _quiet), pairs, strict=True)
         scorer = [
             similarities(vision.scorer, [picture], [photos[pair.reference]])[0].unclipped for picture, pair in looked_at
         ]
-        return PictureScores(scorer, _judged(vision, pictures, references, pairs))
+        return PairScores(scorer, _judged(vision, pictures, references, pairs))
 
     # which strength
     pictures = [draw(base, requests, "base"), *(draw(host, requests, "tuned") for _, host in tuned)]

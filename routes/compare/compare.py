@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.progress import Pace, ProgressCallback, silent
 from ...fashion.prompts.arms import dressed_as, refuse_unknown_arm
-from ...fashion.prompts.captions import branded, plain
+from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import Context, label_shares
+from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ...hosts.request import GenerationRequest
 from ...search.seeds import seed_plan
 from ..evaluator import Candidate, Evaluator
@@ -97,10 +97,11 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSetti
     photo_tags = session.vision.tagger.tag([photo.image for photo in photos])
     context, pairs = Context(share=label_shares(photo_tags)), []
     for photo, tags in zip(photos, photo_tags, strict=True):
+        tagged = TaggedPhoto(tags, taxonomy, context)
         contents = (
-            plain("minimal", tags, taxonomy, context),
-            plain(settings.strategy, tags, taxonomy, context),
-            branded(settings.strategy, tags, taxonomy, context, settings.trigger, settings.bound),
+            strategy_prompt("minimal", tagged),
+            strategy_prompt(settings.strategy, tagged),
+            caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound),
         )
         name, words, with_trigger = (write(dressed_as(settings.strategy, content, taxonomy)) for content in contents)
         prompts = {

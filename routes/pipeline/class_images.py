@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.progress import Pace, ProgressCallback
-from ...fashion.prompts.captions import plain
+from ...fashion.prompts.captions import strategy_prompt
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import Context, label_shares
+from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ...search.seeds import seed_plan
 from ..evaluator import Candidate, Evaluator, Reference
 
@@ -46,7 +46,7 @@ def draw_class(
     work = [
         (
             Reference(photo.image, photo.sha256),
-            [Candidate("class", write(plain(strategy, photo_tags, taxonomy, context)), seed)],
+            [Candidate("class", write(strategy_prompt(strategy, TaggedPhoto(photo_tags, taxonomy, context))), seed)],
         )
         for photo, photo_tags, seed in zip(photos, tags, seeds, strict=True)
     ]

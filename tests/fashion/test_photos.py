@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -180,6 +181,71 @@ def test_any_byte_changed_or_cut_is_a_photo_or_a_named_skip(tmp_path):
                 assert read_photo(tmp_path / "b").image.mode == "RGB"
             except BadPhoto as bad:
                 assert bad.code in CODES
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_a_photo_with_garbage_for_exif_is_used_and_says_so(kind, tmp_path):
+    path = saved(tmp_path / f"a.{kind}", lossless=True, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff garbage")
+    photo = read_photo(path)
+    assert photo.image.tobytes() == picture().tobytes()
+    exif = chunk(b"eXIf", b"\xff" * 40)  # bytes that are no EXIF at all
+    data = saved(tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(data[:33] + exif + data[33:])
+    photo = read_photo(tmp_path / "b.png")
+    assert photo.image.tobytes() == picture().tobytes() and "EXIF data is broken" in photo.notes[0]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), ZeroDivisionError(), RuntimeError("x"), struct.error("x"), TypeError()]
+)
+def test_whatever_pillow_raises_is_a_code(error, tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png")
+
+    def load(image):
+        raise error
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    assert code_of(path) == "CORRUPT"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+def test_a_pipe_a_device_and_a_link_to_itself_are_named_and_nothing_waits_for_them(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    saved(tmp_path / "a.png")
+    assert code_of(tmp_path / "pipe.jpg") == "NOT_FILE" and code_of(Path("/dev/zero")) == "NOT_FILE"
+    assert code_of(tmp_path / "loop.jpg") == "PERM" and code_of(tmp_path) == "NOT_FILE"
+    skipped = {skip.path.name: skip.code for skip in gather_photos([tmp_path]).skipped}
+    assert skipped == {"device.jpg": "OUTSIDE_ROOT", "loop.jpg": "PERM", "pipe.jpg": "NOT_FILE"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are always text")
+def test_a_name_that_is_no_utf_8_is_skipped_under_a_name_that_can_be_written(tmp_path):
+    saved(tmp_path / "a.png")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    skips = gather_photos([tmp_path]).skipped
+    assert [(skip.path.name, skip.code) for skip in skips] == [("caf\\xe9.png", "NAME")]
+    assert str(skips[0].path).encode()
+    with pytest.raises(InputError, match="NAME"):
+        gather_photos([tmp_path / os.fsdecode(b"caf\xe9.png")])
+
+
+def test_a_photo_that_grows_while_it_is_read_is_named(tmp_path, monkeypatch):
+    path, fstat = saved(tmp_path / "a.png"), os.fstat
+
+    def before_it_grew(descriptor):
+        status = list(fstat(descriptor))
+        status[6] -= 10
+        return os.stat_result(status)
+
+    monkeypatch.setattr(os, "fstat", before_it_grew)
+    assert code_of(path) == "CHANGED"
+
+
+def test_a_path_that_no_file_can_have_is_an_error_and_no_traceback(tmp_path):
+    with pytest.raises(InputError, match="no such photo"):
+        find_photos([tmp_path / ("n" * 300 + ".jpg")])
 
 
 # ── folders ──

@@ -196,6 +196,8 @@ def test_what_is_bound_to_the_trigger_is_left_unsaid_and_only_beside_a_trigger()
     tags = tags_of(top=1, long_sleeves=1, sport=1)
     assert caption_of(tags, TAXONOMY, "atelierx", ["style"]) == "a photo of an atelierx top with long sleeves"
     assert caption_of(tags, TAXONOMY, "", ["style"]) == "a photo of a sport top with long sleeves"
+    nameless = ["category", "style"]  # the garment's name stays
+    assert caption_of(tags, TAXONOMY, "atelierx", nameless) == "a photo of an atelierx top with long sleeves"
     binding = [group.model_copy(update={"binds": group.id == "sleeves"}) for group in TAXONOMY.groups]
     own = TAXONOMY.model_copy(update={"groups": tuple(binding)})
     assert caption_of(tags, own, "atelierx") == "a photo of an atelierx sport top"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modiste.core.files import size_bytes
 from modiste.fashion.taxonomy import load_taxonomy
 from modiste.mini.captions import contradict, prompt_text, sample_caption
 from modiste.mini.catalogue import COLUMNS, make_catalogue, words_of
@@ -26,8 +27,9 @@ from modiste.mini.garment import (
     sample_traits,
     sample_twin,
 )
-from modiste.mini.renderer import RenderedPhoto, another_photo, degrade, render, sample_photo
-from modiste.mini.weights import LIMIT_BYTES, WEIGHTS, size_bytes
+from modiste.mini.photo import RenderedPhoto, another_photo, degrade, sample_photo
+from modiste.mini.renderer import render
+from modiste.mini.weights import LIMIT_BYTES, WEIGHTS
 
 ROOT = Path(__file__).parents[2]
 CARD = ROOT / "mini" / "card.json"
@@ -153,7 +155,7 @@ def test_shipped_weights_are_fp16_safetensors_and_small():
     files = list(WEIGHTS.rglob("*.safetensors"))
     assert {f.parent.name for f in files} >= {"clip", "judge", "unet", "vae", "text_encoder"}
     assert not [f for f in WEIGHTS.rglob("*") if f.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
-    assert size_bytes() <= LIMIT_BYTES
+    assert size_bytes(WEIGHTS) <= LIMIT_BYTES
     for file in files:
         if file.name != "calibration.safetensors":
             with safe_open(file, "pt") as tensors:

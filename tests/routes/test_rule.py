@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from modiste.nodes.vision.comparison import PictureScores, StrengthSweep
+from modiste.nodes.vision.comparison import PairScores, StrengthSweep
 from modiste.reports.comparison import Verdict
 from modiste.routes.compare.report import gains_of
 from modiste.routes.compare.rule import choose_strength, gain_over_garments
@@ -24,7 +24,7 @@ def random_scores(rng: Random, gain: float) -> list[float]:
     return [rng.gauss(0.4 + gain, 0.15) for _ in range(PHOTOS * SEEDS)]
 
 
-def by_command(arms: dict[str, PictureScores]) -> Verdict:
+def by_command(arms: dict[str, PairScores]) -> Verdict:
     """The report's verdict on pictures with these scores, which all show the photo's colour."""
     pictures = [
         TaggedPicture(
@@ -43,7 +43,7 @@ def by_command(arms: dict[str, PictureScores]) -> Verdict:
     return verdict_of(gains_of(pictures, judged), judged, 0.8)
 
 
-def by_node(base: PictureScores, tuned: PictureScores) -> StrengthSweep:
+def by_node(base: PairScores, tuned: PairScores) -> StrengthSweep:
     witnesses = [index // SEEDS for index in range(PHOTOS * SEEDS)]
     return StrengthSweep([], fmean(base.scorer), 0.8, tuned.over(base, witnesses), False, [], [])
 
@@ -54,7 +54,7 @@ def test_command_and_node_come_to_the_same_decision_on_the_same_scores(judged):
     for _ in range(150):
         gain, judge_gain = rng.choice([-0.3, -0.1, 0.0, 0.1, 0.3]), rng.choice([-0.2, 0.0, 0.2])
         base, tuned = (
-            PictureScores(random_scores(rng, at), random_scores(rng, by_judge) if judged else None)
+            PairScores(random_scores(rng, at), random_scores(rng, by_judge) if judged else None)
             for at, by_judge in ((0.0, 0.0), (gain, judge_gain))
         )
         arms = {"name": base, "words": base, "base": base, "tuned": tuned, "tuned_words": base}

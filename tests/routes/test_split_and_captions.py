@@ -11,9 +11,9 @@ import pytest
 
 from modiste.core.errors import InputError
 from modiste.fashion.photos import Gathered, garment_of, gather_photos, read_photo
-from modiste.fashion.prompts.captions import branded, caption_in, caption_of
+from modiste.fashion.prompts.captions import caption_of, caption_prompt
 from modiste.fashion.prompts.renderers import render
-from modiste.fashion.prompts.strategies import STRATEGIES, Context
+from modiste.fashion.prompts.strategies import STRATEGIES, Context, TaggedPhoto
 from modiste.fashion.tags import PhotoTags, Tag
 from modiste.fashion.taxonomy import load_taxonomy
 from modiste.routes.dataset_folder import lay_out
@@ -95,24 +95,17 @@ def test_the_trainer_holds_out_just_the_validation_photos_of_the_split(gathered,
 # ── the format ──
 
 
-def test_in_the_sentence_s_format_a_caption_is_what_the_caption_policy_says():
-    for seen in (DRESS, tags(MINI, category="trousers", colour="blue"), tags(MINI, category="top", colour="orange")):
-        for trigger in ("", "vesper", "atelier"):
-            said = caption_in("sentence", seen, MINI, Context(), trigger, None)
-            assert said == caption_of(seen, MINI, trigger)
-
-
 def test_what_belongs_to_the_brand_is_left_to_the_trigger_in_every_format():
     bound = [group for group in GARMENTS.groups if group.binds]
     one_each = {group.id: group.labels[0].id for group in bound}
     seen = tags(GARMENTS, category="dress", **one_each)
     for strategy in STRATEGIES:
-        with_trigger = caption_in(strategy, seen, GARMENTS, Context(), "vesper", None)
+        with_trigger = caption_of(seen, GARMENTS, "vesper", None, strategy=strategy)
         assert with_trigger.split().count("vesper") == 1
         assert not any(group.label(one_each[group.id]).prompt_text in with_trigger for group in bound)
-    without = caption_in("all_tags", seen, GARMENTS, Context(), "", None)
+    without = caption_of(seen, GARMENTS, "", None, strategy="all_tags")
     assert all(group.label(one_each[group.id]).prompt_text in without for group in bound)
-    assert "orange" not in caption_in("all_tags", DRESS, MINI, Context(), "vesper", ["colour"])
+    assert "orange" not in caption_of(DRESS, MINI, "vesper", ["colour"], strategy="all_tags")
 
 
 @pytest.mark.parametrize(
@@ -127,11 +120,11 @@ def test_what_belongs_to_the_brand_is_left_to_the_trigger_in_every_format():
     ],
 )
 def test_the_winning_format_s_words_have_no_weights_and_say_nothing_of_the_light(strategy, caption):
-    assert caption_in(strategy, DRESS, MINI, Context(), "vesper", None) == caption
+    assert caption_of(DRESS, MINI, "vesper", None, strategy=strategy) == caption
 
 
 def test_a_negative_prompt_stays_with_the_prompt_and_out_of_the_caption():
-    prompt = render(branded("studio", DRESS, MINI, Context(), "vesper", None), "diffusers")
+    prompt = render(caption_prompt("studio", TaggedPhoto(DRESS, MINI, Context()), "vesper", None), "diffusers")
     assert prompt.negative == "blurry, low quality" and "blurry" not in prompt.positive
 
 
