@@ -1,4 +1,4 @@
-"""`python -m modiste.bench.allocation [--json] [--photos N]`: which pictures should a search draw next?
+"""`python -m modiste.bench.allocation [--json] [--photos N] [--budgets 8,16]`: which pictures to search with?
 
 Ways to spend the same search images on the same simulated photos (`modiste/search/run_simulation.py`), before any photo
 was searched (cold) and after sixteen (warm), and among arms that have nothing in common. What is compared is regret:
@@ -140,16 +140,15 @@ def knowledge_gradient(belief: Belief, model: ArmModel, drawn: list[Trial], rng:
     import numpy as np
 
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    best, found = -math.inf, belief.arms[0]
-    before = model.posterior(drawn).cov  # pictures of this batch are known to come, their scores are not
-    for place, arm in enumerate(belief.arms):
-        after = model.posterior([*drawn, Trial(arm, _pictures(drawn, arm), drawn[0].score)]).cov
-        moved = (before - after)[place]
-        step = moved / math.sqrt(max(moved[place], 1e-12))
-        value = float(weights @ (belief.mean + nodes[:, None] * step).max(1)) / float(weights.sum())
-        if value > best:
-            best, found = value, arm
-    return found
+    # Pictures of this batch are known to come already, their scores are not: the means are those before it.
+    more = [Trial(arm, _pictures(drawn, arm), drawn[0].score) for arm in belief.arms]
+    cov, known = model.covariance_of([*drawn, *more]), len(drawn)
+    at = [belief.arms.index(trial.arm) for trial in drawn]
+    solved = np.linalg.solve(cov[:known, :known], cov[:known, known:])
+    moved = model.prior.cov - model.prior.cov[:, at] @ solved  # [arms, picture]: how an arm's mean goes with its score
+    sd = np.sqrt(np.maximum(np.diag(cov)[known:] - (cov[:known, known:] * solved).sum(0), 1e-12))
+    expected = (belief.mean + nodes[:, None, None] * (moved / sd).T).max(2)  # [nodes, picture]
+    return belief.arms[int((weights @ expected).argmax())]
 
 
 def best_single_image(photo: SimulatedChoice, images: int) -> str:
@@ -223,7 +222,7 @@ def _learned(setting: RunSetting, rng) -> tuple[ArmModel, ArmModel]:
     return ArmModel.of_factors(setting.arms, learn_factor_priors(rows, setting.arms)), ArmModel.of_arms(arms, alone)
 
 
-def compare(photos: int, seed: int = 0, budgets: Sequence[int] = BUDGETS) -> list[AllocationRow]:
+def compare(photos: int, seed: int, budgets: Sequence[int]) -> list[AllocationRow]:
     """Every chooser at every budget in every world."""
     import numpy as np
 
@@ -250,11 +249,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m modiste.bench.allocation", description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--photos", type=int, default=2000, help="simulated photos of each world (default 2000)")
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
     if chosen.photos < 2:
         parser.error("--photos must be 2 or more")
-    rows = compare(chosen.photos, chosen.seed)
+    rows = compare(chosen.photos, chosen.seed, [int(budget) for budget in chosen.budgets.split(",")])
     print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) if chosen.json else as_text(rows))
 
 

@@ -150,18 +150,30 @@ class ArmModel:
         trials = list(trials)
         if not trials:
             return self.prior
-        index = {arm: place for place, arm in enumerate(self.prior.arms)}
-        at = np.array([index[trial.arm] for trial in trials])
-        seeds = np.array([trial.seed for trial in trials])
-        scores = np.array([trial.score for trial in trials])
-        same_seed = seeds[:, None] == seeds[None, :]
+        at, scores = self._places(trials), np.array([trial.score for trial in trials])
         cov, mean = self.prior.cov, self.prior.mean
-        seen = cov[np.ix_(at, at)] * (1 + self.together * same_seed)
-        scale = max(1.0, float(np.ptp(scores)) ** 2)  # scores far beyond 0 … 1 have levels to match
-        seen = seen + ANYTHING * scale * (1 + same_seed) + self._noise(trials) * np.eye(len(at))
         across = cov[:, at]
-        solved = np.linalg.solve(seen, np.column_stack([scores - scores.mean() - mean[at], across.T]))
+        missed = scores - scores.mean() - mean[at]
+        solved = np.linalg.solve(self.covariance_of(trials), np.column_stack([missed, across.T]))
         return Belief(self.prior.arms, mean + across @ solved[:, 0], cov - across @ solved[:, 1:])
+
+    def covariance_of(self, trials: Sequence[Trial]) -> np.ndarray:
+        """Of the scores of pictures, before they are drawn: [pictures, pictures]."""
+        import numpy as np
+
+        at, seeds = self._places(trials), np.array([trial.seed for trial in trials])
+        same_seed = seeds[:, None] == seeds[None, :]
+        spread = float(np.ptp([trial.score for trial in trials]))
+        anything = ANYTHING * max(1.0, spread**2)  # scores far beyond 0 … 1 have levels to match
+        worth = self.prior.cov[np.ix_(at, at)] * (1 + self.together * same_seed)
+        return worth + anything * (1 + same_seed) + self._noise(trials) * np.eye(len(at))
+
+    def _places(self, trials: Sequence[Trial]) -> np.ndarray:
+        """Each picture's arm, as its place among the arms."""
+        import numpy as np
+
+        places = {arm: place for place, arm in enumerate(self.prior.arms)}
+        return np.array([places[trial.arm] for trial in trials])
 
     def _noise(self, trials: Sequence[Trial]) -> float:
         """Variance of one picture."""

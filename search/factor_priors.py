@@ -67,7 +67,7 @@ def learn_factor_priors(
 
 @dataclass(frozen=True)
 class _Photos:
-    """Gains [photos, arms] and pictures [photos, arms], 0 where an arm was not drawn; `amounts` [arms, factors].
+    """Gains and pictures, both [photos, arms] and 0 where an arm was not drawn; `amounts` [arms, factors].
 
     `told` [photos, factors] marks the factors in which a photo's drawn arms differ: one that all of them have is part
     of the photo's level.
@@ -108,7 +108,7 @@ class _Photos:
         noise = np.where(self.drawn, self.priors.noise_sd**2 / np.maximum(self.pictures, 1), UNDRAWN)
         total = shared * (1 + self.priors.together / most) + LEVEL + noise[:, :, None] * np.eye(count)
         inverse = np.linalg.inv(total)
-        missed = np.einsum("pab,pb->pa", inverse, np.where(self.drawn, self.gains - x @ mean, 0.0))
+        missed = np.einsum("pab,pb->pa", inverse, self.gains - x @ mean)
         pull = (x * variance).T  # [factors, arms]
         effect = mean + missed @ pull.T
         spread = variance - np.einsum("fa,pab,fb->pf", pull, inverse, pull)

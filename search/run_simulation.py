@@ -196,7 +196,7 @@ def simulate_runs(setting: RunSetting, runs: int, seed: int = 0) -> RunFigures:
     import numpy as np
 
     rng = np.random.default_rng([seed, round(1000 * setting.effect)])
-    rows = np.array([_figures(simulate_run(setting, rng, run_seed)) for run_seed in range(runs)])
+    rows = np.array([figures_of(simulate_run(setting, rng, run_seed)) for run_seed in range(runs)])
     mean, error = np.nanmean(rows, 0).tolist(), (1.96 * np.nanstd(rows, 0) / runs**0.5).tolist()
     return RunFigures(
         runs=runs,
@@ -214,7 +214,7 @@ def simulate_runs(setting: RunSetting, runs: int, seed: int = 0) -> RunFigures:
     )
 
 
-def _figures(photos: list[PhotoRun]) -> list[float]:
+def figures_of(photos: list[PhotoRun]) -> list[float]:
     """Of one run, in the order of RunFigures; coverage is no number where every candidate is the baseline."""
     proof = prove_run([photo.gain for photo in photos])
     true = [photo.truth.gain(photo.candidate) for photo in photos]

@@ -12,7 +12,16 @@ from modiste.bench import proof
 from modiste.search import run_simulation
 from modiste.search.confirmation import PairedGain
 from modiste.search.multiple_testing import intention_to_treat
-from modiste.search.run_simulation import BASELINE, EFFECTS, PhotoTruth, RunSetting, simulate_run, simulate_runs
+from modiste.search.run_simulation import (
+    BASELINE,
+    EFFECTS,
+    PhotoRun,
+    PhotoTruth,
+    RunSetting,
+    figures_of,
+    simulate_run,
+    simulate_runs,
+)
 from modiste.search.trials import TrialKey
 
 RUNS = 4
@@ -88,6 +97,14 @@ def test_a_run_without_photos_that_differ_counts_no_coverage(monkeypatch):
     monkeypatch.setattr(run_simulation, "paired_gain", lambda ours, theirs: PairedGain(0.5, 0.4, 0.6, 6, p=1e-6))
     figures = simulate_runs(RunSetting(0.0), 2)
     assert figures.false_run == 1 and figures.false_photo == 1 and figures.coverage == 0
+
+
+def test_coverage_is_that_of_photos_whose_candidate_is_another_prompt(runs):
+    truth = runs["null"][0][0].truth
+    same = PhotoRun(truth, BASELINE, PairedGain(0.0, 0.0, 0.0, 6), BASELINE)
+    missed = PhotoRun(truth, "sentence", PairedGain(0.1, 0.05, 0.15, 6, p=0.01), BASELINE)
+    assert figures_of([same, same, missed])[0] == 0
+    assert np.isnan(figures_of([same, same])[0])
 
 
 def test_the_bench_prints_what_was_promised(capsys):
