@@ -59,4 +59,10 @@ CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+SameSeeds = Annotated[
+    bool,
+    typer.Option(
+        "--same-seeds", help="Confirm on the seeds of a photo's first run: for replays. Else each run gets fresh ones."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]

@@ -21,7 +21,7 @@ from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
 from ...core.folder_lock import FolderBusy, FolderLock
 from ...core.progress import Progress, ProgressCallback
-from ...runs.settings import canonical, differences
+from ...runs.settings import OTHER_FOLDER, canonical, refusal
 from .split import Split
 
 SETTINGS, SPLIT, RECORD, LOCK = "pipeline.json", "split.json", "stages.json", "pipeline.lock"
@@ -63,13 +63,9 @@ class Stages:
         self.of = {name: Stage.model_validate(known.get(name, {})) for name in STAGES}
 
     def _refuse_other(self, settings: dict[str, Any], split: Split) -> None:
-        changed = differences(self._read(SETTINGS) or settings, json.loads(canonical(settings)))
-        if changed:
-            raise InputError(
-                f"the run folder belongs to other settings: {'; '.join(changed)}",
-                where=str(self.folder),
-                to_try="use another --out, or the old settings",
-            )
+        reason = refusal(self._read(SETTINGS) or settings, json.loads(canonical(settings)))
+        if reason:
+            raise InputError(reason, where=str(self.folder), to_try=OTHER_FOLDER)
         before = self._read(SPLIT)
         now = split.model_dump(mode="json")
         if before and [_contents(before[part]) for part in now] != [_contents(now[part]) for part in now]:

@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError
 from ...core.files import write_whole
 from ...core.home import modiste_home
-from ...search.priors import PhotoResult, Priors, learn_priors
+from ...fashion.prompts.arms import factors_of
+from ...search.arm_model import FactorPriors
+from ...search.factor_priors import learn_factor_priors
+from ...search.priors import PhotoResult
 from ...search.screening import Effects
 from ...search.shrinkage import EffectPrior, learn_effect_prior
 
 if TYPE_CHECKING:
     from ...search.trials import Trial
 
-FILE = "experience-1.sqlite"  # the number changes with what a lesson is
+FILE = "experience-2.sqlite"  # the number changes with what a lesson is
 BEGUN_WITH = "experience.json"  # in the run's folder
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS lessons (
@@ -56,7 +59,7 @@ class Lesson:
 
 @dataclass
 class Experience:
-    """The lessons that a photo's search begins with; those of other checkpoints count less (search/priors.py)."""
+    """The lessons that a photo's search begins with; of arms those of its checkpoint count, of words all."""
 
     checkpoint: str = ""
     lessons: list[Lesson] = field(default_factory=list)
@@ -66,9 +69,10 @@ class Experience:
         self.lessons.append(Lesson(PhotoResult.from_trials(photo, category, self.checkpoint, trials), effects))
         return self.lessons[-1]
 
-    def of_strategies(self) -> Priors:
-        """The priors of what a new photo's strategies gain."""
-        return learn_priors(lesson.result for lesson in self.lessons)
+    def of_factors(self) -> FactorPriors:
+        """The priors of what the factors of a new photo's arms bring, from photos that this checkpoint drew."""
+        rows = [lesson.result for lesson in self.lessons if lesson.result.checkpoint == self.checkpoint]
+        return learn_factor_priors(rows, {arm: factors_of(arm) for row in rows for arm in row.gains})
 
     def of_words(self) -> EffectPrior | None:
         """The prior of what a word brings; None where no photo was screened yet."""
