@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     import torch
 
 FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+END = "<|endoftext|>"
+# What fills a text up to 77 tokens: OpenAI's CLIP learned with its end, OpenCLIP's H and bigG with token 0, "!". As in
+# the published folders, sd-scripts' strategy_sdxl.py, and ComfyUI's `pad_with_end=False`.
+PADDING: dict[Family, dict[str, str]] = {
+    "sd1": {"tokenizer": END},
+    "sd2": {"tokenizer": "!"},
+    "sdxl": {"tokenizer": END, "tokenizer_2": "!"},
+}
 SCALED_LINEAR = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -153,8 +161,8 @@ def _config_folder(folder: Path, family: Family, prediction: str) -> Path:
         (folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json")).write_text(
             json.dumps(values)
         )
-    for name in [part for part in parts if part.startswith("tokenizer")]:
-        write_tokenizer(folder / name)
+    for name, padding in PADDING[family].items():
+        write_tokenizer(folder / name, padding)
     return folder
 
 
@@ -176,8 +184,11 @@ def _vae(family: Family) -> dict[str, Any]:
     }
 
 
-def write_tokenizer(folder: Path) -> None:
-    """CLIP's own byte-pair vocabulary as a transformers folder, from the file that open_clip brings."""
+def write_tokenizer(folder: Path, padding: str = END) -> None:
+    """CLIP's own byte-pair vocabulary as a transformers folder, from the file that open_clip brings.
+
+    `padding` is the token that fills a text up to 77.
+    """
     package = importlib.util.find_spec("open_clip")
     assert package and package.origin  # a dependency of the standalone environment
     with gzip.open(Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8") as lines:
@@ -186,11 +197,11 @@ def write_tokenizer(folder: Path) -> None:
 
     symbols = list(_byte_symbols().values())
     words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(pair.split()) for pair in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
+    words += ["<|startoftext|>", END]
     folder.mkdir()
     (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}), encoding="utf-8")
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
-    CLIPTokenizer.from_pretrained(folder, model_max_length=77).save_pretrained(folder)
+    CLIPTokenizer.from_pretrained(folder, model_max_length=77, pad_token=padding).save_pretrained(folder)
 
 
 def _byte_symbols() -> dict[int, str]:
