@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -123,6 +124,14 @@ def test_the_configs_of_each_family_build_models_of_the_published_sizes(family, 
     index = json.loads((folder / "model_index.json").read_text())
     parts = {name for name, value in index.items() if isinstance(value, list) and value[0]}
     assert parts == {one.name for one in folder.iterdir() if one.is_dir()}
+
+
+def test_the_tokenizer_needs_no_open_clip(tmp_path, monkeypatch):
+    """A host's Python has none: ComfyUI's requirements do not bring it."""
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    write_tokenizer(tmp_path / "tokenizer")
+    words = json.loads((tmp_path / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    assert len(words) == 49408 and words["dress</w>"] == 2595
 
 
 def test_the_tokenizer_gives_the_ids_of_open_clips(tmp_path):
