@@ -228,10 +228,10 @@ def test_pytest_runs_in_a_folder_of_any_name(name, clone, tmp_path):
         textwrap.dedent("""
             from pathlib import Path
             from modiste.core.errors import InputError
-            from modiste import errors
+            from modiste.core import errors
 
             def test_here():
-                assert Path(errors.__file__).parent == Path(__file__).parent.parent
+                assert Path(errors.__file__).parents[1] == Path(__file__).parents[1]
                 assert InputError("a", to_try="b").exit_code == 2
         """)
     )
