@@ -27,6 +27,7 @@ FREE_DISK_GB = 3.0  # the CPU environment takes 1.4 GB, and pip unpacks beside i
 RUNTIME_LOCK = ROOT / "requirements" / "standalone.lock.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.lock.txt"
 WORDS = ("setup", "demo", "test", "kohya")
+MOST_TEST_PROCESSES = 4
 DEMO = ("harness.py", "prompt", "examples/photos", "--preset", "mini")
 STORY = ("harness.py", "pipeline", "examples/collection", "--preset", "mini", "--trigger", "vesper")
 DEMO_DONE = (0, 3)  # 3: finished, some photos skipped and listed
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         if word == "demo":
             return demo(python, rest)
         if word == "test":
-            return run([python, "-m", "pytest", *rest])
+            return run([python, "-m", "pytest", *test_words(rest)])
         return EXIT_OK
     except SetupError as error:
         print(f"modiste: {error}", file=sys.stderr)
@@ -461,6 +462,12 @@ def demo(python: Path, rest: list[str]) -> int:
     for report in reports:
         print(f"modiste: the report is {report}", flush=True)
     return worst
+
+
+def test_words(rest: list[str]) -> list[str]:
+    """What pytest is told: a process a core, four at most (each holds torch and its models), unless `rest` says so."""
+    chosen = any(word.startswith(("-n", "--numprocesses", "--dist", "--pdb")) for word in rest)
+    return rest if chosen else ["-n", str(min(MOST_TEST_PROCESSES, os.cpu_count() or 1)), *rest]
 
 
 def run(command: list[str | Path], quiet: bool = False) -> int:

@@ -20,9 +20,9 @@ Seeds = Sequence[int]
 
 def best_single_image(prompts: Sequence[str], score: Score, budget: int, seeds: Seeds, rng: Random) -> str:
     """What most tools do: draw every prompt on seeds of its own and keep the prompt of the best picture."""
-    shots = [(prompts[index % len(prompts)], seeds[index % len(seeds)]) for index in range(budget)]
-    scores = score(shots)
-    return shots[max(range(budget), key=scores.__getitem__)][0]
+    pictures = [(prompts[index % len(prompts)], seeds[index % len(seeds)]) for index in range(budget)]
+    scores = score(pictures)
+    return pictures[max(range(budget), key=scores.__getitem__)][0]
 
 
 def random_search(words: Sequence[str], noun: str, score: Score, budget: int, seeds: Seeds, rng: Random) -> str:
@@ -32,8 +32,8 @@ def random_search(words: Sequence[str], noun: str, score: Score, budget: int, se
         chosen = [word for word in words if rng.random() < 0.7]
         rng.shuffle(chosen)
         candidates.append(", ".join([noun, *chosen]))
-    shots = [(prompt, seed) for prompt in candidates for seed in seeds[:2]][:budget]
-    return _best_mean(shots, score(shots))
+    pictures = [(prompt, seed) for prompt in candidates for seed in seeds[:2]][:budget]
+    return _best_mean(pictures, score(pictures))
 
 
 def greedy_chain(words: Sequence[str], noun: str, score: Score, budget: int, seeds: Seeds, rng: Random) -> str:
@@ -41,9 +41,9 @@ def greedy_chain(words: Sequence[str], noun: str, score: Score, budget: int, see
     chain, left = [noun], list(words)
     best, spent = score([(noun, seeds[0])])[0], 1
     while left and spent + len(left) <= budget:
-        shots = [(", ".join([*chain, word]), seeds[spent % len(seeds)]) for word in left]
-        scores = score(shots)
-        spent += len(shots)
+        pictures = [(", ".join([*chain, word]), seeds[spent % len(seeds)]) for word in left]
+        scores = score(pictures)
+        spent += len(pictures)
         winner = max(range(len(left)), key=scores.__getitem__)
         if scores[winner] <= best:
             break
@@ -70,8 +70,8 @@ def interrogator(words: Sequence[str], noun: str, photo: torch.Tensor, encoder: 
     return ", ".join(chain)
 
 
-def _best_mean(shots: Sequence[tuple[str, int]], scores: Sequence[float]) -> str:
+def _best_mean(pictures: Sequence[tuple[str, int]], scores: Sequence[float]) -> str:
     sums: dict[str, list[float]] = {}
-    for (prompt, _), value in zip(shots, scores, strict=True):
+    for (prompt, _), value in zip(pictures, scores, strict=True):
         sums.setdefault(prompt, []).append(value)
     return max(sums, key=lambda prompt: sum(sums[prompt]) / len(sums[prompt]))

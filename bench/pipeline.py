@@ -1,8 +1,8 @@
 """`python -m modiste.bench.pipeline [--json] [--seeds N] [--same N] [--out DIR]`: does the verdict hold?
 
 On the brand's collection, whose look words can't express: the whole run on `--seeds` seeds, each with another search,
-training and luck; and on `--same` seeds the base model compared with itself, where "no difference" is right: once as it
-is, and once as a LoRA that changes nothing and draws on other seeds, so that luck alone has to be told from a gain.
+training and luck; and on `--same` seeds the base model compared with itself, where no gain and no harm is right: once
+as it is, and once as a LoRA that changes nothing and draws on other seeds, so that luck has to be told from a gain.
 """
 
 from __future__ import annotations
@@ -40,16 +40,27 @@ CONFIRM_SEEDS = 2
 # One step so small that no pixel changes; at 0 the trainer refuses to write the file.
 ONE_SMALL_STEP = {"steps": 1, "learning_rate": 1e-6, "data": {"held_out": 0.0}, "validation": {"pictures": 0}}
 OTHER_LUCK = 0x5EED
+# What is true of each kind. The base model with other luck neither gains nor loses over itself; whether the words beat
+# the training's own prompt, which leaves words to the trigger, is another question.
+RIGHT = {
+    "whole run": ("training",),
+    "same model": ("changes nothing",),
+    "other luck": ("no difference", "words", "worse than words"),
+}
 
 
 class OtherLuck(LocalHost):
-    """What wears a LoRA is drawn on another seed: with one that changes nothing, the same model with other luck."""
+    """Requests with a LoRA are drawn on another seed: with one that changes nothing, the same model with other luck."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
         """The results of the requests as they were asked."""
-        lucky = [one.model_copy(update={"seed": one.seed ^ OTHER_LUCK}) if one.loras else one for one in requests]
-        for request, result in zip(requests, super().generate(lucky), strict=True):
+        reseeded = [self._other_seed(request) if request.loras else request for request in requests]
+        for request, result in zip(requests, super().generate(reseeded), strict=True):
             yield replace(result, request=request)
+
+    @staticmethod
+    def _other_seed(request: GenerationRequest) -> GenerationRequest:
+        return request.model_copy(update={"seed": request.seed ^ OTHER_LUCK})
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class PipelineRow:
     @property
     def right(self) -> bool:
         """Whether it decided as the truth is."""
-        return self.decision == ("training" if self.kind == "whole run" else "no difference")
+        return self.decision in RIGHT[self.kind]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,7 +115,7 @@ def bench(out: Path, seeds: Sequence[int], same: Sequence[int]) -> list[Pipeline
 
 def whole_run(out: Path, session: Session, gathered: Gathered, seed: int) -> ComparisonReport:
     """Search, training and comparison of one seed."""
-    search = PromptSettings.for_session(session, budget=SMALL_SEARCH["budget"], seed=seed, learn=False)
+    search = PromptSettings.for_session(session, budget=SMALL_SEARCH["budget"], seed=seed, learn=False, same_seeds=True)
     settings = PipelineSettings(
         prompt=search,
         trigger=TRIGGER,
@@ -158,16 +169,16 @@ def as_text(rows: Sequence[PipelineRow]) -> str:
         score, judge, words = (
             f"{mean:+.1f} ({low:+.1f} … {high:+.1f})" for mean, low, high in (row.score, row.judge, row.words)
         )
-        worn = "" if row.strength is None else f", strength {row.strength:g}"
+        strength = "" if row.strength is None else f", strength {row.strength:g}"
         lines.append(
-            f"{row.kind}, seed {row.seed}: {row.decision}{worn}; over the words {score}, judge {judge}; words over the "
-            f"name {words}; {row.seconds:.0f} s"
+            f"{row.kind}, seed {row.seed}: {row.decision}{strength}; over the words {score}, judge {judge}; words over "
+            f"the name {words}; {row.seconds:.0f} s"
         )
     for kind in dict.fromkeys(row.kind for row in rows) if len(rows) > 1 else ():
-        mine = [row for row in rows if row.kind == kind]
-        alone = sum(row.judge[1] > 0 for row in mine)
-        judged = f"; by the judge alone the gain is proven in {alone}" if kind == "whole run" else ""
-        lines.append(f"{kind}: right in {sum(row.right for row in mine)} of {len(mine)}{judged}")
+        of_kind = [row for row in rows if row.kind == kind]
+        by_judge = sum(row.judge[1] > 0 for row in of_kind)
+        judged = f"; by the judge alone the gain is proven in {by_judge}" if kind == "whole run" else ""
+        lines.append(f"{kind}: right in {sum(row.right for row in of_kind)} of {len(of_kind)}{judged}")
     return "\n".join(lines)
 
 

@@ -69,8 +69,8 @@ def as_text(choices: Sequence[ChoiceOutcome], subsets: Sequence[SubsetOutcome]) 
     lines += ["", f"subset of {attributes} attributes, true gain over all of them (cosine)", ""]
     lines.append(f"{'images':36}" + "".join(f"{images:>18}" for images in BUDGETS))
     for method in dict.fromkeys(row.method for row in subsets):
-        found = [f"{row.gain:+.4f} ± {row.gain_se:.4f}" for row in subsets if row.method == method]
-        lines.append(f"{method:36}" + "".join(f"{figure:>18}" for figure in found))
+        figures = [f"{row.gain:+.4f} ± {row.gain_se:.4f}" for row in subsets if row.method == method]
+        lines.append(f"{method:36}" + "".join(f"{figure:>18}" for figure in figures))
     return "\n".join(lines)
 
 

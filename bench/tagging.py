@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         if chosen.memory:
-            found = memory(Path(folder), chosen.memory)
-            print(json.dumps(found) if chosen.json else memory_text(found))
+            megabytes = memory(Path(folder), chosen.memory)
+            print(json.dumps(megabytes) if chosen.json else memory_text(megabytes))
         else:
-            found = speed(Path(folder), chosen.photos)
-            print(as_json(*found) if chosen.json else as_text(*found))
+            measured = speed(Path(folder), chosen.photos)
+            print(as_json(*measured) if chosen.json else as_text(*measured))
 
 
 # ── speed ──
@@ -136,13 +136,13 @@ class FashionClipWay:
         import numpy as np
         import torch
 
-        found = []
+        embeds = []
         with torch.no_grad():
             for start in range(0, len(items), BATCH):
                 batch = self.preprocess(**inputs(items[start : start + BATCH]), return_tensors="pt")
                 output = features(**batch)
-                found.append((output if torch.is_tensor(output) else output.pooler_output).numpy())
-        return np.concatenate(found)
+                embeds.append((output if torch.is_tensor(output) else output.pooler_output).numpy())
+        return np.concatenate(embeds)
 
 
 def draft_parity(encoder, photos: Sequence[Path]) -> float:
@@ -209,8 +209,8 @@ def ratios(rows: Sequence[TaggingRow]) -> dict[str, float]:
 
 def as_json(rows: Sequence[TaggingRow], vocabulary_s: Sequence[float], parity: float) -> str:
     """All of it as one JSON document."""
-    found = {"rows": [asdict(row) for row in rows], "ratios": ratios(rows)}
-    return json.dumps({**found, "vocabulary_s": vocabulary_s, "draft_parity": parity}, indent=2)
+    document = {"rows": [asdict(row) for row in rows], "ratios": ratios(rows)}
+    return json.dumps({**document, "vocabulary_s": vocabulary_s, "draft_parity": parity}, indent=2)
 
 
 def as_text(rows: Sequence[TaggingRow], vocabulary_s: Sequence[float], parity: float) -> str:
@@ -232,13 +232,13 @@ def memory(folder: Path, count: int) -> dict[str, float]:
     from ..models.vision import open_tagger
 
     tagger = open_tagger(preset("mini"), "cpu")
-    found = {}
+    megabytes = {}
     with ObservationCache(tagger.encoder.identity.key, folder / "cache") as cache:
         small = list(make_small_photos(folder / "photos", count))
         for done, _ in enumerate(tag_photos(small, tagger, cache=cache, skipped=list[Skip]()), 1):
             if done in (count // 10, count):
-                found[str(done)] = round(resident_mb(), 1)
-    return found
+                megabytes[str(done)] = round(resident_mb(), 1)
+    return megabytes
 
 
 def make_small_photos(folder: Path, count: int) -> Iterator[Path]:
@@ -260,9 +260,9 @@ def resident_mb() -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def memory_text(found: dict[str, float]) -> str:
+def memory_text(megabytes: dict[str, float]) -> str:
     """For people."""
-    (first, before), (last, after) = found.items()
+    (first, before), (last, after) = megabytes.items()
     return f"{before:.0f} MB after {first} photos, {after:.0f} MB after {last}: {after - before:+.1f} MB"
 
 

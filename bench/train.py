@@ -109,11 +109,11 @@ def compare(
         reason = way.missing(Path(checkout) if checkout else None)
         say(f"{way.name} is left out: {reason}") if reason else ways.append(way)
     rows = []
-    for one in jobs:
-        for way in ways if one.precision != "auto" else [MODISTE]:
-            say(f"{way.name}, {one.precision}, {one.resolution} px, batch {one.batch}, {one.device} …")
+    for job in jobs:
+        for way in ways if job.precision != "auto" else [MODISTE]:
+            say(f"{way.name}, {job.precision}, {job.resolution} px, batch {job.batch}, {job.device} …")
             checkout = Path(checkouts.get(way.name) or ROOT).absolute()
-            rows.append(measured(way, one, checkout, threads, Path(tempfile.mkdtemp(dir=folder))))
+            rows.append(measured(way, job, checkout, threads, Path(tempfile.mkdtemp(dir=folder))))
             say(f"{rows[-1].cpu_s} CPU s/step, {rows[-1].memory_gib} GiB")
     return rows
 
@@ -126,12 +126,12 @@ def measured(way: Way, job: TrainingTask, checkout: Path, threads: int, folder: 
     command, environment = way.command(job, checkout, folder), way.environment(job, checkout, threads)
     environment["MODISTE_HOME"] = str(folder / "home")
     (folder / "work").mkdir()
-    with (folder / "said").open("wb") as said:
+    with (folder / "said").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder / "work", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         with process.stdout:
-            steps = list(_steps(process, way, job, said))
+            steps = list(_steps(process, way, job, log))
         _, status, used = os.wait4(process.pid, 0)  # for the memory of this child alone
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or len(steps) < 2:
@@ -156,17 +156,17 @@ def measured(way: Way, job: TrainingTask, checkout: Path, threads: int, folder: 
     return _against_plan(row, folder / "out" / "train.json") if way is MODISTE else row
 
 
-def _steps(process: subprocess.Popen, way: Way, job: TrainingTask, said) -> Iterator[Step]:
+def _steps(process: subprocess.Popen, way: Way, job: TrainingTask, log) -> Iterator[Step]:
     """A step when it is first said to be done."""
     import psutil
 
     watched, before, rest, done = psutil.Process(process.pid), card_bytes(job.device), b"", 0
     while data := os.read(process.stdout.fileno(), 1 << 16):
-        said.write(data)
+        log.write(data)
         *lines, rest = re.split(rb"[\r\n]", rest + data)
-        for found in filter(None, (re.search(way.steps, line) for line in [*lines, rest])):
-            if int(found[1]) > done:
-                done, cpu = int(found[1]), watched.cpu_times()
+        for match in filter(None, (re.search(way.steps, line) for line in [*lines, rest])):
+            if int(match[1]) > done:
+                done, cpu = int(match[1]), watched.cpu_times()
                 yield Step(done, cpu.user + cpu.system, time.perf_counter(), card_bytes(job.device) - before)
 
 
@@ -184,16 +184,16 @@ def _against_plan(row: TrainRow, record: Path) -> TrainRow:
 
 def has_gpu() -> bool:
     """Asked in a process of its own: torch here would count against the memory of all that is started later."""
-    asked = "import sys, torch; sys.exit(not torch.cuda.is_available())"
-    return subprocess.run([sys.executable, "-c", asked]).returncode == 0
+    code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def card_bytes(device: str) -> int:
     """Memory of the card that is taken, by whomever."""
     if device != "cuda":
         return 0
-    asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    return int(subprocess.run(asked, capture_output=True, check=True, text=True).stdout) * 2**20
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout) * 2**20
 
 
 def _importable() -> dict[str, str]:
@@ -218,7 +218,7 @@ def make_photos(folder: Path) -> Path:
 def ratios(rows: Sequence[TrainRow]) -> dict[str, dict[str, float]]:
     """Of each row of ours: how many times fewer CPU seconds (or seconds, on a card) and what share of the memory than
     the better rival in the same format; the plan's choice stands against the rivals as they come, in float32."""
-    found = {}
+    shares = {}
     for ours in (row for row in rows if row.way == MODISTE.name):
         precision = "fp32" if ours.precision.startswith("auto") else ours.precision
         same = (precision, ours.resolution, ours.batch, ours.device)
@@ -230,11 +230,11 @@ def ratios(rows: Sequence[TrainRow]) -> dict[str, dict[str, float]]:
         if theirs:
             name = f"{ours.precision} against {precision}, {ours.resolution} px, batch {ours.batch}, {ours.device}"
             seconds, memory = ("cpu_s", "memory_gib") if ours.device == "cpu" else ("s", "card_gib")
-            found[name] = {
+            shares[name] = {
                 "times_faster": round(min(getattr(row, seconds) for row in theirs) / getattr(ours, seconds), 2),
                 "memory_share": round(getattr(ours, memory) / min(getattr(row, memory) for row in theirs), 3),
             }
-    return found
+    return shares
 
 
 def as_json(rows: Sequence[TrainRow]) -> dict[str, object]:
@@ -254,8 +254,8 @@ def as_text(rows: Sequence[TrainRow]) -> str:
             f"{row.cpu_s:>12.2f}{row.s:>9.3f}{memory:>10.2f}{share:>9}"
         )
     lines += [
-        f"{name}: {found['times_faster']:.2f} times faster than the better rival, {found['memory_share']:.0%} of memory"
-        for name, found in ratios(rows).items()
+        f"{name}: {ratio['times_faster']:.2f} times faster than the better rival, {ratio['memory_share']:.0%} of memory"
+        for name, ratio in ratios(rows).items()
     ]
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .terminal import say
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ..fashion.taxonomy import Taxonomy
-    from ..models.drawing_host import HostChoice
     from ..models.presets import Preset
     from ..models.session import Session
+    from .option_groups import HostOptions, ModelOptions
 
 EMBEDDED = "no Stable Diffusion weights on this machine: using the embedded preset mini (drawn garments, 64 px)"
 EMBEDDED_EYES = (
@@ -37,13 +37,20 @@ def choose_preset(
     return chosen.replaced(**{field: value for field, value in instead.items() if value is not None})
 
 
-def choose_host(
-    kind: str, urls: list[str] | None, allow_remote: bool, workflow: Path | None, lora_dir: Path | None = None
-) -> HostChoice:
-    """Who draws, as the options say it; name and password of a WebUI come from MODISTE_WEBUI_AUTH alone."""
-    from ..models.drawing_host import HostChoice
+def open_chosen_session(
+    preset: str | None,
+    models: ModelOptions,
+    host: HostOptions,
+    device: str,
+    lora_dir: Path | None = None,
+    needed: Collection[str] | None = None,
+) -> Session:
+    """The models and the host that the options choose, opened; `needed`: the roles opened on this machine."""
+    from ..models.session import open_session
 
-    return HostChoice(kind, tuple(urls or ()), allow_remote, workflow, lora_dir)
+    roles = host.needed_models if needed is None else needed
+    chosen = choose_preset(preset, host.host, roles, **models.as_fields())
+    return open_session(chosen, host=host.choice(lora_dir), device=device)
 
 
 def say_other_base(base: str, session: Session) -> None:
@@ -55,24 +62,8 @@ def say_other_base(base: str, session: Session) -> None:
         say(notice)
 
 
-def groups_in(text: str | None, vocabulary: Taxonomy) -> tuple[str, ...] | None:
+def groups_of(text: str | None, vocabulary: Taxonomy) -> tuple[str, ...] | None:
     """`colour,pattern` → the vocabulary's groups, which refuses others; None where nothing was said."""
     if text is None:
         return None
     return tuple(vocabulary.group(name.strip()).id for name in text.split(",") if name.strip())
-
-
-def training_asked(
-    method: str | None, steps: int | None, rank: int | None, learning_rate: float | None, seed: int | None, device: str
-) -> dict[str, Any]:
-    """The options of a training as fields of TrainConfig; None for what was not said."""
-    return {
-        **{"method": method, "steps": steps, "learning_rate": learning_rate, "seed": seed},
-        "device": None if device == "auto" else device,
-        "network": None if rank is None else {"rank": rank, "alpha": float(rank)},
-    }
-
-
-def pictures_need(host: str) -> tuple[str, ...]:
-    """The roles of models that a run of pictures opens on this machine: a server has its own checkpoint."""
-    return ("checkpoint", "encoder") if host == "local" else ("encoder",)

@@ -7,38 +7,27 @@ from typing import Annotated
 
 import typer
 
-from .choices import choose_host, choose_preset, groups_in, pictures_need, say_other_base
+from .choices import groups_of, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
+from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
-    AllowRemote,
     AsJson,
-    CfgScale,
-    Checkpoint,
     Device,
-    Encoder,
-    Framing,
-    HostKind,
     LoraDir,
     PresetName,
-    Sampler,
     Seed,
-    Steps,
-    Urls,
-    Vocabulary,
-    Workflow,
 )
 from .terminal import Display, print_json
 
 
+@with_option_groups
 def compare(
     photos: Annotated[list[Path], typer.Argument(help="Photos of the collection, or folders.", show_default=False)],
     tuned: Annotated[Path, typer.Option(help="The LoRA, or the folder of a whole model.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the report, the pictures and the journal.")],
+    *,
     preset: PresetName = None,
-    host: HostKind = "local",
-    url: Urls = None,
-    allow_remote: AllowRemote = False,
-    workflow: Workflow = None,
+    host: HostOptions,
     lora_dir: LoraDir = None,
     trigger: Annotated[str | None, typer.Option(help="Its word; without it what the file says.")] = None,
     bind: Annotated[
@@ -47,19 +36,13 @@ def compare(
     strategy: Annotated[str, typer.Option(help="The form of its captions, by the prompt route's names.")] = "sentence",
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw.", min=2, max=64)] = 4,
     seed: Seed = 0,
-    steps: Steps = None,
-    cfg_scale: CfgScale = None,
-    sampler: Sampler = None,
-    checkpoint: Checkpoint = None,
-    vocabulary: Vocabulary = None,
-    encoder: Encoder = None,
-    framing: Framing = None,
+    sampling: SamplingOptions,
+    models: ModelOptions,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
     """Draw photos that the tuned model has not seen with it and with its base, on the same seeds, and say which won."""
     from ..fashion.photos import gather_photos
-    from ..models.session import open_session
     from ..reports.comparison_page import write_verdict
     from ..routes.compare.compare import compare as draw_and_judge
     from ..routes.compare.settings import CompareSettings
@@ -68,17 +51,17 @@ def compare(
 
     gathered, file = gather_photos(photos), open_tuned(tuned, trigger)
     proof, training = proof_photos(gathered.photos, file)
-    instead = {"checkpoint": checkpoint, "taxonomy": vocabulary, "encoder": encoder, "framing": framing}
-    chosen = choose_preset(preset, host, pictures_need(host), **instead)
-    session = open_session(chosen, host=choose_host(host, url, allow_remote, workflow, lora_dir), device=device)
+    session = open_chosen_session(preset, models, host, device, lora_dir)
     if base := (file.record or {}).get("config", {}).get("base"):
         say_other_base(base, session)
     settings = CompareSettings.for_session(
         session,
         file,
-        **{"strategy": strategy, "confirm_seeds": seeds, "seed": seed},
-        bound=groups_in(bind, session.vision.taxonomy),
-        **{"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler},
+        strategy=strategy,
+        confirm_seeds=seeds,
+        seed=seed,
+        bound=groups_of(bind, session.vision.taxonomy),
+        **sampling.as_fields(),
     )
     with Display(quiet=json) as display:
         report = draw_and_judge(proof, training, session, file, settings, out, display, gathered.skipped)

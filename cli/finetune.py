@@ -7,27 +7,25 @@ from typing import Annotated
 
 import typer
 
-from .choices import choose_preset, groups_in, training_asked
+from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .options import AsJson, Checkpoint, Device, PresetName
+from .option_groups import TrainOptions, with_option_groups
+from .options import AsJson, CaptionBind, Checkpoint, Device, PresetName
 from .terminal import Display, print_json, say
 
 
+@with_option_groups
 def finetune(
     photos: Annotated[list[Path], typer.Argument(help="Folders of photos.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the file, the checkpoints and train.json.")],
+    *,
     preset: PresetName = None,
-    method: Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")] = None,
+    training: TrainOptions,
     engine: Annotated[str, typer.Option(help="diffusers (our own) | kohya (sd-scripts; LoRA only).")] = "diffusers",
-    config: Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
-    rank: Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures an update.", min=1)] = None,
     trigger: Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")] = None,
-    bind: Annotated[
-        str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
-    ] = None,
+    bind: CaptionBind = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")] = None,
     checkpoint: Checkpoint = None,
     seed: Annotated[int | None, typer.Option(help="Every random choice follows from it.", min=0)] = None,
@@ -40,7 +38,6 @@ def finetune(
     from ..models.presets import require_weights
     from ..routes.finetune.finetune import config_for, refuse_engine, refuse_fresh
     from ..routes.finetune.finetune import finetune as train
-    from ..trainer.config import read_fields
     from .stop_signals import stopping
 
     refuse_engine(engine)
@@ -48,11 +45,11 @@ def finetune(
     if checkpoint is None:
         require_weights(chosen, "checkpoint")
     data = {"trigger": trigger, "masks": None if masks is None else str(masks)}
-    asked = training_asked(method, steps, rank, learning_rate, seed, device) | {"batch_size": batch, "data": data}
-    settings = config_for(chosen, photos, read_fields(config) if config else {}, asked)
+    asked = training.as_fields(steps, seed, device) | {"batch_size": batch, "data": data}
+    settings = config_for(chosen, photos, training.from_file(), asked)
     if resume:
         refuse_fresh(out)
-    bound = groups_in(bind, load_taxonomy(chosen.taxonomy))
+    bound = groups_of(bind, load_taxonomy(chosen.taxonomy))
     with Display(quiet=json) as display, stopping() as stop:
         result = train(settings, out, chosen, display, stop, bound, device, engine)
     skipped = result.record["photos"]["skipped"]

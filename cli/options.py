@@ -48,5 +48,21 @@ Framing = Annotated[
     str | None,
     typer.Option(help="Photos that are not square: pad | garment (cut out first) | crop.", show_default=False),
 ]
+Method = Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")]
+TrainingConfigFile = Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")]
+Rank = Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")]
+LearnFromEarlier = Annotated[
+    bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
+]
+CaptionBind = Annotated[
+    str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
+]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+SameSeeds = Annotated[
+    bool,
+    typer.Option(
+        "--same-seeds", help="Confirm on the seeds of a photo's first run: for replays. Else each run gets fresh ones."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .choices import choose_preset, groups_in
+from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .options import AsJson, Device, Encoder, Framing, Photos, PresetName, Vocabulary
+from .option_groups import VisionOptions, with_option_groups
+from .options import AsJson, Device, Photos, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from ..fashion.tag_file import TagFile, TaggedFile
 
 
+@with_option_groups
 def tag(
     photos: Photos,
+    *,
     preset: PresetName = None,
     out: Annotated[Path | None, typer.Option(help="FILE.jsonl or FILE.csv; goes on where it stopped.")] = None,
     captions: Annotated[bool, typer.Option("--captions", help="Write a .txt caption beside each photo.")] = False,
@@ -30,9 +33,7 @@ def tag(
     bind: Annotated[
         str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
     ] = None,
-    vocabulary: Vocabulary = None,
-    encoder: Encoder = None,
-    framing: Framing = None,
+    models: VisionOptions,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -46,11 +47,11 @@ def tag(
     from ..fashion.tag_file import TagFile
     from ..models.vision import open_tagger
 
-    tagger = open_tagger(choose_preset(preset, taxonomy=vocabulary, encoder=encoder, framing=framing), device)
+    tagger = open_tagger(choose_preset(preset, **models.as_fields()), device)
     skipped: list[Skip] = []
     lines: list[TaggedFile] = []
     with Display(quiet=json) as display, ExitStack() as open_files:
-        bound = groups_in(bind, tagger.taxonomy)
+        bound = groups_of(bind, tagger.taxonomy)
         file = open_files.enter_context(TagFile(out)) if out else None
         if file:
             file.refuse_other_captions(tagger.taxonomy, trigger, bound)

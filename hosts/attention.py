@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 UP = 1.1
 TOKENS = re.compile(r"\\[\\()\[\]]|\\|\(|\[|:\s*(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)|\)|\]|[^\\()\[\]:]+|:")
@@ -28,7 +29,7 @@ def read_weights(prompt: str) -> list[Weighted]:
     Two differences: a BREAK within brackets is a BREAK (A1111 weighs the word and then draws it), and a weight that is
     no number is text (A1111 fails).
     """
-    runs: list[list] = []  # [text or None, weight]
+    runs: list[list[Any]] = []  # [text or None, weight]
     round_open: list[int] = []
     square_open: list[int] = []
 
@@ -62,9 +63,9 @@ def read_weights(prompt: str) -> list[Weighted]:
     return _joined(runs) or [Weighted("")]
 
 
-def _joined(runs: list[list]) -> list[Weighted]:
+def _joined(runs: list[list[Any]]) -> list[Weighted]:
     """Neighbours of one weight are one run; a BREAK stands alone."""
-    joined: list[list] = []
+    joined: list[list[Any]] = []
     for text, weight in runs:
         if text is None:
             joined.append([None, 1.0])

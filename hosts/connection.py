@@ -1,7 +1,7 @@
-"""One server's wire: a method and a path → status, headers and at most so many bytes, within a time limit.
+"""HTTP with one server: a method and a path → status, headers and at most so many bytes, within a time limit.
 
 refused, no route, connect timeout      HostUnreachable   nothing was sent: asking again is safe
-reset, silence, a drip, cut off         UnknownOutcome    it was sent: who knows
+reset, silence, a drip, cut off         UnknownOutcome    it was sent: it may have been carried out
 3xx                                     HostError         never followed: the password would go along
 """
 
@@ -58,11 +58,11 @@ class Connection:
 
         where = f"{method} {self.url}{path}"
         deadline = time.monotonic() + total_s
-        mine: set[Any] = set()
-        watchdog = threading.Timer(total_s, self._shut, [mine])  # whatever drips, headers included, ends with it
+        sockets: set[Any] = set()
+        watchdog = threading.Timer(total_s, self._shut, [sockets])  # whatever drips, headers included, ends with it
         watchdog.daemon = True
         watchdog.start()
-        self._local.mine = mine
+        self._local.sockets = sockets
         try:
             with self._session.request(
                 method,
@@ -93,32 +93,32 @@ class Connection:
             ) from error
         finally:
             watchdog.cancel()
-            self._sockets -= mine
+            self._sockets -= sockets
 
     def abort(self) -> None:
         """Ends every request under way, as if the line had been cut."""
         self._shut(set(self._sockets))
 
     def close(self) -> None:
-        """Ends everything and lets go of idle connections."""
+        """Ends everything and closes idle connections."""
         self.abort()
         self._session.close()
 
     @cached_property
     def _session(self) -> requests.Session:
-        """One for all threads: what they would quarrel about, cookies, is off."""
+        """One for all threads: cookies, which threads would share, are off."""
         return _new_session(self._opened)
 
     def _opened(self, connected: Any) -> None:
         """A request took this socket."""
-        self._local.mine.add(connected)
+        self._local.sockets.add(connected)
         self._sockets.add(connected)
 
     @staticmethod
     def _shut(sockets: set[Any]) -> None:
-        for each in list(sockets):
+        for connected in list(sockets):
             try:
-                each.shutdown(socket.SHUT_RDWR)  # wakes whoever reads from it in another thread
+                connected.shutdown(socket.SHUT_RDWR)  # wakes whoever reads from it in another thread
             except OSError:
                 pass  # it is closed already
 
@@ -163,18 +163,21 @@ def _new_session(opened: Any) -> requests.Session:
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    class Telling:
+    class ReportsSocket:
+        sock: Any
+        connect: Any
+
         def request(self, *args: Any, **kwargs: Any) -> None:
             if self.sock is None:
                 self.connect()
             opened(self.sock)
-            super().request(*args, **kwargs)
+            super().request(*args, **kwargs)  # type: ignore[misc]  # of the class beside it
 
     class Plain(HTTPConnectionPool):
-        ConnectionCls = type("Plain", (Telling, HTTPConnection), {})
+        ConnectionCls = type("Plain", (ReportsSocket, HTTPConnection), {})
 
     class Secure(HTTPSConnectionPool):
-        ConnectionCls = type("Secure", (Telling, HTTPSConnection), {})
+        ConnectionCls = type("Secure", (ReportsSocket, HTTPSConnection), {})
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ log = logging.getLogger("modiste")
 REST_S, LONGEST_REST_S = 5.0, 60.0
 PATIENCE = 2.0  # times its own pace that an idle server waits before it draws another's request too
 UNKNOWN_PACE_S = 30.0  # of a server that has drawn nothing yet
-FAREWELL_S = 3.0  # to end what is under way when the run is interrupted
+INTERRUPT_S = 3.0  # to end what is under way when the run is interrupted
 FATAL = (AccessDenied, ApiMissing, HostBroken)
 
 
@@ -109,30 +109,32 @@ class Fleet:
         InputError where two draw with different models.
         """
         if self._described is None:
-            found = self._ask_all()
-            first = next(iter(found.values()))
-            common = tuple(name for name in first.samplers if all(name in each.samplers for each in found.values()))
+            descriptions = self._describe_all()
+            first = next(iter(descriptions.values()))
+            common = tuple(name for name in first.samplers if all(name in d.samplers for d in descriptions.values()))
             self._described = HostDescription(
                 kind=first.kind,
                 url=", ".join(member.name for member in self.members),
                 checkpoint=first.checkpoint,
-                checkpoint_hash=next((each.checkpoint_hash for each in found.values() if each.checkpoint_hash), None),
+                checkpoint_hash=next(filter(None, (known.checkpoint_hash for known in descriptions.values())), None),
                 samplers=common,
             )
         return self._described
 
-    def _ask_all(self) -> dict[str, HostDescription]:
-        found: dict[str, HostDescription] = {}
+    def _describe_all(self) -> dict[str, HostDescription]:
+        descriptions: dict[str, HostDescription] = {}
         for member in self.members:
             try:
-                found[member.name] = member.host.describe()
+                descriptions[member.name] = member.host.describe()
                 member.gated = True
             except HostError as error:
                 member.rest(error, self.rest_s)
                 last = error
-        if not found:
+        if not descriptions:
             raise last
-        models = {name: (each.checkpoint, each.checkpoint_hash) for name, each in found.items()}
+        models = {
+            name: (description.checkpoint, description.checkpoint_hash) for name, description in descriptions.items()
+        }
         if len({checkpoint for checkpoint, _ in models.values()}) > 1 or _hashes_differ(models.values()):
             drawn_with = "; ".join(
                 f"{name}: {checkpoint} {digest or ''}" for name, (checkpoint, digest) in models.items()
@@ -141,7 +143,7 @@ class Fleet:
                 f"the servers draw with different models ({drawn_with})",
                 to_try="load the same file in all of them, or --checkpoint",
             )
-        return found
+        return descriptions
 
     def check(self, request: GenerationRequest) -> None:
         """Refuses what none of the servers that can be reached would draw."""
@@ -175,7 +177,7 @@ class Fleet:
         try:
             for job in jobs:
                 while job.result is None:
-                    self._hand_out([one for one in jobs[job.place :] if one.result is None])
+                    self._hand_out([queued for queued in jobs[job.place :] if queued.result is None])
                     if outcome := self._next_outcome(job):
                         self._take(outcome)
                 yield job.result
@@ -191,7 +193,7 @@ class Fleet:
             if not member.gated:
                 continue
             try:
-                proofs.append(member.host.prove(request, lora))
+                proofs.append(member.host.prove(request, lora))  # type: ignore[attr-defined]  # servers have it
             except RequestRefused:
                 log.warning("%s does not have the LoRA %s", member.name, lora)
             except HostError as error:
@@ -207,7 +209,7 @@ class Fleet:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(FAREWELL_S)
+            thread.join(INTERRUPT_S)
 
     def _hand_out(self, waiting: list[QueuedRequest]) -> None:
         """Gives every free member a job: one that nobody is at, else one that another takes too long for."""
@@ -215,14 +217,14 @@ class Fleet:
         for member in self.members:
             if not member.free(now):
                 continue
-            job = next((one for one in waiting if not one.at and member.name not in one.failed), None)
-            job = job or next((one for one in waiting if self._drags(one, member, now)), None)
+            job = next((queued for queued in waiting if not queued.at and member.name not in queued.failed), None)
+            job = job or next((queued for queued in waiting if self._is_slow(queued, member, now)), None)
             if job is not None:
                 job.at.add(member.name)
                 member.busy_since = now
                 threading.Thread(target=self._work, args=(member, job), daemon=True).start()
 
-    def _drags(self, job: QueuedRequest, idle: Member, now: float) -> bool:
+    def _is_slow(self, job: QueuedRequest, idle: Member, now: float) -> bool:
         """Whether the idle member should draw a job too that others have been at for longer than it would take."""
         if idle.name in job.at or idle.name in job.failed:
             return False
@@ -246,12 +248,12 @@ class Fleet:
         forget = getattr(member.host, "forget", None)
         if forget is not None:
             forget()
-        wanted, found = self.describe(), member.host.describe()
-        models = [(each.checkpoint, each.checkpoint_hash) for each in (wanted, found)]
+        expected, actual = self.describe(), member.host.describe()
+        models = [(description.checkpoint, description.checkpoint_hash) for description in (expected, actual)]
         if models[0][0] != models[1][0] or _hashes_differ(models):
             raise WrongResult(
-                f"the server draws with {found.checkpoint} {found.checkpoint_hash or ''}, the others with "
-                f"{wanted.checkpoint} {wanted.checkpoint_hash or ''}",
+                f"the server draws with {actual.checkpoint} {actual.checkpoint_hash or ''}, the others with "
+                f"{expected.checkpoint} {expected.checkpoint_hash or ''}",
                 where=member.name,
                 to_try="load the same file there",
             )
@@ -264,10 +266,10 @@ class Fleet:
         if not able and not job.at:
             errors = [*job.failed.values(), *(member.lost for member in self.members if member.lost)]
             raise errors[0] if errors else HostUnreachable("no server is left", where=self.describe().url or "")
-        moments = [member.resting_until - now for member in able if member.resting_until > now]
-        moments += [PATIENCE * member.pace_s for member in able if member.free(now)]
+        waits_s = [member.resting_until - now for member in able if member.resting_until > now]
+        waits_s += [PATIENCE * member.pace_s for member in able if member.free(now)]
         try:
-            return self._outcomes.get(timeout=max(0.001, min(moments)) if moments else None)
+            return self._outcomes.get(timeout=max(0.001, min(waits_s)) if waits_s else None)
         except queue.Empty:
             return None
 
@@ -287,5 +289,6 @@ class Fleet:
             raise result
 
 
-def _hashes_differ(models: object) -> bool:
+def _hashes_differ(models: Iterable[tuple[str, str | None]]) -> bool:
+    """Whether two of (checkpoint, hash) have different hashes; a hash that is not known differs from none."""
     return len({digest for _, digest in models if digest}) > 1

@@ -1,4 +1,4 @@
-"""The first host: a diffusers pipeline in this process."""
+"""A diffusers pipeline in this process as a host."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BATCH_PIXELS_CPU = 4 * 64 * 64  # twice as fast as one by one; more draws hardly faster on a CPU
 PIXELS_A_GIB = 512 * 512 // 2  # what a card draws beside a half-precision SD 1.5, a GiB of free memory
 HASH_DIGITS = 10  # as A1111 shows
-LEAST_STEPS = 1  # that a picture is redrawn for
+MIN_STEPS = 1  # of an img2img drawing
 
 StepCallback = Callable[[int, int, int], None]  # steps done, of how many, pictures in the batch
 
@@ -56,20 +56,20 @@ class LocalHost:
         self, checkpoint: str, *, revision: str | None = None, device: str = "auto", batch_size: int | None = None
     ):
         self.checkpoint, self.device = checkpoint, choose_device(device)
-        found = locate(checkpoint, revision)
-        if found is None:
+        folder = locate(checkpoint, revision)
+        if folder is None:
             raise MissingWeights(
                 f"the checkpoint {checkpoint} is not on this machine",
                 where=f"looked in {hub_cache()}",
                 to_try=f"{download_command(checkpoint)}, or --preset mini, which needs no download",
             )
-        if not (found / "model_index.json").is_file():
-            raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(found))
-        self.folder, self.batch_size = found, batch_size
+        if not (folder / "model_index.json").is_file():
+            raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(folder))
+        self.folder, self.batch_size = folder, batch_size
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
-        self._redrawer: Any = None
-        self._noise: Any = None
+        self._img2img: Any = None
+        self._scheduler_config: Any = None
         self._adapters: dict[Path, str] = {}
 
     # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +140,7 @@ class LocalHost:
                 f"{type(pipeline).__name__} is no Stable Diffusion 1.x, 2.x or XL pipeline", where=str(self.folder)
             )
         pipeline.set_progress_bar_config(disable=True)
-        self._noise = pipeline.scheduler.config  # the model's own; each batch gets a scheduler of its own
+        self._scheduler_config = pipeline.scheduler.config  # the model's own; each batch gets a scheduler of its own
         return pipeline.to(self.device)
 
     # ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,7 +157,7 @@ class LocalHost:
         `strength` 0 … 1: the share of the steps that is drawn, as A1111's denoising strength.
         """
         for request in requests:
-            if int(request.steps * strength) < LEAST_STEPS:
+            if int(request.steps * strength) < MIN_STEPS:
                 raise RequestRefused(
                     f"at strength {strength:g} none of {request.steps} steps is left to draw",
                     to_try="more steps, or a greater strength",
@@ -175,8 +175,8 @@ class LocalHost:
                 yield from self._draw(group[first : first + size], size, start)
 
     def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
-        alike = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
-        return (*map(str, alike.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
+        fields = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
+        return (*map(str, fields.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
 
     def _batch_size(self, request: GenerationRequest) -> int:
         if self.batch_size is not None:
@@ -212,9 +212,9 @@ class LocalHost:
     def _run(self, requests: list[GenerationRequest], start: InitImage | None) -> list[Any]:
         import torch
 
-        first, pipeline = requests[0], self.pipeline if start is None else self._open_redrawer()
-        pipeline.scheduler = make_scheduler(self._noise, first.sampler, first.scheduler)
-        self._wear(first)
+        first, pipeline = requests[0], self.pipeline if start is None else self._open_img2img()
+        pipeline.scheduler = make_scheduler(self._scheduler_config, first.sampler, first.scheduler)
+        self._set_loras(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
         chunks = needed_chunks(pipeline, *prompts, *negatives)
         positive = embed_prompts(pipeline, prompts, chunks, first.clip_skip)
@@ -222,33 +222,34 @@ class LocalHost:
         pooled = {}
         if positive.pooled is not None:
             pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
-        begin: dict[str, Any] = {"width": first.width, "height": first.height}
+        start_arguments: dict[str, Any] = {"width": first.width, "height": first.height}
         if start is not None:
-            begin = {"image": [start.image] * len(requests), "strength": start.strength}
-        watched = {} if self.on_step is None else {"callback_on_step_end": self._stepped(len(requests))}
+            start_arguments = {"image": [start.image] * len(requests), "strength": start.strength}
+        step_callback = {} if self.on_step is None else {"callback_on_step_end": self._report_step(len(requests))}
         with torch.inference_mode():
-            return pipeline(
+            images: list[Any] = pipeline(
                 prompt_embeds=positive.tokens,
                 negative_prompt_embeds=negative.tokens,
                 **pooled,
                 num_inference_steps=first.steps,
                 guidance_scale=first.cfg_scale,
-                **begin,
-                **watched,
+                **start_arguments,
+                **step_callback,
                 generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
                 output_type="pil",
             ).images
+        return images
 
-    def _open_redrawer(self) -> Any:
+    def _open_img2img(self) -> Any:
         """The img2img pipeline over the same models."""
-        if self._redrawer is None:
+        if self._img2img is None:
             from diffusers import AutoPipelineForImage2Image
 
-            self._redrawer = AutoPipelineForImage2Image.from_pipe(self.pipeline)
-            self._redrawer.set_progress_bar_config(disable=True)
-        return self._redrawer
+            self._img2img = AutoPipelineForImage2Image.from_pipe(self.pipeline)
+            self._img2img.set_progress_bar_config(disable=True)
+        return self._img2img
 
-    def _stepped(self, pictures: int) -> Callable[..., dict[str, Any]]:
+    def _report_step(self, pictures: int) -> Callable[..., dict[str, Any]]:
         def tell(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if self.on_step is not None:
                 self.on_step(step + 1, pipeline.num_timesteps, pictures)
@@ -256,8 +257,8 @@ class LocalHost:
 
         return tell
 
-    def _wear(self, request: GenerationRequest) -> None:
-        """Puts on the request's LoRAs and takes off all others."""
+    def _set_loras(self, request: GenerationRequest) -> None:
+        """Enables the request's LoRAs and disables all others."""
         for lora in request.loras:
             assert lora.path is not None  # `check` has refused it
             path = lora.path.resolve()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .request import GenerationRequest
 
 LORA_STRENGTH = re.compile(r"<lora:([^:>]+)(?::([+-]?[\d.]+))?[^>]*>")
-NOTHING = 0.5  # of 255, mean over the picture: below it a difference may be the device's own noise
+DEVICE_NOISE = 0.5  # of 255, mean over the picture: below it a difference may be the device's own noise
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def prove(
 ) -> LoraProof:
     """`drawn` is the picture of `request`; one is drawn without the LoRA, and one more where they hardly differ."""
     effect = difference(drawn, draw(without(request, lora)))
-    noise = difference(drawn, draw(request)) if 0 < effect < NOTHING else 0.0
+    noise = difference(drawn, draw(request)) if 0 < effect < DEVICE_NOISE else 0.0
     return LoraProof(lora, effect, noise)
 
 
@@ -53,12 +53,12 @@ def effective(request: GenerationRequest) -> list[str]:
 def without(request: GenerationRequest, lora: str) -> GenerationRequest:
     """The same request with this LoRA alone taken out of its fields and its prompt."""
     prompt = re.sub(rf"\s*<lora:{re.escape(lora)}(:[^>]*)?>", "", request.prompt)
-    others = tuple(one for one in request.loras if one.name != lora)
+    others = tuple(ref for ref in request.loras if ref.name != lora)
     return request.model_copy(update={"prompt": prompt, "loras": others})
 
 
-def difference(one: Image.Image, other: Image.Image) -> float:
+def difference(first: Image.Image, second: Image.Image) -> float:
     """Mean absolute difference of two RGB pictures of one size, 0 … 255."""
     from PIL import ImageChops, ImageStat
 
-    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
+    return sum(ImageStat.Stat(ImageChops.difference(first, second)).mean) / 3

@@ -70,8 +70,8 @@ class UsedSettings(BaseModel):
     @classmethod
     def as_asked(cls, request: GenerationRequest, image: Image.Image, **model: Any) -> UsedSettings:
         """Of a picture drawn in this process, where nothing is replaced: only its size is measured."""
-        asked = {name: getattr(request, name) for name in ("seed", "steps", "cfg_scale", "sampler", "loras")}
-        return cls(**asked, width=image.width, height=image.height, **model)
+        settings = {name: getattr(request, name) for name in ("seed", "steps", "cfg_scale", "sampler", "loras")}
+        return cls(**settings, width=image.width, height=image.height, **model)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def refuse_unknown(kind: str, name: str, known: Iterable[str]) -> None:
     names = list(known)
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, 1, 0.5) or [each for each in names if each.lower() == name.lower()]
+    near = difflib.get_close_matches(name, names, 1, 0.5) or [entry for entry in names if entry.lower() == name.lower()]
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise RequestRefused(f"there is no {kind} {name!r} here", to_try=f"{guess}{kind}s: {', '.join(names) or 'none'}")
 
@@ -67,6 +67,6 @@ def make_scheduler(config: Any, sampler: str, schedule: str) -> Any:
     import diffusers
 
     chosen = SAMPLERS[sampler]
-    wanted = chosen.automatic if schedule == "Automatic" else schedule
-    changes = {"timestep_spacing": "linspace", **chosen.config, **SCHEDULES[wanted]}
+    noise_schedule = chosen.automatic if schedule == "Automatic" else schedule
+    changes = {"timestep_spacing": "linspace", **chosen.config, **SCHEDULES[noise_schedule]}
     return getattr(diffusers, chosen.scheduler).from_config(config, **changes)

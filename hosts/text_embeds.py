@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = 75
 COMMA_REACH = 20
-LEAST_MEAN = 1e-4  # of the standard deviation
+MIN_MEAN = 1e-4  # of the standard deviation
 
 
 @dataclass
@@ -42,7 +42,8 @@ def count_tokens(tokenizer: Any, text: str) -> int:
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
     # Longer than the model takes is no mistake here: chunks come later, so the tokenizer's warning is not asked for.
-    return tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
+    ids: list[int] = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
+    return ids
 
 
 def split_into_chunks(tokenizer: Any, prompt: str) -> list[Chunk]:
@@ -70,7 +71,9 @@ def split_into_chunks(tokenizer: Any, prompt: str) -> list[Chunk]:
 
 def needed_chunks(pipeline: Any, *prompts: str) -> int:
     """The most chunks that any of the prompts fills, by any of the pipeline's tokenizers."""
-    return max(len(split_into_chunks(tokenizer, prompt)) for tokenizer, _ in _towers(pipeline) for prompt in prompts)
+    return max(
+        len(split_into_chunks(tokenizer, prompt)) for tokenizer, _ in _text_encoders(pipeline) for prompt in prompts
+    )
 
 
 @dataclass(frozen=True)
@@ -82,27 +85,27 @@ class TextEmbeds:
 
 
 def embed_prompts(pipeline: Any, prompts: Sequence[str], chunks: int, clip_skip: int = 1) -> TextEmbeds:
-    """Every prompt padded to the same number of chunks, encoded, and weighed.
+    """Every prompt padded to the same number of chunks, encoded [N, 77 · chunks, D], and weighted.
 
     `clip_skip` counts from the last layer, 1 being the last; SDXL always reads its last but one.
     """
     import torch
 
-    towers = _towers(pipeline)
+    encoders = _text_encoders(pipeline)
     states, pooled = [], None
     with torch.inference_mode():
-        for tokenizer, encoder in towers:
+        for tokenizer, encoder in encoders:
             rows = [_padded(split_into_chunks(tokenizer, prompt), chunks) for prompt in prompts]
-            tokens, first = _encode(tokenizer, encoder, rows, clip_skip, two_towers=len(towers) == 2)
+            tokens, first = _encode(tokenizer, encoder, rows, clip_skip, two_text_encoders=len(encoders) == 2)
             states.append(tokens)
-            pooled = first if len(towers) == 2 else None
+            pooled = first if len(encoders) == 2 else None
     return TextEmbeds(torch.cat(states, -1), pooled)
 
 
-def _towers(pipeline: Any) -> list[tuple[Any, Any]]:
+def _text_encoders(pipeline: Any) -> list[tuple[Any, Any]]:
     pairs = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
-    found = [(getattr(pipeline, one, None), getattr(pipeline, other, None)) for one, other in pairs]
-    return [(tokenizer, encoder) for tokenizer, encoder in found if tokenizer is not None and encoder is not None]
+    parts = [(getattr(pipeline, tokenizer, None), getattr(pipeline, encoder, None)) for tokenizer, encoder in pairs]
+    return [(tokenizer, encoder) for tokenizer, encoder in parts if tokenizer is not None and encoder is not None]
 
 
 def _padded(chunks: list[Chunk], count: int) -> list[Chunk]:
@@ -110,24 +113,24 @@ def _padded(chunks: list[Chunk], count: int) -> list[Chunk]:
 
 
 def _encode(
-    tokenizer: Any, encoder: Any, rows: Sequence[Sequence[Chunk]], clip_skip: int, two_towers: bool
+    tokenizer: Any, encoder: Any, rows: Sequence[Sequence[Chunk]], clip_skip: int, two_text_encoders: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """[N, 77 · chunks, D] weighed, and the first chunk's pooled output."""
+    """Weighted token states [N, 77 · chunks, D], and the first chunk's pooled output [N, P]."""
     import torch
 
     device = encoder.device
     ids = [[_framed(tokenizer, chunk.ids) for chunk in row] for row in rows]
     weights = [[[1.0, *chunk.weights, *[1.0] * (CHUNK + 1 - len(chunk.weights))] for chunk in row] for row in rows]
     flat = torch.tensor(ids, device=device).flatten(0, 1)
-    output = encoder(flat, output_hidden_states=two_towers or clip_skip > 1)
-    if two_towers:
+    output = encoder(flat, output_hidden_states=two_text_encoders or clip_skip > 1)
+    if two_text_encoders:
         states = output.hidden_states[-2]
     elif clip_skip > 1:
         states = _final_norm(encoder)(output.hidden_states[-clip_skip])
     else:
         states = output.last_hidden_state
     states = states.unflatten(0, (len(rows), -1))  # [N, chunks, 77, D]
-    states = _weighed(states, torch.tensor(weights, device=device, dtype=states.dtype))
+    states = _apply_weights(states, torch.tensor(weights, device=device, dtype=states.dtype))
     pooled = output.text_embeds if hasattr(output, "text_embeds") else output.pooler_output
     return states.flatten(1, 2), pooled.unflatten(0, (len(rows), -1))[:, 0]
 
@@ -141,14 +144,17 @@ def _final_norm(encoder: Any) -> Any:
     return encoder.text_model.final_layer_norm if hasattr(encoder, "text_model") else encoder.final_layer_norm
 
 
-def _weighed(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Token states × weights, each prompt's chunk brought back to its mean; without weights untouched to the bit."""
+def _apply_weights(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Token states [N, chunks, 77, D] × weights [N, chunks, 77], each chunk brought back to its mean.
+
+    Without weights other than 1 the states stay the same to the bit.
+    """
     import torch
 
     if bool((weights == 1).all()):
         return states
-    weighed = states * weights[..., None]
-    before, after = states.mean((-2, -1), keepdim=True), weighed.mean((-2, -1), keepdim=True)
+    weighted = states * weights[..., None]
+    before, after = states.mean((-2, -1), keepdim=True), weighted.mean((-2, -1), keepdim=True)
     # Where the mean is rounding error, their ratio could be anything.
-    steady = after.abs() > LEAST_MEAN * states.std((-2, -1), keepdim=True)
-    return weighed * torch.where(steady, before / after, torch.ones_like(after))
+    steady = after.abs() > MIN_MEAN * states.std((-2, -1), keepdim=True)
+    return weighted * torch.where(steady, before / after, torch.ones_like(after))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.progress import ProgressCallback
+from ..trainer.loop.ema import update_ema
+from ..trainer.loop.objective import min_snr_weight
 from .captions import sample_caption
 from .catalogue import COLUMNS, RenderedCatalogue, words_of
 from .garment import GROUPS
@@ -73,7 +75,7 @@ def pictures_to_draw(data: RenderedCatalogue) -> np.ndarray:
 
 
 class Average:
-    """Exponential moving average of parameters, with warm-up."""
+    """Exponential moving average of several models' parameters."""
 
     def __init__(self, *models) -> None:
         self.models = models
@@ -81,11 +83,8 @@ class Average:
 
     def update(self, step: int) -> None:
         """Move the averages towards the parameters, after the update `step`."""
-        import torch
-
-        decay = min(EMA_DECAY, (1 + step) / (10 + step))
         for model, shadow in zip(self.models, self.shadow, strict=True):
-            torch._foreach_lerp_(shadow, [p.detach() for p in model.parameters()], 1 - decay)
+            update_ema(shadow, model.parameters(), EMA_DECAY, step)
 
     def apply(self) -> None:
         """Put the averages into the models."""
@@ -136,7 +135,7 @@ def train_diffusion(
         with torch.autocast("cpu", torch.bfloat16):
             encoder_hidden_states = text_encoder(token_ids(tokenizer, texts)).last_hidden_state
             noise_pred = unet(noisy_latents, timesteps, encoder_hidden_states).sample
-        weight = snr[timesteps].clamp(max=SNR_GAMMA) / snr[timesteps]
+        weight = min_snr_weight(snr[timesteps], SNR_GAMMA, "epsilon")
         return (weight * (noise_pred.float() - noise).square().mean((1, 2, 3))).mean()
 
     fit(

@@ -1,4 +1,4 @@
-"""Opens the vision models of a preset: tagger, scorer, judge."""
+"""The models of a preset that read and score pictures: tagger, scorer, judge. The one place that opens them."""
 
 from __future__ import annotations
 
@@ -30,20 +30,24 @@ class VisionModels:
     judge: Scorer | None
 
 
-def open_vision_models(preset: Preset, device: str = "auto") -> VisionModels:
+def open_vision_models(preset: Preset, device: str = "auto", known_as: str | None = None) -> VisionModels:
     """The vision models of a preset; raises MissingWeights if the encoder is not on this machine."""
-    tagger = open_tagger(preset, device)
+    tagger = open_tagger(preset, device, known_as)
     scorer = scorer_of(preset, tagger)
     return VisionModels(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
 
 
-def open_tagger(preset: Preset, device: str = "auto") -> Tagger:
-    """The tagger of a preset alone."""
+def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = None) -> Tagger:
+    """The tagger alone: what a catalogue's tags need.
+
+    `known_as` names the encoder in encoders.json where `preset.encoder` is a folder; None takes `preset.encoder`.
+    """
     require_weights(preset, "encoder")
     revision = preset.revisions.get(preset.encoder)
     encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
     temperatures = load_temperatures(preset.calibration if preset.measured else None)
-    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=encoder_settings(preset.encoder))
+    settings = encoder_settings(known_as or preset.encoder)
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=settings)
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:

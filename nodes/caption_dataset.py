@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.v0_0_2 import io
 
 from .comfy.folders import photo_folder
-from .schema import CATEGORY, advanced, captions_input, encoder_input, said, threshold_input, vocabulary_input
+from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, threshold_input, vocabulary_input
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,7 +18,7 @@ class ModisteCaptionDataset(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Photos in; captions beside them, and the folder for the trainer, out."""
+        """Inputs: photos. Outputs: the folder for the trainer, the captions, a report."""
         return io.Schema(
             node_id="ModisteCaptionDataset",
             display_name="Caption Fashion Dataset",
@@ -40,7 +40,7 @@ class ModisteCaptionDataset(io.ComfyNode):
                     default="",
                     placeholder="ohwx",
                     display_name="trigger",
-                    tooltip="A rare word that what is learned binds to; captions begin with it.",
+                    tooltip="A rare word that stands for the look to learn; each caption holds it.",
                 ),
                 encoder_input(),
                 io.Boolean.Input(
@@ -49,20 +49,20 @@ class ModisteCaptionDataset(io.ComfyNode):
                     display_name="overwrite",
                     tooltip="Whether to replace captions that are there already. Off keeps what you wrote.",
                 ),
-                advanced(threshold_input("Tags less sure than this are not said.")),
+                advanced(threshold_input("Tags with less confidence than this are left out of captions.")),
                 vocabulary_input(),
                 io.Image.Input(
                     "images",
                     optional=True,
                     display_name="images",
-                    tooltip="Pictures to write into the folder, instead of photos that lie there.",
+                    tooltip="Pictures to write into the folder before its photos are captioned.",
                 ),
                 captions_input("Your captions, one a picture; without them the encoder writes them."),
             ],
             outputs=[
                 io.String.Output("folder_path", display_name="folder", tooltip="For LoRA Trainer."),
                 io.String.Output(
-                    "texts", display_name="captions", is_output_list=True, tooltip="What stands beside each photo now."
+                    "texts", display_name="captions", is_output_list=True, tooltip="The caption beside each photo."
                 ),
                 io.Int.Output("count", display_name="count", tooltip="Photos in the dataset."),
                 io.String.Output("report", display_name="report", tooltip="What was written, kept and skipped."),
@@ -71,12 +71,12 @@ class ModisteCaptionDataset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: list[str | None]) -> bool | str:
-        """Says before queueing where a folder leads out; None is a link, seen later."""
-        return folder[0] is None or said(lambda: photo_folder(folder[0], must_exist=False))
+        """Refuses a folder outside ComfyUI's before queueing; None is a link, whose value is known later."""
+        return folder[0] is None or check_result(lambda: photo_folder(folder[0], must_exist=False))
 
     @classmethod
     def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
-        """Another one when a photo or a caption changes."""
+        """A digest that changes with any photo or caption of the folder."""
         from .training.dataset import fingerprint
 
         return fingerprint(photo_folder(folder[0], must_exist=False)) if folder[0] else ""
@@ -96,22 +96,22 @@ class ModisteCaptionDataset(io.ComfyNode):
         """Writes the captions."""
         from ..fashion.prompts.captions import caption_of
         from .comfy.images import pictures_of
-        from .comfy.model_management import NodeProgress, eyes_for
+        from .comfy.model_management import NodeProgress, vision_models_for
         from .training.dataset import caption_photos, write_pictures
         from .vision.batches import tag
         from .vision.tag_edits import finite
 
-        least = finite("threshold", threshold[0], 0, 1)
+        lowest = finite("threshold", threshold[0], 0, 1)
         path = photo_folder(folder[0], must_exist=images is None)
         if images is not None:
             write_pictures(pictures_of(images), path, captions, overwrite[0])
             overwrite, captions = [overwrite[0] and captions is None], None
-        bar = NodeProgress()
+        progress = NodeProgress()
 
-        def words_of(pictures: list[Image.Image]) -> list[str]:
-            vision = eyes_for(encoder[0], vocabulary[0])
-            seen = tag(vision, pictures, bar.show, least)
-            return [caption_of(one, vision.taxonomy, trigger[0].strip()) for one in seen]
+        def write_captions(pictures: list[Image.Image]) -> list[str]:
+            vision = vision_models_for(encoder[0], vocabulary[0])
+            tags = tag(vision, pictures, progress.show, lowest)
+            return [caption_of(photo_tags, vision.taxonomy, trigger[0].strip()) for photo_tags in tags]
 
-        done = caption_photos(path, words_of, captions, overwrite[0])
-        return io.NodeOutput(str(path), done.texts, len(done.texts), done.report)
+        dataset = caption_photos(path, write_captions, captions, overwrite[0])
+        return io.NodeOutput(str(path), dataset.texts, len(dataset.texts), dataset.report)

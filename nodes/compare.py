@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .schema import CATEGORY, advanced, encoder_input, model_inputs, said, sampling_inputs, seed_input
+from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, sampling_inputs, seed_input
 
 GRID_SIDE = 256  # pixels of a picture
 
@@ -29,7 +29,9 @@ class ModisteCompare(io.ComfyNode):
             inputs=[
                 *model_inputs(),
                 io.Image.Input(
-                    "references", display_name="references", tooltip="Photos that were not trained on, best 4 or more."
+                    "references",
+                    display_name="references",
+                    tooltip="Photos that were not trained on, best 4 or more; of a single one nothing is proven.",
                 ),
                 io.String.Input(
                     "positive",
@@ -59,7 +61,8 @@ class ModisteCompare(io.ComfyNode):
                     min=1,
                     max=32,
                     display_name="pictures",
-                    tooltip="Pictures a reference and strength; with a single reference take 4 or more.",
+                    tooltip="Pictures a reference and strength; among several strengths one is chosen, then proven on "
+                    "as many more.",
                 ),
                 encoder_input(),
                 *sampling_inputs(),
@@ -85,7 +88,7 @@ class ModisteCompare(io.ComfyNode):
             outputs=[
                 io.Image.Output("grid", display_name="grid", tooltip="Reference, base and each strength side by side."),
                 io.Float.Output("best_strength", display_name="best strength", tooltip="0 where the base is best."),
-                io.Float.Output("gain", display_name="gain", tooltip="Of the best strength over the base, −1 … 1."),
+                io.Float.Output("gain", display_name="gain", tooltip="Of the chosen strength over the base, −1 … 1."),
                 io.Boolean.Output("improved", display_name="improved", tooltip="Whether that gain is proven."),
                 io.String.Output("report", display_name="report", tooltip="The figures and the verdict."),
             ],
@@ -96,7 +99,7 @@ class ModisteCompare(io.ComfyNode):
         """Says before queueing where a strength is no number; None is a link, seen later."""
         from .vision.comparison import strengths_in
 
-        return strengths[0] is None or said(lambda: strengths_in(strengths[0]))
+        return strengths[0] is None or check_result(lambda: strengths_in(strengths[0]))
 
     @classmethod
     def execute(
@@ -125,21 +128,21 @@ class ModisteCompare(io.ComfyNode):
         from .choices import AUTO
         from .comfy.graph_search import host_of, tuned_hosts
         from .comfy.images import grid_of, image_of, pictures_of
-        from .comfy.model_management import NodeProgress, eyes_for
-        from .vision.comparison import compare, strengths_in, wanted_pictures
+        from .comfy.model_management import NodeProgress, vision_models_for
+        from .vision.comparison import compare, plan_pictures, strengths_in
 
         photos = pictures_of(references, "references")
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
         base = host_of(model[0], clip[0], vae[0], scheduler[0], prompt, node)
         tuned = tuned_hosts(base, lora and lora[0], tuned_model and tuned_model[0], strengths_in(strengths[0]))
         drawing = dict(steps=steps[0], cfg_scale=cfg[0], sampler=sampler_name[0], width=width[0], height=height[0])
-        wanted = wanted_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
-        found = compare(base, tuned, wanted, photos, eyes_for(encoder[0], AUTO), NodeProgress().show)
+        plan = plan_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
+        sweep = compare(base, tuned, plan, photos, vision_models_for(encoder[0], AUTO), NodeProgress().show)
         return io.NodeOutput(
-            image_of(grid_of(found.rows_of_pictures(photos), GRID_SIDE)),
-            found.best.strength if found.improved else 0.0,
-            found.best.gain.mean,
-            found.improved,
-            found.report(),
-            ui={"modiste_compare": [found.as_json()]},
+            image_of(grid_of(sweep.rows_of_pictures(photos), GRID_SIDE)),
+            sweep.strength if sweep.improved else 0.0,
+            sweep.gain.mean,
+            sweep.improved,
+            sweep.report(),
+            ui={"modiste_compare": [sweep.as_json()]},
         )

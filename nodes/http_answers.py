@@ -1,4 +1,4 @@
-"""What the page is told of vocabularies and of one picture."""
+"""Answers to the page's requests: the groups of all vocabularies, the tags of one picture."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from ..fashion.prompts.captions import caption_of
 from ..fashion.taxonomy import load_taxonomy
 from .choices import AUTO, FASHION_CLIP
 from .comfy.folders import vocabulary_names
-from .comfy.model_management import eyes_for
+from .comfy.model_management import vision_models_for
 from .comfy.safe_paths import inside
 from .vision.batches import tag
-from .vision.tag_edits import shown
+from .vision.tag_edits import tag_rows
 
 ROOTS = ("input", "output", "temp")
 
 
 def groups() -> list[dict[str, Any]]:
-    """Every group of every vocabulary, once, with a colour that stays its own."""
-    found: dict[str, dict[str, Any]] = {}
+    """Every group of every vocabulary once, with a fixed colour."""
+    by_id: dict[str, dict[str, Any]] = {}
     for name in vocabulary_names():
         for group in load_taxonomy(name).groups:
             english = group.name.get("en", group.id)
-            about = {"id": group.id, "name": english, "name_zh": group.name.get("zh-TW", english)}
-            found.setdefault(group.id, {**about, "colour_index": len(found)})
-    return list(found.values())
+            names = {"id": group.id, "name": english, "name_zh": group.name.get("zh-TW", english)}
+            by_id.setdefault(group.id, {**names, "colour_index": len(by_id)})
+    return list(by_id.values())
 
 
 class NoPicture(InputError):
-    """Not there, or not for asking."""
+    """There is no such picture, or it lies outside ComfyUI's folders."""
 
 
-def tags_of(asked: dict[str, Any], encoder: str) -> dict[str, Any]:
-    """Tags and caption of a picture that the server knows by filename, subfolder and type."""
+def tags_of(request: dict[str, Any], encoder: str) -> dict[str, Any]:
+    """Tags and caption of a picture that the server finds by filename, subfolder and type."""
     photo = read_photo(
-        picture_file(text_in(asked, "filename"), text_in(asked, "subfolder"), text_in(asked, "type") or "input")
+        picture_file(text_in(request, "filename"), text_in(request, "subfolder"), text_in(request, "type") or "input")
     )
-    vision = eyes_for(encoder or FASHION_CLIP, AUTO)
-    found = tag(vision, [photo.image], lambda done, total: None)[0]
-    return {"tags": shown(found), "caption": caption_of(found, vision.taxonomy)}
+    vision = vision_models_for(encoder or FASHION_CLIP, AUTO)
+    tags = tag(vision, [photo.image], lambda done, total: None)[0]
+    return {"tags": tag_rows(tags), "caption": caption_of(tags, vision.taxonomy)}
 
 
 def picture_file(filename: str, subfolder: str, kind: str) -> Path:
-    """The file, inside the folder of its type; refused as not there where it leads out."""
+    """The file inside the folder of its type; NoPicture where there is none or the path leads outside."""
     import folder_paths
 
     root = folder_paths.get_directory_by_type(kind) if kind in ROOTS else None
@@ -60,9 +60,9 @@ def picture_file(filename: str, subfolder: str, kind: str) -> Path:
     return file
 
 
-def text_in(asked: dict[str, Any], name: str) -> str:
-    """A text of a request, "" where it is not there; TypeError where it is something else."""
-    value = asked.get(name, "")
+def text_in(request: dict[str, Any], name: str) -> str:
+    """A text field of a request, "" where it is missing; TypeError where it is no text."""
+    value = request.get(name, "")
     if not isinstance(value, str):
         raise TypeError(name)
     return value

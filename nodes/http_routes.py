@@ -1,4 +1,4 @@
-"""What the page asks ComfyUI's server for: runs, the vocabulary, the tags of one picture."""
+"""Modiste's routes on ComfyUI's server: runs, the vocabulary, the tags of one picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_routes() -> None:
-    """Before ComfyUI's server starts."""
+    """Adds the routes; called before ComfyUI's server starts."""
     from server import PromptServer
 
     routes = PromptServer.instance.routes
@@ -27,8 +27,8 @@ def add_routes() -> None:
     async def run(request: web.Request) -> web.Response:
         from .training.history import show_run
 
-        found = await asyncio.to_thread(show_run, runs_root(), request.match_info["run"])
-        return _answer(found) if found else _answer({"error": "there is no such run"}, 404)
+        history = await asyncio.to_thread(show_run, runs_root(), request.match_info["run"])
+        return _answer(history) if history else _answer({"error": "there is no such run"}, 404)
 
     @routes.get("/modiste/vocabulary")
     async def vocabulary(request: web.Request) -> web.Response:
@@ -42,8 +42,8 @@ def add_routes() -> None:
         from .http_answers import NoPicture, tags_of, text_in
 
         try:
-            asked = await request.json()
-            return _answer(await asyncio.to_thread(tags_of, asked["image"], text_in(asked, "encoder")))
+            body = await request.json()
+            return _answer(await asyncio.to_thread(tags_of, body["image"], text_in(body, "encoder")))
         except (ValueError, KeyError, TypeError, AttributeError):
             return _answer({"error": 'a request is {"image": {"filename", "subfolder", "type"}}'}, 400)
         except ModisteError as error:

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from .comfy.folders import photo_folder, photo_folder_names
-from .schema import CATEGORY, advanced, said
+from .schema import CATEGORY, advanced, check_result
 
 
 class ModisteLoadPhotos(io.ComfyNode):
@@ -15,7 +15,7 @@ class ModisteLoadPhotos(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """A folder in; its photos out, each of its own size."""
+        """Inputs: a folder. Outputs: its photos, each of its own size, with captions and names."""
         folders = photo_folder_names()
         return io.Schema(
             node_id="ModisteLoadPhotos",
@@ -67,12 +67,12 @@ class ModisteLoadPhotos(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:
-        """Says before queueing where a folder is missing; None is a link, seen later."""
-        return folder is None or said(lambda: photo_folder(folder))
+        """Refuses a missing folder before queueing; None is a link, whose value is known later."""
+        return folder is None or check_result(lambda: photo_folder(folder))
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **others: Any) -> str:
-        """Another one when a photo or a caption changes."""
+        """A digest that changes with any photo or caption of the folder."""
         from .training.dataset import fingerprint
 
         return fingerprint(photo_folder(folder)) if folder else ""
@@ -85,11 +85,11 @@ class ModisteLoadPhotos(io.ComfyNode):
         from .training.dataset import read_photos
 
         path = photo_folder(folder)
-        found = read_photos(path, longest_side, limit)
+        photos = read_photos(path, longest_side, limit)
         return io.NodeOutput(
-            [image_of(photo.image) for photo in found.photos],
-            [own_caption(photo.path) or "" for photo in found.photos],
-            [photo.path.name for photo in found.photos],
+            [image_of(photo.image) for photo in photos.photos],
+            [own_caption(photo.path) or "" for photo in photos.photos],
+            [photo.path.name for photo in photos.photos],
             str(path),
-            found.report(),
+            photos.report(),
         )

@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .choices import METHODS, OF_THE_GRAPH, RECIPES, TRY_OUT
+from .choices import EMBEDDED_MODEL, GRAPH_CHECKPOINT, METHODS, RECIPES
 from .comfy.folders import checkpoint_names, photo_folder, runs_root
 from .missing_libraries import advice, require
-from .schema import CATEGORY, advanced, captions_input, encoder_input, said, seed_input
+from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, seed_input
 
-NEEDED = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
+LIBRARIES = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
 
 
@@ -20,7 +20,7 @@ class ModisteLoraTrainer(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """A dataset and a base in; the LoRA, the model that wears it, its file and the loss out."""
+        """Inputs: a dataset and a base. Outputs: the LoRA, the model with it applied, its file and the loss."""
         return io.Schema(
             node_id="ModisteLoraTrainer",
             display_name="Fashion LoRA Trainer",
@@ -42,8 +42,8 @@ class ModisteLoraTrainer(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "checkpoint",
-                    options=[OF_THE_GRAPH, *checkpoint_names(), TRY_OUT],
-                    default=OF_THE_GRAPH,
+                    options=[GRAPH_CHECKPOINT, *checkpoint_names(), EMBEDDED_MODEL],
+                    default=GRAPH_CHECKPOINT,
                     display_name="checkpoint",
                     tooltip="The base to train on: the one that the connected model was loaded from, or one of your "
                     "checkpoints. The embedded mini model is for trying things out only.",
@@ -53,7 +53,7 @@ class ModisteLoraTrainer(io.ComfyNode):
                     default="",
                     placeholder="ohwx",
                     display_name="trigger",
-                    tooltip="A rare word that what is learned binds to; say it in prompts later.",
+                    tooltip="A rare word that stands for the learned look; put it into prompts later.",
                 ),
                 io.Combo.Input(
                     "recipe",
@@ -67,7 +67,7 @@ class ModisteLoraTrainer(io.ComfyNode):
                     "name",
                     default="fashion",
                     display_name="name",
-                    tooltip="What the file is called; a part that names its content is added.",
+                    tooltip="The file's name; a digest of its content is added.",
                 ),
                 encoder_input(),
                 io.Int.Input(
@@ -76,7 +76,7 @@ class ModisteLoraTrainer(io.ComfyNode):
                     min=1,
                     max=256,
                     display_name="rank",
-                    tooltip="How much the LoRA can hold. 8 to 32 suits garments; the file grows with it.",
+                    tooltip="Capacity of the LoRA. 8 to 32 suits garments; the file grows with it.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -129,7 +129,7 @@ class ModisteLoraTrainer(io.ComfyNode):
                         step=0.05,
                         round=0.01,
                         display_name="strength",
-                        tooltip="Of the LoRA in the model that comes out.",
+                        tooltip="Strength of the LoRA in the output model.",
                     )
                 ),
                 advanced(
@@ -139,15 +139,14 @@ class ModisteLoraTrainer(io.ComfyNode):
                         multiline=True,
                         placeholder='{"loss": {"min_snr_gamma": 5}, "data": {"flip": true}}',
                         display_name="config",
-                        tooltip="Any field of a training config as JSON; what stands here comes before the fields "
-                        "above.",
+                        tooltip="Any field of a training config as JSON; it overrides the fields above.",
                     )
                 ),
                 io.Model.Input(
                     "model",
                     optional=True,
                     display_name="model",
-                    tooltip="The model whose checkpoint is trained on, and that wears the LoRA when it comes out.",
+                    tooltip="The model whose checkpoint is trained on; it comes out with the LoRA applied.",
                 ),
                 io.Image.Input(
                     "images",
@@ -159,7 +158,9 @@ class ModisteLoraTrainer(io.ComfyNode):
             ],
             outputs=[
                 io.LoraModel.Output("lora", display_name="lora", tooltip="For Load LoRA Model and Save LoRA Weights."),
-                io.Model.Output("tuned_model", display_name="model", tooltip="The connected model, wearing the LoRA."),
+                io.Model.Output(
+                    "tuned_model", display_name="model", tooltip="The connected model with the LoRA applied."
+                ),
                 io.LossMap.Output("losses", display_name="losses", tooltip="For Plot Loss Graph."),
                 io.String.Output("lora_name", display_name="lora name", tooltip="As LoRA loaders list it."),
                 io.String.Output("file", display_name="file", tooltip="The full path of the file."),
@@ -169,13 +170,13 @@ class ModisteLoraTrainer(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: list[str | None]) -> bool | str:
-        """Says before queueing what is missing: libraries, the folder; None is a link, seen later."""
-        lacking = advice("Training", *NEEDED)
-        return lacking or not folder[0] or said(lambda: photo_folder(folder[0]))
+        """Refuses missing libraries and folders before queueing; None is a link, whose value is known later."""
+        lacking = advice("Training", *LIBRARIES)
+        return lacking or not folder[0] or check_result(lambda: photo_folder(folder[0]))
 
     @classmethod
     def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
-        """Another one when a photo or a caption changes."""
+        """A digest that changes with any photo or caption of the folder."""
         from .training.dataset import fingerprint
 
         return fingerprint(photo_folder(folder[0])) if folder[0] else ""
@@ -201,19 +202,19 @@ class ModisteLoraTrainer(io.ComfyNode):
         images: list[Any] | None = None,
         captions: list[str] | None = None,
     ) -> io.NodeOutput:
-        """Trains, or goes on, or finds what is trained already."""
+        """Trains, resumes, or returns the result of a finished run."""
         from comfy_execution.graph import ExecutionBlocker
 
         from .comfy.images import pictures_of
         from .comfy.model_management import device
-        from .training.config import Wish
-        from .training.dataset import fingerprint, refuse_both
-        from .training.in_comfyui import carry_out, chosen_base, write_dataset
+        from .training.config import TrainingWidgets
+        from .training.dataset import fingerprint, require_one_source
+        from .training.in_comfyui import train_and_publish, training_base, write_dataset
         from .training.run import decide
 
-        require("Training", *NEEDED)
-        refuse_both(folder[0], images is not None)
-        wish = Wish(
+        require("Training", *LIBRARIES)
+        require_one_source(folder[0], images is not None)
+        options = TrainingWidgets(
             recipe=recipe[0],
             method=method[0],
             rank=rank[0],
@@ -226,13 +227,14 @@ class ModisteLoraTrainer(io.ComfyNode):
             device=device(),
             config=config[0],
         )
-        base = chosen_base(checkpoint[0], model, cls.hidden.prompt or {}, str(cls.hidden.unique_id))
+        base = training_base(checkpoint[0], model, cls.hidden.prompt or {}, str(cls.hidden.unique_id))
         photos = photo_folder(folder[0]) if images is None else write_dataset(pictures_of(images), captions)
-        run = decide(wish, base.file, photos, fingerprint(photos), runs_root())
-        trained = carry_out(run, str(cls.hidden.unique_id), encoder[0], model[0] if model else None, base.warnings)
+        run = decide(options, base.file, photos, fingerprint(photos), runs_root())
+        node = str(cls.hidden.unique_id)
+        trained = train_and_publish(run, node, encoder[0], model[0] if model else None, base.warnings)
         return io.NodeOutput(
             trained.tensors,
-            trained.worn_by(model[0], strength[0]) if model else ExecutionBlocker(NO_MODEL),
+            trained.apply_to(model[0], strength[0]) if model else ExecutionBlocker(NO_MODEL),
             trained.losses,
             trained.name,
             str(trained.file),

@@ -1,4 +1,4 @@
-"""Libraries that a node needs and a host may lack: named before anything is tried, with the line that gets them."""
+"""Libraries that a node needs and a host may lack: named before a run, with the command that installs them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ DISTRIBUTIONS = {"open_clip": "open_clip_torch"}  # where the name to install is
 
 
 def missing(*libraries: str) -> list[str]:
-    """Those that this Python does not have; nothing is imported."""
+    """The libraries that this Python does not have; nothing is imported."""
     return [name for name in libraries if importlib.util.find_spec(name) is None]
 
 
 def advice(what: str, *libraries: str) -> str | None:
-    """What to say where some are missing: `Training needs peft …`; None where all are there."""
+    """A message for missing libraries: `Training needs peft …`; None where none is missing."""
     lacking = missing(*libraries)
     if not lacking:
         return None
@@ -25,7 +25,7 @@ def advice(what: str, *libraries: str) -> str | None:
 
 
 def require(what: str, *libraries: str) -> None:
-    """InputError with that advice."""
+    """InputError with that message where a library is missing."""
     lacking = advice(what, *libraries)
     if lacking:
         raise InputError(lacking)

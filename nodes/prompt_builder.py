@@ -17,7 +17,7 @@ class ModistePromptBuilder(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Tags in; one prompt pair a picture out."""
+        """Inputs: tags. Outputs: a positive and a negative prompt for each picture."""
         return io.Schema(
             node_id="ModistePromptBuilder",
             display_name="Fashion Prompt Builder",
@@ -50,7 +50,7 @@ class ModistePromptBuilder(io.ComfyNode):
                     multiline=True,
                     placeholder="studio lighting",
                     display_name="extra",
-                    tooltip="Words to add behind the prompt, as they are.",
+                    tooltip="Words to append to the prompt, as they are.",
                 ),
                 io.String.Input(
                     "avoid",
@@ -58,7 +58,7 @@ class ModistePromptBuilder(io.ComfyNode):
                     multiline=True,
                     placeholder="blurry, cropped",
                     display_name="avoid",
-                    tooltip="Words to add to the negative prompt, as they are.",
+                    tooltip="Words to append to the negative prompt, as they are.",
                 ),
                 advanced(
                     io.Combo.Input(
@@ -91,9 +91,9 @@ class ModistePromptBuilder(io.ComfyNode):
         syntax: list[str],
     ) -> io.NodeOutput:
         """Writes the prompts."""
-        from .vision.prompt_text import written
+        from .vision.prompt_text import write_prompts
         from .vision.tag_edits import unpack
 
-        seen = unpack(entry for entries in tags for entry in entries)
-        prompts = written(seen, strategy[0], locks[0], extra[0], avoid[0], syntax[0])
-        return io.NodeOutput([one.positive for one in prompts], [one.negative for one in prompts])
+        pictures = unpack(entry for entries in tags for entry in entries)
+        prompts = write_prompts(pictures, strategy[0], locks[0], extra[0], avoid[0], syntax[0])
+        return io.NodeOutput([prompt.positive for prompt in prompts], [prompt.negative for prompt in prompts])

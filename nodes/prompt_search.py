@@ -8,9 +8,9 @@ from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import refuse_unknown_strategies
 from .missing_libraries import advice, require
-from .schema import CATEGORY, advanced, encoder_input, model_inputs, names_in, said, sampling_inputs, seed_input
+from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, names_in, sampling_inputs, seed_input
 
-NEEDED = ("transformers", "jinja2")
+LIBRARIES = ("transformers", "jinja2")
 
 
 class ModistePromptSearch(io.ComfyNode):
@@ -18,14 +18,14 @@ class ModistePromptSearch(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """A photo and what draws in; the proven prompt out."""
+        """Inputs: a photo, and the models that draw. Outputs: the best prompt, its picture and figures."""
         return io.Schema(
             node_id="ModistePromptSearch",
             display_name="Fashion Prompt Search",
             category=CATEGORY,
             description="Finds the prompt that makes this model draw the photo again: strategies compete on common "
-            "seeds, and the winner must beat the plain tag list on seeds that nobody has seen. Cancel keeps what is "
-            "drawn; queueing again goes on.",
+            "seeds, and the winner must beat the plain tag list on held-out seeds. Cancel keeps the pictures; queueing "
+            "again goes on.",
             is_output_node=True,
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
@@ -38,7 +38,7 @@ class ModistePromptSearch(io.ComfyNode):
                     min=5,
                     max=400,
                     display_name="budget",
-                    tooltip="Pictures to draw in all, proof included; 24 and more give a useful answer.",
+                    tooltip="Pictures to draw in all, with the final confirmation; 24 and more give a useful answer.",
                 ),
                 *sampling_inputs(),
                 seed_input("What decides all seeds of the search; the same gives the same answer."),
@@ -84,9 +84,9 @@ class ModistePromptSearch(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, strategies: str | None) -> bool | str:
-        """Says before queueing what is missing or unknown; None is a link, seen later."""
-        lacking = advice("Prompt Search", *NEEDED)
-        return lacking or said(lambda: refuse_unknown_strategies(names_in(strategies or "")))
+        """Refuses missing libraries and unknown strategies before queueing; None is a link."""
+        lacking = advice("Prompt Search", *LIBRARIES)
+        return lacking or check_result(lambda: refuse_unknown_strategies(names_in(strategies or "")))
 
     @classmethod
     def execute(
@@ -108,24 +108,25 @@ class ModistePromptSearch(io.ComfyNode):
         refine: bool,
         learn: bool,
     ) -> io.NodeOutput:
-        """Searches, or goes on."""
+        """Searches, or resumes a search that was cancelled."""
         from .choices import AUTO
         from .comfy.graph_search import host_of, search
         from .comfy.images import image_of, pictures_of
-        from .comfy.model_management import eyes_for
+        from .comfy.model_management import vision_models_for
 
-        require("Prompt Search", *NEEDED)
+        require("Prompt Search", *LIBRARIES)
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
         host = host_of(model, clip, vae, scheduler, prompt, node)
         drawing = dict(steps=steps, cfg_scale=cfg, sampler=sampler_name, width=width, height=height)
-        asked = dict(budget=budget, seed=seed, strategies=names_in(strategies), refine=refine, learn=learn)
-        found = search(host, eyes_for(encoder, AUTO), pictures_of([reference], "reference"), {**drawing, **asked})
+        options = dict(budget=budget, seed=seed, strategies=names_in(strategies), refine=refine, learn=learn)
+        photos = pictures_of([reference], "reference")
+        result = search(host, vision_models_for(encoder, AUTO), photos, {**drawing, **options})
         return io.NodeOutput(
-            found.photo.optimized_prompt,
-            found.photo.negative_prompt,
-            image_of(found.picture),
-            found.photo.similarity_score,
-            found.photo.improved,
-            found.report(),
-            ui={"modiste_search": [found.row()]},
+            result.photo.optimized_prompt,
+            result.photo.negative_prompt,
+            image_of(result.picture),
+            result.photo.similarity_score,
+            result.photo.improved,
+            result.report(),
+            ui={"modiste_search": [result.row()]},
         )

@@ -15,8 +15,8 @@ CATEGORY = "Modiste"
 TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name
 
 
-def said(check: Callable[[], Any]) -> bool | str:
-    """What `validate_inputs` answers: True, or the error as a person reads it."""
+def check_result(check: Callable[[], Any]) -> bool | str:
+    """The answer of `validate_inputs`: True, or the text of the error that `check` raises."""
     try:
         check()
     except ModisteError as error:
@@ -25,30 +25,30 @@ def said(check: Callable[[], Any]) -> bool | str:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """`sentence, studio` → each name."""
+    """`sentence, studio` → ("sentence", "studio")."""
     return tuple(filter(None, (name.strip() for name in text.replace("\n", ",").split(","))))
 
 
-def advanced(given: io.Input) -> io.Input:
-    """The same input, folded away by front ends that can; an older one shows it."""
-    given.extra_dict = {**given.extra_dict, "advanced": True}
-    return given
+def advanced(node_input: io.Input) -> io.Input:
+    """Marks an input as advanced: newer front ends fold it away, older ones show it."""
+    node_input.extra_dict = {**node_input.extra_dict, "advanced": True}
+    return node_input
 
 
 def encoder_input() -> io.Input:
-    """Who looks at pictures."""
+    """The encoder that tags and scores."""
     return io.Combo.Input(
         "encoder",
         options=encoder_names(),
         default=FASHION_CLIP,
         display_name="encoder",
-        tooltip="Who looks at the pictures. fashion-clip is for photos and lies in models/fashion_clip; mini is "
-        "embedded, needs no download, and knows drawn garments only.",
+        tooltip="The model that reads the pictures. fashion-clip is for photos and lies in models/fashion_clip; mini "
+        "is embedded, needs no download, and knows drawn garments only.",
     )
 
 
 def vocabulary_input() -> io.Input:
-    """Which words there are."""
+    """The vocabulary: groups and labels that the tagger knows."""
     return advanced(
         io.Combo.Input(
             "vocabulary",
@@ -62,7 +62,7 @@ def vocabulary_input() -> io.Input:
 
 
 def threshold_input(tooltip: str) -> io.Input:
-    """From which confidence a tag counts."""
+    """The least confidence of a tag, 0 … 1."""
     return io.Float.Input(
         "threshold",
         default=0.25,
@@ -76,19 +76,19 @@ def threshold_input(tooltip: str) -> io.Input:
 
 
 def captions_input(tooltip: str) -> io.Input:
-    """Captions that come from the graph."""
+    """Captions from the graph."""
     return io.String.Input("captions", optional=True, force_input=True, display_name="captions", tooltip=tooltip)
 
 
 def seed_input(tooltip: str) -> io.Input:
-    """A seed that stays as it is from run to run."""
+    """A seed that does not change from run to run."""
     return io.Int.Input(
         "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False, display_name="seed", tooltip=tooltip
     )
 
 
 def model_inputs() -> list[io.Input]:
-    """What draws."""
+    """The models that draw: MODEL, CLIP, VAE."""
     return [
         io.Model.Input("model", display_name="model", tooltip="The diffusion model that draws."),
         io.Clip.Input("clip", display_name="clip", tooltip="The text encoder of that model."),
@@ -97,7 +97,7 @@ def model_inputs() -> list[io.Input]:
 
 
 def sampling_inputs() -> list[io.Input]:
-    """How pictures are drawn, by the host's own names."""
+    """Sampling settings by the host's own names; sides in pixels."""
     import comfy.samplers
 
     return [

@@ -14,7 +14,7 @@ class ModisteScorer(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Pictures and a reference in; scores and the best pictures out."""
+        """Inputs: pictures and a reference. Outputs: the best pictures, and scores in the order of the pictures."""
         return io.Schema(
             node_id="ModisteScorer",
             display_name="Fashion Similarity Scorer",
@@ -44,7 +44,7 @@ class ModisteScorer(io.ComfyNode):
                         "differences",
                         default=True,
                         display_name="differences",
-                        tooltip="Whether to say which attributes differ from the reference's.",
+                        tooltip="Whether to list the attributes that differ from the reference's.",
                     )
                 ),
                 vocabulary_input(),
@@ -63,10 +63,10 @@ class ModisteScorer(io.ComfyNode):
                     "raw_cosine",
                     display_name="raw cosine",
                     is_output_list=True,
-                    tooltip="What the encoder itself says, −1 … 1, in the order of the pictures.",
+                    tooltip="The encoder's own cosine, −1 … 1, in the order of the pictures.",
                 ),
                 io.Float.Output("best_similarity", display_name="best similarity", tooltip="Of the best picture."),
-                io.String.Output("report", display_name="report", tooltip="All of it in words."),
+                io.String.Output("report", display_name="report", tooltip="The scores as text."),
             ],
         )
 
@@ -82,17 +82,17 @@ class ModisteScorer(io.ComfyNode):
     ) -> io.NodeOutput:
         """Scores the pictures."""
         from .comfy.images import images_of, pictures_of
-        from .comfy.model_management import NodeProgress, eyes_for
+        from .comfy.model_management import NodeProgress, vision_models_for
         from .vision.scores import score_pictures
 
         pictures, references = pictures_of(images), pictures_of(reference, "reference")
-        vision = eyes_for(encoder[0], vocabulary[0])
+        vision = vision_models_for(encoder[0], vocabulary[0])
         scored = score_pictures(vision, pictures, references, differences[0], NodeProgress().show)
         best = scored.best[: top_k[0]]
         return io.NodeOutput(
             images_of([pictures[index] for index in best]),
-            [one.similarity_score for one in scored.similarities],
-            [one.raw_cosine for one in scored.similarities],
+            [similarity.similarity_score for similarity in scored.similarities],
+            [similarity.raw_cosine for similarity in scored.similarities],
             scored.similarities[best[0]].similarity_score,
             scored.report(),
             ui={"modiste_scores": scored.rows(), "modiste_best": best},

@@ -14,7 +14,7 @@ class ModisteTagger(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Pictures in; tags, captions, words and confidences out, one of each a picture."""
+        """Inputs: pictures. Outputs: for each picture its tags, caption, words and confidences."""
         return io.Schema(
             node_id="ModisteTagger",
             display_name="FashionCLIP Tagger",
@@ -26,13 +26,13 @@ class ModisteTagger(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", display_name="images", tooltip="The photos to read, one or many."),
                 encoder_input(),
-                threshold_input("Tags less sure than this are left out; the garment's name always stays."),
+                threshold_input("Tags with less confidence than this are left out; the garment's name always stays."),
                 io.String.Input(
                     "pin",
                     default="",
                     placeholder="colour:red, neckline:v_neck",
                     display_name="pin",
-                    tooltip="Labels that are true whatever the encoder sees: group:label, comma-separated. Clicking a "
+                    tooltip="Labels that hold whatever the encoder finds: group:label, comma-separated. Clicking a "
                     "chip fills this in.",
                 ),
                 io.String.Input(
@@ -49,7 +49,7 @@ class ModisteTagger(io.ComfyNode):
                         default="",
                         placeholder="colour, pattern, neckline",
                         display_name="groups",
-                        tooltip="Which groups to ask, comma-separated; empty: those that the vocabulary enables.",
+                        tooltip="Which groups to tag, comma-separated; empty: those that the vocabulary enables.",
                     )
                 ),
                 advanced(
@@ -57,7 +57,7 @@ class ModisteTagger(io.ComfyNode):
                         "trigger",
                         default="",
                         display_name="trigger",
-                        tooltip="A word for captions to begin with; what belongs to a brand's look is then left to it.",
+                        tooltip="A word that each caption holds; the words of a brand's look are then left out.",
                     )
                 ),
                 vocabulary_input(),
@@ -91,32 +91,33 @@ class ModisteTagger(io.ComfyNode):
         trigger: list[str],
         vocabulary: list[str],
     ) -> io.NodeOutput:
-        """Reads the pictures."""
+        """Tags the pictures."""
         from ..fashion.prompts.captions import caption_of
         from .comfy.images import pictures_of
-        from .comfy.model_management import NodeProgress, eyes_for
+        from .comfy.model_management import NodeProgress, vision_models_for
         from .vision.batches import tag
         from .vision.encoders import vocabulary_of
-        from .vision.tag_edits import choices_of, confidences, finite, pack, shown
+        from .vision.tag_edits import choices_of, confidences, finite, pack, tag_rows
 
         pictures = pictures_of(images)
-        least = finite("threshold", threshold[0], 0, 1)
-        vision = eyes_for(encoder[0], vocabulary[0])
-        pinned, excluded, asked = (
+        lowest = finite("threshold", threshold[0], 0, 1)
+        vision = vision_models_for(encoder[0], vocabulary[0])
+        pinned, excluded, group_choices = (
             choices_of(text[0], vision.taxonomy, what)
             for text, what in ((pin, "pin"), (exclude, "exclude"), (groups, "groups"))
         )
-        tags = tag(vision, pictures, NodeProgress().show, least, pinned, excluded, [group for group, _ in asked])
-        captions = [caption_of(one, vision.taxonomy, trigger[0].strip()) for one in tags]
+        group_ids = [group for group, _ in group_choices]
+        tags = tag(vision, pictures, NodeProgress().show, lowest, pinned, excluded, group_ids)
+        captions = [caption_of(photo_tags, vision.taxonomy, trigger[0].strip()) for photo_tags in tags]
         return io.NodeOutput(
             pack(tags, vocabulary_of(encoder[0], vocabulary[0])),
             captions,
-            [", ".join(found.text for found in one.tags) for one in tags],
-            [confidences(one) for one in tags],
+            [", ".join(each.text for each in photo_tags.tags) for photo_tags in tags],
+            [confidences(photo_tags) for photo_tags in tags],
             ui={
                 "modiste_tags": [
-                    {"image": index, "tags": shown(one), "caption": caption}
-                    for index, (one, caption) in enumerate(zip(tags, captions, strict=True))
+                    {"image": index, "tags": tag_rows(photo_tags), "caption": caption}
+                    for index, (photo_tags, caption) in enumerate(zip(tags, captions, strict=True))
                 ]
             },
         )

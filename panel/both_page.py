@@ -21,25 +21,25 @@ from .results import (
     way_rows,
 )
 from .texts import Words
-from .webui_settings import WebuiSide
+from .webui_settings import WebuiSettings
 
 
-def both_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
+def both_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> None:
     """Photos of a brand → words → a LoRA → which of them pays, on photos that neither has seen."""
     import gradio as gr
 
     gr.Markdown(words("both_intro"))
     with gr.Row():
         with gr.Column():
-            photos, folder = photo_fields(words("dataset"), side, words)
-            preset, drawer = drawing_fields(side, words)
+            photos, folder = photo_fields(words("dataset"), webui, words)
+            preset, drawer = drawing_fields(webui, words)
             trigger = gr.Textbox(value="", label=words("trigger"))
             budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"))
             with_class = gr.Checkbox(value=False, label=words("with_class"))
             with gr.Row():
                 start = gr.Button(words("start"), variant="primary")
                 cancel = gr.Button(words("cancel"), variant="stop")
-            status = gr.HTML(status_of(desk.job, words))
+            status = gr.HTML(status_of(current_job.job, words))
         with gr.Column():
             verdict = gr.Textbox(label=words("verdict"), lines=2, interactive=False)
             pictures = gr.Gallery(label=words("pictures"), columns=3, height="auto")
@@ -49,54 +49,64 @@ def both_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
     heads = [words(f"col_{name}") for name in ("way", "similarity", "judge", "adherence")]
     ways = gr.Dataframe(headers=heads, label=words("results"), interactive=False)
 
-    def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
-        given, path, chosen, who, word, count, with_pictures = fields
-        try:
-            drawn_by = who_draws(who, side, words)
-            found = photos_of(given, path, side.folders_allowed)
-            command, out = pipeline_command(
-                found, chosen, drawn_by, side.url, side.lora_folder, word, count, bool(with_pictures), side.runs
-            )
-            job = begin(desk, command, side)
-        except BadForm as wrong:
-            yield refused(words, wrong, 5)
-            return
-        for now in watch(job):
-            if not now.finished or not isinstance(now.document, dict):
-                yield (status_of(now, words), gr.update(), list(now.pictures), *unchanged(3))
-                continue
-            story, page = now.document, out / "report.html"
-            tag_of_it = lora_of(story, side)
-            note = f"<div>{words('mini_lora')}</div>" if chosen == "mini" and tag_of_it else ""
-            yield (
-                status_of(now, words) + note,
-                verdict_text(story, words),
-                side_by_side(story, out, words),
-                tag_of_it,
-                way_rows(story, words),
-                str(page) if page.is_file() else None,
-            )
-
     form = [photos, folder, preset, drawer, trigger, budget, with_class]
+
+    def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
+        yield from start_pipeline(fields, webui, words, current_job)
+
     press(start, on_start, form, [status, verdict, pictures, tag, ways, report])
-    press(cancel, canceller(desk, words), [], [status])
-    side.connect_send(send, tag)
+    press(cancel, canceller(current_job, words), [], [status])
+    webui.connect_send(send, tag)
 
 
-def verdict_text(story: dict[str, Any], words: Words) -> str:
-    """The decision, and the scorer's gain over the best words."""
-    wanted = {"arm": "tuned", "over": "words", "by": "scorer", "group": None}
-    gain = next(one["interval"] for one in story["gains"] if wanted.items() <= one.items())
+def start_pipeline(
+    fields: tuple[Any, ...], webui: WebuiSettings, words: Words, current_job: CurrentJob
+) -> Iterator[tuple[Any, ...]]:
+    """Starts both routes with the form's values, in the order of the page, and yields updates of its outputs."""
+    import gradio as gr
+
+    uploads, folder, preset, drawer, trigger, budget, with_class = fields
+    try:
+        host = who_draws(drawer, webui, words)
+        photos = photos_of(uploads, folder, webui.folders_allowed)
+        address, runs = (webui.url, webui.lora_folder), webui.runs
+        command, out = pipeline_command(photos, preset, host, *address, trigger, budget, bool(with_class), runs)
+        job = begin(current_job, command, webui)
+    except BadForm as wrong:
+        yield refused(words, wrong, 5)
+        return
+    for state in watch(job):
+        if not state.finished or not isinstance(state.document, dict):
+            yield (status_of(state, words), gr.update(), list(state.pictures), *unchanged(3))
+            continue
+        document, page = state.document, out / "report.html"
+        tag = lora_of(document, webui)
+        note = f"<div>{words('mini_lora')}</div>" if preset == "mini" and tag else ""
+        yield (
+            status_of(state, words) + note,
+            verdict_text(document, words),
+            side_by_side(document, out, words),
+            tag,
+            way_rows(document, words),
+            str(page) if page.is_file() else None,
+        )
+
+
+def verdict_text(document: dict[str, Any], words: Words) -> str:
+    """The decision, and the scorer's gain over the best words with its interval, in points of 100."""
+    key = {"arm": "tuned", "over": "words", "by": "scorer", "group": None}
+    gain = next(row["interval"] for row in document["gains"] if key.items() <= row.items())
     mean, low, high = (100 * gain[name] for name in ("mean", "low", "high"))
-    return words("verdict_line", decision=words(f"v_{story['verdict']['decision']}"), gain=mean, low=low, high=high)
+    decision = words(f"v_{document['verdict']['decision']}")
+    return words("verdict_line", decision=decision, gain=mean, low=low, high=high)
 
 
-def lora_of(story: dict[str, Any], side: WebuiSide) -> str:
-    """What goes into a prompt, where training has paid; the LoRA then lies in the WebUI's folder."""
-    tuned, verdict = story["tuned"], story["verdict"]
+def lora_of(document: dict[str, Any], webui: WebuiSettings) -> str:
+    """The prompt text of the LoRA, now in the WebUI's folder, where the verdict is for training; else ""."""
+    tuned, verdict = document["tuned"], document["verdict"]
     if verdict["decision"] != "training" or tuned["kind"] != "lora":
         return ""
     file = Path(tuned["file"])
-    place = give_to_host(file, side.lora_folder, tuned["trigger"] or file.stem)
-    side.refresh_loras()
+    place = give_to_host(file, webui.lora_folder, tuned["trigger"] or file.stem)
+    webui.refresh_loras()
     return prompt_tag(place, tuned["trigger"], verdict["strength"])

@@ -1,4 +1,4 @@
-"""What is filled in on the page → a command line of harness.py, and the folder that the run leaves."""
+"""The page's fields → a command line of harness.py and the run's folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STRATEGIES = (
     *("sentence_view", "studio", "tags_negative"),
 )
 BUDGETS, STEPS, RANKS = (8, 120), (50, 5000), (4, 128)
-HERE, OWN = "webui", "local"  # who draws
+WEBUI, OWN_MODEL = "webui", "local"  # the host that draws
 WORD = re.compile(r"[\w-]{0,40}")
 
 
 class BadForm(Exception):
-    """A field that can't be used as it is: `field` names it, the message is a key of words.py."""
+    """A field that can't be used as it is: `field` names it, `why` is a key of texts.py."""
 
     def __init__(self, field: str, why: str):
         self.field, self.why = field, why
@@ -32,7 +32,7 @@ class BadForm(Exception):
 
 def photos_of(uploads: Sequence[object] | None, folder: str, folders_allowed: bool) -> list[Path]:
     """The uploaded files, or a folder by its path where the host lets people name folders."""
-    files = [Path(getattr(one, "name", None) or str(one)) for one in uploads or ()]
+    files = [Path(getattr(upload, "name", None) or str(upload)) for upload in uploads or ()]
     if files:
         return files
     if not folder.strip() or not folders_allowed:
@@ -57,14 +57,14 @@ def prompt_command(
     budget: float,
     runs: Path,
 ) -> tuple[list[str], Path]:
-    """`harness.py prompt` and its folder: the same form goes on with the same run."""
+    """`harness.py prompt` and the run's folder: the same form resumes the same run."""
     unknown = [name for name in strategies if name not in STRATEGIES]
-    if unknown or drawer not in (HERE, OWN):
+    if unknown or drawer not in (WEBUI, OWN_MODEL):
         raise BadForm("strategies", "no_choice")
     options = ["--preset", _preset(preset), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if strategies:
         options += ["--strategies", ",".join(strategies)]
-    if drawer == HERE:
+    if drawer == WEBUI:
         options += ["--host", "webui", "--url", url]
     out = runs / f"prompt-{_digest(photos, options)}"
     return _harness("prompt", *map(str, photos), "--out", str(out), *options, "--json"), out
@@ -73,7 +73,7 @@ def prompt_command(
 def finetune_command(
     photos: Sequence[Path], preset: str, checkpoint: str | None, trigger: str, steps: float, rank: float, runs: Path
 ) -> tuple[list[str], Path]:
-    """`harness.py finetune` and its folder; None trains on the preset's own model."""
+    """`harness.py finetune` and the run's folder; no checkpoint trains on the preset's own model."""
     if not WORD.fullmatch(trigger.strip()):
         raise BadForm("trigger", "one_word")
     options = ["--preset", _preset(preset), "--steps", str(_within(steps, STEPS, "steps"))]
@@ -101,14 +101,14 @@ def pipeline_command(
     """`harness.py pipeline` and its folder; the WebUI draws with the LoRA from its own folder."""
     if not WORD.fullmatch(trigger.strip()):
         raise BadForm("trigger", "one_word")
-    if drawer not in (HERE, OWN):
+    if drawer not in (WEBUI, OWN_MODEL):
         raise BadForm("drawer", "no_choice")
     options = ["--preset", _preset(preset), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if trigger.strip():
         options += ["--trigger", trigger.strip()]
     if with_class:
         options += ["--with-generated"]
-    if drawer == HERE:
+    if drawer == WEBUI:
         lora_folder.mkdir(parents=True, exist_ok=True)
         options += ["--host", "webui", "--url", url, "--lora-dir", str(lora_folder)]
     digest = _digest(photos, options)
@@ -117,17 +117,17 @@ def pipeline_command(
 
 
 def _folders(photos: Sequence[Path], runs: Path, digest: str) -> list[str]:
-    """What a trainer takes: folders."""
-    if any(one.is_file() for one in photos):
+    """The photos as folders, which is what the trainer takes."""
+    if any(photo.is_file() for photo in photos):
         return [str(_gathered(photos, runs / f"photos-{digest}"))]
-    return [str(one) for one in photos]
+    return [str(photo) for photo in photos]
 
 
 def _gathered(files: Sequence[Path], folder: Path) -> Path:
-    """Uploads lie in a folder each, and what a trainer takes is one folder: copies.
+    """Copies uploads, each of which lies in a folder of its own, into one folder.
 
-    Their names stay, for they say which photos show one garment (`SKU-front`, `SKU-back`); of two alike the later one
-    gets a number.
+    Their names stay, as they tell which photos show one garment (`SKU-front`, `SKU-back`); a second file of the same
+    name gets a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
@@ -155,7 +155,7 @@ def _within(value: float, span: tuple[int, int], field: str) -> int:
 
 
 def _digest(photos: Sequence[Path], options: Sequence[str]) -> str:
-    """10 hex digits of what a run depends on: the photos by content, the options."""
+    """10 hex digits that identify a run: photos by content, and options."""
     digest = hashlib.sha256("\0".join(options).encode())
     for photo in photos:
         digest.update(photo.read_bytes() if photo.is_file() else str(photo.resolve()).encode())

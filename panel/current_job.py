@@ -1,4 +1,4 @@
-"""The one job that runs, for every tab and browser that looks: begun, watched, cancelled."""
+"""The one job that runs, shared by every tab and browser: started, watched, cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .commands import BadForm
 from .job import CommandProcess
 from .texts import WORDS, Words
 
-EVERY_S = 0.5  # the page is told at most so often
+INTERVAL_S = 0.5  # between two updates of the page
 
 
 class CurrentJob:
@@ -37,38 +37,38 @@ class CurrentJob:
 
 
 def watch(job: CommandProcess) -> Iterator[CommandProcess]:
-    """The job whenever there is news, and once at its end."""
+    """Yields the job at every change, and once at its end."""
     while job.wait(2.0):
         yield job
-        threading.Event().wait(EVERY_S)
+        threading.Event().wait(INTERVAL_S)
     yield job
 
 
 def status_of(job: CommandProcess | None, words: Words) -> str:
-    """One job's state as HTML: a bar while it runs, its last words where it failed."""
+    """A job's state as HTML: a progress bar while it runs, the end of its log where it failed."""
     if job is None:
         return _line(words("idle"))
     if job.running:
         return _bar(job, words)
     if job.finished:
         return _line(words("done"))
-    said = f"<pre>{html.escape(job.last_words)}</pre>"
+    log = f"<pre>{html.escape(job.log_tail)}</pre>"
     if job.resumable:
-        return _line(words("stopped")) + (said if not job.cancelled else "")
-    return _line(words("failed", code=job.exit_code)) + said
+        return _line(words("stopped")) + (log if not job.cancelled else "")
+    return _line(words("failed", code=job.exit_code)) + log
 
 
 def _bar(job: CommandProcess, words: Words) -> str:
-    told = job.progress
+    progress = job.progress
     if job.cancelled:
         return _line(words("stopping"))
-    if not told:
+    if not progress:
         return _line(words("starting"))
-    stage, done, total = str(told["stage"]), int(told["done"]), max(1, int(told["total"]))
+    stage, done, total = str(progress["stage"]), int(progress["done"]), max(1, int(progress["total"]))
     name = words(f"stage_{stage}") if f"stage_{stage}" in WORDS else stage
-    eta_s = told.get("eta_s")
+    eta_s = progress.get("eta_s")
     left = f" · {words('left', minutes=max(1, eta_s / 60))}" if eta_s else ""
-    message = f" · {html.escape(str(told['message']))}" if told.get("message") else ""
+    message = f" · {html.escape(str(progress['message']))}" if progress.get("message") else ""
     text = _line(f"{html.escape(name)}: {done} / {total}{left}{message}")
     return f'{text}<progress value="{min(done, total)}" max="{total}" style="width: 100%"></progress>'
 

@@ -1,6 +1,6 @@
 """A command of Modiste as a process: its progress line by line, its pictures, its document, and its end.
 
-stderr   {"progress": {stage, done, total, message, eta_s, picture}} a line, or words for people     stdout   JSON
+stderr   lines: {"progress": {stage, done, total, message, eta_s, picture}}, or log text     stdout   one JSON document
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LINES = 200  # of what it said, the last ones
-PICTURES = 24  # that are shown while it runs, the last ones
+MAX_LINES = 200  # of the log, the last ones
+MAX_PICTURES = 24  # the last ones, shown while it runs
 EXIT_OK, EXIT_SKIPS, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 3, 4, 130
 
 
 class CommandProcess:
-    """One process. Safe to be asked from any thread; ends with the program that started it."""
+    """One process. Its methods may be called from any thread; it ends with the program that started it."""
 
     def __init__(self, command: Sequence[str], folder: Path, environ: Mapping[str, str]):
         self.command, self.folder = list(command), folder
         self.progress: dict[str, Any] = {}
-        self.pictures: deque[str] = deque(maxlen=PICTURES)
-        self.lines: deque[str] = deque(maxlen=LINES)
+        self.pictures: deque[str] = deque(maxlen=MAX_PICTURES)
+        self.lines: deque[str] = deque(maxlen=MAX_LINES)
         self.cancelled = False
         self._changed = threading.Condition()
-        self._news, self._said = 0, ""
+        self._updates, self._stdout = 0, ""
         self._process = subprocess.Popen(
             self.command,
             cwd=folder,
@@ -57,36 +57,36 @@ class CommandProcess:
 
     @property
     def finished(self) -> bool:
-        """Whether it did what it was told, perhaps without some photos."""
+        """Whether it ended with a result, perhaps with some photos skipped."""
         return self.exit_code in (EXIT_OK, EXIT_SKIPS)
 
     @property
     def resumable(self) -> bool:
-        """Whether the same command goes on where this one stopped; a cancelled one may not have begun."""
+        """Whether the same command resumes this one, also one cancelled before it began."""
         return not self.running and (self.cancelled or self.exit_code in (EXIT_STOPPED, EXIT_INTERRUPTED))
 
     @property
     def document(self) -> Any:
         """The JSON document that it printed; None before the end, or where it printed none."""
         try:
-            return json.loads(self._said) if not self.running and self._said.strip() else None
+            return json.loads(self._stdout) if not self.running and self._stdout.strip() else None
         except ValueError:
             return None
 
     @property
-    def last_words(self) -> str:
-        """What it said to people, the last lines."""
+    def log_tail(self) -> str:
+        """The last 12 lines of its log."""
         return "\n".join(list(self.lines)[-12:])
 
     def wait(self, for_s: float) -> bool:
-        """Until there is news, at most so long; whether it still runs."""
+        """Waits for a change, at most `for_s` seconds; returns whether the process still runs."""
         with self._changed:
-            before = self._news
-            self._changed.wait_for(lambda: self._news != before or not self.running, for_s)
+            before = self._updates
+            self._changed.wait_for(lambda: self._updates != before or not self.running, for_s)
         return self.running
 
     def cancel(self) -> None:
-        """Asks it to keep what it has and end; asked again, it is ended."""
+        """Interrupts the process, which saves its state and ends; a second call kills it."""
         if not self.running:
             return
         if self.cancelled:
@@ -97,27 +97,27 @@ class CommandProcess:
 
     def _read_words(self) -> None:
         for line in self._process.stderr:
-            self._hear(line.rstrip("\n"))
+            self._read_line(line.rstrip("\n"))
 
-    def _hear(self, line: str) -> None:
+    def _read_line(self, line: str) -> None:
         try:
-            told = json.loads(line)["progress"]
-            self.progress = {"stage": str(told["stage"]), **told}
-            if told.get("picture"):
-                self.pictures.append(str(told["picture"]))
+            progress = json.loads(line)["progress"]
+            self.progress = {"stage": str(progress["stage"]), **progress}
+            if progress.get("picture"):
+                self.pictures.append(str(progress["picture"]))
         except (ValueError, KeyError, TypeError):
             if line.strip():
                 self.lines.append(line)
-        self._tell()
+        self._notify()
 
     def _read_document(self) -> None:
-        said = []
+        lines = []
         for line in self._process.stdout:
-            said.append(line)
+            lines.append(line)
             if not line.startswith(("{", "[", "}", "]", " ")):
                 self.lines.append(line.rstrip("\n"))
-                self._tell()
-        self._said = "".join(said)
+                self._notify()
+        self._stdout = "".join(lines)
 
     def _wait(self) -> None:
         code = self._process.wait()
@@ -127,15 +127,15 @@ class CommandProcess:
         self._process.stdout.close()
         self.exit_code = code
         atexit.unregister(self.cancel)
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._changed:
-            self._news += 1
+            self._updates += 1
             self._changed.notify_all()
 
 
-# A group of its own, so that Ctrl-C in the WebUI's terminal asks the WebUI alone, and cancelling asks the job alone.
+# A process group of its own: Ctrl-C in the WebUI's terminal reaches the WebUI alone, and Cancel the job alone.
 if os.name == "nt":
     OWN_GROUP, INTERRUPT = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}, signal.CTRL_BREAK_EVENT
 else:

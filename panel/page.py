@@ -1,4 +1,4 @@
-"""The tab: four pages of forms, and what a press of a button does. Only names that gradio 3.41 and 4.40 share."""
+"""The tab: four pages of forms and their handlers. Only names that gradio 3.41 and 4.40 share."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .prompt_page import prompt_page
 from .setup_page import setup_page
 from .texts import Words
 from .training_page import training_page
-from .webui_settings import WebuiSide
+from .webui_settings import WebuiSettings
 
 
-def build(side: WebuiSide) -> Any:
+def build(webui: WebuiSettings) -> Any:
     """The tab's gr.Blocks."""
     import gradio as gr
 
-    words, desk = Words(side.language), CurrentJob()
+    words, current_job = Words(webui.language), CurrentJob()
     with gr.Blocks(analytics_enabled=False) as page:
         gr.Markdown(words("intro"))
         with gr.Tabs():
             with gr.Tab(words("page_prompt")):
-                prompt_page(side, words, desk)
+                prompt_page(webui, words, current_job)
             with gr.Tab(words("page_training")):
-                training_page(side, words, desk)
+                training_page(webui, words, current_job)
             with gr.Tab(words("page_both")):
-                both_page(side, words, desk)
+                both_page(webui, words, current_job)
             with gr.Tab(words("page_setup")):
-                setup_page(words, desk)
+                setup_page(words, current_job)
     return page

@@ -16,6 +16,7 @@ from .commands import (
 )
 from .current_job import CurrentJob, status_of, watch
 from .form import begin, canceller, drawing_fields, photo_fields, press, refused, unchanged, who_draws
+from .job import CommandProcess
 from .results import (
     drawing_of,
     gallery,
@@ -25,25 +26,25 @@ from .results import (
     tag_rows,
 )
 from .texts import Words
-from .webui_settings import WebuiSide
+from .webui_settings import WebuiSettings
 
 
-def prompt_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
+def prompt_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> None:
     """Photos → tags → prompts → pictures → the best prompt, sent to txt2img."""
     import gradio as gr
 
     with gr.Row():
         with gr.Column():
-            photos, folder = photo_fields(words("photos"), side, words)
-            preset, drawer = drawing_fields(side, words)
+            photos, folder = photo_fields(words("photos"), webui, words)
+            preset, drawer = drawing_fields(webui, words)
             strategies = gr.Dropdown(list(STRATEGIES), value=[], multiselect=True, label=words("strategies"))
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"))
             with gr.Row():
                 read = gr.Button(words("read_tags"))
                 start = gr.Button(words("start"), variant="primary")
                 cancel = gr.Button(words("cancel"), variant="stop")
-                look = gr.Button(words("watch"))
-            status = gr.HTML(status_of(desk.job, words))
+                follow = gr.Button(words("watch"))
+            status = gr.HTML(status_of(current_job.job, words))
         with gr.Column():
             pictures = gr.Gallery(label=words("pictures"), columns=4, height="auto")
             best_of = gr.Dropdown([], label=words("best_of"))
@@ -55,56 +56,79 @@ def prompt_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
     result_heads = [words(f"col_{name}") for name in ("photo", "strategy", "similarity", "baseline", "improved")]
     results = gr.Dataframe(headers=result_heads, label=words("results"), interactive=False)
     texts = gr.State({})
-    runs: dict[int, Path] = {}  # a job's folder, by the job: also for a browser that looks later
 
-    def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
-        given, path, chosen, who, names, count = fields
+    handlers = PromptHandlers(webui, words, current_job)
+    outputs = [status, pictures, tags, results, texts, best_of, report]
+    press(start, handlers.start, [photos, folder, preset, drawer, strategies, budget], outputs)
+    press(follow, handlers.follow, [], outputs)
+    press(read, handlers.read_tags, [photos, folder, preset], [status, tags])
+    press(cancel, canceller(current_job, words), [], [status])
+    best_of.change(fn=lambda name, texts: (texts or {}).get(name, ""), inputs=[best_of, texts], outputs=[best])
+    webui.connect_send(send, best)
+
+
+class PromptHandlers:
+    """Handlers of the page's buttons: generators of updates, one tuple for each change of the job."""
+
+    def __init__(self, webui: WebuiSettings, words: Words, current_job: CurrentJob):
+        self.webui, self.words, self.current_job = webui, words, current_job
+        self._folders: dict[int, Path] = {}  # id of the job → its run folder: also for a browser that follows later
+
+    def start(self, *fields: Any) -> Iterator[tuple[Any, ...]]:
+        """Starts a search with the form's values, in the order of the page, and follows it."""
+        uploads, folder, preset, drawer, strategies, budget = fields
+        webui = self.webui
         try:
-            drawn_by = who_draws(who, side, words)
-            found = photos_of(given, path, side.folders_allowed)
-            command, out = prompt_command(found, chosen, drawn_by, side.url, names or [], count, side.runs)
-            job = begin(desk, command, side)
+            host = who_draws(drawer, webui, self.words)
+            photos = photos_of(uploads, folder, webui.folders_allowed)
+            command, out = prompt_command(photos, preset, host, webui.url, strategies or [], budget, webui.runs)
+            job = begin(self.current_job, command, webui)
         except BadForm as wrong:
-            yield refused(words, wrong, 6)
+            yield refused(self.words, wrong, 6)
             return
-        runs.clear()
-        runs[id(job)] = out
-        yield from on_look()
+        self._folders = {id(job): out}
+        yield from self.follow()
 
-    def on_look() -> Iterator[tuple[Any, ...]]:
-        if desk.job is None or id(desk.job) not in runs:
-            yield (status_of(desk.job, words), *unchanged(6))
+    def follow(self) -> Iterator[tuple[Any, ...]]:
+        """Shows the running or last search, also one that another browser started."""
+        job = self.current_job.job
+        if job is None or id(job) not in self._folders:
+            yield (status_of(job, self.words), *unchanged(6))
             return
-        for job in watch(desk.job):
-            out = runs[id(job)]
-            if job.running or not (found := read_report(out)):
-                yield (status_of(job, words), list(job.pictures), *unchanged(5))
-                continue
-            said = infotexts(found, drawing_of(found))
-            page = out / "report.html"
-            yield (
-                status_of(job, words),
-                gallery(found, out),
-                tag_rows(found["images"]),
-                result_rows(found),
-                said,
-                gr.update(choices=list(said), value=next(iter(said), None)),
-                str(page) if page.is_file() else None,
-            )
+        out = self._folders[id(job)]
+        for state in watch(job):
+            report = None if state.running else read_report(out)
+            if report:
+                yield self._finished(state, report, out)
+            else:
+                yield (status_of(state, self.words), list(state.pictures), *unchanged(5))
 
-    def on_read(given: Any, path: str, chosen: str) -> Iterator[tuple[Any, ...]]:
+    def read_tags(self, uploads: Any, folder: str, preset: str) -> Iterator[tuple[Any, ...]]:
+        """Tags the photos without drawing anything."""
+        import gradio as gr
+
         try:
-            job = begin(desk, tag_command(photos_of(given, path, side.folders_allowed), chosen), side)
+            command = tag_command(photos_of(uploads, folder, self.webui.folders_allowed), preset)
+            job = begin(self.current_job, command, self.webui)
         except BadForm as wrong:
-            yield refused(words, wrong, 1)
+            yield refused(self.words, wrong, 1)
             return
-        for now in watch(job):
-            yield status_of(now, words), tag_rows(now.document or []) if now.finished else gr.update()
+        for state in watch(job):
+            rows = tag_rows(state.document or []) if state.finished else gr.update()
+            yield status_of(state, self.words), rows
 
-    shown = [status, pictures, tags, results, texts, best_of, report]
-    press(start, on_start, [photos, folder, preset, drawer, strategies, budget], shown)
-    press(look, on_look, [], shown)
-    press(read, on_read, [photos, folder, preset], [status, tags])
-    press(cancel, canceller(desk, words), [], [status])
-    best_of.change(fn=lambda name, said: (said or {}).get(name, ""), inputs=[best_of, texts], outputs=[best])
-    side.connect_send(send, best)
+    def _finished(self, job: CommandProcess, report: dict[str, Any], out: Path) -> tuple[Any, ...]:
+        """Updates with the run's results."""
+        import gradio as gr
+
+        texts = infotexts(report, drawing_of(report))
+        page = out / "report.html"
+        return (
+            status_of(job, self.words),
+            gallery(report, out),
+            tag_rows(report["images"]),
+            result_rows(report),
+            texts,
+            gr.update(choices=list(texts), value=next(iter(texts), None)),
+            str(page) if page.is_file() else None,
+        )

@@ -1,4 +1,4 @@
-"""What a run left → what the page shows: tables, pictures, texts to send."""
+"""A run's files → the page's tables, pictures and texts for txt2img."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 8  # garments of a comparison
 
 
 def tag_rows(photos: Sequence[Mapping[str, Any]]) -> Rows:
-    """photo · group · label · confidence in percent; of `tag --json` or of a report's photos."""
+    """Rows of photo, group, label, confidence in percent; from `tag --json` or a report's photos."""
     return [
         [Path(photo["image"]).name, tag["group"], tag["label"], round(100 * tag["confidence"])]
         for photo in photos
@@ -23,7 +23,7 @@ def tag_rows(photos: Sequence[Mapping[str, Any]]) -> Rows:
 
 
 def result_rows(report: Mapping[str, Any]) -> Rows:
-    """photo · strategy · similarity · what a tagger alone gives · proven better, each similarity 0 … 100."""
+    """Rows of photo, strategy, similarity, the tagger-only baseline (both 0 … 100), whether the gain is proven."""
     return [
         [
             Path(photo["image"]).name,
@@ -37,13 +37,13 @@ def result_rows(report: Mapping[str, Any]) -> Rows:
 
 
 def gallery(report: Mapping[str, Any], out: Path) -> list[tuple[str, str]]:
-    """Each photo, then its first picture by the recommended prompt: (file, caption)."""
+    """(file, caption) of each photo and of its first picture by the recommended prompt."""
     shown = []
     for photo in report["images"]:
         name = Path(photo["image"]).name
         adopted = "winner" if photo["improved"] else "baseline"
         drawn = photo["pictures"].get(adopted) or photo["pictures"].get("baseline") or []
-        for file, caption in [(photo["photo_copy"], name), *((one, photo["strategy"]) for one in drawn[:1])]:
+        for file, caption in [(photo["photo_copy"], name), *((picture, photo["strategy"]) for picture in drawn[:1])]:
             if (out / file).is_file():
                 shown.append((str(out / file), caption))
     return shown
@@ -61,17 +61,17 @@ def infotexts(report: Mapping[str, Any], drawing: Mapping[str, Any] | None = Non
 
 
 def drawing_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Steps, Sampler, CFG scale and Size, under A1111's names, as far as the report says them."""
+    """Steps, Sampler, CFG scale and Size under A1111's names, those that the report has."""
     settings = report.get("settings") or {}
     named = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale"}
-    found = {name: settings[key] for name, key in named.items() if key in settings}
+    drawing = {name: settings[key] for name, key in named.items() if key in settings}
     if {"width", "height"} <= settings.keys():
-        found["Size"] = f"{settings['width']}x{settings['height']}"
-    return found
+        drawing["Size"] = f"{settings['width']}x{settings['height']}"
+    return drawing
 
 
-def way_rows(story: Mapping[str, Any], label: Callable[[str], str]) -> Rows:
-    """way to draw · similarity · the judge's · tags met, each 0 … 100; of a comparison's report."""
+def way_rows(report: Mapping[str, Any], label: Callable[[str], str]) -> Rows:
+    """Rows of a comparison's report: arm, similarity, the judge's similarity, tags met, each 0 … 100."""
     return [
         [
             label(f"way_{arm['name']}"),
@@ -79,14 +79,14 @@ def way_rows(story: Mapping[str, Any], label: Callable[[str], str]) -> Rows:
             "–" if arm["judge"] is None else round(100 * arm["judge"]),
             round(100 * arm["adherence"]),
         ]
-        for arm in story["arms"]
+        for arm in report["arms"]
     ]
 
 
-def side_by_side(story: Mapping[str, Any], out: Path, label: Callable[[str], str]) -> list[tuple[str, str]]:
-    """Garments that neither route saw: the photo, best words, tuned: (file, caption)."""
+def side_by_side(report: Mapping[str, Any], out: Path, label: Callable[[str], str]) -> list[tuple[str, str]]:
+    """(file, caption) of held-out garments: the photo, the best words' picture, the tuned model's."""
     shown = []
-    for photo in story["images"][:SHOWN]:
+    for photo in report["images"][:SHOWN]:
         cells = [(photo["photo_copy"], Path(photo["image"]).name)]
         for way in ("words", "tuned"):
             caption = f"{label(f'way_{way}')} {100 * photo['similarity'][way]:.0f}"
@@ -102,6 +102,6 @@ def read_report(out: Path) -> dict[str, Any] | None:
 
 
 def prompt_tag(place: Path, trigger: str, strength: float = STRENGTH) -> str:
-    """What goes into a prompt to draw with a LoRA that lies in the host's folder."""
+    """The prompt text that applies a LoRA of the host's folder, followed by its trigger."""
     tag = f"<lora:{place.stem}:{strength:g}>"
     return f"{tag}, {trigger}" if trigger else tag

@@ -15,8 +15,8 @@ from .form import canceller, press, refused
 from .texts import Words
 
 
-def setup_page(words: Words, desk: CurrentJob) -> None:
-    """The own environment: is it there; if not, what it takes, and made when that is agreed to."""
+def setup_page(words: Words, current_job: CurrentJob) -> None:
+    """Shows whether Modiste's own environment exists; makes it after the user's consent."""
     import gradio as gr
 
     here = gr.Markdown(setup_text(words))
@@ -25,17 +25,17 @@ def setup_page(words: Words, desk: CurrentJob) -> None:
         make = gr.Button(words("set_up"), variant="primary")
         check = gr.Button(words("check"))
         cancel = gr.Button(words("cancel"), variant="stop")
-    status = gr.HTML(status_of(desk.job, words))
+    status = gr.HTML(status_of(current_job.job, words))
     answer = gr.Textbox(label=words("answer"), lines=16, interactive=False)
 
     def follow(command: list[str]) -> Iterator[tuple[Any, ...]]:
         try:
-            job = desk.begin(command, environment.ROOT, own_environ())
+            job = current_job.begin(command, environment.ROOT, own_environ())
         except BadForm as wrong:
             yield refused(words, wrong, 2)
             return
-        for now in watch(job):
-            yield status_of(now, words), "\n".join(now.lines), setup_text(words)
+        for state in watch(job):
+            yield status_of(state, words), "\n".join(state.lines), setup_text(words)
 
     def on_make(agreed: bool) -> Iterator[tuple[Any, ...]]:
         why = "no_agreement" if not agreed else None if environment.fits() else "no_disk"
@@ -45,20 +45,20 @@ def setup_page(words: Words, desk: CurrentJob) -> None:
         yield from follow(environment.setup_command())
 
     def on_check() -> Iterator[tuple[Any, ...]]:
-        if not environment.is_there():
+        if not environment.is_installed():
             yield (*refused(words, BadForm("check", "no_environment"), 1), setup_text(words))
             return
         yield from follow(environment.doctor_command())
 
     press(make, on_make, [agree], [status, answer, here])
     press(check, on_check, [], [status, answer, here])
-    press(cancel, canceller(desk, words), [], [status])
+    press(cancel, canceller(current_job, words), [], [status])
 
 
 def setup_text(words: Words) -> str:
-    """Whether the environment is there, or what it takes."""
+    """The environment's folder where it exists, else its size and the free space."""
     folder = venv_folder()
-    if environment.is_there():
+    if environment.is_installed():
         return words("setup_there", folder=folder)
     sizes = {"size": environment.SIZE_GB, "cuda": environment.SIZE_CUDA_GB, "free": environment.free_gb()}
     return words("setup_missing", folder=folder, **sizes)

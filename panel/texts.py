@@ -1,4 +1,4 @@
-"""What the page says, in English and in Traditional Chinese."""
+"""The page's texts, in English and in Traditional Chinese."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "verdict": ("Verdict", "判定"),
     "v_training": ("Training paid", "訓練值得"),
     "v_no difference": ("No difference", "沒有差異"),
-    "v_worse": ("Training harmed", "訓練有害"),
+    "v_words": ("The words do it", "文字就夠了"),
+    "v_worse than words": ("Worse than the words", "不如文字"),
+    "v_worse than base": ("Training harmed", "訓練有害"),
+    "v_changes nothing": ("This file changes nothing", "此檔案毫無作用"),
     "verdict_line": (
         "{decision}: {gain:+.1f} points over the best words ({low:+.1f} to {high:+.1f})",
         "{decision}：比最佳文字 {gain:+.1f} 分（{low:+.1f} 至 {high:+.1f}）",
@@ -103,9 +106,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "stage_photos": ("Reading photos", "讀取照片"),
     "stage_latents": ("Encoding photos", "編碼照片"),
     "stage_captions": ("Encoding captions", "編碼圖說"),
-    "stage_validation": ("Looking at held-out photos", "檢視保留照片"),
+    "stage_validation": ("Validating on held-out photos", "檢視保留照片"),
     "stage_sample": ("Drawing samples", "繪製樣圖"),
-    "stage_signs": ("Looking for overfitting", "檢查過度擬合"),
+    "stage_signs": ("Checking for overfitting", "檢查過度擬合"),
     "stage_class": ("Drawing the class", "繪製同類圖片"),
     "stage_compare": ("Comparing", "比較"),
     "stage_tag": ("Reading tags", "讀取標籤"),
@@ -134,7 +137,7 @@ WORDS: dict[str, tuple[str, str]] = {
 
 
 class Words:
-    """The page's words in one language."""
+    """The page's texts in one language."""
 
     def __init__(self, language: str):
         self.language = language if language in LANGUAGES else LANGUAGES[0]
@@ -145,9 +148,9 @@ class Words:
 
 
 def language_of(*names: str | None) -> str:
-    """Traditional Chinese where the first name that says anything says so (`zh_TW`, `zh-Hant`, `…Traditional…`)."""
-    said = next((name for name in names if name and name not in ("None", "C", "POSIX")), "")
-    lowered = said.lower().replace("_", "-")
-    chinese = lowered.startswith("zh") or "chinese" in lowered or "中文" in said
+    """`zh-TW` where the first name that is set means Traditional Chinese (`zh_TW`, `zh-Hant`, `…Traditional…`)."""
+    name_ = next((name for name in names if name and name not in ("None", "C", "POSIX")), "")
+    lowered = name_.lower().replace("_", "-")
+    chinese = lowered.startswith("zh") or "chinese" in lowered or "中文" in name_
     traditional = any(word in lowered for word in ("tw", "hk", "hant", "traditional", "繁"))
     return "zh-TW" if chinese and traditional else "en"

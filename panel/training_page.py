@@ -21,16 +21,16 @@ from .results import (
     prompt_tag,
 )
 from .texts import Words
-from .webui_settings import WebuiSide
+from .webui_settings import WebuiSettings
 
 
-def training_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
+def training_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> None:
     """Photos of a brand → a LoRA in the WebUI's folder, with the words that call it."""
     import gradio as gr
 
     with gr.Row():
         with gr.Column():
-            photos, folder = photo_fields(words("dataset"), side, words)
+            photos, folder = photo_fields(words("dataset"), webui, words)
             preset = gr.Dropdown(list(PRESETS), value=PRESETS[0], label=words("preset"))
             loaded = gr.Checkbox(value=False, label=words("loaded_here"))
             with gr.Row():
@@ -41,7 +41,7 @@ def training_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
             with gr.Row():
                 start = gr.Button(words("start"), variant="primary")
                 cancel = gr.Button(words("cancel"), variant="stop")
-            status = gr.HTML(status_of(desk.job, words))
+            status = gr.HTML(status_of(current_job.job, words))
         with gr.Column():
             pictures = gr.Gallery(label=words("pictures"), columns=4, height="auto")
             tag = gr.Textbox(label=words("lora_tag"), interactive=False)
@@ -49,31 +49,33 @@ def training_page(side: WebuiSide, words: Words, desk: CurrentJob) -> None:
             loss = gr.Image(label=words("loss"), interactive=False)
 
     def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
-        given, path, chosen, here, called, word, count, size = fields
+        uploads, folder_path, chosen, use_loaded, lora_name, trigger_word, steps_chosen, rank_chosen = fields
         try:
-            found = photos_of(given, path, side.folders_allowed)
-            checkpoint = side.checkpoint_file() if here else None
-            command, out = finetune_command(found, chosen, checkpoint, word, count, size, side.runs)
-            job = begin(desk, command, side)
+            photo_paths = photos_of(uploads, folder_path, webui.folders_allowed)
+            checkpoint = webui.checkpoint_file() if use_loaded else None
+            command, out = finetune_command(
+                photo_paths, chosen, checkpoint, trigger_word, steps_chosen, rank_chosen, webui.runs
+            )
+            job = begin(current_job, command, webui)
         except BadForm as wrong:
             yield refused(words, wrong, 3)
             return
-        for now in watch(job):
-            if not now.finished or not isinstance(now.document, dict):
-                yield (status_of(now, words), list(now.pictures), *unchanged(2))
+        for state in watch(job):
+            if not state.finished or not isinstance(state.document, dict):
+                yield (status_of(state, words), list(state.pictures), *unchanged(2))
                 continue
-            place = give_to_host(Path(now.document["file"]), side.lora_folder, called)
-            side.refresh_loras()
+            place = give_to_host(Path(state.document["file"]), webui.lora_folder, lora_name)
+            webui.refresh_loras()
             curve = out / "loss.png"
             note = f"<div>{words('mini_lora')}</div>" if chosen == "mini" and not checkpoint else ""
             yield (
-                status_of(now, words) + note,
-                list(now.pictures),
-                prompt_tag(place, word.strip()),
+                status_of(state, words) + note,
+                list(state.pictures),
+                prompt_tag(place, trigger_word.strip()),
                 str(curve) if curve.is_file() else None,
             )
 
     form = [photos, folder, preset, loaded, name, trigger, steps, rank]
     press(start, on_start, form, [status, pictures, tag, loss])
-    press(cancel, canceller(desk, words), [], [status])
-    side.connect_send(send, tag)
+    press(cancel, canceller(current_job, words), [], [status])
+    webui.connect_send(send, tag)

@@ -1,4 +1,4 @@
-"""What the page needs of the WebUI that it stands in; the script hands it in, tests hand in their own."""
+"""The WebUI's settings that the page needs; the script passes them in, tests pass their own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class WebuiSide:
-    """`url`: where the WebUI's API is asked from this machine; `has_api`: whether it was started with it."""
+class WebuiSettings:
+    """`url`: the address of the WebUI's API from this machine; `has_api`: whether it was started with --api."""
 
     url: str
     has_api: bool
-    runs: Path  # folder for what Modiste leaves; the WebUI may show files of it
+    runs: Path  # folder of Modiste's runs; the WebUI may serve files of it
     lora_folder: Path
     language: str = "en"
-    folders_allowed: bool = True  # whether people may name folders of this machine
+    folders_allowed: bool = True  # whether users may name folders of this machine
     secrets: dict[str, str] = field(default_factory=dict, repr=False)  # environment variables for the process
     checkpoint_file: Callable[[], str | None] = lambda: None  # the loaded checkpoint's file
     refresh_loras: Callable[[], None] = lambda: None

@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .prompt import Interval
 
 WIDTH, MARGIN = 360, 10
 HALF_LABEL = 16  # half of a "100" in the largest size
@@ -59,6 +62,11 @@ def signed(value: float) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
+def signed_interval(gain: Interval) -> dict[str, str]:
+    """`gain`, `low` and `high` in points with their signs, as the sentences of the reports name them."""
+    return {"gain": signed(gain.mean), "low": signed(gain.low), "high": signed(gain.high)}
+
+
 def gauge(title: str, score: float, baseline: float, minimal: float, low: float, high: float) -> str:
     """Where a prompt stands between 0 and 100: best (dot), baseline (tick), name alone (ring), interval.
 
@@ -81,8 +89,8 @@ def gauge(title: str, score: float, baseline: float, minimal: float, low: float,
     labels = [(minimal, MUTED, 11), (baseline, INK, 11), (score, ACCENT, 14)]
     for (value, colour, size), x in zip(labels, _apart([_x(value) for value, *_ in labels], 24), strict=True):
         parts.append(_text(x, y - 15, points(value), colour, size, "middle"))
-    said = f"{points(score)} of 100; all tags {points(baseline)}; name alone {points(minimal)}"
-    return _svg(title, f"{said}; gain over all tags {_range(low, high)}", 62, parts)
+    figures = f"{points(score)} of 100; all tags {points(baseline)}; name alone {points(minimal)}"
+    return _svg(title, f"{figures}; gain over all tags {_range(low, high)}", 62, parts)
 
 
 def bars(title: str, rows: Sequence[Bar]) -> str:
@@ -98,8 +106,8 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
         parts.append(_line(0, y + 8, WIDTH, y + 8, RULE, 1))
         if length > 0:
             parts.append(_line(0, y + 8, length, y + 8, colour, 3 if row.chosen else 2))
-    said = "; ".join(f"{row.label} {points(row.score)}" for row in rows)
-    return _svg(title, said, max(len(rows) * step - 6, 1), parts)
+    figures = "; ".join(f"{row.label} {points(row.score)}" for row in rows)
+    return _svg(title, figures, max(len(rows) * step - 6, 1), parts)
 
 
 def intervals(title: str, rows: Sequence[GainBar]) -> str:
@@ -125,18 +133,18 @@ def intervals(title: str, rows: Sequence[GainBar]) -> str:
             parts.append(_line(place(row.low), y + 15, place(row.high), y + 15, ACCENT, 3))
         if math.isfinite(row.mean):
             parts.append(_circle(place(row.mean), y + 15, 5, ACCENT, "none"))
-    said = "; ".join(f"{row.label} {signed(row.mean)} ({_range(row.low, row.high)})" for row in rows)
-    return _svg(title, said, bottom + 20, parts)
+    figures = "; ".join(f"{row.label} {signed(row.mean)} ({_range(row.low, row.high)})" for row in rows)
+    return _svg(title, figures, bottom + 20, parts)
 
 
 def curves(
     title: str,
     lines: Sequence[Curve],
-    said: Callable[[float], str],
+    figure: Callable[[float], str],
     mark: float | None = None,
     ticks: Sequence[float] = (),
 ) -> str:
-    """Lines over a common x; `said` writes a y, `mark` is an x to point out, `ticks` the x that get a figure.
+    """Lines over a common x; `figure` writes a y, `mark` is an x to point out, `ticks` the x that get a figure.
 
     The first line is the accent, the second the ink; several have their labels below.
     """
@@ -156,7 +164,7 @@ def curves(
     for part in range(4):
         value = low + (high - low) * (part + 0.5) / 4
         y = at(first, value)[1]
-        parts += [_line(left, y, WIDTH - MARGIN, y, RULE, 1), _text(left - 6, y + 3, said(value), MUTED, 10, "end")]
+        parts += [_line(left, y, WIDTH - MARGIN, y, RULE, 1), _text(left - 6, y + 3, figure(value), MUTED, 10, "end")]
     if low < 0 < high:
         parts.append(_line(left, at(first, 0)[1], WIDTH - MARGIN, at(first, 0)[1], MUTED, 1))
     if mark is not None:
@@ -178,7 +186,7 @@ def curves(
             parts.append(_text(left + 110 * index, height - 4, f"― {line.label}", colour, 11))
     for tick in ticks:
         parts.append(_text(min(at(tick, low)[0], WIDTH - MARGIN), bottom + 13, f"{tick:g}", MUTED, 10, "middle"))
-    ends = "; ".join(f"{line.label} {said(line.points[-1][1])}" for line in lines if line.points)
+    ends = "; ".join(f"{line.label} {figure(line.points[-1][1])}" for line in lines if line.points)
     return _svg(title, ends, height, parts)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,11 @@ from . import charts
 from .comparison import ComparisonReport, PipelineReport
 from .comparison_texts import VERDICT, words
 from .prompt import Interval
-from .prompt_page import Page, both
+from .prompt_page import Page, both, in_both_languages
 from .prompt_texts import LANGUAGES
+from .report_files import write_report_files
 from .thumbnails import Thumbnail, thumbnail
-from .verdict_sentences import Line, as_size, as_time, cost_line, filled, interval, next_lines, verdict_lines
+from .verdict_sentences import Line, as_size, as_time, cost_line, filled, next_lines, verdict_lines
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -49,7 +49,7 @@ def render_verdict(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template(TEMPLATE).render(
         report=report,
-        story=report if isinstance(report, PipelineReport) else None,
+        whole_run=report if isinstance(report, PipelineReport) else None,
         page=VerdictPage(report, folder, taxonomy),
         t=say,
         script=Markup(script),
@@ -64,7 +64,7 @@ def say(key: str, **values: object) -> Markup:
     from markupsafe import Markup
 
     def of(language: str) -> Markup:
-        chosen = {name: one[language] if isinstance(one, dict) else one for name, one in values.items()}
+        chosen = {name: value[language] if isinstance(value, dict) else value for name, value in values.items()}
         return Markup(words(key, language)).format(**chosen)
 
     return both(of)
@@ -75,7 +75,7 @@ class VerdictPage(Page):
 
     size = staticmethod(as_size)
     time = staticmethod(as_time)
-    interval = staticmethod(interval)
+    interval = staticmethod(charts.signed_interval)
 
     def __init__(self, report: ComparisonReport, folder: Path, taxonomy: Taxonomy | None):
         super().__init__(report, folder, taxonomy, None)
@@ -116,7 +116,7 @@ class VerdictPage(Page):
                         rows.append(charts.GainBar(label, gain.mean, gain.low, gain.high))
             return charts.intervals(words("gain_chart", language), rows)
 
-        return _chart(draw)
+        return in_both_languages(draw)
 
     def strength_chart(self) -> Markup:
         """Similarity over strengths, by scorer and judge."""
@@ -129,7 +129,7 @@ class VerdictPage(Page):
             ticks = [row.strength for row in rows]
             return charts.curves(words("strength", language), lines, charts.points, self.chosen_strength, ticks)
 
-        return _chart(draw)
+        return in_both_languages(draw)
 
     def loss_chart(self) -> Markup:
         """The training loss."""
@@ -142,21 +142,22 @@ class VerdictPage(Page):
             ticks = (1, training.steps)
             return charts.curves(words("loss_chart", language), [curve], "{:.3f}".format, training.best_step, ticks)
 
-        return _chart(draw)
+        return in_both_languages(draw)
 
     def validation_chart(self) -> Markup:
         """The gain in loss on validation photos, with its band."""
         training = self.report.tuned.training
-        looks = training.validation
-        line = [(look["step"], look["mean"]) for look in looks]
+        results = training.validation
+        line = [(result["step"], result["mean"]) for result in results]
 
         def draw(language: str) -> str:
             label = words("validation_chart", language)
-            curve = charts.Curve(label, line, [look["low"] for look in looks], [look["high"] for look in looks])
-            ticks = (looks[0]["step"], looks[-1]["step"])
+            low, high = ([result[end] for result in results] for end in ("low", "high"))
+            curve = charts.Curve(label, line, low, high)
+            ticks = (results[0]["step"], results[-1]["step"])
             return charts.curves(label, [curve], "{:+.3f}".format, training.best_step, ticks)
 
-        return _chart(draw)
+        return in_both_languages(draw)
 
     # ── words ──
 
@@ -184,8 +185,9 @@ class VerdictPage(Page):
 
     def routes(self) -> list[tuple[str, Markup, Markup]]:
         """(row, prompt route, training route): measured figures of this run."""
-        report, story = self.report, self.report if isinstance(self.report, PipelineReport) else None
-        prompt, training = (story.costs[name] if story else None for name in ("prompt", "training"))
+        report = self.report
+        costs = report.costs if isinstance(report, PipelineReport) else {}
+        prompt, training = costs.get("prompt"), costs.get("training")
         words_arm, tuned_arm = report.arm("words"), report.arm("tuned")
         longest = max((len(photo.prompts["words"]) for photo in report.images), default=0)
         return [
@@ -199,8 +201,8 @@ class VerdictPage(Page):
             ("r_consistency", self._steadiness(words_arm), self._steadiness(tuned_arm)),
             (
                 "r_gain",
-                say("r_gain_prompt", **interval(report.gain("words", "name", "scorer"))),
-                say("r_gain_training", **interval(report.gain("tuned", "words", "scorer"))),
+                say("r_gain_prompt", **charts.signed_interval(report.gain("words", "name", "scorer"))),
+                say("r_gain_training", **charts.signed_interval(report.gain("tuned", "words", "scorer"))),
             ),
         ]
 
@@ -220,10 +222,10 @@ class VerdictPage(Page):
 
         if cost is None:
             return say("r_unknown")
-        said = [say("r_passes", n=f"{cost.passes:,}")]
+        lines = [say("r_passes", n=f"{cost.passes:,}")]
         if cost.memory_bytes:
-            said.append(say("r_memory", memory=as_size(cost.memory_bytes)))
-        return Markup("<br>").join(said)
+            lines.append(say("r_memory", memory=as_size(cost.memory_bytes)))
+        return Markup("<br>").join(lines)
 
     def _steadiness(self, arm) -> Markup:
         return say("r_spread", spread=charts.points(arm.spread), share=charts.points(arm.adherence))
@@ -235,22 +237,8 @@ class VerdictPage(Page):
         return self._names(group).get(language) or group.replace("_", " ")
 
 
-def _chart(draw: Callable[[str], str]) -> Markup:
-    from markupsafe import Markup
-
-    return both(lambda language: Markup(draw(language)))
-
-
 def write_verdict(
     report: ComparisonReport, folder: Path, *, taxonomy: Taxonomy | None = None, language: str = "en"
 ) -> Path:
-    """Writes `report.html`, then `report.json`, each whole, and returns the page's path; pictures are in `folder`."""
-    from ..core.files import make_folder, write_whole
-
-    make_folder(folder)
-    page = folder / "report.html"
-    text = render_verdict(report, folder, taxonomy=taxonomy, language=language)
-    # Names of files may hold halves of characters that no text encoding has.
-    write_whole(page, text.encode("utf-8", "replace"))
-    write_whole(folder / "report.json", (report.model_dump_json(indent=2) + "\n").encode())
-    return page
+    """Writes `report.html` and `report.json` and returns the page's path; pictures are in `folder`."""
+    return write_report_files(report, render_verdict(report, folder, taxonomy=taxonomy, language=language), folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import charts
 from .prompt import PromptReport
 from .prompt_texts import LANGUAGES, SKIP_CODES, words
+from .report_files import write_report_files
 from .thumbnails import Thumbnail, thumbnail
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class Page:
         """Where the photo's prompts stand between 0 and 100."""
         gain = photo.confidence_interval
         scores = (photo.similarity_score, photo.baseline_score, photo.minimal_score)
-        return _chart(lambda language: charts.gauge(words("score_chart", language), *scores, gain.low, gain.high))
+        return in_both_languages(
+            lambda language: charts.gauge(words("score_chart", language), *scores, gain.low, gain.high)
+        )
 
     def tried(self, photo: PhotoReport) -> Markup:
         """What was tried, best first."""
@@ -132,24 +135,32 @@ class Page:
             ]
             return charts.bars(words("tried_chart", language), rows)
 
-        return _chart(draw)
+        return in_both_languages(draw)
 
     def worth(self, photo: PhotoReport) -> Markup:
         """What each word brings, the most helpful first."""
         ranked = sorted(photo.attributes, key=lambda worth: -worth.mean)
         rows = [charts.GainBar(worth.attribute, worth.mean, worth.low, worth.high) for worth in ranked]
-        return _chart(lambda language: charts.intervals(words("worth", language), rows))
+        return in_both_languages(lambda language: charts.intervals(words("worth", language), rows))
 
     def gains(self) -> Markup:
-        """The run's two gains with their intervals."""
+        """The run's gains with their intervals, the judge's too where there is one."""
         summary = self.report.summary
-        rows = (("best_over_name", summary.gain_over_minimal), ("best_over_tags", summary.gain_over_baseline))
+        rows = {
+            "best_over_name": summary.gain_over_minimal,
+            "best_over_tags": summary.gain_over_baseline,
+            "best_over_tags_judge": summary.judge_gain_over_baseline,
+        }
 
         def draw(language: str) -> str:
-            gains = [charts.GainBar(words(key, language), gain.mean, gain.low, gain.high) for key, gain in rows]
+            gains = [
+                charts.GainBar(words(key, language), gain.mean, gain.low, gain.high)
+                for key, gain in rows.items()
+                if gain is not None
+            ]
             return charts.intervals(words("gain_chart", language), gains)
 
-        return _chart(draw)
+        return in_both_languages(draw)
 
     # ── words ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -162,8 +173,11 @@ class Page:
             _gain("over_name", summary.gain_over_minimal),
             _gain("over_tags", summary.gain_over_baseline),
         ]
+        judge = summary.judge_gain_over_baseline
+        sentences.append(say("judge_over_tags", **charts.signed_interval(judge)) if judge else say("judge_none"))
         if summary.photos > 1:
-            sentences.append(say("improved_count", improved=summary.improved, n=summary.photos))
+            counts = {"proven": summary.proven, "improved": summary.improved, "n": summary.photos}
+            sentences += [say("improved_count", **counts), say("every_candidate")]
         confidence = f"{100 * summary.gain_over_baseline.confidence:g}"
         sentences.append(say("interval_note", confidence=confidence))
         form = report.best_strategies.optimal_prompt_format
@@ -171,11 +185,24 @@ class Page:
             sentences.append(say("format", **{name: form[name] for name in ("strategy", "wins", "photos")}))
         return sentences
 
+    def confirm_seeds(self, photo: PhotoReport) -> list[int]:
+        """The seeds that the photo's pictures were confirmed on."""
+        return photo.seeds.get("confirm") or self.report.seeds.get("confirm", [])
+
+    def standing(self, photo: PhotoReport) -> str:
+        """The key of the photo's badge."""
+        return "proven" if photo.proven else "improved" if photo.improved else "not_improved"
+
+    def judge_gain(self, photo: PhotoReport) -> Markup | None:
+        """The judge's gain of the candidate; None without a judge, and where the plain list itself won."""
+        gain = photo.judge_interval
+        return say("judge_gain", **charts.signed_interval(gain)) if gain and photo.candidate != "all_tags" else None
+
     def verdict(self, photo: PhotoReport) -> Markup:
         """The photo in one sentence; English is the report's own."""
-        found = photo.candidate or photo.strategy
-        key = "verdict_up" if photo.improved else "verdict_same" if found == "all_tags" else "verdict_even"
-        values = {**_interval(photo.confidence_interval), "strategy": found}
+        candidate = photo.candidate or photo.strategy
+        key = "verdict_up" if photo.improved else "verdict_same" if candidate == "all_tags" else "verdict_even"
+        values = {**charts.signed_interval(photo.confidence_interval), "strategy": candidate}
         return both(lambda language: photo.verdict if language == "en" else words(key, language).format(**values))
 
     def name(self, path: str) -> str:
@@ -223,8 +250,8 @@ class Page:
 
     def calibrations(self) -> list[tuple[str, CalibrationReport]]:
         """(key of its name, anchors) of what scored and what judged."""
-        found = [("scorer", self.report.calibration), ("judge", self.report.judge)]
-        return [(key, calibration) for key, calibration in found if calibration is not None]
+        both_scorers = [("scorer", self.report.calibration), ("judge", self.report.judge)]
+        return [(key, calibration) for key, calibration in both_scorers if calibration is not None]
 
     def seeds(self, which: str) -> str:
         """The seeds of a set, shortened where they are many."""
@@ -254,18 +281,11 @@ class Page:
 
 def _gain(key: str, gain: Interval) -> Markup:
     above, below = gain.low > 0, gain.high < 0
-    return say(f"{key}_{'up' if above else 'down' if below else 'even'}", **_interval(gain))
+    return say(f"{key}_{'up' if above else 'down' if below else 'even'}", **charts.signed_interval(gain))
 
 
-def _interval(gain: Interval) -> dict[str, str]:
-    return {
-        "gain": charts.signed(gain.mean),
-        "low": charts.signed(gain.low),
-        "high": charts.signed(gain.high),
-    }
-
-
-def _chart(draw: Callable[[str], str]) -> Markup:
+def in_both_languages(draw: Callable[[str], str]) -> Markup:
+    """The chart `draw(language)` as SVG in each language."""
     from markupsafe import Markup
 
     return both(lambda language: Markup(draw(language)))
@@ -283,16 +303,9 @@ def write_report(
     describe: Callable[[str, str], str] | None = None,
     language: str = "en",
 ) -> Path:
-    """Writes `report.json` and `report.html` into `folder`, each whole, and returns the page's path.
+    """Writes `report.html` and `report.json` into `folder` and returns the page's path.
 
     `taxonomy` and `describe(strategy, language)` name tags and strategies; `language` is the one shown first.
     """
-    from ..core.files import make_folder, write_whole
-
-    make_folder(folder)
-    write_whole(folder / "report.json", (report.model_dump_json(indent=2) + "\n").encode())
-    page = folder / "report.html"
-    text = render_report(report, folder, taxonomy=taxonomy, describe=describe, language=language)
-    # Names of files may hold halves of characters that no text encoding has.
-    write_whole(page, text.encode("utf-8", "replace"))
-    return page
+    page = render_report(report, folder, taxonomy=taxonomy, describe=describe, language=language)
+    return write_report_files(report, page, folder)

@@ -1,6 +1,6 @@
 """A comparison's figures → the sentences of its verdict: which route paid, for what, at what cost, what to do next.
 
-A line is a key of verdict_text.py with its values; a list among the values holds groups of the vocabulary.
+A line is a key of comparison_texts.py with its values; a list among the values holds groups of the vocabulary.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from .charts import signed
-from .comparison import ComparisonReport, PipelineReport
+from .charts import signed_interval
+from .comparison import ArmName, ComparisonReport, PipelineReport, ProvenLoss
 from .comparison_texts import words
-from .prompt import Interval
 
 Line = tuple[str, dict[str, Any]]
 Report = TypeVar("Report", bound=ComparisonReport)
@@ -23,12 +22,12 @@ ENOUGH_GARMENTS = 8
 
 def in_words(report: Report) -> Report:
     """The same with the English sentences in its verdict."""
-    said = {
+    sentences = {
         "sentence": " ".join(map(english, verdict_lines(report))),
         "cost": english(cost_line(report)),
         "next_steps": [english(line) for line in next_lines(report)],
     }
-    return report.model_copy(update={"verdict": report.verdict.model_copy(update=said)})
+    return report.model_copy(update={"verdict": report.verdict.model_copy(update=sentences)})
 
 
 def english(line: Line) -> str:
@@ -40,18 +39,16 @@ def filled(line: Line, language: str, name: Callable[[str], str]) -> str:
     """A line in a language; `name` names a group."""
     key, values = line
     comma = "、" if language == "zh-TW" else ", "
-    said = {at: comma.join(map(name, one)) if isinstance(one, list) else one for at, one in values.items()}
-    return words(key, language).format(
-        **{at: one[language] if isinstance(one, dict) else one for at, one in said.items()}
-    )
+
+    def text(value: Any) -> Any:
+        if isinstance(value, list):
+            return comma.join(map(name, value))
+        return value[language] if isinstance(value, dict) else value
+
+    return words(key, language).format(**{field: text(value) for field, value in values.items()})
 
 
-def interval(gain: Interval) -> dict[str, str]:
-    """`gain`, `low` and `high` in points with their signs."""
-    return {"gain": signed(gain.mean), "low": signed(gain.low), "high": signed(gain.high)}
-
-
-# ── what is said ──
+# ── the sentences ──
 
 
 def verdict_lines(report: ComparisonReport) -> list[Line]:
@@ -59,36 +56,61 @@ def verdict_lines(report: ComparisonReport) -> list[Line]:
     verdict = report.verdict
     same = report.gain("tuned", "base", "scorer")
     lines: list[Line] = []
+    over_words = signed_interval(report.gain("tuned", "words", "scorer"))
     if verdict.decision == "training":
-        lines.append(("s_training", interval(report.gain("tuned", "words", "scorer"))))
-        lines.append(_judge(report, "words"))
-    elif verdict.decision == "worse":
-        lines += [("s_worse", interval(same)), _judge(report, "base")]
-    elif same.low == same.high == 0:
+        lines += [("s_training", over_words), _judge(report, "tuned", "words")]
+    elif verdict.decision == "worse than base":
+        lines += [("s_worse", signed_interval(same)), _judge(report, "tuned", "base")]
+    elif verdict.decision == "worse than words":
+        lines += [("s_worse_words", over_words), _judge(report, "tuned", "words")]
+        lines.append(("s_over_base", signed_interval(same)))
+    elif verdict.decision == "changes nothing":
         lines.append(("s_same", {}))
-    elif same.low > 0:
-        lines += [("s_scorer_only", interval(same)), _judge(report, "base")]
+    elif verdict.decision == "words":
+        lines.append(("s_words_won", signed_interval(report.gain("words", "base", "scorer"))))
+        lines += [_judge(report, "words", "base"), ("s_file_adds", over_words)]
     else:
-        lines += [("s_even", interval(same)), _judge(report, "base")]
+        key = "s_scorer_only" if same.low > 0 else "s_even"
+        lines += [(key, signed_interval(same)), _judge(report, "tuned", "base"), ("s_file_adds", over_words)]
+    lines += [_loss_line(loss) for loss in verdict.losses if (loss.arm, loss.over, loss.by) not in _told(report)]
     lines += _words(report)
     if verdict.decision == "training":
         lines += [("s_groups", {"groups": verdict.attributes})] if verdict.attributes else []
         lines += [("s_look", {})] if verdict.look else []
-    lines += [("s_lost", {"groups": verdict.lost})] if verdict.lost and verdict.decision != "no difference" else []
-    if not same.low == same.high == 0:
+    if verdict.lost and verdict.decision not in ("no difference", "changes nothing"):
+        lines.append(("s_lost", {"groups": verdict.lost}))
+    if verdict.decision != "changes nothing":
         lines += _honesty(report)
     return lines
 
 
-def _judge(report: ComparisonReport, over: str) -> Line:
-    judged = report.gain("tuned", over, "judge")
-    if judged and report.verdict.decision == "training" and judged.low <= 0:
-        return "s_judge_unsure", interval(judged)
-    return ("s_judge", interval(judged)) if judged else ("s_no_judge", {})
+def _judge(report: ComparisonReport, arm: ArmName, over: ArmName) -> Line:
+    judged = report.gain(arm, over, "judge")
+    if judged and report.verdict.level == "likely":
+        return "s_judge_unsure", signed_interval(judged)
+    return ("s_judge", signed_interval(judged)) if judged else ("s_no_judge", {})
+
+
+def _told(report: ComparisonReport) -> set[tuple[str, str, str]]:
+    """(arm, over, by) of the intervals that the decision's own sentences give already."""
+    told = {
+        "worse than base": {("tuned", "base", "scorer"), ("tuned", "base", "judge")},
+        "worse than words": {("tuned", "words", "scorer"), ("tuned", "words", "judge"), ("tuned", "base", "scorer")},
+        "no difference": {("tuned", "base", "judge")},
+    }
+    return told.get(report.verdict.decision, set())
+
+
+def _loss_line(loss: ProvenLoss) -> Line:
+    """A loss that is proven although the decision is another."""
+    pair = f"loss_{loss.arm}_{loss.over}"
+    both = {code: words(pair, code) for code in ("en", "zh-TW")}
+    witness = {code: words(f"by_{loss.by}", code) for code in ("en", "zh-TW")}
+    return "s_loss", {"pair": both, "witness": witness, **signed_interval(loss.interval)}
 
 
 def _words(report: ComparisonReport) -> list[Line]:
-    gain, verdict = interval(report.gain("words", "name", "scorer")), report.verdict
+    gain, verdict = signed_interval(report.gain("words", "name", "scorer")), report.verdict
     if not verdict.words:
         return [("s_words_even", gain)]
     lines: list[Line] = [("s_words" if verdict.decision == "training" else "s_words_alone", gain)]
@@ -99,9 +121,9 @@ def _honesty(report: ComparisonReport) -> list[Line]:
     """What it forgot, what leaks, what it copied."""
     verdict, memory = report.verdict, report.memorisation
     key = {"kept": "s_kept", "lost": "s_forgot", "unclear": "s_unclear"}[verdict.adherence]
-    lines: list[Line] = [(key, interval(report.gain("tuned_words", "words", "agreement")))]
+    lines: list[Line] = [(key, signed_interval(report.gain("tuned_words", "words", "agreement")))]
     if verdict.leaks:
-        lines.append(("s_leaks", interval(report.gain("tuned_words", "words", "scorer"))))
+        lines.append(("s_leaks", signed_interval(report.gain("tuned_words", "words", "scorer"))))
     if memory is not None:
         copied = "s_copies" if memory.copies > MUCH_COPIED else "s_no_copies"
         lines.append((copied, {"share": f"{100 * memory.copies:.0f}"}))
@@ -137,9 +159,11 @@ def next_lines(report: ComparisonReport) -> list[Line]:
         lines.append(("n_use" if tuned.kind == "lora" else "n_use_model", use))
     elif verdict.words:
         lines.append(("n_words", {}))
-    if verdict.decision == "worse":
+    if verdict.decision.startswith("worse"):
         lines.append(("n_harm", {}))
-    if verdict.decision == "no difference" and tuned.training:
+    if verdict.decision == "changes nothing":
+        lines.append(("n_nothing", {"file": name}))
+    if verdict.decision in ("no difference", "words") and tuned.training:
         lines.append(("n_photos", {"n": tuned.training.photos}))
     garments = len({photo.garment for photo in report.images})
     if verdict.decision == "no difference" and garments < ENOUGH_GARMENTS:
@@ -164,7 +188,7 @@ def next_lines(report: ComparisonReport) -> list[Line]:
 
 
 def as_size(count: int) -> str:
-    """Bytes as people say them."""
+    """Bytes with a unit that suits them."""
     if count >= 1e9:
         return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import make_folder, write_whole
+from ..fashion.prompts.captions import caption_of
+from ..fashion.prompts.strategies import Context, label_shares
 from ..hosts.attention import read_weights
 from ..trainer.data.caption_files import own_caption
-from ..trainer.data.dataset import MASK
+from ..trainer.data.photo_files import MASK
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo
+    from ..fashion.tags import PhotoTags
+    from ..fashion.taxonomy import Taxonomy
 
 PHOTOS, GENERATED = "photos", "generated"  # folders of a dataset
 
@@ -43,6 +47,22 @@ def lay_out(
         _take(picture, file)
         _write(file.with_suffix(".txt"), "".join(run.text or " " for run in read_weights(prompt)))
     return {"folders": [dataset / PHOTOS], "prior_folder": dataset / GENERATED if generated else None}
+
+
+def captions_of(
+    photos: Sequence[Photo],
+    tags: Sequence[PhotoTags],
+    strategy: str,
+    taxonomy: Taxonomy,
+    trigger: str,
+    bound: Sequence[str] | None,
+) -> dict[str, str]:
+    """sha256 → caption in the strategy's form; what belongs to the brand is left to the trigger."""
+    context = Context(share=label_shares(tags))
+    return {
+        photo.sha256: caption_of(photo_tags, taxonomy, trigger, bound, strategy=strategy, context=context)
+        for photo, photo_tags in zip(photos, tags, strict=True)
+    }
 
 
 def _take(source: Path, file: Path) -> None:

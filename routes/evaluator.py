@@ -1,12 +1,11 @@
-"""Draws what the journal does not have yet and scores it: where pictures, journal and scorers meet."""
+"""Candidate prompts in, scored pictures out: draws what the journal does not have yet, and scores it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..hosts.errors import HostError
 from ..hosts.request import GenerationRequest
@@ -38,7 +37,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One picture wanted: a strategy's prompt on one seed."""
+    """One picture to draw: a strategy's prompt on one seed."""
 
     strategy: str
     prompt: Rendered
@@ -49,69 +48,78 @@ class Candidate:
 class Picture:
     """One picture drawn: its file, and its similarity to the photo by the searching encoder."""
 
-    shot: Candidate
+    candidate: Candidate
     path: Path | None  # None: the host's picture was unusable, which counts as no similarity at all
     score: Score
     elapsed_s: float
 
 
 class Evaluator:
-    """Turns shots into scored pictures through one journal; `drawn` is called after every new picture."""
+    """Turns candidates into scored pictures through one journal; calls `on_picture` with every new file."""
 
     def __init__(
         self,
         host: Host,
         journal: Journal,
         scorer: Scorer,
-        drawing: dict,
-        drawn: Callable[[Path], None] = lambda path: None,
+        drawing: dict[str, Any],
+        on_picture: Callable[[Path], None] = lambda path: None,
     ):
-        self.host, self.journal, self.scorer, self.drawing, self.drawn = host, journal, scorer, drawing, drawn
+        self.host, self.journal, self.scorer, self.drawing, self.on_picture = host, journal, scorer, drawing, on_picture
 
-    def evaluate(self, reference: Reference, shots: Sequence[Candidate]) -> list[Picture]:
-        """The pictures of `shots`, in their order; what is in the journal already is not drawn again."""
-        requests = {self._key(reference, shot): self._request(shot) for shot in shots}
+    def evaluate(self, reference: Reference, candidates: Sequence[Candidate]) -> list[Picture]:
+        """The pictures of `candidates`, in their order; what is in the journal already is not drawn again."""
+        requests = {self._key(reference, candidate): self._request(candidate) for candidate in candidates}
         self._draw(requests)
         records = {key: self.journal.find(key) for key in requests}
         scores = self.scores(reference, [record for record in records.values() if record], self.scorer)
-        return [self._picture(shot, records[key], scores.get(key)) for shot, key in self._keyed(reference, shots)]
+        return [
+            self._picture(candidate, records[key], scores.get(key))
+            for candidate, key in self._keyed(reference, candidates)
+        ]
 
-    def prefetch(self, wanted: Sequence[tuple[Reference, Sequence[Candidate]]]) -> None:
+    def prefetch(self, work: Sequence[tuple[Reference, Sequence[Candidate]]]) -> None:
         """Draws what is missing for several photos at once, in full batches; `evaluate` finds it."""
-        self._draw({self._key(reference, shot): self._request(shot) for reference, shots in wanted for shot in shots})
+        self._draw(
+            {
+                self._key(reference, candidate): self._request(candidate)
+                for reference, candidates in work
+                for candidate in candidates
+            }
+        )
 
     def scores(self, reference: Reference, records: Sequence[Record], scorer: Scorer) -> dict[Key, Score]:
-        """How `scorer` sees finished pictures; embeds only what the journal has no score of."""
+        """The scores of finished pictures by `scorer`; embeds only what the journal has no score of."""
         from PIL import Image
 
         known = self.journal.scores(scorer.key)
         new = [record for record in records if record.key not in known]
         if new:
-            pictures = [Image.open(record.path).convert("RGB") for record in new]
-            for record, seen in zip(new, scorer.score(pictures, reference.image), strict=True):
+            pictures = [Image.open(_file_of(record)).convert("RGB") for record in new]
+            for record, similarity in zip(new, scorer.score(pictures, reference.image), strict=True):
                 self.journal.score(
                     record.key,
                     scorer.key,
-                    similarity=round(seen.similarity_score, DIGITS),
-                    unclipped=round(seen.unclipped, DIGITS),
-                    raw_cosine=round(seen.raw_cosine, DIGITS),
-                    centred=round(seen.centred_cosine, DIGITS),
+                    similarity=round(similarity.similarity_score, DIGITS),
+                    unclipped=round(similarity.unclipped, DIGITS),
+                    raw_cosine=round(similarity.raw_cosine, DIGITS),
+                    centred=round(similarity.centred_cosine, DIGITS),
                 )
             known = self.journal.scores(scorer.key)
         return {record.key: known[record.key] for record in records}
 
     def judge(self, reference: Reference, pictures: Sequence[Picture], judge: Scorer) -> list[Score]:
-        """A second opinion on pictures that are drawn already, in their order; an unusable one is like nothing."""
+        """The judge's scores of pictures that are drawn already, in their order; an unusable one scores 0."""
         from ..runs.journal import Score
 
-        keys = [self._key(reference, picture.shot) for picture in pictures]
+        keys = [self._key(reference, picture.candidate) for picture in pictures]
         records = [record for key in keys if (record := self.journal.find(key))]
-        seen = self.scores(reference, records, judge)
-        return [seen.get(key, Score(0.0, 0.0, 0.0, 0.0)) for key in keys]
+        scores = self.scores(reference, records, judge)
+        return [scores.get(key, Score(0.0, 0.0, 0.0, 0.0)) for key in keys]
 
     def _draw(self, requests: dict[Key, GenerationRequest]) -> None:
-        whole = [key for key in requests if self.journal.find(key) is None]
-        todo = self.journal.lease(whole, {key: requests[key].model_dump(mode="json") for key in whole})
+        missing = [key for key in requests if self.journal.find(key) is None]
+        todo = self.journal.lease(missing, {key: requests[key].model_dump(mode="json") for key in missing})
         waiting = list(todo)  # the first is the one that the host is at
         try:
             for key in todo:
@@ -127,30 +135,41 @@ class Evaluator:
 
     def _keep(self, key: Key, result: GenerationResult) -> None:
         try:
-            record = self.journal.finish(key, result)
-            self.drawn(record.path)
+            self.on_picture(_file_of(self.journal.finish(key, result)))
         except UnusablePicture as error:
             log.warning("%s, seed %d: %s", key.strategy_id, key.seed, error)
 
-    def _request(self, shot: Candidate) -> GenerationRequest:
+    def _request(self, candidate: Candidate) -> GenerationRequest:
+        prompt = candidate.prompt
         return GenerationRequest(
-            prompt=shot.prompt.positive, negative_prompt=shot.prompt.negative, seed=shot.seed, **self.drawing
+            prompt=prompt.positive, negative_prompt=prompt.negative, seed=candidate.seed, **self.drawing
         )
 
-    def _key(self, reference: Reference, shot: Candidate) -> Key:
-        return Key(reference.sha256, shot.strategy, shot.seed, self._request(shot).request_hash())
+    def _key(self, reference: Reference, candidate: Candidate) -> Key:
+        request_hash = self._request(candidate).request_hash()
+        return Key(reference.sha256, candidate.strategy, candidate.seed, request_hash)
 
-    def _keyed(self, reference: Reference, shots: Sequence[Candidate]):
-        return ((shot, self._key(reference, shot)) for shot in shots)
+    def _keyed(self, reference: Reference, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Key]]:
+        return ((candidate, self._key(reference, candidate)) for candidate in candidates)
 
-    def _picture(self, shot: Candidate, record: Record | None, score: Score | None) -> Picture:
+    def _picture(self, candidate: Candidate, record: Record | None, score: Score | None) -> Picture:
         from ..runs.journal import Score
 
         if record is None or score is None:
-            return Picture(shot, None, Score(0.0, 0.0, 0.0, 0.0), 0.0)
-        return Picture(shot, record.path, score, record.elapsed_s or 0.0)
+            return Picture(candidate, None, Score(0.0, 0.0, 0.0, 0.0), 0.0)
+        return Picture(candidate, record.path, score, record.elapsed_s or 0.0)
+
+
+def _file_of(record: Record) -> Path:
+    assert record.path is not None  # a finished record has a file
+    return record.path
+
+
+def unclipped(pictures: Sequence[Picture]) -> list[float]:
+    """Calibrated similarities before clipping, which gains are made of; an unusable picture counts as 0."""
+    return [picture.score.unclipped for picture in pictures]
 
 
 def similarities(pictures: Sequence[Picture]) -> list[float]:
-    """Calibrated similarities 0 … 1, in the order of the seeds."""
+    """Calibrated similarities 0 … 1, in the order of the seeds: what is shown."""
     return [picture.score.similarity for picture in pictures]

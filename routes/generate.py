@@ -1,54 +1,31 @@
-"""Drawing a prompt as it stands: for `harness.py generate`."""
+"""Draws a prompt as it stands, for `harness.py generate`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.files import make_folder, write_whole
-from ..core.progress import Pace, ProgressCallback
-from ..hosts.request import GenerationRequest
+from ..core.progress import Pace, ProgressCallback, silent
 
 if TYPE_CHECKING:
-    from ..models.drawing_host import HostChoice
-    from ..models.presets import Preset
+    from PIL import Image
+
+    from ..hosts.request import GenerationRequest, Host, UsedSettings
 
 
 def draw_prompt(
-    preset: Preset,
-    host: HostChoice | str,
-    device: str,
-    prompt: str,
-    negative: str,
-    seed: int,
-    count: int,
-    settings: dict[str, Any],
-    out: Path,
-    progress: ProgressCallback,
+    host: Host, request: GenerationRequest, count: int, out: Path, progress: ProgressCallback = silent
 ) -> list[Path]:
     """Draws `count` pictures on consecutive seeds and returns their files, each written whole as soon as it is there.
 
-    `settings` override the preset's steps, cfg_scale and sampler where they are not None. `out` is a PNG file (numbered
-    where there are several) or a folder.
+    The first seed is the request's. `out` is a PNG file (numbered where there are several) or a folder.
     """
-    from ..models.drawing_host import open_host
-
-    drawing = {name: value or getattr(preset, name) for name, value in settings.items()}
-    requests = [
-        GenerationRequest(
-            prompt=prompt,
-            negative_prompt=negative,
-            seed=(seed + index) % 2**32,
-            width=preset.width,
-            height=preset.height,
-            **drawing,
-        )
-        for index in range(count)
-    ]
-    drawer = open_host(preset, host, device)
-    drawer.check(requests[0])
+    seeds = [(request.seed + index) % 2**32 for index in range(count)]
+    requests = [request.model_copy(update={"seed": seed}) for seed in seeds]
+    host.check(requests[0])
     pace, files = Pace("generate", count, progress), []
-    for result in drawer.generate(requests):
+    for result in host.generate(requests):
         files.append(_save(result.image, result.request, result.used, _file(out, result.request.seed, count)))
         pace.step(files[-1])
     return files
@@ -60,7 +37,7 @@ def _file(out: Path, seed: int, count: int) -> Path:
     return out if count == 1 else out.with_stem(f"{out.stem}-{seed}")
 
 
-def _save(image: Any, request: GenerationRequest, used: Any, file: Path) -> Path:
+def _save(image: Image.Image, request: GenerationRequest, used: UsedSettings, file: Path) -> Path:
     from io import BytesIO
 
     from PIL.PngImagePlugin import PngInfo

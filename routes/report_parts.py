@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.files import make_folder, write_whole
-from ..reports.prompt import (
-    CalibrationReport,
-    Interval,
-)
+from ..reports.prompt import CalibrationReport, Interval
 from ..search.confirmation import PairedGain
 
 if TYPE_CHECKING:
@@ -19,12 +16,13 @@ if TYPE_CHECKING:
     from ..fashion.scorer import Scorer
 
 
-def _mean(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 6)
-
-
 PHOTOS = "photos"  # folder of the photos as they were read
 PHOTO_SIDE = 768  # pixels; the report shows them smaller
+
+
+def rounded_mean(values: Sequence[float]) -> float:
+    """The mean as reports hold it, to a millionth."""
+    return round(sum(values) / len(values), 6)
 
 
 def calibration_of(scorer: Scorer) -> CalibrationReport:

@@ -1,4 +1,4 @@
-"""The journal's SQLite file: its tables, how it is opened, and what happens to a broken one.
+"""The journal's lock and its SQLite file: its tables, how it is opened, and what happens to a broken one.
 
 WAL, because a commit then costs one fsync instead of three or four (200 commits/s against 67 on one slow
 disk); `locking_mode=EXCLUSIVE`, because there is one writer anyway and SQLite then needs no memory shared
@@ -12,6 +12,8 @@ import sqlite3
 from pathlib import Path
 
 from ..core.errors import ModisteError
+from ..core.files import make_folder
+from ..core.folder_lock import FolderBusy, FolderLock
 
 APPLICATION_ID = 0x4D4F4449  # "MODI": other people's databases are never touched
 SCHEMA_VERSION = 1
@@ -39,6 +41,22 @@ CREATE TABLE scores (
 
 class JournalError(ModisteError):
     """A run folder that can't be used: busy, of other settings, or not ours."""
+
+
+def lock_folder(folder: Path, file: Path) -> FolderLock:
+    """The lock of a run folder, made where there is none; JournalError where another process has it."""
+    try:
+        make_folder(folder)
+        return FolderLock(file)
+    except FolderBusy as busy:
+        raise JournalError(
+            f"process {busy.pid or '(unknown)'} is writing into this run folder",
+            where=str(folder),
+            to_try="wait for it, stop it, or use another --out",
+        ) from None
+    except OSError as error:
+        what = f"the run folder can't be used: {error}"
+        raise JournalError(what, where=str(folder), to_try="an --out that can be written to") from error
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -81,9 +99,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
             where=str(path),
             to_try="use another --out",
         )
-    found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise sqlite3.DatabaseError(found)
+    report = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if report != "ok":
+        raise sqlite3.DatabaseError(report)
 
 
 def _move_aside(path: Path) -> Path:

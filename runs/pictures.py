@@ -60,10 +60,10 @@ def check(image: Image.Image, request: Mapping[str, Any]) -> None:
 
     All black is what the not-a-number of a half-precision model decodes to.
     """
-    asked = (request.get("width", image.width), request.get("height", image.height))
-    if image.size != asked:
-        got = f"{image.width}×{image.height}"
-        raise UnusablePicture(f"the picture is {got} although {asked[0]}×{asked[1]} was asked")
+    width, height = request.get("width", image.width), request.get("height", image.height)
+    if image.size != (width, height):
+        size = f"{image.width}×{image.height}"
+        raise UnusablePicture(f"the picture is {size} although {width}×{height} was asked")
     if image.convert("L").getextrema()[1] == 0:
         raise UnusablePicture("the picture is entirely black", to_try="full precision for the VAE (--no-half-vae)")
 
@@ -74,7 +74,7 @@ def encode(image: Image.Image, origin: PictureOrigin) -> bytes:
 
     texts = PngInfo()
     texts.add_text("parameters", infotext(origin.request, origin.used))
-    texts.add_text(CHUNK, json.dumps(origin._replace(key=origin.key._asdict())._asdict(), sort_keys=True))
+    texts.add_text(CHUNK, json.dumps({**origin._asdict(), "key": origin.key._asdict()}, sort_keys=True))
     buffer, picture = BytesIO(), image.convert("RGB")
     picture.save(buffer, "PNG", pnginfo=texts)
     data = buffer.getvalue()
@@ -89,8 +89,8 @@ def read_origin(path: Path) -> PictureOrigin | None:
 
     try:
         picture = _decode(path.read_bytes())
-        said = json.loads(picture.info[CHUNK])
-        return PictureOrigin(Key(**said["key"]), said["run"], said["request"], said["used"])
+        origin = json.loads(picture.info[CHUNK])
+        return PictureOrigin(Key(**origin["key"]), origin["run"], origin["request"], origin["used"])
     except (OSError, UnidentifiedImageError, SyntaxError, KeyError, TypeError, ValueError):
         return None
 

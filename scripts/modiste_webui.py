@@ -1,4 +1,4 @@
-"""The tab in A1111 and Forge: what the page of `modiste.panel` needs of this WebUI, found and handed in."""
+"""The tab in A1111 and Forge: passes this WebUI's settings to the page of `modiste.panel`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 from modules import infotext_utils, paths_internal, script_callbacks, shared, ui_extra_networks
 
 # All at once: A1111 has the extension's folder on sys.path only while this file is read.
-from modiste.panel import page
+from modiste.panel import page, webui_settings
 from modiste.panel import texts as words
-from modiste.panel import webui_settings as webui_side
 
 PORT = 7860
 
 
 def address() -> str:
-    """Where this WebUI's API is asked from this machine."""
+    """The address of this WebUI's API from this machine."""
     options = shared.cmd_opts
     scheme = "https" if options.tls_certfile else "http"
     subpath = f"/{options.subpath.strip('/')}" if options.subpath else ""
@@ -38,7 +37,7 @@ def checkpoint_file() -> str | None:
 
 
 def refresh_loras() -> None:
-    """The pages of LoRAs and the like look at their folders again."""
+    """Makes the pages of extra networks list their folders again."""
     for each in ui_extra_networks.extra_pages:
         each.refresh()
 
@@ -53,7 +52,7 @@ def connect_send(button: object, text: object) -> None:
 def on_ui_tabs() -> list[tuple[object, str, str]]:
     """The `Modiste` tab."""
     options = shared.cmd_opts
-    side = webui_side.WebuiSide(
+    webui = webui_settings.WebuiSettings(
         url=address(),
         has_api=bool(options.api or options.nowebui),
         runs=Path(paths_internal.default_output_dir).absolute() / "modiste",
@@ -65,7 +64,7 @@ def on_ui_tabs() -> list[tuple[object, str, str]]:
         refresh_loras=refresh_loras,
         connect_send=connect_send,
     )
-    return [(page.build(side), "Modiste", "modiste")]
+    return [(page.build(webui), "Modiste", "modiste")]
 
 
 script_callbacks.on_ui_tabs(on_ui_tabs)

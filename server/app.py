@@ -1,4 +1,4 @@
-"""A1111's API over the local host: routes, each one line of what it answers.
+"""A1111's API over the local host: txt2img, img2img, and the running job.
 
 body → order (requests.py) → job (jobs.py) → pictures and info (pictures.py)
 """
@@ -8,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..hosts.samplers import SAMPLERS, SCHEDULES
-from .errors import UNKNOWN_NAME, Refusal, add_error_shapes
+from .errors import Refusal, add_error_shapes
 from .fields import (
     ImageToImageResponse,
     ProgressResponse,
-    SamplerItem,
-    SchedulerItem,
-    SDModelItem,
     StableDiffusionProcessingImg2Img,
     StableDiffusionProcessingTxt2Img,
     TextToImageResponse,
 )
 from .guard import add_guard
 from .jobs import DrawingJob, JobQueue
+from .lists import add_lists, model_names
 from .pictures import choose_start, decode, encode, info_of, text_of
-from .requests import name_of, read_order
+from .requests import read_order
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -50,9 +47,9 @@ def make_app(
 
 
 def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
-    """txt2img, img2img, and what is said and done about the running job."""
+    """The routes that draw, and those that watch or stop the running job."""
     jobs = JobQueue(host)
-    checkpoints = set(titles(host).values())
+    checkpoints = set(model_names(host).values())
 
     @app.post("/sdapi/v1/txt2img", response_model=TextToImageResponse)
     async def txt2img(body: StableDiffusionProcessingTxt2Img) -> dict[str, Any]:
@@ -66,7 +63,7 @@ def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
         chosen = choose_start(body.init_images, body.n_iter * body.batch_size)
         order = understand(body, loras, checkpoints)
         host.check(order.requests[0])
-        starts = [decode(one, body.width, body.height, body.resize_mode) for one in chosen]
+        starts = [decode(image, body.width, body.height, body.resize_mode) for image in chosen]
         strength = 0.75 if body.denoising_strength is None else body.denoising_strength
         if not 0 <= strength <= 1:
             raise Refusal(422, f"denoising_strength is 0 … 1, not {strength:g}")
@@ -107,9 +104,9 @@ def understand(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> D
 
     try:
         return read_order(body, loras, checkpoints)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False)
-        raise RequestValidationError([one | {"loc": ("body", *one["loc"])} for one in wrong]) from error
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False, include_context=False)
+        raise RequestValidationError([error | {"loc": ("body", *error["loc"])} for error in errors]) from invalid
 
 
 def answer(body: _Processing, order: DrawingOrder, job: DrawingJob, strength: float | None) -> dict[str, Any]:
@@ -124,94 +121,3 @@ def answer(body: _Processing, order: DrawingOrder, job: DrawingJob, strength: fl
         "parameters": parameters,
         "info": info_of(job.results, order, body, texts, strength, job.job_timestamp),
     }
-
-
-def titles(host: LocalHost) -> dict[str, str]:
-    """What the checkpoint may be called: title, model_name, its folder and its digest."""
-    found = host.describe()
-    name = found.checkpoint
-    return {
-        "title": f"{name} [{found.checkpoint_hash}]",
-        "model_name": name,
-        "filename": str(host.folder),
-        "hash": str(found.checkpoint_hash),
-    }
-
-
-def add_lists(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
-    """What there is to choose from, and the settings."""
-    named = titles(host)
-    options = {
-        "sd_model_checkpoint": named["title"],
-        "sd_checkpoint_hash": named["hash"],
-        "CLIP_stop_at_last_layers": 1,
-        "samples_format": "png",
-        "return_grid": False,
-        "enable_pnginfo": True,
-    }
-
-    @app.get("/sdapi/v1/options")
-    async def get_options() -> dict[str, Any]:
-        return options
-
-    @app.post("/sdapi/v1/options")
-    async def set_options(changes: dict[str, Any]) -> None:
-        """Says yes to what is so already; settings of one request belong into its override_settings."""
-        for setting, value in changes.items():
-            accepted = named.values() if setting == "sd_model_checkpoint" else [options.get(setting)]
-            if setting not in options or value not in accepted:
-                raise Refusal(UNKNOWN_NAME, f"{setting} can't be {value!r} here; send it as override_settings")
-
-    @app.get("/sdapi/v1/sd-models", response_model=list[SDModelItem])
-    async def models() -> list[dict[str, Any]]:
-        return [{**named, "sha256": None, "config": None}]
-
-    @app.get("/sdapi/v1/samplers", response_model=list[SamplerItem])
-    async def samplers() -> list[dict[str, Any]]:
-        return [
-            {"name": name, "aliases": [], "options": {"scheduler": name_of(sampler.automatic)}}
-            for name, sampler in SAMPLERS.items()
-        ]
-
-    @app.get("/sdapi/v1/schedulers", response_model=list[SchedulerItem])
-    async def schedulers() -> list[dict[str, Any]]:
-        return [{"name": name_of(label), "label": label} for label in SCHEDULES]
-
-    @app.get("/sdapi/v1/loras")
-    def list_loras() -> list[dict[str, Any]]:
-        return loras.listed()
-
-    @app.post("/sdapi/v1/refresh-loras")
-    async def refresh_loras() -> None:
-        """The folder is looked at each time: there is nothing to do."""
-
-    @app.post("/sdapi/v1/refresh-checkpoints")
-    async def refresh_checkpoints() -> None:
-        """There is one checkpoint, the one that the server was started with."""
-
-    @app.get("/sdapi/v1/scripts")
-    async def scripts() -> dict[str, list[str]]:
-        return {"txt2img": [], "img2img": []}
-
-    for nothing in ("script-info", "sd-vae", "upscalers", "hypernetworks", "face-restorers", "prompt-styles"):
-        app.get(f"/sdapi/v1/{nothing}")(_none_of_them)
-
-    @app.get("/sdapi/v1/embeddings")
-    async def embeddings() -> dict[str, Any]:
-        return {"loaded": {}, "skipped": {}}
-
-    @app.get("/sdapi/v1/cmd-flags")
-    async def flags() -> dict[str, Any]:
-        return {"api": True, "nowebui": True, "lora_dir": str(loras.folder or "")}
-
-    @app.get("/sdapi/v1/memory")
-    async def memory() -> dict[str, Any]:
-        from ..core.device import memory_bytes
-
-        total = memory_bytes(host.device)
-        return {"ram": {}, "cuda": {"error": "unavailable"} if total is None else {"system": {"total": total}}}
-
-
-async def _none_of_them() -> list[Any]:
-    """What A1111 has and this server has not: an empty list."""
-    return []

@@ -1,7 +1,7 @@
 """A1111's request and answer bodies, field by field with its names, types and defaults.
 
 `openapi.json` says what a real server's says (1.10). A field that A1111 does not have is a validation error (a real
-server drops it); one that can't be honoured here is taken with a value that changes no picture (honoured.py).
+server drops it); one that can't be honoured here is taken with a value that changes no picture (supported_fields.py).
 """
 
 from __future__ import annotations

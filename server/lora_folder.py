@@ -11,7 +11,7 @@ from ..hosts.samplers import refuse_unknown
 from .errors import NOT_HONOURED, Refusal
 
 TAG = re.compile(r"<(\w+):([^>]+)>")
-MOST = 4.0  # of a strength, either way
+MAX_STRENGTH = 4.0  # of a LoRA, positive or negative
 
 
 class LoraFolder:
@@ -24,10 +24,10 @@ class LoraFolder:
         """Name → file, in the order of the names; of two files with one name, the first path."""
         if self.folder is None:
             return {}
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for path in sorted(self.folder.rglob("*.safetensors")):
-            found.setdefault(path.stem, path)
-        return dict(sorted(found.items()))
+            files.setdefault(path.stem, path)
+        return dict(sorted(files.items()))
 
     def listed(self) -> list[dict[str, Any]]:
         """What `/sdapi/v1/loras` says: name, alias, path and the file's own metadata."""
@@ -50,19 +50,21 @@ class LoraFolder:
 
     def take_from(self, prompt: str) -> tuple[str, tuple[LoraRef, ...]]:
         """The prompt without its tags, and the LoRAs they name; RequestRefused for a name that no file has."""
-        loras = [self._read(kind, said) for kind, said in TAG.findall(prompt)]
+        loras = [self._read(kind, text) for kind, text in TAG.findall(prompt)]
         return TAG.sub("", prompt), tuple(loras)
 
-    def _read(self, kind: str, said: str) -> LoraRef:
-        name, *rest = said.split(":")
-        if kind != "lora" or len(rest) > 1 or "=" in said:
-            raise Refusal(NOT_HONOURED, f"<{kind}:{said}> is not known here; write <lora:name:strength>")
+    def _read(self, kind: str, text: str) -> LoraRef:
+        name, *rest = text.split(":")
+        if kind != "lora" or len(rest) > 1 or "=" in text:
+            raise Refusal(NOT_HONOURED, f"<{kind}:{text}> is not known here; write <lora:name:strength>")
         try:
             strength = float(rest[0]) if rest else 1.0
         except ValueError:
             strength = float("nan")
-        if not -MOST <= strength <= MOST:
-            raise Refusal(NOT_HONOURED, f"<{kind}:{said}>: the strength is a number from {-MOST:g} to {MOST:g}")
+        if not -MAX_STRENGTH <= strength <= MAX_STRENGTH:
+            raise Refusal(
+                NOT_HONOURED, f"<{kind}:{text}>: the strength is a number from {-MAX_STRENGTH:g} to {MAX_STRENGTH:g}"
+            )
         files = self.files()
         refuse_unknown("LoRA", name, files)
         return LoraRef(name=name, strength=strength, path=files[name])

@@ -55,9 +55,9 @@ def choose_start(init_images: Sequence[Any] | None, count: int) -> list[Any]:
 
 def text_of(result: GenerationResult, order: DrawingOrder, strength: float | None) -> str:
     """A1111's infotext of one picture, with the prompt as the client wrote it."""
-    said = result.request.model_dump(mode="json") | {"prompt": order.prompt}
+    settings = result.request.model_dump(mode="json") | {"prompt": order.prompt}
     more = "" if strength is None else f", Denoising strength: {strength:g}"
-    return f"{infotext(said, result.used.model_dump(mode='json'))}{more}, Version: modiste {VERSION}"
+    return f"{infotext(settings, result.used.model_dump(mode='json'))}{more}, Version: modiste {VERSION}"
 
 
 def encode(image: Image.Image, text: str = "") -> str:

@@ -35,14 +35,14 @@ def read_order(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> D
     sampler, scheduler = sampler_and_scheduler(body.sampler_name or body.sampler_index or "Euler", body.scheduler)
     refuse_other_eta(sampler, body.eta)
     settings = body.override_settings or {}
-    wanted = settings.get("sd_model_checkpoint")
-    if wanted not in (None, ""):
-        refuse_unknown("checkpoint", str(wanted), sorted(checkpoints))
+    checkpoint = settings.get("sd_model_checkpoint")
+    if checkpoint not in (None, ""):
+        refuse_unknown("checkpoint", str(checkpoint), sorted(checkpoints))
     count = body.n_iter * body.batch_size
     if not 1 <= count <= MOST_PICTURES:
         raise Refusal(NOT_HONOURED, f"n_iter × batch_size is {count}; it can be 1 … {MOST_PICTURES}")
     clip_skip = settings.get("CLIP_stop_at_last_layers", 1)
-    prompt, worn = _taken(body.prompt, loras, body.disable_extra_networks)
+    prompt, used_loras = _split_loras(body.prompt, loras, body.disable_extra_networks)
     first = body.seed if body.seed >= 0 else random.SystemRandom().randrange(SEEDS)
     drawing: dict[str, Any] = dict(
         prompt=prompt,
@@ -54,13 +54,13 @@ def read_order(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> D
         sampler=sampler,
         scheduler=scheduler,
         clip_skip=clip_skip,
-        loras=worn,
+        loras=used_loras,
     )
     requests = tuple(GenerationRequest(seed=(first + index) % SEEDS, **drawing) for index in range(count))
     return DrawingOrder(requests, body.prompt, body.negative_prompt, clip_skip)
 
 
-def _taken(prompt: str, loras: LoraFolder, disabled: bool) -> tuple[str, tuple[LoraRef, ...]]:
+def _split_loras(prompt: str, loras: LoraFolder, disabled: bool) -> tuple[str, tuple[LoraRef, ...]]:
     return (prompt, ()) if disabled else loras.take_from(prompt)
 
 

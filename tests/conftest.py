@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ NEEDS = {"comfyui": "MODISTE_COMFYUI", "webui": "MODISTE_WEBUI_URL", "kohya": "S
 
 def pytest_configure(config):
     os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is imported
-    if hasattr(config, "workerinput"):  # several workers with several threads each wait for one another
-        os.environ["OMP_NUM_THREADS"] = "1"
+    # Sums of several threads have another order: a run in this process and one in a child are equal with one number of
+    # threads only. Several workers with several threads each would wait for one another besides.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +24,14 @@ def home_of_the_tests(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODISTE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def threads_as_they_were():
+    """A test that sets torch's threads leaves them to the next one as they were."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pytest_runtest_setup(item):

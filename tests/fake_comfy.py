@@ -179,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         fake, parts = self.server, urlsplit(self.path)
         route, _, rest = parts.path.lstrip("/").partition("/")
         if route == "ws":
-            self.open_line(parse_qs(parts.query)["clientId"][0])
+            self.open_websocket(parse_qs(parts.query)["clientId"][0])
         elif fake.failing("is another program"):
             self.answer(b"<html>welcome</html>", kind="text/html")
         elif route == "object_info":
@@ -229,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
             return None
         return self.answer({"prompt_id": prompt_id, "number": 0, "node_errors": wrong})
 
-    def open_line(self, client: str) -> None:
+    def open_websocket(self, client: str) -> None:
         if self.server.failing("no websocket"):
             return self.answer(b"", 404)
         accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + WEBSOCKET_KEY).digest())

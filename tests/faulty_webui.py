@@ -53,7 +53,7 @@ class FaultyWebui:
         self.received: list[dict] = []  # what was asked to be drawn
         self.asked: list[str] = []  # every route
         self.drawn: Counter[int] = Counter()  # by seed
-        self.spoilt = 0  # of them, those that could not be used by whoever asked
+        self.unusable = 0  # of them, those that could not be used by whoever asked
         self.interrupts = 0
         self.drawing_s = 0.0  # what drawing took, all told
         self.in_flight = self.most_in_flight = 0
@@ -154,7 +154,7 @@ class FaultyWebui:
         key += [schedule, float(payload["cfg_scale"]), size, model, clip_skip, acting]
         noise = hashlib.shake_256(json.dumps(key).encode()).digest(size[0] * size[1] * 3)
         self.drawn[seed] += 1
-        self.spoilt += fault in AFTER or fault == "base64"
+        self.unusable += fault in AFTER or fault == "base64"
         if fault == "black":
             noise = bytes(len(noise))
         image = Image.frombytes("RGB", size, noise)

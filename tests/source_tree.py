@@ -15,7 +15,21 @@ ROOT = Path(__file__).parent.parent
 
 
 ROOMS = (
-    *("bench", "cli", "core", "fashion", "hosts", "mini", "models", "nodes", "panel", "reports", "routes", "runs"),
+    *(
+        "api",
+        "bench",
+        "cli",
+        "core",
+        "fashion",
+        "hosts",
+        "mini",
+        "models",
+        "nodes",
+        "panel",
+        "reports",
+        "routes",
+        "runs",
+    ),
     *("search", "server", "trainer"),
 )
 

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ SMALL = {
 }
 
 
+SMALL_LIBRARY = (
+    ("budget=16", "budget=8, steps=2"),
+    ("steps=600", 'steps=4, config={"data": {"held_out": 0.0, "held_out_least": 0}}'),
+    ("strategy=style", "strategy=style, steps=2, confirm_seeds=2, choosing_seeds=1, strengths=(1.0,)"),
+)
+
+
 def commands(page: Path) -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     return [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
@@ -46,8 +54,9 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Path:
-    """A folder with what the guides speak of: `my-photos/` and `my-brand/`."""
-    for folder, source, count in (("my-photos", "photos/look", 2), ("my-brand", "collection/piece", 8)):
+    """A folder with what the guides speak of: `my-photos/`, `new-photos/` and `my-brand/`."""
+    piece = "collection/piece"
+    for folder, source, count in (("my-photos", "photos/look", 2), ("my-brand", piece, 8), ("new-photos", piece, 2)):
         (tmp_path / folder).mkdir()
         for index in range(1, count + 1):
             photo = ROOT / "examples" / f"{source}-{index:02d}.jpg"
@@ -65,13 +74,16 @@ def test_what_the_guide_shows_of_the_library_runs(desk):
     page = (ROOT / "docs" / "headless.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     done = subprocess.run(
-        [sys.executable, "-c", shown.replace("seed=0", "seed=0, steps=2")],
+        [sys.executable, "-c", reduce(lambda text, change: text.replace(*change), SMALL_LIBRARY, shown)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "optimal_prompt_format" in done.stdout and (desk / "library-run" / "report.json").is_file()
+    report = json.loads((desk / "library-run" / "comparison" / "report.json").read_text(encoding="utf-8"))
+    assert done.stdout.strip() == report["verdict"]["sentence"]
+    captions = [file.read_text(encoding="utf-8") for file in (desk / "library-run" / "data").rglob("*.txt")]
+    assert captions and all("vesper" in caption for caption in captions)
 
 
 def test_there_are_guides_with_commands():

@@ -29,7 +29,7 @@ from modiste.trainer.loop.processes import Processes
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.results import TrainResult
 from modiste.trainer.run import CHECKPOINTS, TrainingRun
-from modiste.trainer.train import _begin, train
+from modiste.trainer.train import begin_run, train
 
 SCALED_LINEAR = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
 ROOT = Path(__file__).parent.parent
@@ -162,7 +162,7 @@ def config(base: Path, photos: Path, **asked: Any) -> TrainConfig:
 def run_of(wanted: TrainConfig, out: Path) -> TrainingRun:
     """A run that has begun and taken no step, to look at its gradient."""
     out.mkdir(parents=True, exist_ok=True)
-    return _begin(wanted, out, read_photo, None, silent, Processes())
+    return begin_run(wanted, out, read_photo, None, silent, Processes())
 
 
 def trained(
@@ -233,9 +233,9 @@ def in_processes(rank: int, world: int, port: int, config_file: str, out: str) -
     processes = Processes.of_launch("cpu")
     folder.joinpath(f"said-{rank}.json").write_text(json.dumps([processes.rank, processes.world, len(said)]))
     (folder / "looked at").mkdir(exist_ok=True)
-    run = _begin(wanted, folder / "looked at", read_photo, None, silent, processes)
+    run = begin_run(wanted, folder / "looked at", read_photo, None, silent, processes)
     save_file(gradients(run), folder / f"gradients-{rank}.safetensors")
-    weights = {name: p.detach() for name, p in run.gradient.parameters.items()}
+    weights = {name: p.detach() for name, p in run.model.parameters.items()}
     save_file(weights, folder / f"weights-{rank}.safetensors")
     assert result.record["steps"] == wanted.steps
     if world > 1:
@@ -246,13 +246,13 @@ def gradients(run: TrainingRun) -> dict[str, torch.Tensor]:
     """Of the first epoch's batches by their positions, at weights that are the same wherever it is asked; `losses`."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in run.gradient.parameters.values():
+        for parameter in run.model.parameters.values():
             parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
     found, losses = {}, []
     for batch in BatchSampler(run.data.samples, run.plan.batch_size, run.config.seed).epoch(0):
-        for parameter in run.gradient.parameters.values():
+        for parameter in run.model.parameters.values():
             parameter.grad = None
         losses.append(run.gradient(batch))
-        found[str(batch.position)] = torch.cat([p.grad.flatten() for p in run.gradient.parameters.values()])
-    held_out = run.gradient.held_out_losses(run.data.held_out)
+        found[str(batch.position)] = torch.cat([p.grad.flatten() for p in run.model.parameters.values()])
+    held_out = run.gradient.validation_losses(run.data.held_out)
     return {**found, "losses": torch.tensor(losses), "held out": torch.tensor(held_out)}

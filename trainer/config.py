@@ -74,7 +74,7 @@ class ValidationConfig(_Part):
 
 
 class TrainConfig(_Part):
-    """A run. `None` and "auto" are decided by the plan (trainer/plan.py) and written into train.json."""
+    """A run. `None` and "auto" are decided by the plan (trainer/loop/memory_plan.py) and written into train.json."""
 
     base: str  # diffusers folder, hub id, or a host's .safetensors checkpoint
     method: Literal["lora", "full"] = "lora"
@@ -154,6 +154,6 @@ def read_fields(file: Path) -> dict[str, Any]:
 def problems(error: ValidationError) -> str:
     """`data.resolution: input should be …; …`: every field that is wrong, in words."""
     return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'config'}: {one['msg'].removeprefix('Value error, ')}"
-        for one in error.errors()
+        f"{'.'.join(map(str, problem['loc'])) or 'config'}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors()
     )

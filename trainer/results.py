@@ -18,8 +18,9 @@ from ..core.progress import ProgressCallback, silent
 from .loop.loss_curve import draw_curve
 
 if TYPE_CHECKING:
+    from ..search.confirmation import PairedGain
     from .config import TrainConfig
-    from .data.dataset import Dataset
+    from .data.sample import Dataset
     from .loop.memory_plan import Plan
     from .loop.validation import ValidationResult
     from .lora.metadata import LoraMetadata
@@ -54,20 +55,20 @@ def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult
     """Puts the best weights back, writes the file, looks for signs of overfitting, writes train.json and the curve."""
     import torch
 
-    best = run.validation.best_trained
+    best = run.loop.validation.best_trained
     with torch.no_grad():
-        for name, parameter in run.gradient.parameters.items():
-            parameter.copy_(run.state.best[name])
+        for name, parameter in run.model.parameters.items():
+            parameter.copy_(run.loop.best[name])
     record = _record(run)
     file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
     if run.main:
         with writing("the result", run.folder):
             _export(run, file, best)
             if run.samples:
-                record["overfitting"] = run.samples.signs(run.gradient, progress)
+                record["overfitting"] = run.samples.signs(run.model, progress)
             write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
             curve = io.BytesIO()
-            draw_curve(run.losses, run.validation, run.config.title).save(curve, "PNG", optimize=True)
+            draw_curve(run.loop.losses, run.loop.validation, run.config.title).save(curve, "PNG", optimize=True)
             write_whole(run.folder / CURVE, curve.getvalue())
     return TrainResult(file, record)
 
@@ -79,29 +80,29 @@ def _export(run: TrainingRun, file: Path, best: ValidationResult | None) -> None
     if run.config.method == "full":
         from .model.export import write_model
 
-        write_model(run.base, file)
+        write_model(run.model.base, file)
         return
-    parts = {name: part for name, part in run.base.parts.items() if name == "unet" or run.config.network.text_rank}
-    write_lora(collect(parts, run.base.family), file, _metadata(run, best).strings())
+    trained = run.model.base.parts if run.config.network.text_rank else {"unet": run.model.base.unet}
+    write_lora(collect(trained, run.model.base.family), file, _metadata(run, best).strings())
 
 
 def _metadata(run: TrainingRun, best: ValidationResult | None) -> LoraMetadata:
-    network, own = run.config.network, [sample for sample in run.data.samples if not sample.prior]
-    step = best.step if best else run.state.step
+    network, trained_on = run.config.network, [sample for sample in run.data.samples if not sample.prior]
+    step = best.step if best else run.loop.step
     return metadata_of(
         run.config,
         run.data,
         run.plan,
-        family=run.base.family,
-        base_model=run.base.name,
-        base_hash=run.base.sha256,
-        prediction_type=run.gradient.diffusion.prediction,
+        family=run.model.base.family,
+        base_model=run.model.base.name,
+        base_hash=run.model.base.sha256,
+        prediction_type=run.gradient.loss.diffusion.prediction,
         kind=network.kind,
         dora=network.dora,
         rslora=network.rslora,
         steps=step,
-        epochs=-(-run.state.consumed // max(1, sum(sample.repeats for sample in own))),
-        reason=run.validation.reason(),
+        epochs=-(-run.loop.consumed // max(1, sum(sample.repeats for sample in trained_on))),
+        reason=run.loop.validation.reason(),
         thumbnail=_thumbnail(run.samples.best_of(step) if run.samples else None),
     )
 
@@ -122,20 +123,22 @@ def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> 
     """What a file says of its config and its photos, whichever engine has `made` it."""
     from .lora.metadata import BucketCount, DatasetFolder, LoraMetadata
 
-    network, own = config.network, [sample for sample in data.samples if not sample.prior]
-    buckets = Counter(sample.bucket for sample in own)
-    tags = Counter(part.strip() for sample in own for part in sample.caption.split(config.data.caption_separator))
+    network, trained_on = config.network, [sample for sample in data.samples if not sample.prior]
+    buckets = Counter(sample.bucket for sample in trained_on)
+    tags = Counter(
+        part.strip() for sample in trained_on for part in sample.caption.split(config.data.caption_separator)
+    )
     return LoraMetadata(
         title=config.title,
         trigger=config.data.trigger,
         tag_frequency=dict(tags),
         folders=tuple(
-            DatasetFolder(name=folder.name or "photos", count=len(own), repeats=config.data.repeats)
+            DatasetFolder(name=folder.name or "photos", count=len(trained_on), repeats=config.data.repeats)
             for folder in config.data.folders[:1]
         ),
         resolution=(config.data.resolution, config.data.resolution),
         buckets=tuple(BucketCount(width=b.width, height=b.height, count=n) for b, n in buckets.items()),
-        images=len(own),
+        images=len(trained_on),
         validation_images=len(data.held_out),
         rank=network.rank,
         alpha=network.alpha,
@@ -172,27 +175,27 @@ def photos_in(data: Dataset) -> dict[str, Any]:
 
 def _record(run: TrainingRun) -> dict[str, Any]:
     """train.json."""
-    best = run.validation.best_trained
-    gain = run.validation.gain(best) if best else None
+    best = run.loop.validation.best_trained
+    gain = run.loop.validation.gain(best) if best else None
     return {
         "config": run.config.model_dump(mode="json"),
         "plan": run.plan.model_dump(mode="json"),
-        "base": {"name": run.base.name, "family": run.base.family, "sha256": run.base.sha256},
+        "base": {"name": run.model.base.name, "family": run.model.base.family, "sha256": run.model.base.sha256},
         "photos": photos_in(run.data),
-        "steps": run.state.step,
-        "skipped_steps": run.state.step - len(run.losses),  # without a finite gradient
-        "losses": [round(loss, 6) for loss in run.losses],
+        "steps": run.loop.step,
+        "skipped_steps": run.loop.step - len(run.loop.losses),  # without a finite gradient
+        "losses": [round(loss, 6) for loss in run.loop.losses],
         "validation": [
-            {"step": look.step, "loss": look.mean, "gain": _interval(run.validation.gain(look))}
-            for look in run.validation.looks
+            {"step": result.step, "loss": result.mean, "gain": _interval(run.loop.validation.gain(result))}
+            for result in run.loop.validation.results
         ],
-        "best_step": best.step if best else run.state.step,
+        "best_step": best.step if best else run.loop.step,
         "gain": _interval(gain) if gain else None,
-        "reason": run.validation.reason(),
+        "reason": run.loop.validation.reason(),
         "samples": run.samples.taken if run.samples else [],
         "overfitting": None,  # looked for where pictures are drawn
     }
 
 
-def _interval(gain: Any) -> dict[str, Any]:
+def _interval(gain: PairedGain) -> dict[str, Any]:
     return {"mean": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n, "confidence": gain.confidence}

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError
 from ..core.files import make_folder
 from ..core.folder_lock import FolderBusy, FolderLock
-from .data.dataset import Dataset
+from ..core.library_versions import installed_versions
+from .data.sample import Dataset
 from .loop.checkpoint import TrainState
 from .loop.gradient import Gradient
-from .loop.memory_plan import Plan
+from .loop.optimization import Optimization
 from .loop.samples import Samples
+from .loop.trained_model import TrainedModel
 from .loop.validation import Validation
-from .model.base_model import StableDiffusionParts
 
 if TYPE_CHECKING:
     import torch
 
     from .config import TrainConfig
+    from .loop.memory_plan import Plan
 
 CHECKPOINTS = "checkpoints"
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
@@ -31,47 +33,83 @@ FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
 
 
 @dataclass
+class LoopState:
+    """How far the loop is, and what it has seen."""
+
+    step: int = 0  # updates done
+    consumed: int = 0  # pictures, over all processes
+    losses: list[float] = field(default_factory=list)  # of each update with a finite gradient
+    validation: Validation = field(default_factory=Validation)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)  # name → weights of the best validation, on the CPU
+
+
+@dataclass
 class TrainingRun:
-    """A run that is under way."""
+    """A run that is under way: the model's side, the optimizer's side, and the loop's state."""
 
     config: TrainConfig
     folder: Path
-    base: StableDiffusionParts
     data: Dataset
+    model: TrainedModel
     gradient: Gradient
-    optimizer: torch.optim.Optimizer
-    state: TrainState
-    validation: Validation
+    optimization: Optimization
     identity: dict[str, Any]
-    plan: Plan
     samples: Samples | None = None
-    losses: list[float] = field(default_factory=list)
-    bad: int = 0  # steps in a row whose gradient was not finite
+    loop: LoopState = field(default_factory=LoopState)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan by which it computes."""
+        return self.model.plan
 
     @property
     def main(self) -> bool:
         """Whether this process writes files and speaks."""
         return self.gradient.processes.rank == 0
 
+    def state(self) -> TrainState:
+        """Everything that its future depends on, as a checkpoint keeps it."""
+        loop = self.loop
+        return TrainState(
+            step=loop.step,
+            consumed=loop.consumed,
+            weights={name: parameter.detach() for name, parameter in self.model.parameters.items()},
+            optimizer=self.optimization.optimizer.state_dict(),
+            ema=self.optimization.ema,
+            best=loop.best,
+            record={
+                "losses": loop.losses,
+                **self.optimization.state(),
+                "looks": loop.validation.as_json(),
+                "samples": self.samples.taken if self.samples else [],
+            },
+        )
 
-class ema_weights:
-    """Inside `with`, the model wears the averaged weights, where there are any."""
+    def restore(self, state: TrainState) -> None:
+        """The inverse of `state`: afterwards the run goes on as if it had never stopped."""
+        import torch
 
-    def __init__(self, run: TrainingRun):
-        self.run = run
+        with torch.no_grad():
+            for name, parameter in self.model.parameters.items():
+                parameter.copy_(state.weights[name])
+        self.optimization.load(state.optimizer, state.ema, state.record)
+        validation = Validation.from_json(state.record["looks"])
+        self.loop = LoopState(state.step, state.consumed, list(state.record["losses"]), validation, state.best)
+        if self.samples:
+            self.samples.taken = list(state.record["samples"])
 
-    def __enter__(self) -> None:
-        self._swap()
 
-    def __exit__(self, *error: object) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        for name, held in self.run.state.ema.items():
-            parameter = self.run.gradient.parameters[name]
-            kept = parameter.data.clone()
-            parameter.data.copy_(held)
-            held.copy_(kept)
+def identity_of(config: TrainConfig, data: Dataset, base_sha256: str, plan: Plan) -> dict[str, Any]:
+    """What a resume must find the same, as JSON."""
+    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": FREE_VALIDATION}
+    return {
+        "config": config.model_dump(mode="json", exclude=free),
+        "data": data.manifest_sha256,
+        "base": base_sha256,
+        "precision": plan.precision,
+        "batch_size": plan.batch_size,
+        "versions": installed_versions(),
+    }
 
 
 def locked(out: Path) -> FolderLock:

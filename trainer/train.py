@@ -1,50 +1,41 @@
 """The training route, from a folder of photos to a file: the page that reads like the diagram.
 
-photos + captions → latents → x_t, t → UNet → error → gradient → optimizer → held-out look → best checkpoint → file
+photos + captions → latents → noisy latents, timesteps → UNet → loss → gradient → optimizer → validation → file
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.device import choose_device, used_mb
-from ..core.errors import InputError, Stopped
+from ..core.errors import Stopped
 from ..core.files import write_whole
-from ..core.home import modiste_home
-from ..core.library_versions import installed_versions
 from ..core.progress import Pace, Progress, ProgressCallback, silent
-from .data.cache import LatentCache, TextCache, vae_identity
-from .data.captions import possible_captions
-from .data.dataset import Dataset, load_dataset
+from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
-from .loop.checkpoint import TrainState, load_latest, save_checkpoint, whole_checkpoints
+from .loop.checkpoint import load_latest, save_checkpoint, whole_checkpoints
+from .loop.denoising_loss import DenoisingLoss
 from .loop.gradient import Gradient
 from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan
 from .loop.objective import Diffusion
-from .loop.optimizers import LossScale, new_optimizer, set_rates
+from .loop.optimization import Optimization
 from .loop.processes import Processes
 from .loop.samples import Critic, Samples
-from .loop.validation import Validation, ValidationResult
-from .model.adapters import trainable
-from .model.base_model import StableDiffusionParts, open_base, unet_weights
-from .model.text_encoding import encode
+from .loop.trained_model import TrainedModel, open_model
+from .loop.validation import ValidationResult
+from .model.base_model import unet_weights
 from .results import TrainResult, finish, writing
-from .run import CHECKPOINTS, FREE, FREE_DATA, FREE_VALIDATION, TrainingRun, ema_weights, locked
+from .run import CHECKPOINTS, TrainingRun, identity_of, locked
 
 if TYPE_CHECKING:
-    import torch
-
     from .config import TrainConfig
-    from .data.dataset import Read
+    from .data.sample import Dataset, Read, Sample, Tag
 
-BAD_STEPS = 5  # in a row
+MOST_BAD_STEPS = 5  # in a row
 FIRST_PLAN = "plan.json"
-
-Tag = Callable[[Sequence[Any]], list[str]]
 
 
 def train(
@@ -65,8 +56,8 @@ def train(
     progress = silent if processes.rank else progress
     lock = locked(out) if processes.rank == 0 else None
     try:
-        run = _begin(config, out, read, tag, progress, processes, critic)
-        _steps(run, progress, stop)
+        run = begin_run(config, out, read, tag, progress, processes, critic)
+        take_steps(run, progress, stop)
         return finish(run, progress)
     except _out_of_memory() as error:
         raise Stopped(
@@ -82,7 +73,7 @@ def train(
 # ── begin ──
 
 
-def _begin(
+def begin_run(
     config: TrainConfig,
     out: Path,
     read: Read,
@@ -91,240 +82,171 @@ def _begin(
     processes: Processes,
     critic: Critic | None = None,
 ) -> TrainingRun:
+    """The run before its next step: at its start, or where it was left."""
+    # Read photos and captions.
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress)
-    plan = first_plan(config, unet_weights(config.base), len(data.samples))
-    progress(Progress("model", 0, 1, f"opening {config.base}"))
-    base = open_base(config.base, plan.dtype, plan.device)
-
-    # latents, words: each process encodes its share
-    everything, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)
-    latents = LatentCache(vae_identity(base.vae), read)
-    latents.build(base.vae, everything[share], config.data.flip, progress)
     samples = Samples.of(config, data, critic, out)
-    texts, captions = None, possible_captions(everything, config.data)
-    if not config.network.text_rank:
-        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
-        texts.build([*(captions or []), *(samples.prompts if samples else [])][share], progress)
-    processes.wait()
-    base.release(vae=samples is None, text_encoders=texts is not None and captions is not None)
 
-    # what learns
-    parameters = trainable(base, config)
-    gradient = Gradient(
-        base,
-        config,
-        plan,
-        Diffusion.of(base.scheduler_config, config.loss.zero_terminal_snr),
-        latents,
-        texts,
-        parameters,
-        processes,
-        LossScale.of(plan.precision),
-    )
-    plan = gradient.plan = _measured(gradient, data, out)
-    if plan.checkpointing:
-        base.unet.enable_gradient_checkpointing()
-    if plan.compile:
-        base.unet.compile()
-    optimizer = new_optimizer(parameters, config)
+    # Open the model, cache what its frozen parts make of the data, put the adapters on.
+    plan = first_plan(config, unet_weights(config.base), len(data.samples))
+    model = open_model(config, plan, data, samples.prompts if samples else None, read, processes, progress)
 
-    # where it was left
-    identity = {
-        "config": config.model_dump(
-            mode="json", exclude={**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": FREE_VALIDATION}
-        ),
-        "data": data.manifest_sha256,
-        "base": base.sha256,
-        "precision": plan.precision,
-        "batch_size": plan.batch_size,
-        "versions": installed_versions(),
-    }
+    # Measure one real step, and compute by what it cost.
+    diffusion = Diffusion.of(model.base.scheduler_config, config.loss.zero_terminal_snr)
+    gradient = Gradient(DenoisingLoss(model, diffusion), processes)
+    model.plan = _measured(gradient, data, out)
+    _follow_plan(model)
+
+    # Go on where it was left.
+    optimization = Optimization.of(config, model.parameters, plan.precision)
+    identity = identity_of(config, data, model.base.sha256, model.plan)
+    run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
     state = load_latest(out / CHECKPOINTS, identity)
-    begun = state or TrainState()
-    run = TrainingRun(config, out, base, data, gradient, optimizer, begun, Validation(), identity, plan, samples)
     if state is not None:
-        _put_back(run, state)
+        run.restore(state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
     return run
 
 
 def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
     """The plan after one real step; a run that goes on keeps what was measured at its start."""
-    first, config, processes, file = gradient.plan, gradient.config, gradient.processes, out / FIRST_PLAN
-    if processes.rank == 0:
+    model, file = gradient.loss.model, out / FIRST_PLAN
+    if gradient.processes.rank == 0:
         if file.is_file() and whole_checkpoints(out / CHECKPOINTS):
-            plan = kept_plan(first, Plan.model_validate_json(file.read_text(encoding="utf-8")), config)
+            measured = Plan.model_validate_json(file.read_text(encoding="utf-8"))
+            plan = kept_plan(model.plan, measured, model.config)
         else:
-            plan = measured_plan(first, config, lambda: _one_picture(gradient, data))
+            plan = measured_plan(model.plan, model.config, lambda: _measure(gradient.loss, data.samples[0]))
         with writing("the plan", out):
             write_whole(file, plan.model_dump_json(indent=1).encode())
-    processes.wait()
+    gradient.processes.wait()
     return Plan.model_validate_json(file.read_text(encoding="utf-8"))
 
 
-def _one_picture(gradient: Gradient, data: Dataset) -> None:
-    gradient.losses([SampleVisit(data.samples[0], 0, 0, 0)]).sum().backward()
-    for parameter in gradient.parameters.values():
+def _measure(loss: DenoisingLoss, sample: Sample) -> None:
+    """One picture forward and backward; its gradient is thrown away."""
+    import torch
+
+    torch.autograd.backward(loss.of_visits([SampleVisit(sample, 0, 0, 0)]).sum())
+    for parameter in loss.model.parameters.values():
         parameter.grad = None
 
 
-def _encoder(
-    base: StableDiffusionParts, config: TrainConfig
-) -> Callable[[Sequence[str]], list[dict[str, torch.Tensor]]]:
-    def encoded(captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-        if not base.text_encoders:
-            raise InputError(
-                f"the words of {captions[0]!r} are not in the cache any more",
-                where=str(modiste_home()),
-                to_try="start again: what is missing is encoded anew",
-            )
-        embeds = encode(base, captions, config.clip_skip)
-        return [{name: tensor[index].float() for name, tensor in embeds.items()} for index in range(len(captions))]
-
-    return encoded
-
-
-def _put_back(run: TrainingRun, state: TrainState) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in run.gradient.parameters.items():
-            parameter.copy_(state.weights[name])
-    run.optimizer.load_state_dict(state.optimizer)
-    run.gradient.scale = LossScale(**state.record["scale"])
-    run.losses = list(state.record["losses"])
-    run.bad = state.record["bad"]
-    run.validation = Validation.from_json(state.record["looks"])
-    if run.samples:
-        run.samples.taken = list(state.record["samples"])
-    run.state.ema = {name: tensor.to(run.gradient.device) for name, tensor in state.ema.items()}
+def _follow_plan(model: TrainedModel) -> None:
+    if model.plan.checkpointing:
+        model.base.unet.enable_gradient_checkpointing()
+    if model.plan.compile:
+        model.base.unet.compile()
 
 
 # ── the loop ──
 
 
-def _steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
-    config, state = run.config, run.state
+def take_steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
+    """Trains to the last step, or until validation gets no better; Stopped where `stop` says so."""
+    config, loop = run.config, run.loop
     pace = Pace("train", config.steps, progress)
-    pace.reach(state.step)
-    if state.step == 0:
-        _look(run, progress)
-    order = BatchSampler(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
-    batches, due = order.batches(state.consumed), False
-    while state.step < config.steps and not _out_of_patience(run):
+    pace.reach(loop.step)
+    if loop.step == 0:
+        validate(run, progress)
+    sampler = BatchSampler(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
+    batches, save_due = sampler.batches(loop.consumed), False
+    while loop.step < config.steps and not _out_of_patience(run):
+        # Accumulate gradients.
         batch = next(batches)
-        rate = set_rates(run.optimizer, state.step, config)
-        run.optimizer.zero_grad(set_to_none=True)
-        loss = run.gradient(batch)
-        _update(run, loss)
-        state.step, state.consumed = state.step + 1, batch.end
-        used = used_mb(run.plan.device)
-        pace.step(message=f"loss {loss:.4f}, rate {rate:.1e}", loss=loss, rate=rate, memory_mb=used)
-        if state.step % config.validation_steps == 0 or state.step == config.steps:
-            _look(run, progress)
-        stopping = run.gradient.anyone(stop()) and state.step < config.steps
-        due = due or stopping or state.step % config.save_steps == 0 or state.step == config.steps
-        if due and not run.bad:  # what has lost its way does not take the place of what had not
+        learning_rate = run.optimization.begin_step(loop.step)
+        loss = run.gradient(batch, run.optimization.scale.value)
+
+        # Update weights and moving average.
+        update(run, loss)
+        loop.step, loop.consumed = loop.step + 1, batch.end
+        message, memory_mb = f"loss {loss:.4f}, rate {learning_rate:.1e}", used_mb(run.plan.device)
+        pace.step(message=message, loss=loss, rate=learning_rate, memory_mb=memory_mb)
+
+        # Validate.
+        if loop.step % config.validation_steps == 0 or loop.step == config.steps:
+            validate(run, progress)
+
+        # Save a checkpoint; weights that have run away do not take the place of good ones.
+        stopping = run.gradient.processes.any_process(stop(), run.model.device) and loop.step < config.steps
+        save_due = save_due or stopping or loop.step % config.save_steps == 0 or loop.step == config.steps
+        if save_due and not run.optimization.bad_steps:
             _save(run)
-            progress(Progress("checkpoint", state.step, config.steps, "kept", values={"step": state.step}))
-            due = False
+            progress(Progress("checkpoint", loop.step, config.steps, "kept", values={"step": loop.step}))
+            save_due = False
+
+        # Stop where that is asked for.
         if stopping:
             raise Stopped(
-                f"stopped at step {state.step} of {config.steps}; a checkpoint is kept",
+                f"stopped at step {loop.step} of {config.steps}; a checkpoint is kept",
                 where=str(run.folder),
                 to_try="the same command goes on",
             )
 
 
-def _update(run: TrainingRun, loss: float) -> None:
+def update(run: TrainingRun, loss: float) -> None:
     """Clips and steps; a gradient that is not finite is thrown away, and too many of them end the run."""
-    import torch
-
-    held = list(run.gradient.parameters.values())
-    norm = torch.nn.utils.clip_grad_norm_([p for p in held if p.grad is not None], run.config.max_grad_norm)
-    finite = bool(torch.isfinite(norm)) and math.isfinite(loss)
-    scale_is_to_blame = run.gradient.scale.update(finite)
-    if not finite:
-        run.bad += not scale_is_to_blame
-        if run.bad >= BAD_STEPS:
-            raise Stopped(
-                f"{run.bad} steps in a row had no finite gradient (step {run.state.step})",
-                where=str(run.folder),
-                to_try='a smaller learning_rate, or precision "fp32" or "bf16"; the last checkpoint is from before',
-            )
-        return
-    run.bad = 0
-    run.losses.append(loss)
-    run.optimizer.step()
-    if run.config.ema:
-        _average(run)
+    if run.optimization.update(run.loop.step, loss):
+        run.loop.losses.append(loss)
+    elif run.optimization.bad_steps >= MOST_BAD_STEPS:
+        raise Stopped(
+            f"{run.optimization.bad_steps} steps in a row had no finite gradient (step {run.loop.step})",
+            where=str(run.folder),
+            to_try='a smaller learning_rate, or precision "fp32" or "bf16"; the last checkpoint is from before',
+        )
 
 
-def _average(run: TrainingRun) -> None:
-    """EMA with a decay that begins small, so that the start is forgotten: Karras et al., arXiv 2206.00364, table 7."""
-    import torch
+def validate(run: TrainingRun, progress: ProgressCallback) -> None:
+    """Judges the weights on the held-out photos, keeps them if they are the best so far, and draws the samples."""
+    loop, photos = run.loop, run.data.held_out[: run.config.validation.most]
+    best_before = loop.validation.best_trained
+    if photos:
+        with run.optimization.ema_weights():
+            loop.validation.results.append(_validation_result(run, photos))
+    if loop.step and (loop.validation.best_trained is not best_before or not photos):
+        loop.best = {name: tensor.detach().cpu().clone() for name, tensor in run.optimization.result.items()}
+    if photos:
+        progress(_validation_progress(run))
+    if run.samples and run.main:
+        with run.optimization.ema_weights(), writing("the sample pictures", run.folder):
+            run.samples.take(run.model, loop.step, progress)
 
-    decay = min(run.config.ema, (1 + run.state.step) / (10 + run.state.step))
-    with torch.no_grad():
-        for name, parameter in run.gradient.parameters.items():
-            held = run.state.ema.setdefault(name, parameter.detach().clone())
-            held.lerp_(parameter.detach(), 1 - decay)
+
+def _validation_result(run: TrainingRun, photos: tuple[Sample, ...]) -> ValidationResult:
+    losses = run.gradient.validation_losses(photos)
+    if not all(map(math.isfinite, losses)):
+        raise Stopped(
+            f"the loss on held-out photos is not finite at step {run.loop.step}",
+            where=str(run.folder),
+            to_try='precision "fp32" or "bf16", or a smaller learning_rate; the last checkpoint is from before',
+        )
+    return ValidationResult(run.loop.step, losses)
+
+
+def _validation_progress(run: TrainingRun) -> Progress:
+    result = run.loop.validation.results[-1]
+    gain = run.loop.validation.gain(result)
+    message = f"held-out loss {result.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+    values = {"step": result.step, "loss": result.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
+    return Progress("validation", result.step, run.config.steps, message, values=values)
 
 
 def _out_of_patience(run: TrainingRun) -> bool:
-    patience = run.config.validation.patience
-    return bool(patience and len(run.validation.looks) > 1 and run.validation.waited() >= patience)
-
-
-def _look(run: TrainingRun, progress: ProgressCallback) -> None:
-    """Judges the weights on the held-out photos, and keeps them if they are the best so far."""
-    photos = run.data.held_out[: run.config.validation.most]
-    best_before = run.validation.best_trained
-    if photos:
-        with ema_weights(run):
-            losses = run.gradient.held_out_losses(photos)
-        if not all(map(math.isfinite, losses)):
-            raise Stopped(
-                f"the loss on held-out photos is not finite at step {run.state.step}",
-                where=str(run.folder),
-                to_try='precision "fp32" or "bf16", or a smaller learning_rate; the last checkpoint is from before',
-            )
-        run.validation.looks.append(ValidationResult(run.state.step, losses))
-    best = run.validation.best_trained
-    if run.state.step and (best is not best_before or not photos):
-        weights = run.state.ema or {name: p.detach() for name, p in run.gradient.parameters.items()}
-        run.state.best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-    if photos:
-        look = run.validation.looks[-1]
-        gain = run.validation.gain(look)
-        said = f"held-out loss {look.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
-        values = {"step": look.step, "loss": look.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
-        progress(Progress("validation", look.step, run.config.steps, said, values=values))
-    if run.samples and run.main:
-        with ema_weights(run), writing("the sample pictures", run.folder):
-            run.samples.take(run.gradient, run.state.step, progress)
+    patience, validation = run.config.validation.patience, run.loop.validation
+    return bool(patience and len(validation.results) > 1 and validation.since_best() >= patience)
 
 
 def _save(run: TrainingRun) -> None:
-    state = run.state
-    state.weights = {name: p.detach() for name, p in run.gradient.parameters.items()}
+    step, state = run.loop.step, run.state()
     if not all(bool(tensor.isfinite().all()) for tensor in state.weights.values()):
         raise Stopped(
-            f"the weights are not finite any more at step {state.step}: they are not kept",
+            f"the weights are not finite any more at step {step}: they are not kept",
             where=str(run.folder),
             to_try="a smaller learning_rate; the last checkpoint is from before",
         )
-    state.optimizer = run.optimizer.state_dict()
-    state.record = {
-        "losses": run.losses,
-        "bad": run.bad,
-        "scale": asdict(run.gradient.scale),
-        "looks": run.validation.as_json(),
-        "samples": run.samples.taken if run.samples else [],
-    }
     if run.main:
-        with writing(f"the checkpoint of step {state.step}", run.folder):
+        with writing(f"the checkpoint of step {step}", run.folder):
             save_checkpoint(run.folder / CHECKPOINTS, state, run.identity)
 
 

@@ -6,6 +6,7 @@ POST /prompt   GET /object_info/CLASS, /history/ID, /queue, /view, /system_stats
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .workflow import Graph
 
-START = "start ComfyUI, or correct --url"
+HOW_TO_START = "start ComfyUI, or correct --url"
 
 
 class ComfyApi:
@@ -40,20 +41,20 @@ class ComfyApi:
         RequestRefused says which node is wrong, also where the server would draw the rest of the graph.
         """
         document = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
-        answer = self._asked(lambda: self._connection.post("/prompt", document))
-        said = self._parsed(answer, accept=(200, 400))
-        wrong = said.get("node_errors") or {}
-        if answer.status == 200 and wrong:
-            self.cancel(said["prompt_id"])
-        if answer.status != 200 or wrong:
-            raise RequestRefused(f"ComfyUI refuses the graph: {_why(said, wrong)}", where=self.url)
-        return str(said["prompt_id"])
+        answer = self._send(lambda: self._connection.post("/prompt", document))
+        reply = self._parsed(answer, accept=(200, 400))
+        node_errors = reply.get("node_errors") or {}
+        if answer.status == 200 and node_errors:
+            self.cancel(reply["prompt_id"])
+        if answer.status != 200 or node_errors:
+            raise RequestRefused(f"ComfyUI refuses the graph: {_reason(reply, node_errors)}", where=self.url)
+        return str(reply["prompt_id"])
 
-    def finished(self, prompt_id: str) -> dict[str, Any] | None:
+    def history_entry(self, prompt_id: str) -> dict[str, Any] | None:
         """The history's entry of a prompt; None while there is none."""
         return self._json(f"/history/{quote(prompt_id)}").get(prompt_id)
 
-    def waiting(self, prompt_id: str) -> str | None:
+    def queue_state(self, prompt_id: str) -> str | None:
         """`running`, `pending`, or None where the queue does not have the prompt."""
         queue = self._json("/queue")
         for name in ("running", "pending"):
@@ -66,26 +67,26 @@ class ComfyApi:
 
         A server that is too old to know whom it interrupts is asked only while ours is the running one.
         """
-        self._asked(lambda: self._connection.post("/queue", {"delete": [prompt_id]}))
-        if self.waiting(prompt_id) == "running":
-            self._asked(lambda: self._connection.post("/interrupt", {"prompt_id": prompt_id}))
+        self._send(lambda: self._connection.post("/queue", {"delete": [prompt_id]}))
+        if self.queue_state(prompt_id) == "running":
+            self._send(lambda: self._connection.post("/interrupt", {"prompt_id": prompt_id}))
 
     def picture(self, place: dict[str, str]) -> bytes:
         """A file of the server's: `filename`, `subfolder`, `type`."""
-        wanted = {name: place.get(name, "") for name in ("filename", "subfolder", "type")}
-        answer = self._asked(lambda: self._connection.get(f"/view?{urlencode(wanted)}"))
+        query = {name: place.get(name, "") for name in ("filename", "subfolder", "type")}
+        answer = self._send(lambda: self._connection.get(f"/view?{urlencode(query)}"))
         if answer.status != 200:
             raise UnreadableAnswer(f"the picture is not there ({answer.status})", where=answer.url)
         return answer.body
 
     def _json(self, path: str) -> dict[str, Any]:
-        return self._parsed(self._asked(lambda: self._connection.get(path)))
+        return self._parsed(self._send(lambda: self._connection.get(path)))
 
-    def _asked(self, ask: Any) -> Answer:
+    def _send(self, call: Callable[[], Answer]) -> Answer:
         try:
-            return ask()
+            return call()
         except HostUnreachable as error:
-            raise HostUnreachable(error.what, where=self.url, to_try=START) from error
+            raise HostUnreachable(error.what, where=self.url, to_try=HOW_TO_START) from error
 
     def _parsed(self, answer: Answer, accept: tuple[int, ...] = (200,)) -> dict[str, Any]:
         try:
@@ -93,7 +94,7 @@ class ComfyApi:
         except ValueError:
             document = None
         if answer.status in (404, 405, 501) or (answer.status == 200 and answer.body.lstrip().startswith(b"<")):
-            raise ApiMissing("this is no ComfyUI", where=answer.url, to_try=START)
+            raise ApiMissing("this is no ComfyUI", where=answer.url, to_try=HOW_TO_START)
         if answer.status not in accept or not isinstance(document, dict):
             raise UnreadableAnswer(
                 f"ComfyUI answers {answer.status} with no JSON object of its API",
@@ -103,14 +104,14 @@ class ComfyApi:
         return document
 
 
-def _why(said: dict[str, Any], wrong: dict[str, Any]) -> str:
-    """The server's own words about the first wrong nodes, or about the graph."""
+def _reason(reply: dict[str, Any], node_errors: dict[str, Any]) -> str:
+    """The server's message about the first wrong nodes, or about the graph."""
     nodes = [
         f"node {node} ({errors.get('class_type')}): "
-        + "; ".join(f"{one.get('message')}, {one.get('details')}" for one in errors.get("errors", ()))
-        for node, errors in wrong.items()
+        + "; ".join(f"{error.get('message')}, {error.get('details')}" for error in errors.get("errors", ()))
+        for node, errors in node_errors.items()
     ]
-    error = said.get("error") or {}
+    error = reply.get("error") or {}
     general = (
         f"{error.get('message', '')} {error.get('details', '')}".strip() if isinstance(error, dict) else str(error)
     )

@@ -1,4 +1,4 @@
-"""What the server has, and a request as a graph of it: every name and number is known there before it is sent."""
+"""The node classes of a ComfyUI server, and a request as a graph: names and numbers are checked before it is sent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LORA_LOADER = "LoraLoader"
 
 
 class ComfyCatalogue:
-    """`/object_info` of the node classes that the workflow uses, each asked for once."""
+    """`/object_info` of the node classes that the workflow uses, each read once."""
 
-    def __init__(self, wire: ComfyApi, workflow: Workflow, checkpoint: str | None):
-        self.workflow, self._wire, self._asked_for = workflow, wire, checkpoint
+    def __init__(self, api: ComfyApi, workflow: Workflow, checkpoint: str | None):
+        self.workflow, self._api, self._checkpoint_name = workflow, api, checkpoint
         self._nodes: dict[str, dict[str, Any]] = {}
 
     @property
@@ -34,22 +34,22 @@ class ComfyCatalogue:
         """The server's name of it; RequestRefused where it has several and none was named. A workflow keeps its own."""
         if "checkpoint" not in self.workflow.slots:
             return None
-        own = self.workflow.value(self.workflow.graph, "checkpoint")
-        has = self._choices(*self._slot_of("checkpoint"))
-        if self._asked_for or own:
-            return file_for("checkpoint", self._asked_for or own, has)
-        if len(has) != 1:
-            names = ", ".join(sorted(has)) or "none: put one into models/checkpoints"
+        fixed = self.workflow.value(self.workflow.graph, "checkpoint")
+        available = self._choices(*self._slot_of("checkpoint"))
+        if self._checkpoint_name or fixed:
+            return file_for("checkpoint", self._checkpoint_name or fixed, available)
+        if len(available) != 1:
+            names = ", ".join(sorted(available)) or "none: put one into models/checkpoints"
             raise RequestRefused(
-                f"this ComfyUI has {len(has)} checkpoints",
-                where=self._wire.url,
+                f"this ComfyUI has {len(available)} checkpoints",
+                where=self._api.url,
                 to_try=f"name one with --checkpoint: {names}",
             )
-        return next(iter(has))
+        return next(iter(available))
 
     def graph_of(self, request: GenerationRequest) -> Graph:
         """The request's graph, every name and number of it known to the server."""
-        has = self._choices(*self._slot_of("sampler"))
+        available = self._choices(*self._slot_of("sampler"))
         values = {
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
@@ -58,7 +58,7 @@ class ComfyCatalogue:
             "cfg_scale": request.cfg_scale,
             "width": request.width,
             "height": request.height,
-            "sampler": sampler_for(request.sampler, has),
+            "sampler": sampler_for(request.sampler, available),
             "scheduler": scheduler_for(request.scheduler, request.sampler, self._choices(*self._slot_of("scheduler"))),
             "checkpoint": self._file("checkpoint", request.checkpoint) if request.checkpoint else self.checkpoint,
         }
@@ -76,28 +76,32 @@ class ComfyCatalogue:
     def _lora(self, lora: LoraRef) -> LoraRef:
         """By the server's name of it; a file that came in since the last look is found."""
         try:
-            found = file_for("LoRA", lora.name, self._choices(LORA_LOADER, "lora_name"))
+            file = file_for("LoRA", lora.name, self._choices(LORA_LOADER, "lora_name"))
         except RequestRefused:
             self._nodes.pop(LORA_LOADER, None)
-            found = file_for("LoRA", lora.name, self._choices(LORA_LOADER, "lora_name"))
-        return lora.model_copy(update={"name": found})
+            file = file_for("LoRA", lora.name, self._choices(LORA_LOADER, "lora_name"))
+        return lora.model_copy(update={"name": file})
 
     def _check_node(self, node: str, part: dict[str, Any]) -> None:
         kind, place = part["class_type"], f"node {node} ({part['class_type']})"
         takes = self._node(kind)
         known = {**takes["input"].get("required", {}), **takes["input"].get("optional", {})}
-        for name, (wanted, *rest) in ((name, spec) for name, spec in known.items() if isinstance(spec, list) and spec):
+        for name, (type_or_choices, *rest) in (
+            (name, spec) for name, spec in known.items() if isinstance(spec, list) and spec
+        ):
             value = part["inputs"].get(name)
             if value is None or isinstance(value, list):
                 continue
-            choices = _choices_in(wanted, rest)
+            choices = _listed_choices(type_or_choices, rest)
             if choices is not None:
-                refuse_unknown(f"{name} of {place}", str(value), [str(one) for one in choices])
+                refuse_unknown(f"{name} of {place}", str(value), [str(choice) for choice in choices])
             limits = rest[0] if rest and isinstance(rest[0], dict) else {}
-            if wanted in ("INT", "FLOAT") and not limits.get("min", value) <= value <= limits.get("max", value):
+            if type_or_choices in ("INT", "FLOAT") and not limits.get("min", value) <= value <= limits.get(
+                "max", value
+            ):
                 span = f"{limits.get('min')} … {limits.get('max')}"
                 raise RequestRefused(
-                    f"{name} of {place} can't be {value}", where=self._wire.url, to_try=f"it takes {span}"
+                    f"{name} of {place} can't be {value}", where=self._api.url, to_try=f"it takes {span}"
                 )
 
     def _slot_of(self, slot: str) -> tuple[str, str]:
@@ -107,24 +111,24 @@ class ComfyCatalogue:
 
     def _choices(self, kind: str, name: str) -> Collection[str]:
         takes = self._node(kind)["input"]
-        wanted, *rest = {**takes.get("required", {}), **takes.get("optional", {})}.get(name, ["", {}])
-        return [str(one) for one in _choices_in(wanted, rest) or ()]
+        type_or_choices, *rest = {**takes.get("required", {}), **takes.get("optional", {})}.get(name, ["", {}])
+        return [str(choice) for choice in _listed_choices(type_or_choices, rest) or ()]
 
     def _node(self, kind: str) -> dict[str, Any]:
         if kind not in self._nodes:
-            found = self._wire.node(kind)
-            if found is None:
+            definition = self._api.node(kind)
+            if definition is None:
                 raise RequestRefused(
-                    f"this ComfyUI has no node {kind}", where=self._wire.url, to_try="install the pack that brings it"
+                    f"this ComfyUI has no node {kind}", where=self._api.url, to_try="install the pack that brings it"
                 )
-            self._nodes[kind] = found
+            self._nodes[kind] = definition
         return self._nodes[kind]
 
 
-def _choices_in(wanted: Any, rest: list[Any]) -> list[Any] | None:
+def _listed_choices(type_or_choices: Any, rest: list[Any]) -> list[Any] | None:
     """The values of a list input, in the old form and in the new one; None for other inputs."""
-    if isinstance(wanted, list):
-        return wanted
-    if wanted == "COMBO" and rest and isinstance(rest[0], dict):
+    if isinstance(type_or_choices, list):
+        return type_or_choices
+    if type_or_choices == "COMBO" and rest and isinstance(rest[0], dict):
         return rest[0].get("options")
     return None

@@ -1,6 +1,6 @@
-"""What a server tells of our prompts by websocket; a broken line is opened again, and none at all is no error.
+"""A server's events about our prompts, by websocket; a broken one is opened again, and having none is no error.
 
-The truth about a prompt is in /history: news only say when to look, and how far the sampler is.
+/history alone says how a prompt ended: events only say when to look, and how far the sampler is.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 log = logging.getLogger("modiste")
 
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
-BREAKS_IN_A_ROW = 3  # and the line is given up
-MOST_BYTES = 1 << 20  # of one piece of news; pictures that come with it are passed over
+BREAKS_IN_A_ROW = 3  # and the websocket is given up
+MOST_BYTES = 1 << 20  # of one event; binary messages (previews) are ignored
 
 
 class EventStream:
@@ -24,32 +24,36 @@ class EventStream:
     def __init__(self, url: str, client_id: str, connect_s: float):
         scheme, _, rest = url.partition("://")
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?clientId={client_id}"
-        self._connect_s, self._line, self._breaks = connect_s, None, 0
+        self._connect_s, self._breaks = connect_s, 0
+        self._socket: Any = None  # a websocket.WebSocket
 
     def open(self) -> None:
-        """Opens the line before a prompt is queued, so that nothing of it is missed."""
+        """Opens the websocket before a prompt is queued, so that no event of it is missed."""
         import websocket
 
-        if self._line is not None or self._breaks >= BREAKS_IN_A_ROW:
+        if self._socket is not None or self._breaks >= BREAKS_IN_A_ROW:
             return
         try:
-            self._line = websocket.create_connection(self._url, timeout=self._connect_s, redirect_limit=0)
+            self._socket = websocket.create_connection(self._url, timeout=self._connect_s, redirect_limit=0)
         except (OSError, websocket.WebSocketException) as error:
             self._breaks += 1
-            log.info("no news from %s by websocket (%s): asking instead", self._url.partition("?")[0], error)
+            log.info("no events from %s by websocket (%s): polling instead", self._url.partition("?")[0], error)
 
     def wait(self, prompt_id: str, quiet_s: float, poll_s: float, step: Callable[[int, int], None]) -> None:
-        """Returns when the prompt has ended, after `quiet_s` seconds without news, or without a line after `poll_s`."""
+        """Returns when the prompt has ended, or after `quiet_s` seconds without an event.
+
+        Where there is no websocket it returns after `poll_s`.
+        """
         import websocket
 
         self.open()
-        if self._line is None:
+        if self._socket is None:
             threading.Event().wait(poll_s)
             return
         try:
-            self._line.settimeout(quiet_s)
+            self._socket.settimeout(quiet_s)
             while True:
-                if self._end_of(prompt_id, self._line.recv(), step):
+                if self._end_of(prompt_id, self._socket.recv(), step):
                     return
         except websocket.WebSocketTimeoutException:
             return
@@ -57,12 +61,12 @@ class EventStream:
             self._breaks += 1
             self.close()
 
-    def _end_of(self, prompt_id: str, news: Any, step: Callable[[int, int], None]) -> bool:
-        if not isinstance(news, str) or len(news) > MOST_BYTES:
+    def _end_of(self, prompt_id: str, message: Any, step: Callable[[int, int], None]) -> bool:
+        if not isinstance(message, str) or len(message) > MOST_BYTES:
             return False
         try:
-            told = json.loads(news)
-            kind, data = told["type"], told["data"]
+            event = json.loads(message)
+            kind, data = event["type"], event["data"]
         except (ValueError, KeyError, TypeError):
             return False
         if not isinstance(data, dict) or data.get("prompt_id") != prompt_id:
@@ -73,7 +77,7 @@ class EventStream:
         return kind in ENDS
 
     def close(self) -> None:
-        """Hangs up, without waiting for an answer to that."""
-        if self._line is not None:
-            self._line.shutdown()
-            self._line = None
+        """Closes the websocket without waiting for the server to confirm."""
+        if self._socket is not None:
+            self._socket.shutdown()
+            self._socket = None

@@ -1,6 +1,6 @@
-"""The third host: a ComfyUI server, asked as its own page asks it.
+"""A ComfyUI server as a host, driven by the same routes that its web page uses.
 
-request → graph (workflow.py) → every name known to the server (catalogue.py) → /prompt → news → /history → picture
+request → graph (workflow.py) → every name known to the server (catalogue.py) → /prompt → events → /history → picture
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .workflow import Graph
 
 SUBMISSIONS = 3  # of one picture, where answers or the server's memory are lost
-QUIET = 10  # times `poll_s` without news, and the history is looked at
+QUIET_POLLS = 10  # times `poll_s` without an event, and the history is looked at
 
 
 class ComfyHost:
@@ -58,9 +58,9 @@ class ComfyHost:
         self.workflow = Workflow.read(workflow) if workflow else Workflow.read()
         self.on_step: Callable[[int, int, int], None] | None = None  # steps done, of how many, pictures
         self._client_id = uuid.uuid4().hex
-        self._wire = ComfyApi(self.url, self.limits)
-        self._catalogue = ComfyCatalogue(self._wire, self.workflow, checkpoint)
-        self._news = EventStream(self.url, self._client_id, self.limits.connect_s)
+        self._api = ComfyApi(self.url, self.limits)
+        self._catalogue = ComfyCatalogue(self._api, self.workflow, checkpoint)
+        self._events = EventStream(self.url, self._client_id, self.limits.connect_s)
 
     # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,63 +89,65 @@ class ComfyHost:
             for request, graph in zip(requests, graphs, strict=True):
                 yield self._result(request, graph)
         finally:
-            self._news.close()
+            self._events.close()
 
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """Draws `request` with and without the LoRA: what it changes."""
 
-        def drawn(asked: GenerationRequest) -> Image:
-            (result,) = self.generate([asked])
+        def draw(variant: GenerationRequest) -> Image:
+            (result,) = self.generate([variant])
             return result.image
 
-        return prove(request, lora, drawn, drawn(request))
+        return prove(request, lora, draw, draw(request))
 
     def _result(self, request: GenerationRequest, graph: Graph) -> GenerationResult:
         began = time.monotonic()
-        entry = self._drawn(graph)
+        entry = self._draw_graph(graph)
         where = f"{self.url}, {request.width}×{request.height}, seed {request.seed}"
         files = pictures_of(entry, self.workflow.picture, where)
         if len(files) != 1:
             raise WrongResult(f"the workflow gives {len(files)} pictures, not one", where=self.workflow.source)
         executed = executed_graph(entry, graph, self.workflow, where)
-        image = open_picture(self._wire.picture(files[0]), request, executed, self.workflow, where)
+        image = open_picture(self._api.picture(files[0]), request, executed, self.workflow, where)
         return GenerationResult(image, request, self._used(request, executed, image), time.monotonic() - began)
 
-    def _drawn(self, graph: Graph) -> dict[str, Any]:
+    def _draw_graph(self, graph: Graph) -> dict[str, Any]:
         """The history's entry of the finished prompt.
 
         The id is ours, so a prompt whose answer is lost is looked for before it is sent again: never two of it.
         """
         deadline = time.monotonic() + self.limits.picture_s
         prompt_id = str(uuid.uuid4())
-        self._news.open()
+        self._events.open()
         try:
             for _ in range(SUBMISSIONS):
-                asked = prompt_id
+                our_id = prompt_id
                 try:
-                    prompt_id = self._wire.submit(graph, prompt_id, self._client_id)
+                    prompt_id = self._api.submit(graph, prompt_id, self._client_id)
                 except UnknownOutcome:
                     pass  # the queue or the history know it, or it never arrived
-                entry = self._followed(prompt_id, deadline)
+                entry = self._wait_for_end(prompt_id, deadline)
                 if entry is not None:
                     return entry
-                prompt_id = asked
+                prompt_id = our_id
         except BaseException as error:
-            self._let_go(prompt_id, error)
+            self._cancel(prompt_id, error)
             raise
         raise UnknownOutcome(
             f"the server lost the picture {SUBMISSIONS} times", where=self.url, to_try="look at ComfyUI's console"
         )
 
-    def _followed(self, prompt_id: str, deadline: float) -> dict[str, Any] | None:
+    def _wait_for_end(self, prompt_id: str, deadline: float) -> dict[str, Any] | None:
         """Waits for the end; None where the server does not know the prompt (any more)."""
         away_until: float | None = None
         while (left := deadline - time.monotonic()) > 0:
-            self._news.wait(prompt_id, min(QUIET * self.limits.poll_s, left), min(self.limits.poll_s, left), self._step)
+            self._events.wait(
+                prompt_id, min(QUIET_POLLS * self.limits.poll_s, left), min(self.limits.poll_s, left), self._step
+            )
             try:
-                entry = self._wire.finished(prompt_id)
-                if entry is None and self._wire.waiting(prompt_id) is None:
-                    return self._wire.finished(prompt_id)  # it may have ended between the two questions
+                entry = self._api.history_entry(prompt_id)
+                if entry is None and self._api.queue_state(prompt_id) is None:
+                    return self._api.history_entry(prompt_id)  # it may have ended between the two questions
                 if entry is not None:
                     return entry
                 away_until = None
@@ -163,12 +165,12 @@ class ComfyHost:
         if self.on_step is not None:
             self.on_step(done, steps, 1)
 
-    def _let_go(self, prompt_id: str, error: BaseException) -> None:
+    def _cancel(self, prompt_id: str, error: BaseException) -> None:
         """Our prompt shall not go on without us; where the server is gone it has nothing to go on with."""
         if isinstance(error, (RequestRefused, HostUnreachable, ApiMissing)):
             return
         try:
-            self._wire.cancel(prompt_id)
+            self._api.cancel(prompt_id)
         except (HostUnreachable, UnknownOutcome, UnreadableAnswer, ApiMissing):
             pass  # the first error is the one to tell
 
@@ -191,7 +193,7 @@ class ComfyHost:
 
     @cached_property
     def _backend(self) -> str:
-        stats = self._wire.stats()
+        stats = self._api.stats()
         system, devices = stats.get("system", {}), stats.get("devices") or [{}]
         return (
             f"ComfyUI {system.get('comfyui_version', '?')}, torch {system.get('pytorch_version', '?')}, "

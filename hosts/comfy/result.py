@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def executed_graph(entry: dict[str, Any], graph: Graph, workflow: Workflow, where: str) -> Graph:
     """The graph that the history says was executed; WrongResult where its slots are not the ones that were sent."""
-    told = entry.get("prompt") or []
-    executed = told[2] if len(told) > 2 and isinstance(told[2], dict) else {}
+    record = entry.get("prompt") or []
+    executed = record[2] if len(record) > 2 and isinstance(record[2], dict) else {}
     _compare(workflow, graph, executed, tuple(workflow.slots), "ComfyUI used", where)
     return executed
 
@@ -38,22 +38,24 @@ def open_picture(data: bytes, request: GenerationRequest, graph: Graph, workflow
         image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise UnreadableAnswer(f"what came back is no picture: {error}", where=where) from error
-    said = image.info.get("prompt")
-    if isinstance(said, str):
-        _compare(workflow, graph, _read(said), ("prompt", "seed"), "the picture's own text tells of", where)
+    text = image.info.get("prompt")
+    if isinstance(text, str):
+        _compare(workflow, graph, _read(text), ("prompt", "seed"), "the picture's own text tells of", where)
     return image.convert("RGB")
 
 
-def _compare(workflow: Workflow, asked: Graph, got: Graph, slots: tuple[str, ...], who: str, where: str) -> None:
+def _compare(
+    workflow: Workflow, sent: Graph, executed: Graph, slots: tuple[str, ...], subject: str, where: str
+) -> None:
     for slot in slots:
-        wanted, found = workflow.value(asked, slot), workflow.value(got, slot)
-        if wanted != found:
-            raise WrongResult(f"{who} {slot} {found!r} although {wanted!r} was asked", where=where)
+        expected, actual = workflow.value(sent, slot), workflow.value(executed, slot)
+        if expected != actual:
+            raise WrongResult(f"{subject} {slot} {actual!r} although {expected!r} was asked", where=where)
 
 
-def _read(said: str) -> Graph:
+def _read(text: str) -> Graph:
     try:
-        graph = json.loads(said)
+        graph = json.loads(text)
     except ValueError:
         return {}
     return graph if isinstance(graph, dict) else {}

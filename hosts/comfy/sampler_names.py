@@ -42,39 +42,41 @@ SCHEDULES = {
 AUTOMATIC = "Automatic"
 
 
-def sampler_for(name: str, has: Collection[str]) -> str:
-    """ComfyUI's name; `has`: what the server has. RequestRefused names the nearest one."""
-    if name in has:
+def sampler_for(name: str, available: Collection[str]) -> str:
+    """ComfyUI's name; `available`: what the server has. RequestRefused names the nearest one."""
+    if name in available:
         return name
-    refuse_unknown("sampler", name, known_samplers(has))
+    refuse_unknown("sampler", name, known_samplers(available))
     return SAMPLERS[name][0]
 
 
-def scheduler_for(name: str, sampler: str, has: Collection[str]) -> str:
+def scheduler_for(name: str, sampler: str, available: Collection[str]) -> str:
     """ComfyUI's name of the schedule; "Automatic" is the one that A1111 gives the sampler."""
     if name == AUTOMATIC:
         name = SAMPLERS.get(sampler, ("", "Uniform"))[1]
-    if name in has:
+    if name in available:
         return name
-    refuse_unknown("scheduler", name, [AUTOMATIC, *(label for label, theirs in SCHEDULES.items() if theirs in has)])
+    refuse_unknown(
+        "scheduler", name, [AUTOMATIC, *(label for label, comfy_name in SCHEDULES.items() if comfy_name in available)]
+    )
     return SCHEDULES[name]
 
 
-def known_samplers(has: Collection[str]) -> list[str]:
+def known_samplers(available: Collection[str]) -> list[str]:
     """A1111's names of what the server has."""
-    return [name for name, (theirs, _) in SAMPLERS.items() if theirs in has]
+    return [name for name, (comfy_name, _) in SAMPLERS.items() if comfy_name in available]
 
 
-def file_for(kind: str, name: str, has: Collection[str]) -> str:
-    """The server's name of a model's file, said with or without folder and suffix; RequestRefused where none fits."""
-    if name in has:
+def file_for(kind: str, name: str, available: Collection[str]) -> str:
+    """The server's name of a model's file, with or without folder and suffix; RequestRefused where none fits."""
+    if name in available:
         return name
-    meant = [one for one in has if name in (_stem(one), one.replace("\\", "/").rpartition("/")[2])]
-    if len(meant) == 1:
-        return meant[0]
-    if not meant:
-        refuse_unknown(kind, name, sorted({_stem(one) for one in has}))
-    raise RequestRefused(f"{name!r} can be several {kind}s here", to_try=f"say which: {', '.join(sorted(meant))}")
+    matches = [file for file in available if name in (_stem(file), file.replace("\\", "/").rpartition("/")[2])]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        refuse_unknown(kind, name, sorted({_stem(file) for file in available}))
+    raise RequestRefused(f"{name!r} can be several {kind}s here", to_try=f"say which: {', '.join(sorted(matches))}")
 
 
 def _stem(file: str) -> str:

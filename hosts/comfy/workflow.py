@@ -1,9 +1,9 @@
 """A workflow in ComfyUI's API format as a template: request → its slots → the graph to draw.
 
     title of a node        {prompt}   {seed} {steps}   {checkpoint}   {picture}   …
-    or no titles           the slots are found from the only sampler: its texts, its latent, its model, its picture
+    or no titles           the slots are traced from the only sampler: its texts, its latent, its model, its picture
 
-Ours (txt2img.json) is one such template. LoRAs and clip skip are put between the checkpoint and what reads from it.
+The built-in workflow (txt2img.json) is one such template. LoRAs and clip skip follow its checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..request import LoraRef
 
 Graph = dict[str, dict[str, Any]]
 
-OURS = Path(__file__).parent / "txt2img.json"
+BUILT_IN = Path(__file__).parent / "txt2img.json"
 # Slot → the inputs that may be it; `picture` is a node, not an input.
 SLOTS = {
     "prompt": ("text", "prompt", "text_g"),
@@ -52,7 +52,7 @@ class Workflow:
     source: str = ""
 
     @classmethod
-    def read(cls, path: Path = OURS) -> Workflow:
+    def read(cls, path: Path = BUILT_IN) -> Workflow:
         """InputError where the file is no workflow, or a slot is missing."""
         try:
             graph = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -62,7 +62,7 @@ class Workflow:
 
     @classmethod
     def of(cls, graph: Any, source: str = "") -> Workflow:
-        """The template of a graph; titles come first, what they leave open is found from the only sampler."""
+        """The template of a graph; titles come first, what they leave open is traced from the only sampler."""
         _refuse_other_formats(graph, source)
         slots = {**_traced(graph), **_titled(graph, source)}
         pictures = [node for node, _ in _titles(graph, PICTURE)] or _readers_of_pictures(graph)
@@ -88,10 +88,10 @@ class Workflow:
                     f"the workflow has no place for the {slot}", where=self.source, to_try=f"title a node {{{slot}}}"
                 )
         if loras or clip_skip != 1:
-            self._wear(graph, loras, clip_skip)
+            self._insert_loras(graph, loras, clip_skip)
         return graph
 
-    def _wear(self, graph: Graph, loras: tuple[LoraRef, ...], clip_skip: int) -> None:
+    def _insert_loras(self, graph: Graph, loras: tuple[LoraRef, ...], clip_skip: int) -> None:
         if "checkpoint" not in self.slots:
             raise RequestRefused(
                 "LoRAs and clip skip go behind the checkpoint, and the workflow does not say which node that is",
@@ -108,14 +108,14 @@ class Workflow:
         ]
         new: Graph = {}
         for place, lora in enumerate(loras):
-            worn = {
+            inputs = {
                 "model": model,
                 "clip": clip,
                 "lora_name": lora.name,
                 "strength_model": lora.strength,
                 "strength_clip": lora.strength,
             }
-            new[f"lora-{place}"] = {"class_type": "LoraLoader", "inputs": worn}
+            new[f"lora-{place}"] = {"class_type": "LoraLoader", "inputs": inputs}
             model, clip = [f"lora-{place}", MODEL], [f"lora-{place}", CLIP]
         if clip_skip != 1:
             new["clip-skip"] = {
@@ -152,15 +152,15 @@ def _titles(graph: Graph, slot: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _titled(graph: Graph, source: str) -> dict[str, tuple[str, str]]:
-    found = {}
+    places: dict[str, tuple[str, str]] = {}
     for slot, names in SLOTS.items():
         for node, part in _titles(graph, slot):
             fitting = [name for name in names if name in part["inputs"]]
-            if not fitting or slot in found:
-                why = f"node {found[slot][0]} too" if slot in found else f"it has none of {', '.join(names)}"
+            if not fitting or slot in places:
+                why = f"node {places[slot][0]} too" if slot in places else f"it has none of {', '.join(names)}"
                 raise InputError(f"node {node} is titled {{{slot}}}, but {why}", where=source)
-            found[slot] = (node, fitting[0])
-    return found
+            places[slot] = (node, fitting[0])
+    return places
 
 
 def _traced(graph: Graph) -> dict[str, tuple[str, str]]:
@@ -179,23 +179,23 @@ def _traced(graph: Graph) -> dict[str, tuple[str, str]]:
         "checkpoint": inputs.get("model"),
         **dict.fromkeys(("seed", "steps", "cfg_scale", "sampler", "scheduler"), [samplers[0], 0]),
     }
-    found = {slot: _first_behind(graph, link, SLOTS[slot]) for slot, link in starts.items()}
-    return {slot: place for slot, place in found.items() if place is not None}
+    places = {slot: _first_behind(graph, link, SLOTS[slot]) for slot, link in starts.items()}
+    return {slot: place for slot, place in places.items() if place is not None}
 
 
 def _first_behind(graph: Graph, link: Any, names: tuple[str, ...]) -> tuple[str, str] | None:
     """The nearest node behind a link with one of the inputs as a plain value."""
-    waiting, seen = [link], set()
-    while waiting:
-        here = waiting.pop(0)
-        if not isinstance(here, list) or here[0] in seen or here[0] not in graph:
+    queue, visited = [link], set()
+    while queue:
+        link = queue.pop(0)
+        if not isinstance(link, list) or link[0] in visited or link[0] not in graph:
             continue
-        seen.add(here[0])
-        inputs = graph[here[0]]["inputs"]
+        visited.add(link[0])
+        inputs = graph[link[0]]["inputs"]
         for name in names:
             if name in inputs and not isinstance(inputs[name], list):
-                return here[0], name
-        waiting += inputs.values()
+                return link[0], name
+        queue += inputs.values()
     return None
 
 

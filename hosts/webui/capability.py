@@ -84,4 +84,4 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
     choices = schema.get("anyOf", [schema])
-    return any("type" not in one or isinstance(value, TYPES.get(one["type"], (object,))) for one in choices)
+    return any("type" not in choice or isinstance(value, TYPES.get(choice["type"], (object,))) for choice in choices)

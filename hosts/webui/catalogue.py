@@ -1,4 +1,4 @@
-"""What the server has to draw with, by name: samplers, noise schedules, checkpoints, LoRAs; and what is asked of it.
+"""What the server has to draw with, by name: samplers, noise schedules, checkpoints, LoRAs.
 
 An unknown sampler, schedule, checkpoint or LoRA is replaced or left out by the server with status 200. So every name
 is compared with these lists before anything is sent.
@@ -59,7 +59,7 @@ class WebuiCatalogue:
 
     def checkpoint(self, name: str) -> Checkpoint | None:
         """The model that `name` (title, file, hash, …) means."""
-        return next((one for one in self.checkpoints if name in one.names), None)
+        return next((checkpoint for checkpoint in self.checkpoints if name in checkpoint.names), None)
 
     def refuse_missing(self, request: GenerationRequest) -> None:
         """RequestRefused, with the nearest name, for whatever the server would replace or leave out."""
@@ -94,7 +94,7 @@ class WebuiCatalogue:
             read_json(self.connection.post("/sdapi/v1/refresh-checkpoints", {}))
             self.checkpoints = self.read_checkpoints()
         if self.checkpoint(name) is None:
-            refuse_unknown("checkpoint", name, [one.name for one in self.checkpoints])
+            refuse_unknown("checkpoint", name, [checkpoint.name for checkpoint in self.checkpoints])
 
     def _refuse_missing_loras(self, names: Iterable[str]) -> None:
         missing = [name for name in names if name not in self.loras]
@@ -109,8 +109,8 @@ class WebuiCatalogue:
             raise RequestRefused("this WebUI has no LoRAs", where=self.connection.url, to_try="its extension Lora")
         if self.capability.has("/sdapi/v1/refresh-loras"):
             read_json(self.connection.post("/sdapi/v1/refresh-loras", {}))
-        found = self._list("/sdapi/v1/loras")
-        self.loras = frozenset(str(item[key]) for item in found for key in ("name", "alias") if item.get(key))
+        items = self._list("/sdapi/v1/loras")
+        self.loras = frozenset(str(item[key]) for item in items for key in ("name", "alias") if item.get(key))
         return self.loras
 
     def read_checkpoints(self) -> list[Checkpoint]:
@@ -118,10 +118,10 @@ class WebuiCatalogue:
         return [Checkpoint.read(item) for item in self._list("/sdapi/v1/sd-models")]
 
     def _list(self, path: str) -> list[dict[str, Any]]:
-        found = read_json(self.connection.get(path))
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        items = read_json(self.connection.get(path))
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise UnreadableAnswer("not a list of items", where=f"GET {self.connection.url}{path}")
-        return found
+        return items
 
 
 def loras_of(request: GenerationRequest) -> list[str]:

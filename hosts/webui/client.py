@@ -1,8 +1,8 @@
-"""Gets one picture from the server whatever happens on the way: sends, watches, waits, sends again, or says why not.
+"""One picture from the server in spite of failures: send, watch, wait, send again, or say why not.
 
 refused, busy, NaN, out of memory, unreadable    a pause with jitter, then again
 lost                                             wait until the server is idle, then again: never two at once
-anything else                                    one look at what is wrong, then the error
+anything else                                    a trial picture tells whether everything fails, then the error
 five failures in a row                           the server is left alone for a while
 """
 
@@ -47,49 +47,49 @@ class RetryingClient:
     ):
         self.connection, self.capability, self.jobs, self.breaker = connection, capability, jobs, breaker
         self.progress, self.sleep = progress, sleep
-        self._turn = threading.Lock()
-        self._ended = threading.Event()  # by `interrupt`
+        self._lock = threading.Lock()
+        self._interrupted = threading.Event()  # by `interrupt`
 
     def fetch(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> Txt2ImgResult:
         """The picture, compared with what was asked; raises the last error where it can't be had."""
         limits = self.connection.limits
-        with self._turn:
-            self._ended.clear()
+        with self._lock:
+            self._interrupted.clear()
             for failures in range(1, limits.tries + 1):
                 self.breaker.refuse(self.connection.url)
                 try:
-                    drawn = self._once(request, checkpoint)
+                    result = self._attempt(request, checkpoint)
                     self.breaker.succeeded()
-                    return drawn
+                    return result
                 except PASSING as error:
                     self.breaker.failed()
-                    if failures == limits.tries or self._ended.is_set():
+                    if failures == limits.tries or self._interrupted.is_set():
                         raise
                     log.warning("%s: trying again", error)
                     self._recover(error, failures)
                 except HostError as error:
                     self.breaker.failed()
-                    raise self._diagnosed(error) from error
+                    raise self._diagnose(error) from error
         raise AssertionError("the last failure is raised")
 
     def interrupt(self) -> bool:
         """Ends our picture, if it is surely ours that is being drawn, and the waiting for it; from any thread."""
-        self._ended.set()
-        told = self.jobs.interrupt()
+        self._interrupted.set()
+        interrupted = self.jobs.interrupt()
         self.connection.abort()
-        return told
+        return interrupted
 
-    def _once(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> Txt2ImgResult:
-        drawn = self._send(request, checkpoint.title if checkpoint else None)
-        drawn.refuse_replaced(request, checkpoint)
-        if self.jobs.was_spoilt(drawn.info.get("job_timestamp")):
+    def _attempt(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> Txt2ImgResult:
+        result = self._send(request, checkpoint.title if checkpoint else None)
+        result.refuse_replaced(request, checkpoint)
+        if self.jobs.was_interrupted(result.info.get("job_timestamp")):
             raise Interrupted("somebody interrupted the picture in the WebUI", where=self.connection.url)
-        return drawn
+        return result
 
     def _send(self, request: GenerationRequest, title: str | None) -> Txt2ImgResult:
         payload = payload_of(request, title, self.jobs.begin())
         try:
-            with self._watching(request):
+            with self._reporting_steps(request):
                 answer = self.connection.post(TXT2IMG, payload, self.connection.limits.picture_s)
         except KeyboardInterrupt:
             self.jobs.interrupt()
@@ -104,7 +104,7 @@ class RetryingClient:
         else:
             self.sleep(pause_s(self.connection.limits, failures, error))
 
-    def _diagnosed(self, error: HostError) -> HostError:
+    def _diagnose(self, error: HostError) -> HostError:
         """The error itself, or that the server fails at everything: options of a wrong type do that to it for good."""
         if type(error) is not HostError:
             return error
@@ -126,7 +126,7 @@ class RetryingClient:
         )
 
     @contextmanager
-    def _watching(self, request: GenerationRequest) -> Iterator[None]:
+    def _reporting_steps(self, request: GenerationRequest) -> Iterator[None]:
         """Tells `progress` the step while the body waits for the picture."""
         if self.progress is silent:
             yield
@@ -136,11 +136,11 @@ class RetryingClient:
         def watch() -> None:
             while not done.wait(self.connection.limits.poll_s):
                 try:
-                    seen = self.jobs.look()
+                    state = self.jobs.progress()
                 except HostError:
                     continue
-                if not seen.idle:
-                    self.progress(Progress("draw", seen.step, seen.steps or request.steps, f"seed {request.seed}"))
+                if not state.idle:
+                    self.progress(Progress("draw", state.step, state.steps or request.steps, f"seed {request.seed}"))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -58,7 +58,7 @@ class WebuiHost:
         self.connection = Connection(self.url, auth or credentials(), self.limits)
         self.breaker = Breaker(self.limits)
         self.progress, self.sleep = progress, sleep
-        self._wanted = checkpoint
+        self._checkpoint_name = checkpoint
         self._proven: set[tuple[str, str]] = set()
 
     # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -69,29 +69,29 @@ class WebuiHost:
         return Capability.of(self.connection)
 
     @cached_property
-    def stock(self) -> WebuiCatalogue:
+    def catalogue(self) -> WebuiCatalogue:
         """Its samplers, schedules, checkpoints and LoRAs."""
         return WebuiCatalogue(self.connection, self.capability)
 
     @cached_property
-    def courier(self) -> RetryingClient:
-        """Who brings pictures."""
+    def client(self) -> RetryingClient:
+        """The client that fetches pictures, one at a time."""
         jobs = Jobs(self.connection, self.capability, self.sleep)
         return RetryingClient(self.connection, self.capability, jobs, self.breaker, self.progress, self.sleep)
 
     @cached_property
     def pinned(self) -> Checkpoint:
         """The model that draws where a request names none."""
-        if self._wanted is not None:
-            self.stock.refuse_missing_checkpoint(self._wanted)
-        chosen = self.stock.checkpoint(self._wanted or self._loaded())
+        if self._checkpoint_name is not None:
+            self.catalogue.refuse_missing_checkpoint(self._checkpoint_name)
+        chosen = self.catalogue.checkpoint(self._checkpoint_name or self._loaded())
         if chosen is None or chosen.hash is None:
-            # Hashes are computed when a model is first loaded: have it loaded, so that a run sees one and the same
+            # Hashes are computed when a model is first loaded: load it now, so that a run sees one and the same
             # model at its beginning and when it goes on.
-            drawn = self.courier.fetch(self._trial, chosen)
-            self.stock.checkpoints = self.stock.read_checkpoints()
-            name = str(drawn.info.get("sd_model_name"))
-            chosen = self.stock.checkpoint(chosen.name if chosen else name)
+            trial = self.client.fetch(self._trial, chosen)
+            self.catalogue.checkpoints = self.catalogue.read_checkpoints()
+            name = str(trial.info.get("sd_model_name"))
+            chosen = self.catalogue.checkpoint(chosen.name if chosen else name)
             if chosen is None:
                 raise HostError(
                     f"the WebUI draws with {name!r}, which its own list of models lacks",
@@ -108,7 +108,7 @@ class WebuiHost:
 
     @property
     def _trial(self) -> GenerationRequest:
-        return TRIAL.model_copy(update={"sampler": self.stock.samplers[0]})
+        return TRIAL.model_copy(update={"sampler": self.catalogue.samplers[0]})
 
     def describe(self) -> HostDescription:
         """The model that draws, and the samplers."""
@@ -117,26 +117,26 @@ class WebuiHost:
             url=self.url,
             checkpoint=self.pinned.name,
             checkpoint_hash=self.pinned.hash,
-            samplers=tuple(self.stock.samplers),
+            samplers=tuple(self.catalogue.samplers),
         )
 
     def check(self, request: GenerationRequest) -> None:
         """Refuses, with the nearest name, whatever the server would replace; nothing is drawn."""
-        self.stock.refuse_missing(request)
+        self.catalogue.refuse_missing(request)
         self.capability.refuse_unfit(payload_of(request, None, ""), self.url)
 
     def count_tokens(self, text: str) -> None:
         """None: the API has no such route."""
 
     def forget(self) -> None:
-        """Asks the server anew at the next use: after an absence it may be another one."""
-        for name in ("capability", "stock", "courier", "pinned"):
+        """Drops what is known of the server: after an absence another one may answer at its address."""
+        for name in ("capability", "catalogue", "client", "pinned"):
             self.__dict__.pop(name, None)
 
     # ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationResult]:
-        """Pictures in the order of the requests, one at a time; a LoRA must prove itself on its first picture."""
+        """Pictures in the order of the requests, one at a time; a LoRA is proven on its first picture."""
         for request in requests:
             self.check(request)
         for request in requests:
@@ -147,14 +147,14 @@ class WebuiHost:
 
     def _draw(self, request: GenerationRequest) -> GenerationResult:
         began = time.monotonic()
-        checkpoint = self.stock.checkpoint(request.checkpoint) if request.checkpoint else self.pinned
-        drawn = self.courier.fetch(request, checkpoint)
-        used = drawn.used(request.loras)
-        return GenerationResult(drawn.image, request, used, time.monotonic() - began)
+        checkpoint = self.catalogue.checkpoint(request.checkpoint) if request.checkpoint else self.pinned
+        answer = self.client.fetch(request, checkpoint)
+        used = answer.used(request.loras)
+        return GenerationResult(answer.image, request, used, time.monotonic() - began)
 
     def interrupt(self) -> bool:
         """Ends our own picture, never another's, and whoever waits for it; from any thread. Whether it was told to."""
-        return self.courier.interrupt()
+        return self.client.interrupt()
 
     # ── LoRA ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from .capability import Capability
 
 PROGRESS = "/sdapi/v1/progress?skip_current_image=true"
-OURS, PENDING = "/internal/progress", "/internal/pending-tasks"
-ALONE_S = 0.2  # so soon after the server was seen idle, what it begins is what we sent
+TASK, PENDING = "/internal/progress", "/internal/pending-tasks"
+ONLY_OURS_S = 0.2  # within this time after the server was idle, what it begins is what we sent
 
 
 @dataclass(frozen=True)
 class ServerProgress:
-    """One look at the server."""
+    """The server's state at one moment."""
 
     job: str  # empty: idle
     began: str  # when its last job began, in the server's clock, to the second
     step: int
     steps: int
-    spoilt: bool  # somebody pressed Interrupt, Skip or Stop in that job
+    interrupted: bool  # somebody pressed Interrupt, Skip or Stop in that job
 
     @property
     def idle(self) -> bool:
@@ -50,11 +50,11 @@ class Jobs:
         self._idle_at = float("-inf")
         self.current: str | None = None  # the id of our job under way
         self._last = ""  # of our last one
-        self._alone = False
+        self._only_ours = False
 
     def begin(self) -> str:
         """An id for the job that is sent next."""
-        self._alone = time.monotonic() - self._idle_at < ALONE_S
+        self._only_ours = time.monotonic() - self._idle_at < ONLY_OURS_S
         self.current = self._last = f"task(modiste-{uuid.uuid4().hex})"
         return self.current
 
@@ -62,32 +62,34 @@ class Jobs:
         """Its answer is here, or given up."""
         self.current = None
 
-    def look(self) -> ServerProgress:
-        """What the server is at now."""
+    def progress(self) -> ServerProgress:
+        """What the server draws now."""
         document = read_json(self.connection.get(PROGRESS))
         try:
             state = document["state"]
-            job = str(state.get("job") or "") or ("a job" if state.get("job_count") else "")
-            spoilt = any(state.get(name) for name in ("interrupted", "skipped", "stopping_generation"))
-            seen = ServerProgress(
-                job, str(state.get("job_timestamp")), int(state["sampling_step"]), int(state["sampling_steps"]), spoilt
+            progress = ServerProgress(
+                job=str(state.get("job") or "") or ("a job" if state.get("job_count") else ""),
+                began=str(state.get("job_timestamp")),
+                step=int(state["sampling_step"]),
+                steps=int(state["sampling_steps"]),
+                interrupted=any(state.get(name) for name in ("interrupted", "skipped", "stopping_generation")),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UnreadableAnswer("no state of a WebUI", where=self.connection.url) from None
-        if seen.idle:
+        if progress.idle:
             self._idle_at = time.monotonic()
-        return seen
+        return progress
 
-    def was_spoilt(self, began: Any) -> bool:
+    def was_interrupted(self, began: Any) -> bool:
         """Whether the job that began at that time (`info.job_timestamp`) was interrupted; False where it can't be told.
 
         An interrupted job still answers 200, with a half-drawn picture.
         """
         try:
-            seen = self.look()
+            state = self.progress()
         except PASSING:
             return False
-        return seen.spoilt and seen.began == began
+        return state.interrupted and state.began == began
 
     def wait_until_idle(self) -> None:
         """Returns when our lost job has surely ended; UnknownOutcome where that can't be seen in time.
@@ -95,19 +97,19 @@ class Jobs:
         A server that is away is waited for: it may be starting anew. Idle counts when seen twice, because between two
         queued jobs a server looks idle too.
         """
-        limits, idle_looks = self.connection.limits, 0
+        limits, times_idle = self.connection.limits, 0
         began = heard = time.monotonic()
         while time.monotonic() - began < limits.idle_s:
             try:
-                idle_looks = idle_looks + 1 if self.look().idle and not self._is_pending() else 0
+                times_idle = times_idle + 1 if self.progress().idle and not self._is_pending() else 0
                 heard = time.monotonic()
             except HostUnreachable:
-                idle_looks = 0
+                times_idle = 0
                 if time.monotonic() - heard > limits.away_s:
                     raise
             except PASSING:
-                idle_looks = 0
-            if idle_looks == 2:
+                times_idle = 0
+            if times_idle == 2:
                 return
             self.sleep(limits.poll_s)
         raise UnknownOutcome(
@@ -127,17 +129,17 @@ class Jobs:
         if self.current is None:
             return False
         try:
-            if self._drawing_ours():
+            if self._is_drawing_ours():
                 read_json(self.connection.post("/sdapi/v1/interrupt", {}))
                 return True
         except HostError:
             pass  # it can't be told: the job ends by itself
         return False
 
-    def _drawing_ours(self) -> bool:
-        if self.look().idle:
+    def _is_drawing_ours(self) -> bool:
+        if self.progress().idle:
             return False
-        if self.capability.has(OURS):
-            said = read_json(self.connection.post(OURS, {"id_task": self.current, "live_preview": False}))
-            return bool(isinstance(said, dict) and said.get("active"))
-        return self._alone
+        if self.capability.has(TASK):
+            task = read_json(self.connection.post(TASK, {"id_task": self.current, "live_preview": False}))
+            return bool(isinstance(task, dict) and task.get("active"))
+        return self._only_ours

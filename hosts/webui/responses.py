@@ -1,4 +1,4 @@
-"""What the server said → JSON, or one error with its cause and what to try.
+"""A server's answer → JSON, or one error with its cause and what to try.
 
 Four shapes of errors are about: FastAPI's validation `{"detail": [{loc, msg}]}`, A1111's `{error, detail, body,
 errors}`, Forge's `{error, detail, body, message}`, and `{"detail": "…"}`; and HTML, from whatever stands before.
@@ -26,7 +26,7 @@ from .credentials import AUTH
 if TYPE_CHECKING:
     from ..connection import Answer
 
-LONGEST = 300  # characters of a server's own words in a message
+LONGEST = 300  # characters of a server's own message in ours
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 # Proxies' answers to a request that they passed on and lost sight of: the host may still be drawing.
 LOST_BY_PROXY = (502, 504, 520, 522, 524)
@@ -44,7 +44,7 @@ def read_json(answer: Answer) -> Any:
 
 def refuse(answer: Answer) -> NoReturn:
     """Raises what an answer other than 200 means."""
-    status, where, (name, text) = answer.status, answer.url, said(answer)
+    status, where, (name, text) = answer.status, answer.url, server_words(answer)
     quoted = f": {text}" if text else ""
     if status in (401, 403):
         raise AccessDenied(
@@ -87,7 +87,7 @@ def _refuse_failure(status: int, where: str, name: str, text: str) -> NoReturn:
     raise HostError(f"the WebUI failed with {full}", where=where, to_try="its console shows where")
 
 
-def said(answer: Answer) -> tuple[str, str]:
+def server_words(answer: Answer) -> tuple[str, str]:
     """(name of the exception, its words), each empty where the server says nothing of the kind."""
     try:
         body = json.loads(answer.body)
@@ -97,7 +97,7 @@ def said(answer: Answer) -> tuple[str, str]:
         return "", ""
     detail = body.get("detail")
     if isinstance(detail, list):  # FastAPI's validation
-        return "", "; ".join(_validation(each) for each in detail)[:LONGEST]
+        return "", "; ".join(_validation(item) for item in detail)[:LONGEST]
     text = next((str(body[key]) for key in ("detail", "errors", "message") if body.get(key)), "")
     return str(body.get("error") or ""), text[:LONGEST]
 

@@ -1,4 +1,4 @@
-"""What came back: the picture, what the server says it used, and a loud error where that is not what was asked.
+"""What came back: the picture, what the server says it used, and a loud error where that is not what was requested.
 
 `parameters` in the answer only repeats the request. `info` says what was used, except for the size, of which the
 decoded picture alone is true.
@@ -53,7 +53,9 @@ class Txt2ImgResult:
             raise UnreadableAnswer("the answer lacks pictures or their info", where=where) from None
         if count < len(seeds):  # Forge appends pictures of its extensions: more are no error
             raise Interrupted(
-                f"{max(count, 0)} pictures came for {len(seeds)} seeds", where=where, to_try="nobody press Interrupt"
+                f"{max(count, 0)} pictures came for {len(seeds)} seeds",
+                where=where,
+                to_try="run the same command again and do not press Interrupt or Skip in the WebUI",
             )
         return cls(decode(images[first], where), info, where)
 
@@ -64,9 +66,9 @@ class Txt2ImgResult:
         return str(texts[0]).rpartition("\n")[2]
 
     def used(self, loras: Sequence[LoraRef]) -> UsedSettings:
-        """As every host reports it; of the asked `loras` those that the server says it read, or all if it is silent."""
+        """As every host reports it; of `loras` those that the server lists, or all where it lists none."""
         info, named = self.info, LORA_HASHES.search(self.infotext)
-        found = [part.partition(":")[0].strip() for part in named[1].split(",")] if named else None
+        hashed = [part.partition(":")[0].strip() for part in named[1].split(",")] if named else None
         version = str(info.get("version") or "unknown")
         return UsedSettings(
             seed=info["all_seeds"][0],
@@ -77,33 +79,43 @@ class Txt2ImgResult:
             sampler=info["sampler_name"],
             checkpoint=info.get("sd_model_name"),
             checkpoint_hash=info.get("sd_model_hash"),
-            loras=tuple(lora for lora in loras if found is None or lora.name in found),
+            loras=tuple(lora for lora in loras if hashed is None or lora.name in hashed),
             backend=f"{'Forge' if version.startswith('f') else 'WebUI'} {version}",
         )
 
     def refuse_replaced(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> None:
-        """WrongResult that names each thing the server used instead of what was asked."""
-        info, asked = self.info, request
+        """WrongResult that names each thing the server used instead of what was requested."""
+        info = self.info
         schedule = SCHEDULE.search(self.infotext)
         pairs = [
-            ("sampler", asked.sampler, info.get("sampler_name"), "GET /sdapi/v1/samplers lists the valid names"),
-            ("seed", asked.seed, info["all_seeds"][0], "an extension may change seeds"),
-            ("steps", asked.steps, info.get("steps"), "an extension may change steps"),
-            ("CFG scale", asked.cfg_scale, info.get("cfg_scale"), "an extension may change it"),
-            ("clip skip", asked.clip_skip, info.get("clip_skip", asked.clip_skip), "the WebUI ignored the override"),
-            ("size", f"{asked.width}×{asked.height}", "×".join(map(str, self.image.size)), "multiples of 8 or of 64"),
+            ("sampler", request.sampler, info.get("sampler_name"), "GET /sdapi/v1/samplers lists the valid names"),
+            ("seed", request.seed, info["all_seeds"][0], "an extension may change seeds"),
+            ("steps", request.steps, info.get("steps"), "an extension may change steps"),
+            ("CFG scale", request.cfg_scale, info.get("cfg_scale"), "an extension may change it"),
+            (
+                "clip skip",
+                request.clip_skip,
+                info.get("clip_skip", request.clip_skip),
+                "the WebUI ignored the override",
+            ),
+            (
+                "size",
+                f"{request.width}×{request.height}",
+                "×".join(map(str, self.image.size)),
+                "multiples of 8 or of 64",
+            ),
         ]
         if checkpoint is not None:
             model = info.get("sd_model_name")
             pairs.append(("model", checkpoint.name, model, "GET /sdapi/v1/sd-models lists the valid names"))
             if checkpoint.hash and info.get("sd_model_hash"):
                 pairs.append(("model hash", checkpoint.hash, info["sd_model_hash"], "the file was replaced"))
-        if asked.scheduler != "Automatic" and schedule:
+        if request.scheduler != "Automatic" and schedule:
             known = "GET /sdapi/v1/schedulers lists the valid names"
-            pairs.append(("schedule", asked.scheduler, schedule[1].strip(), known))
-        for what, wanted, got, to_try in pairs:
-            if wanted != got:
-                used = f"the WebUI used {what} {got!r} although {wanted!r} was asked"
+            pairs.append(("schedule", request.scheduler, schedule[1].strip(), known))
+        for what, expected, actual, to_try in pairs:
+            if expected != actual:
+                used = f"the WebUI used {what} {actual!r} although {expected!r} was asked"
                 raise WrongResult(used, where=self.where, to_try=to_try)
 
 

@@ -29,7 +29,7 @@ def pause_s(limits: Limits, failures: int, error: HostError, draw: Callable[[], 
     """
     if isinstance(error, HostBusy) and error.retry_after_s is not None:
         return min(error.retry_after_s, limits.cap_s)
-    return draw() * min(limits.cap_s, limits.base_s * 2 ** (failures - 1))
+    return draw() * min(limits.cap_s, limits.base_s * 2.0 ** (failures - 1))
 
 
 class Breaker:

@@ -1,4 +1,4 @@
-"""Where ComfyUI keeps things: roots for what nodes read and write, and the names its lists show."""
+"""ComfyUI's folders: roots that nodes read from and write to, and the names in its lists."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from .safe_paths import inside, photo_folders
 ENCODERS = "fashion_clip"  # the folder under models/
 LORAS = "loras"
 RUNS = "modiste"  # the folder under output/
-PHOTOS = "photos"  # what the list of folders shows where there is none yet
+PHOTOS = "photos"  # the only entry of the list of folders where input/ holds none yet
 
 
 def register() -> None:
-    """Makes `models/fashion_clip` a place that extra_model_paths.yaml can move."""
+    """Registers `models/fashion_clip`, so that extra_model_paths.yaml can name more folders."""
     import folder_paths
 
     folder_paths.add_model_folder_path(ENCODERS, str(Path(folder_paths.models_dir) / ENCODERS))
 
 
 def encoder_folders() -> list[Path]:
-    """Where encoders are looked for."""
+    """The folders that are searched for encoders."""
     import folder_paths
 
-    return [Path(one) for one in folder_paths.get_folder_paths(ENCODERS)]
+    return [Path(folder) for folder in folder_paths.get_folder_paths(ENCODERS)]
 
 
 def encoder_names() -> list[str]:
-    """FashionCLIP whether it is there or not, each further folder of models/fashion_clip, and the embedded one."""
-    found = {
-        one.name
+    """FashionCLIP, present or not, then each further folder of models/fashion_clip, then the embedded encoder."""
+    names = {
+        candidate.name
         for folder in encoder_folders()
         if folder.is_dir()
-        for one in folder.iterdir()
-        if any((one / marker).is_file() for marker in MARKERS)
+        for candidate in folder.iterdir()
+        if any((candidate / marker).is_file() for marker in MARKERS)
     }
-    return [FASHION_CLIP, *sorted(found - {FASHION_CLIP, MINI}), MINI]
+    return [FASHION_CLIP, *sorted(names - {FASHION_CLIP, MINI}), MINI]
 
 
 def vocabulary_names() -> list[str]:
     """Shipped vocabularies and the user's own."""
-    own = modiste_home() / "vocabularies"
-    return sorted({file.stem for folder in (SHIPPED, own) for file in folder.glob("*.json")})
+    user_folder = modiste_home() / "vocabularies"
+    return sorted({file.stem for folder in (SHIPPED, user_folder) for file in folder.glob("*.json")})
 
 
 def input_root() -> Path:
@@ -64,14 +64,14 @@ def output_root() -> Path:
 
 
 def runs_root() -> Path:
-    """Where runs live, each in a folder of its own."""
+    """The folder of all runs, each in a folder of its own."""
     return output_root() / RUNS
 
 
 def photo_folder(name: str, must_exist: bool = True) -> Path:
     """A folder of photos by its name under ComfyUI's input, or by its full path under input or output.
 
-    InputError where it lies elsewhere, or is not there.
+    InputError where it lies elsewhere, or where `must_exist` and it does not exist.
     """
     folder = inside(name, [input_root(), output_root()])
     if must_exist and not folder.is_dir():
@@ -82,7 +82,7 @@ def photo_folder(name: str, must_exist: bool = True) -> Path:
 
 
 def photo_folder_names() -> list[str]:
-    """Folders of ComfyUI's input that hold photos; where there are none yet, the name that one could have."""
+    """Folders of ComfyUI's input that hold photos; [PHOTOS] where there are none yet."""
     return photo_folders(input_root()) or [PHOTOS]
 
 
@@ -94,22 +94,22 @@ def checkpoint_names() -> list[str]:
 
 
 def checkpoint_file(name: str) -> Path:
-    """The file of a checkpoint that the list shows; InputError where it is gone."""
+    """The file of a checkpoint in ComfyUI's list; InputError where it is gone."""
     import folder_paths
 
-    found = folder_paths.get_full_path("checkpoints", name)
-    if found is None:
+    file = folder_paths.get_full_path("checkpoints", name)
+    if file is None:
         raise InputError(
             f"there is no checkpoint {name!r}",
             where=", ".join(folder_paths.get_folder_paths("checkpoints")),
             to_try="choose one of the list",
         )
-    return Path(found)
+    return Path(file)
 
 
 def lora_folder() -> Path:
-    """Where a new LoRA goes: output/loras, which ComfyUI lists; else the first folder of LoRAs."""
+    """The folder for a new LoRA: output/loras where ComfyUI lists it, else the first folder of LoRAs."""
     import folder_paths
 
-    own, listed = output_root() / LORAS, folder_paths.get_folder_paths(LORAS)
-    return own if str(own) in listed else Path(listed[0])
+    output_loras, folders = output_root() / LORAS, folder_paths.get_folder_paths(LORAS)
+    return output_loras if str(output_loras) in folders else Path(folders[0])

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.errors import InputError
 
-MODEL_INPUTS = ("model", "model1", "unet")  # by which nodes hand a model on
+MODEL_INPUTS = ("model", "model1", "unet")  # names of inputs through which nodes pass a model on
 DIGITS = 16
 
 
@@ -23,7 +23,7 @@ class CheckpointOrigin:
 
     @property
     def warning(self) -> str:
-        """What somebody should know; "" where nothing lies between."""
+        """A sentence about the nodes between; "" where there are none."""
         if not self.between:
             return ""
         nodes = ", ".join(self.between)
@@ -32,15 +32,15 @@ class CheckpointOrigin:
 
 def checkpoint_of(prompt: Mapping[str, Any], node: str, name: str = "model") -> CheckpointOrigin:
     """Follows the link of input `name` of `node` to the loader with a `ckpt_name`; InputError where there is none."""
-    link, between, seen = _inputs(prompt, node).get(name), [], set()
-    while _is_link(link) and link[0] not in seen:
-        seen.add(link[0])
+    link, between, visited = _inputs(prompt, node).get(name), [], set()
+    while _is_link(link) and link[0] not in visited:
+        visited.add(link[0])
         inputs = _inputs(prompt, link[0])
-        found = _value(prompt, inputs.get("ckpt_name"))
-        if isinstance(found, str):
-            return CheckpointOrigin(found, tuple(reversed(between)))
+        ckpt_name = _value(prompt, inputs.get("ckpt_name"))
+        if isinstance(ckpt_name, str):
+            return CheckpointOrigin(ckpt_name, tuple(reversed(between)))
         between.append(str(prompt.get(link[0], {}).get("class_type", "?")))
-        link = next((inputs[one] for one in MODEL_INPUTS if _is_link(inputs.get(one))), None)
+        link = next((inputs[key] for key in MODEL_INPUTS if _is_link(inputs.get(key))), None)
     path = f" (it comes from {between[-1]})" if between else ""
     raise InputError(
         f"no checkpoint can be found behind the model{path}",
@@ -50,15 +50,16 @@ def checkpoint_of(prompt: Mapping[str, Any], node: str, name: str = "model") -> 
 
 def digest_of(prompt: Mapping[str, Any], node: str, names: Sequence[str]) -> str:
     """16 hex digits that change with anything before the inputs `names` of `node`: nodes, widgets, links."""
-    waiting = [link[0] for name in names if _is_link(link := _inputs(prompt, node).get(name))]
-    before: dict[str, Any] = {}
-    while waiting:
-        at = waiting.pop()
-        if at not in before:
-            before[at] = [prompt.get(at, {}).get("class_type"), dict(_inputs(prompt, at))]
-            waiting += [value[0] for value in _inputs(prompt, at).values() if _is_link(value)]
-    found = json.dumps([{name: _inputs(prompt, node).get(name) for name in names}, before], sort_keys=True, default=str)
-    return hashlib.sha256(found.encode()).hexdigest()[:DIGITS]
+    queue = [link[0] for name in names if _is_link(link := _inputs(prompt, node).get(name))]
+    ancestors: dict[str, Any] = {}
+    while queue:
+        current = queue.pop()
+        if current not in ancestors:
+            ancestors[current] = [prompt.get(current, {}).get("class_type"), dict(_inputs(prompt, current))]
+            queue += [value[0] for value in _inputs(prompt, current).values() if _is_link(value)]
+    links = {name: _inputs(prompt, node).get(name) for name in names}
+    description = json.dumps([links, ancestors], sort_keys=True, default=str)
+    return hashlib.sha256(description.encode()).hexdigest()[:DIGITS]
 
 
 def _inputs(prompt: Mapping[str, Any], node: str) -> Mapping[str, Any]:
@@ -72,5 +73,5 @@ def _is_link(value: Any) -> bool:
 def _value(prompt: Mapping[str, Any], value: Any) -> Any:
     """A widget's value, also where it was made a link to a primitive."""
     if _is_link(value):
-        return next((one for one in _inputs(prompt, value[0]).values() if isinstance(one, str)), None)
+        return next((text for text in _inputs(prompt, value[0]).values() if isinstance(text, str)), None)
     return value

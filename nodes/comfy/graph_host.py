@@ -33,18 +33,18 @@ class ComfyGraphHost:
         scheduler: str,
         name: str,
         digest: str,
-        look: Callable[[], Any],
+        check_cancelled: Callable[[], Any],
     ):
-        """`name` and `digest` say what draws; `scheduler` is the noise schedule where a request has none of its own.
+        """`name` and `digest` identify the model; `scheduler` is the noise schedule of requests that name none.
 
-        `look` is called at every step of every picture; what it raises ends the drawing.
+        `check_cancelled` is called at every step of every picture; an exception that it raises ends the drawing.
         """
         self.model, self.clip, self.vae, self.scheduler = model, clip, vae, scheduler
-        self.name, self.digest, self.look = name, digest, look
+        self.name, self.digest, self.check_cancelled = name, digest, check_cancelled
         self._conditions: dict[str, Any] = {}
 
     def describe(self) -> HostDescription:
-        """The checkpoint by its name, with a digest of all that made the model."""
+        """The checkpoint's name, with a digest of all nodes that made the model."""
         import comfy.samplers
 
         samplers = tuple(comfy.samplers.KSampler.SAMPLERS)
@@ -75,7 +75,7 @@ class ComfyGraphHost:
         return sum(word != 0 for chunk in chunks for *_, word in chunk)
 
     def _draw(self, request: GenerationRequest) -> torch.Tensor:
-        """[1, H, W, C]."""
+        """One picture, float [1, H, W, C] of 0 … 1."""
         import comfy.model_management
         import comfy.sample
         import torch
@@ -94,7 +94,7 @@ class ComfyGraphHost:
             self._condition(request.prompt),
             self._condition(request.negative_prompt),
             empty,
-            callback=lambda *step: self.look(),
+            callback=lambda *step: self.check_cancelled(),
             disable_pbar=True,
             seed=request.seed,
         )

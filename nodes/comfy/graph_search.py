@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from ...reports.prompt import PhotoReport
 
 ID_DIGITS = 12
-UNKNOWN = "model of the graph"
-WHOLE = 1.0  # the strength of a model that is tuned already
+UNKNOWN_CHECKPOINT = "model of the graph"
+FULL_STRENGTH = 1.0  # the strength of a model that is tuned already
 
 
 def host_of(model: Any, clip: Any, vae: Any, scheduler: str, prompt: Mapping[str, Any], node: str) -> ComfyGraphHost:
-    """What draws in this graph, named by its checkpoint and by a digest of all that lies before the node's links."""
+    """A host that draws with the graph's model, named by its checkpoint and by a digest of all nodes before it."""
     try:
         name = checkpoint_of(prompt, node).ckpt_name
-    except InputError:  # of another loader: it draws all the same
-        name = UNKNOWN
+    except InputError:  # another loader's model has no checkpoint name, and draws all the same
+        name = UNKNOWN_CHECKPOINT
     digest = digest_of(prompt, node, ("model", "clip", "vae"))
     return ComfyGraphHost(model, clip, vae, scheduler, name, digest, refuse_if_cancelled)
 
@@ -49,28 +49,34 @@ def tuned_hosts(
     import comfy.sd
 
     if (lora is None) == (tuned is None):
-        both = "both a lora and a tuned model are" if lora is not None else "neither a lora nor a tuned model is"
-        raise InputError(f"{both} connected", to_try="connect one of the two")
+        problem = "both a lora and a tuned model are" if lora is not None else "neither a lora nor a tuned model is"
+        raise InputError(f"{problem} connected", to_try="connect one of the two")
     if tuned is not None:
-        worn = [(WHOLE, tuned, base.clip)]
+        models = [(FULL_STRENGTH, tuned, base.clip)]
     else:
-        worn = [(one, *comfy.sd.load_lora_for_models(base.model, base.clip, lora, one, one)) for one in strengths]
-    return [
-        (one, ComfyGraphHost(model, clip, base.vae, base.scheduler, base.name, f"{base.digest}+{one:g}", base.look))
-        for one, model, clip in worn
-    ]
+        models = [
+            (strength, *comfy.sd.load_lora_for_models(base.model, base.clip, lora, strength, strength))
+            for strength in strengths
+        ]
+    return [(strength, _tuned_host(base, model, clip, strength)) for strength, model, clip in models]
+
+
+def _tuned_host(base: ComfyGraphHost, model: Any, clip: Any, strength: float) -> ComfyGraphHost:
+    """The base's host with another model and text encoder."""
+    digest = f"{base.digest}+{strength:g}"
+    return ComfyGraphHost(model, clip, base.vae, base.scheduler, base.name, digest, base.check_cancelled)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found for one photo."""
+class SearchResult:
+    """The report on one photo, its best picture, and the run's folder."""
 
     photo: PhotoReport
     picture: Image.Image
     folder: Path
 
     def row(self) -> dict[str, Any]:
-        """What the page shows."""
+        """The result as the page's widget reads it."""
         gain = self.photo.confidence_interval
         return {
             "strategy": self.photo.strategy,
@@ -82,8 +88,8 @@ class Found:
         }
 
     def report(self) -> str:
-        """For people."""
-        tried = [f"   {one.score:.3f} {one.strategy}: {one.prompt}" for one in self.photo.tried]
+        """The result as lines of text: the verdict, the prompt, the figures, each trial."""
+        tried = [f"   {trial.score:.3f} {trial.strategy}: {trial.prompt}" for trial in self.photo.tried]
         return "\n".join(
             [
                 self.photo.verdict,
@@ -98,9 +104,9 @@ class Found:
 
 
 def search(
-    host: ComfyGraphHost, vision: VisionModels, references: Sequence[Image.Image], asked: dict[str, Any]
-) -> Found:
-    """The prompt route on one photo; what was drawn before Cancel is not drawn again."""
+    host: ComfyGraphHost, vision: VisionModels, references: Sequence[Image.Image], options: dict[str, Any]
+) -> SearchResult:
+    """Runs the prompt route on one photo; pictures drawn before a Cancel are not drawn again."""
     from PIL import Image
 
     if len(references) != 1:
@@ -111,14 +117,14 @@ def search(
     image = references[0]
     sha256 = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
     session = Session(PRESETS["sd15"], vision, host)
-    settings = PromptSettings.for_session(session, **asked)
-    decided = [settings.model_dump(mode="json"), host.scheduler, vision.scorer.key, vision.taxonomy.id, sha256]
-    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:ID_DIGITS]
+    settings = PromptSettings.for_session(session, **options)
+    inputs = [settings.model_dump(mode="json"), host.scheduler, vision.scorer.key, vision.taxonomy.id, sha256]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:ID_DIGITS]
     folder = runs_root() / f"search-{digest}"
     gathered = Gathered(photos=[Photo(Path("reference.png"), image, sha256)])
-    report = optimise_prompts(gathered, session, settings, folder, NodeProgress(asked["budget"]).follow)
+    report = optimise_prompts(gathered, session, settings, folder, NodeProgress(options["budget"]).follow)
     photo = report.images[0]
-    drawn = [Image.open(folder / one).convert("RGB") for one in photo.pictures["winner"]]
-    *seen, there = observe(vision.tagger, [*drawn, image], lambda done, total: None)
-    scores = [one.unclipped for one in similarities(vision.scorer, seen, [there])]
-    return Found(photo, drawn[scores.index(max(scores))], folder)
+    pictures = [Image.open(folder / path).convert("RGB") for path in photo.pictures["winner"]]
+    *observations, reference = observe(vision.tagger, [*pictures, image], lambda done, total: None)
+    scores = [path.unclipped for path in similarities(vision.scorer, observations, [reference])]
+    return SearchResult(photo, pictures[scores.index(max(scores))], folder)

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def pictures_of(batches: Iterable[Any], what: str = "images") -> list[Image.Image]:
-    """Every picture of the batches, in their order; InputError for an empty batch, NaN, or something else."""
+    """Every picture of the batches, float [B, H, W, C] each, in order; InputError for empty ones, NaN, other types."""
     from PIL import Image
 
-    found = []
+    pictures = []
     for batch in batches:
         _refuse_unfit(batch, what)
         pixels = (batch[..., :3].float() * 255).round().clamp(0, 255).byte().cpu().numpy()
-        found += [Image.fromarray(one) for one in (pixels.repeat(3, -1) if pixels.shape[-1] == 1 else pixels)]
-    if not found:
+        pictures += [Image.fromarray(array) for array in (pixels.repeat(3, -1) if pixels.shape[-1] == 1 else pixels)]
+    if not pictures:
         raise InputError(f"{what} holds no picture", to_try="connect an IMAGE")
-    return found
+    return pictures
 
 
 def _refuse_unfit(batch: Any, what: str) -> None:
@@ -39,7 +39,7 @@ def _refuse_unfit(batch: Any, what: str) -> None:
 
 
 def image_of(picture: Image.Image) -> torch.Tensor:
-    """[1, H, W, 3]."""
+    """The picture as an IMAGE, float [1, H, W, 3] of 0 … 1."""
     import numpy as np
     import torch
 
@@ -47,11 +47,11 @@ def image_of(picture: Image.Image) -> torch.Tensor:
 
 
 def images_of(pictures: Sequence[Image.Image]) -> list[torch.Tensor]:
-    """One batch where all have one size, else one a picture."""
+    """One IMAGE [B, H, W, 3] where all pictures have one size, else one [1, H, W, 3] for each."""
     import torch
 
-    each = [image_of(picture) for picture in pictures]
-    return [torch.cat(each)] if len({one.shape for one in each}) == 1 else each
+    images = [image_of(picture) for picture in pictures]
+    return [torch.cat(images)] if len({image.shape for image in images}) == 1 else images
 
 
 def grid_of(rows: Sequence[Sequence[Image.Image]], side: int) -> Image.Image:

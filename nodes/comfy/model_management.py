@@ -1,10 +1,10 @@
-"""What nodes ask of ComfyUI's model management: the device, room for a training, Cancel, progress."""
+"""ComfyUI's model management for the nodes: device, memory, Cancel, progress."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..vision.encoders import Chosen, forget_vision_models, open_eyes, vocabulary_of
+from ..vision.encoders import EncoderChoice, forget_vision_models, vision_models, vocabulary_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from ...core.progress import Progress
     from ...models.vision import VisionModels
 
-DEVICES = ("cuda", "mps")  # others of ComfyUI's are not known to what looks at pictures
+DEVICES = ("cuda", "mps")  # encoders are tried on no other of ComfyUI's devices
 PREVIEW_SIDE = 512  # pixels
 
 
 def device() -> str:
-    """Where ComfyUI computes, if that is somewhere for encoders too."""
+    """ComfyUI's device where encoders support it, else `cpu`."""
     import comfy.model_management
 
-    found = comfy.model_management.get_torch_device()
-    return str(found) if found.type in DEVICES else "cpu"
+    torch_device = comfy.model_management.get_torch_device()
+    return str(torch_device) if torch_device.type in DEVICES else "cpu"
 
 
-def eyes_for(encoder: str, vocabulary: str) -> VisionModels:
-    """The eyes of a node's `encoder` and `vocabulary`, on ComfyUI's device."""
+def vision_models_for(encoder: str, vocabulary: str) -> VisionModels:
+    """Tagger, scorer and judge of a node's `encoder` and `vocabulary`, on ComfyUI's device."""
     from .folders import encoder_folders
 
-    return open_eyes(Chosen(encoder, vocabulary_of(encoder, vocabulary), device(), tuple(encoder_folders())))
+    return vision_models(EncoderChoice(encoder, vocabulary_of(encoder, vocabulary), device(), tuple(encoder_folders())))
 
 
 def refuse_if_cancelled() -> None:
-    """Raises ComfyUI's InterruptProcessingException where somebody pressed Cancel."""
+    """Raises ComfyUI's InterruptProcessingException after Cancel."""
     import comfy.model_management
 
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def free_memory() -> None:
-    """Models leave the device: ComfyUI's own, and the eyes."""
+    """Removes all models from the device: ComfyUI's own, tagger, scorer and judge."""
     import gc
 
     import comfy.model_management
@@ -51,7 +51,7 @@ def free_memory() -> None:
 
 
 class NodeProgress:
-    """A node's progress bar with its preview; every update looks whether somebody pressed Cancel."""
+    """A node's progress bar with its preview; every update checks for Cancel."""
 
     def __init__(self, total: int = 1):
         import comfy.utils
@@ -64,7 +64,7 @@ class NodeProgress:
         self._bar.update_absolute(done, max(1, total), preview)
 
     def follow(self, now: Progress) -> None:
-        """As a callback of what has pictures in files."""
+        """Shows a Progress report, with the picture in its file where it names one."""
         from PIL import Image
 
         self.show(now.done, now.total, Image.open(now.picture) if now.picture else None)

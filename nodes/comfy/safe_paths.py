@@ -9,7 +9,7 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...fashion.photos import SUFFIXES
 
-DEEPEST = 3  # folders below the root that lists show
+MAX_DEPTH = 3  # levels below the root that lists show
 
 
 def inside(name: str, roots: Sequence[Path]) -> Path:
@@ -29,11 +29,12 @@ def inside(name: str, roots: Sequence[Path]) -> Path:
 
 
 def photo_folders(root: Path) -> list[str]:
-    """Names, with `/`, of the folders under `root` that hold photos themselves, at most DEEPEST below it."""
-    found = []
+    """Names, with `/`, of the folders under `root` that hold photos themselves, at most MAX_DEPTH levels below."""
+    names = []
     for folder, folders, files in os.walk(root):
         name = Path(folder).relative_to(root)
-        folders[:] = sorted(one for one in folders if not one.startswith(".")) if len(name.parts) < DEEPEST else []
+        visible = sorted(one for one in folders if not one.startswith("."))
+        folders[:] = visible if len(name.parts) < MAX_DEPTH else []
         if name.parts and any(Path(file).suffix.lower() in SUFFIXES for file in files):
-            found.append(name.as_posix())
-    return found
+            names.append(name.as_posix())
+    return names

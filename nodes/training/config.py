@@ -1,4 +1,4 @@
-"""What a designer chooses → what the trainer is asked for."""
+"""The trainer node's widgets → the trainer's config."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ EXAMPLE = 'for example {"data": {"flip": true}}'
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The trainer's widgets; 0 means what suits the base."""
+class TrainingWidgets:
+    """The values of the node's widgets; 0 takes the base's default."""
 
     recipe: str = "standard"
     method: str = "lora"
@@ -37,28 +37,28 @@ class Wish:
     seed: int = 0
     name: str = "fashion"
     device: str = "auto"
-    config: str = ""  # JSON, which comes before the fields above
+    config: str = ""  # JSON, which overrides the fields above
 
 
-def config_of(wish: Wish, preset: Preset, folders: Sequence[Path]) -> TrainConfig:
-    """The trainer's config; InputError names each field that is wrong."""
-    if wish.recipe not in RECIPES or wish.method not in METHODS:
+def config_of(options: TrainingWidgets, preset: Preset, folders: Sequence[Path]) -> TrainConfig:
+    """The trainer's config from the options; InputError names each wrong field."""
+    if options.recipe not in RECIPES or options.method not in METHODS:
         raise InputError(
-            f"there is no recipe {wish.recipe!r} with method {wish.method!r}",
+            f"there is no recipe {options.recipe!r} with method {options.method!r}",
             to_try=f"recipes: {', '.join(RECIPES)}; methods: {', '.join(METHODS)}",
         )
-    if not math.isfinite(wish.learning_rate):
-        raise InputError(f"learning_rate is {wish.learning_rate}", to_try="0 takes what suits the base")
-    asked = {
-        "steps": wish.steps or round(RECIPES[wish.recipe] * DEFAULTS[preset.name]["steps"]),
-        "learning_rate": wish.learning_rate or None,
-        "network": {"kind": wish.method, "rank": wish.rank, "alpha": float(wish.rank)},
-        "data": {"resolution": wish.resolution or None, "trigger": wish.trigger.strip()},
-        "seed": wish.seed,
-        "title": wish.name,
-        "device": wish.device,
+    if not math.isfinite(options.learning_rate):
+        raise InputError(f"learning_rate is {options.learning_rate}", to_try="0 takes what suits the base")
+    fields = {
+        "steps": options.steps or round(RECIPES[options.recipe] * DEFAULTS[preset.name]["steps"]),
+        "learning_rate": options.learning_rate or None,
+        "network": {"kind": options.method, "rank": options.rank, "alpha": float(options.rank)},
+        "data": {"resolution": options.resolution or None, "trigger": options.trigger.strip()},
+        "seed": options.seed,
+        "title": options.name,
+        "device": options.device,
     }
-    config = config_for(preset, folders, asked, json_object(wish.config))
+    config = config_for(preset, folders, fields, json_object(options.config))
     if config.method != "lora":
         raise InputError(
             f"config: method {config.method!r} gives no LoRA", to_try="python harness.py finetune --method full"
@@ -67,16 +67,16 @@ def config_of(wish: Wish, preset: Preset, folders: Sequence[Path]) -> TrainConfi
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """What the `config` widget holds; "" is nothing. InputError where it is no JSON object of finite numbers."""
+    """The JSON object in the `config` widget, {} for ""; InputError where it is none, or holds NaN or infinity."""
     if not text.strip():
         return {}
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise InputError(f"config is no JSON: {error}", to_try=EXAMPLE) from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise InputError("config is not a JSON object", to_try=EXAMPLE)
-    return found
+    return value
 
 
 def _refuse_constant(name: str) -> None:
@@ -84,7 +84,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def preset_for(checkpoint: Path) -> Preset:
-    """Drawing and training defaults that fit a checkpoint file, told by the text encoders in it."""
+    """The preset that fits a checkpoint file: sdxl where it has SDXL's second text encoder, else sd15."""
     from safetensors import SafetensorError, safe_open
 
     if checkpoint.suffix != ".safetensors":
@@ -102,5 +102,5 @@ def preset_for(checkpoint: Path) -> Preset:
 
 
 def slug(name: str) -> str:
-    """`Été 2026/coats` → `Été-2026-coats`: a file name on every system, whatever somebody wrote."""
+    """`Été 2026/coats` → `Été-2026-coats`: a valid file name on every system, at most 60 characters."""
     return re.sub(r"[^\w-]+", "-", name).strip("-_")[:60] or "fashion"

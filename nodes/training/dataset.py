@@ -1,4 +1,4 @@
-"""Folders of photos as nodes use them: read for the graph, captioned, and known again by a fingerprint."""
+"""Folders of photos for the nodes: read for the graph, captioned, identified by a fingerprint."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NAME_DIGITS = 12
-SEEN_SIDE = 448  # pixels: twice what an encoder sees
-CONTENT = (*SUFFIXES, ".txt", ".jsonl")  # what decides what is learned
+ENCODER_SIDE = 448  # pixels: twice an encoder's input
+CONTENT = (*SUFFIXES, ".txt", ".jsonl")  # files that decide the trained weights
 
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """The photos of a folder that can be used, and what was left out."""
+    """The photos of a folder that can be used, and the files that were skipped."""
 
     photos: tuple[Photo, ...]
     skipped: tuple[Skip, ...]
 
     def report(self) -> str:
-        """For people."""
+        """Lines of text: the count, each skipped file with its reason, each note."""
         lines = [f"{len(self.photos)} photos"]
-        lines += [f"{one.path.name}: left out, {one.code}, {one.reason}" for one in self.skipped]
-        lines += [f"{one.path.name}: {note}" for one in self.photos for note in one.notes]
+        lines += [f"{skip.path.name}: left out, {skip.code}, {skip.reason}" for skip in self.skipped]
+        lines += [f"{photo.path.name}: {note}" for photo in self.photos for note in photo.notes]
         return "\n".join(lines)
 
 
@@ -60,26 +60,26 @@ def read_photos(folder: Path, side: int, limit: int = 0) -> PhotoSet:
 
 
 def fingerprint(folder: Path) -> str:
-    """Changes with any photo or caption: names, sizes, times, and the captions themselves."""
-    found = hashlib.sha256()
+    """SHA-256 over names, sizes and times of photos, and over the captions' content."""
+    digest = hashlib.sha256()
     for root, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
             path = Path(root, name)
             if path.suffix.lower() in CONTENT and path.is_file():
-                about = path.stat()
-                found.update(f"{path.relative_to(folder)}\0{about.st_size}\0{about.st_mtime_ns}\0".encode())
+                status = path.stat()
+                digest.update(f"{path.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
                 if path.suffix.lower() in (".txt", ".jsonl"):
-                    found.update(path.read_bytes())
-    return found.hexdigest()
+                    digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def write_pictures(
     pictures: Sequence[Image.Image], folder: Path, captions: Sequence[str] | None = None, overwrite: bool = False
 ) -> None:
-    """Each picture as a PNG named by its content, so that it is there once; beside it its caption, where one is given.
+    """Writes each picture as a PNG named by its content, so that none is there twice, with its caption beside it.
 
-    `captions`: one a picture, or one for all; those there already stay unless `overwrite`.
+    `captions`: one for each picture, or one for all; existing ones stay unless `overwrite`.
     """
     make_folder(folder)
     each = [None] * len(pictures) if captions is None else one_or_each(captions, len(pictures), "captions")
@@ -94,7 +94,7 @@ def write_pictures(
 
 
 def content_of(pictures: Sequence[Image.Image], captions: Sequence[str] | None) -> str:
-    """A name for pictures of a graph that changes with any of them, and with their captions."""
+    """12 hex digits that change with any picture and any caption."""
     parts = [*map(_digest, pictures), *(captions or ())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:NAME_DIGITS]
 
@@ -104,8 +104,8 @@ def _digest(picture: Image.Image) -> str:
 
 
 @dataclass(frozen=True)
-class Captioned:
-    """What stands beside each photo now, and what was done, for people."""
+class CaptionedDataset:
+    """The caption beside each photo, and a report of what was written and kept."""
 
     texts: list[str]
     report: str
@@ -113,32 +113,32 @@ class Captioned:
 
 def caption_photos(
     folder: Path,
-    words_of: Callable[[list[Image.Image]], list[str]],
-    given: Sequence[str] | None = None,
+    write_captions: Callable[[list[Image.Image]], list[str]],
+    captions: Sequence[str] | None = None,
     overwrite: bool = False,
-) -> Captioned:
-    """Writes a caption beside each photo: the `given` ones, else what `words_of` says; those there already stay.
+) -> CaptionedDataset:
+    """Writes a caption beside each photo, from `captions` or by `write_captions`; without `overwrite` old ones stay.
 
-    `given`: one a photo in the order of their names, or one for all.
+    `captions`: one for each photo in the order of their names, or one for all.
     """
-    found = read_photos(folder, SEEN_SIDE)
-    before = [own_caption(photo.path) for photo in found.photos]
-    todo = [index for index, text in enumerate(before) if overwrite or text is None]
-    if given is not None:
-        each = one_or_each(given, len(found.photos), "captions")
+    photo_set = read_photos(folder, ENCODER_SIDE)
+    existing = [own_caption(photo.path) for photo in photo_set.photos]
+    todo = [index for index, text in enumerate(existing) if overwrite or text is None]
+    if captions is not None:
+        each = one_or_each(captions, len(photo_set.photos), "captions")
         new = [each[index] for index in todo]
     else:
-        new = words_of([found.photos[index].image for index in todo]) if todo else []
-    texts = [text or "" for text in before]
+        new = write_captions([photo_set.photos[index].image for index in todo]) if todo else []
+    texts = [text or "" for text in existing]
     for index, text in zip(todo, new, strict=True):
         texts[index] = text
-        write_caption(found.photos[index].path, text)
+        write_caption(photo_set.photos[index].path, text)
     kept = len(texts) - len(todo)
-    return Captioned(texts, f"{len(todo)} captions written, {kept} kept\n{found.report()}")
+    return CaptionedDataset(texts, f"{len(todo)} captions written, {kept} kept\n{photo_set.report()}")
 
 
-def refuse_both(folder: str, pictures: bool) -> None:
-    """InputError unless photos come from exactly one place."""
+def require_one_source(folder: str, pictures: bool) -> None:
+    """InputError unless photos come either from a folder or from images."""
     if folder.strip() and pictures:
         raise InputError("both a folder and images are given", to_try="clear the folder, or disconnect the images")
     if not folder.strip() and not pictures:

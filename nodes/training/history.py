@@ -13,13 +13,13 @@ from ...core.files import make_folder, write_whole
 from .process import EVENTS, event_of
 
 RUN = "run.json"
-MOST_RUNS, MOST_POINTS = 50, 500
+MAX_RUNS, MAX_POINTS = 50, 500
 
 running: set[str] = set()  # ids of runs that this process has started and that have not ended
 
 
 class RunRecord(BaseModel):
-    """What a node knows of its run; written when it starts and when it ends."""
+    """A run as its node knows it; written when it starts and when it ends."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,17 +33,17 @@ class RunRecord(BaseModel):
     message: str = ""
 
     def write(self, root: Path) -> None:
-        """Into its folder."""
+        """Writes run.json into the run's folder."""
         folder = root / self.run
         make_folder(folder)
         write_whole(folder / RUN, self.model_dump_json(indent=1).encode())
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """The record of a run's folder; a run that nobody runs any more is stopped. None where it is no run."""
+    """The record of a run's folder, None where it is no run. A run whose process is gone is `stopped`."""
     try:
         record = RunRecord.model_validate_json((folder / RUN).read_bytes())
-    except (OSError, ValueError):  # not there, no record, or no name that a file can have
+    except (OSError, ValueError):  # no file, no valid record, or a name that no file can have
         return None
     if record.state == "running" and record.run not in running:
         record.state = "stopped"
@@ -54,54 +54,55 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     """The newest runs first, as `/modiste/runs` gives them."""
     folders = root.iterdir() if root.is_dir() else iter(())
     records = [record for folder in folders if (record := read_record(folder))]
-    newest = sorted(records, key=lambda record: -record.started)[:MOST_RUNS]
+    newest = sorted(records, key=lambda record: -record.started)[:MAX_RUNS]
     return [_line(record, root / record.run) for record in newest]
 
 
 def _line(record: RunRecord, folder: Path) -> dict[str, Any]:
-    seen = History.of(folder)
-    best = min((look for look in seen.held_out if look["step"]), key=lambda look: look["loss"], default=None)
+    history = History.of(folder)
+    trained = [validation for validation in history.held_out if validation["step"]]
+    best = min(trained, key=lambda validation: validation["loss"], default=None)
     gain = {key: best[key] for key in ("mean", "low", "high")} if best else None
     return {
         **record.model_dump(include={"run", "node", "title", "state", "total", "file", "started"}),
-        "steps": seen.steps,
-        "best_step": seen.best_step if seen.best_step is not None else best and best["step"],
+        "steps": history.steps,
+        "best_step": history.best_step if history.best_step is not None else best and best["step"],
         "gain": gain if gain and None not in gain.values() else None,
     }
 
 
 def show_run(root: Path, run: str) -> dict[str, Any] | None:
-    """One run, as `/modiste/runs/{run}` gives it; None where there is none of that name."""
+    """One run, as `/modiste/runs/{run}` gives it; None for an unknown name."""
     folder = root / run
     if folder.parent != root or (record := read_record(folder)) is None:
         return None
-    seen = History.of(folder)
+    history = History.of(folder)
     return {
         **record.model_dump(include={"run", "node", "state", "total", "file"}),
-        "losses": thinned(seen.losses),
-        "rates": thinned(seen.rates),
-        "held_out": seen.held_out,
-        "checkpoints": seen.checkpoints,
-        "samples": seen.samples,
-        "eta_s": seen.eta_s if record.state == "running" else None,
-        "memory_mb": seen.memory_mb,
-        "best_step": seen.best_step,
-        "reason": seen.reason,
-        "message": record.message or seen.message,
+        "losses": thinned(history.losses),
+        "rates": thinned(history.rates),
+        "held_out": history.held_out,
+        "checkpoints": history.checkpoints,
+        "samples": history.samples,
+        "eta_s": history.eta_s if record.state == "running" else None,
+        "memory_mb": history.memory_mb,
+        "best_step": history.best_step,
+        "reason": history.reason,
+        "message": record.message or history.message,
     }
 
 
 def thinned(points: list[list[float]]) -> list[list[float]]:
-    """At most MOST_POINTS, each the mean of its neighbours: [x, y], x the last one's."""
-    each = -(-len(points) // MOST_POINTS)
-    if each <= 1:
+    """At most MAX_POINTS points [x, y]: windows of neighbours, y their mean and x the last of them."""
+    window = -(-len(points) // MAX_POINTS)
+    if window <= 1:
         return points
-    parts = [points[start : start + each] for start in range(0, len(points), each)]
+    parts = [points[start : start + window] for start in range(0, len(points), window)]
     return [[part[-1][0], sum(y for _, y in part) / len(part)] for part in parts]
 
 
 class History:
-    """What the events of a run say so far; of steps that were done twice, before and after a stop, the last counts."""
+    """A run's state so far, from its events; a step done again after a stop replaces the first one."""
 
     def __init__(self, run: str):
         self.run = run
@@ -120,7 +121,7 @@ class History:
 
     @classmethod
     def of(cls, folder: Path) -> History:
-        """From the file of events."""
+        """The history that the run's file of events tells."""
         history = cls(folder.name)
         for event in _events(folder / EVENTS):
             history.add(event)
@@ -138,7 +139,7 @@ class History:
 
     @property
     def held_out(self) -> list[dict[str, Any]]:
-        """Looks at held-out photos, the base model's first where it is known."""
+        """Validations on held-out photos, the base model's first where it is known."""
         return [self._held_out[step] for step in sorted(self._held_out)]
 
     @property
@@ -147,9 +148,9 @@ class History:
         return list(self._samples.values())
 
     def add(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Takes an event in; returns it as the page hears it live."""
+        """Adds an event; returns it as the page receives it live."""
         kind, step = event["event"], event.get("step", event.get("done"))
-        look = sample = checkpoint = None
+        validation = sample = checkpoint = None
         if kind in ("progress", "heartbeat"):
             self.stage, self.done = event.get("stage", self.stage), event.get("done", self.done)
             self.steps = self.done if self.stage == "train" else self.steps
@@ -158,12 +159,12 @@ class History:
             self.eta_s = event.get("eta_s")
         self.memory_mb = event.get("memory_mb", self.memory_mb)
         if kind == "progress" and self.stage == "train" and isinstance(step, int):
-            for kept, value in ((self._losses, event.get("loss")), (self._rates, event.get("rate"))):
+            for series, value in ((self._losses, event.get("loss")), (self._rates, event.get("rate"))):
                 if value is not None:
-                    kept[step] = value
+                    series[step] = value
         if kind == "validation":
-            look = {key: event.get(key) for key in ("step", "loss", "mean", "low", "high")}
-            self._held_out[look["step"]] = look
+            validation = {key: event.get(key) for key in ("step", "loss", "mean", "low", "high")}
+            self._held_out[validation["step"]] = validation
         if kind == "checkpoint":
             checkpoint = step
             self.checkpoints.append(checkpoint)
@@ -185,13 +186,13 @@ class History:
             "loss": event.get("loss") if kind == "progress" else None,
             "rate": event.get("rate") if kind == "progress" else None,
             "memory_mb": self.memory_mb,
-            "held_out": look,
+            "held_out": validation,
             "checkpoint": checkpoint,
             "sample": sample,
         }
 
     def picture_url(self, path: Path) -> str:
-        """Where the page finds a picture of the run's folder; the host itself refuses what leads out."""
+        """The /view address of a picture in the run's folder; the host itself refuses paths outside its output."""
         from urllib.parse import urlencode
 
         within = path.parts[path.parts.index(self.run) + 1 : -1] if self.run in path.parts else ()

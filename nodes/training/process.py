@@ -21,10 +21,10 @@ from ...core.errors import ModisteError
 log = logging.getLogger("modiste")
 
 ROOT = Path(__file__).parents[2]
-EVENTS, SAID = "events.jsonl", "trainer.log"  # in the run's folder: its events; what it and its libraries print
-LOOK_S = 0.2  # between two looks whether somebody pressed Cancel
-STOP_S = 300.0  # for the step under way, and to write a checkpoint
-TAIL = 2000  # characters of what a process said before it died
+EVENTS, LOG = "events.jsonl", "trainer.log"  # in the run's folder: its events; output of the trainer and libraries
+POLL_S = 0.2  # between two checks for Cancel
+STOP_TIMEOUT_S = 300.0  # for the step under way, and to write a checkpoint
+LOG_TAIL = 2000  # bytes of the log that an error message is taken from
 
 # An embedded Python (ComfyUI's portable build) does not look into its working directory for `-m`.
 BOOT = (
@@ -35,7 +35,7 @@ BOOT = (
 
 
 class TrainingFailed(ModisteError):
-    """The process ended with something other than a file; the message is its own."""
+    """The process ended without a file; the message is the process's own."""
 
     exit_code = 4
 
@@ -47,16 +47,16 @@ def command(*arguments: str | Path, isolated: bool = bool(sys.flags.isolated)) -
 
 
 def training_events(
-    arguments: Sequence[str], run: Path, look: Callable[[], Any], root: Path = ROOT
+    arguments: Sequence[str], run: Path, check_cancelled: Callable[[], Any], root: Path = ROOT
 ) -> Iterator[dict[str, Any]]:
-    """Starts `command(*arguments)` and gives its events, written to the run's EVENTS as well.
+    """Starts `command(*arguments)` and yields its events, which are also appended to the run's EVENTS.
 
-    `look` is called several times a second; what it raises ends the process: SIGTERM, the step under way, a
-    checkpoint, and only then is it raised on. TrainingFailed where the process ends without a `done`.
+    `check_cancelled` is called every POLL_S. When it raises, the process gets SIGTERM, ends the current step, writes a
+    checkpoint, and the exception goes on. TrainingFailed where the process ends without a `done`.
     """
-    with (run / SAID).open("ab") as said, (run / EVENTS).open("a", encoding="utf-8") as kept:
+    with (run / LOG).open("ab") as log_file, (run / EVENTS).open("a", encoding="utf-8") as event_file:
         process = subprocess.Popen(
-            command(*arguments), cwd=root, stdout=subprocess.PIPE, stderr=said, env=_environment(), encoding="utf-8"
+            command(*arguments), cwd=root, stdout=subprocess.PIPE, stderr=log_file, env=_environment(), encoding="utf-8"
         )
         assert process.stdout is not None
         lines: queue.Queue[str | None] = queue.Queue()
@@ -64,20 +64,20 @@ def training_events(
         reader.start()
         ended: dict[str, Any] = {}
         try:
-            for event in _parsed(lines, look):
-                kept.write(json.dumps(event, ensure_ascii=False) + "\n")
-                kept.flush()
+            for event in _events(lines, check_cancelled):
+                event_file.write(json.dumps(event, ensure_ascii=False) + "\n")
+                event_file.flush()
                 if event["event"] in ("done", "error"):
                     ended = event
                 yield event
         finally:
             _end(process)
-            reader.join(timeout=STOP_S)
+            reader.join(timeout=STOP_TIMEOUT_S)
             process.stdout.close()
-            for event in _left(lines):
-                kept.write(json.dumps(event, ensure_ascii=False) + "\n")
+            for event in _remaining(lines):
+                event_file.write(json.dumps(event, ensure_ascii=False) + "\n")
     if ended.get("event") != "done":
-        raise TrainingFailed(ended.get("message") or _last_words(run / SAID, process.returncode))
+        raise TrainingFailed(ended.get("message") or _failure_message(run / LOG, process.returncode))
 
 
 def _environment() -> dict[str, str]:
@@ -90,11 +90,11 @@ def _read(stdout: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _parsed(lines: queue.Queue[str | None], look: Callable[[], Any]) -> Iterator[dict[str, Any]]:
+def _events(lines: queue.Queue[str | None], check_cancelled: Callable[[], Any]) -> Iterator[dict[str, Any]]:
     while True:
-        look()
+        check_cancelled()
         try:
-            line = lines.get(timeout=LOOK_S)
+            line = lines.get(timeout=POLL_S)
         except queue.Empty:
             continue
         if line is None:
@@ -104,8 +104,8 @@ def _parsed(lines: queue.Queue[str | None], look: Callable[[], Any]) -> Iterator
             yield event
 
 
-def _left(lines: queue.Queue[str | None]) -> Iterator[dict[str, Any]]:
-    """What was said while it was being ended."""
+def _remaining(lines: queue.Queue[str | None]) -> Iterator[dict[str, Any]]:
+    """Events that came while the process was being ended."""
     while not lines.empty():
         event = event_of(lines.get() or "")
         if event is not None:
@@ -113,29 +113,31 @@ def _left(lines: queue.Queue[str | None]) -> Iterator[dict[str, Any]]:
 
 
 def event_of(line: str) -> dict[str, Any] | None:
-    """The event of a line; None for a line that is none, as a library may print."""
+    """The event of a line; None for any other line, such as a library's output."""
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
+    return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None
 
 
 def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.terminate()
     try:
-        process.wait(STOP_S)
+        process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        log.warning("the training did not stop in %.0f s and is killed; its last whole checkpoint stays", STOP_S)
+        log.warning(
+            "the training did not stop in %.0f s and is killed; its last whole checkpoint stays", STOP_TIMEOUT_S
+        )
         process.kill()
         process.wait()
 
 
-def _last_words(said: Path, returncode: int) -> str:
-    """Why a process died that did not say so itself."""
-    tail = said.read_bytes()[-TAIL:].decode("utf-8", "replace").strip().splitlines()
-    last = tail[-1] if tail else "it said nothing"
+def _failure_message(log_file: Path, returncode: int) -> str:
+    """Why a process ended that sent no error event: its signal, or the last line of its log."""
+    tail = log_file.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace").strip().splitlines()
+    last = tail[-1] if tail else "its log is empty"
     if returncode < 0:
-        return f"the training was killed (signal {-returncode}), often for want of memory; see {said}"
-    return f"the training ended with code {returncode}: {last}; see {said}"
+        return f"the training was killed (signal {-returncode}), often because memory ran out; see {log_file}"
+    return f"the training ended with code {returncode}: {last}; see {log_file}"

@@ -1,4 +1,4 @@
-"""A trained LoRA → the folder that every loader lists, under a name of its own; and proof that all of it loads."""
+"""A trained LoRA → the folder that every loader lists, under a unique name; every tensor is checked to load."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ READER = "ComfyUI"
 
 
 class KeysWouldBeLost(ModisteError):
-    """A loader would leave a part of the file out, in silence."""
+    """A loader would ignore a part of the file without an error."""
 
     exit_code = 4
 
 
 def publish(trained: Path, folder: Path, name: str) -> Path:
-    """Copies the file to `folder`/NAME-DIGEST.safetensors: whole, read back, and never under a name used before.
+    """Copies the file to `folder`/NAME-DIGEST.safetensors and reads it back.
 
-    ComfyUI keeps loaded LoRAs by path: another content under an old name would not be seen.
+    ComfyUI caches loaded LoRAs by path: new content under an old name would not be loaded.
     """
     data = trained.read_bytes()
     target = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:NAME_DIGITS]}.safetensors"
@@ -40,30 +40,30 @@ def publish(trained: Path, folder: Path, name: str) -> Path:
 
 
 def listed_name(file: Path, folders: Collection[Path]) -> str:
-    """The file's name as loaders list it: below the folder that is searched."""
-    folder = next((one for one in folders if file.is_relative_to(one)), file.parent)
+    """The file's name as loaders list it: relative to the folder that is searched."""
+    folder = next((root for root in folders if file.is_relative_to(root)), file.parent)
     return str(file.relative_to(folder))
 
 
 def refuse_lost_keys(file: Path, base: Path | None, host_names: Collection[str] | None = None) -> str:
-    """KeysWouldBeLost unless ComfyUI applies every tensor; returns what it applies, for people.
+    """Raises KeysWouldBeLost unless ComfyUI applies every tensor; returns a sentence about what it applies.
 
-    `base`: the diffusers folder that the LoRA is for, None for the published model of its family. `host_names`: what
-    the running host itself would look for in the UNet, where a model of it is at hand.
+    `base`: the diffusers folder that the LoRA is for, None for the published model of its family. `host_names`: the
+    keys that the running host knows for the UNet, None where no model is connected.
     """
-    found = next(one for one in verify(file, base) if one.reader == READER)
-    unmatched = list(found.unmatched)
+    report = next(result for result in verify(file, base) if result.reader == READER)
+    unmatched = list(report.unmatched)
     if host_names is not None:
         unmatched += [key for key in keys_of(file) if not key.startswith("lora_te") and not _known(key, host_names)]
-    if unmatched or found.applied != found.modules:
+    if unmatched or report.applied != report.modules:
         keys = ", ".join(sorted(set(unmatched))[:3])
         raise KeysWouldBeLost(
             f"{READER} would leave out {len(set(unmatched))} keys of the LoRA: {keys}",
             where=str(file),
             to_try="report it with the file's base model; the run's folder keeps the weights",
         )
-    notes = "".join(f"; {note}" for note in found.notes)
-    return f"all {found.modules} modules load in {READER}{notes}"
+    notes = "".join(f"; {note}" for note in report.notes)
+    return f"all {report.modules} modules load in {READER}{notes}"
 
 
 def _known(key: str, names: Collection[str]) -> bool:
@@ -71,7 +71,7 @@ def _known(key: str, names: Collection[str]) -> bool:
 
 
 def keys_of(file: Path) -> list[str]:
-    """Names of the tensors, without the tensors."""
+    """Names of the file's tensors; no tensor is read."""
     from safetensors import safe_open
 
     with safe_open(file, "pt") as tensors:
@@ -79,14 +79,14 @@ def keys_of(file: Path) -> list[str]:
 
 
 def tensors_of(file: Path) -> dict[str, torch.Tensor]:
-    """What a LORA_MODEL link carries."""
+    """The file's tensors by key, as a LORA_MODEL link carries them."""
     from safetensors.torch import load_file
 
     return load_file(file)
 
 
 def loss_map(losses: list[float]) -> dict[str, list[float]]:
-    """What a LOSS_MAP link carries. ComfyUI's graph divides by the range: a flat loss gets a hair of one."""
+    """The losses as a LOSS_MAP link carries them; a flat loss gets a tiny range, as ComfyUI divides by it."""
     if len(set(losses)) > 1:
         return {"loss": losses}
     last = losses[-1] if losses else 0.0

@@ -1,6 +1,6 @@
 """One training for a graph: dataset → config → run folder → process → published file. Knows no ComfyUI.
 
-The run's folder is named by what decides its weights. The same wish finds its folder again and goes on there.
+The run's folder is named by a digest of everything that decides its weights, so that the same options resume it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ...models.presets import PRESETS
 from ...routes.dataset_folder import PHOTOS, lay_out
 from ...trainer.data.caption_files import own_caption
 from ...trainer.results import LORA_FILE, RECORD
-from .config import Wish, config_of, preset_for, slug
-from .dataset import SEEN_SIDE, read_photos
+from .config import TrainingWidgets, config_of, preset_for, slug
+from .dataset import ENCODER_SIDE, read_photos
 from .history import History, RunRecord, now, read_record, running
 from .process import TrainingFailed, training_events
 
@@ -33,70 +33,70 @@ if TYPE_CHECKING:
 CONFIG, DATASET = "config.json", "dataset"
 ID_DIGITS = 12
 
-WordsOf = Callable[[list["Image.Image"]], list[str]]
+CaptionWriter = Callable[[list["Image.Image"]], list[str]]
 
 
 @dataclass(frozen=True)
 class LoraRun:
-    """A training that is decided: `checkpoint` None is the embedded model."""
+    """A training with its id, options, base (`checkpoint`, None for the embedded model) and folder of photos."""
 
     id: str
     folder: Path
-    wish: Wish
+    options: TrainingWidgets
     checkpoint: Path | None
     photos: Path
 
     @property
     def preset(self) -> Preset:
-        """What fits the base."""
+        """The preset that fits the base."""
         return preset_for(self.checkpoint) if self.checkpoint else PRESETS["mini"]
 
     @property
     def trained(self) -> Path:
-        """The trainer's file."""
+        """The LoRA that the trainer writes."""
         return self.folder / LORA_FILE
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained to its end before."""
+        """Whether the run has ended with a LoRA."""
         return (self.folder / RECORD).is_file() and self.trained.is_file()
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the trainer writes at its end."""
+        """The trainer's record of a finished run, train.json."""
         return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
 
 
-def decide(wish: Wish, checkpoint: Path | None, photos: Path, fingerprint: str, root: Path) -> LoraRun:
-    """Names the run by all that decides its weights; InputError for a wish that can't be trained."""
-    run = LoraRun("", root, replace(wish, name=slug(wish.name)), checkpoint, photos)
-    config = config_of(run.wish, run.preset, [photos])
-    about = checkpoint.stat() if checkpoint else None
-    decided = {
+def decide(options: TrainingWidgets, checkpoint: Path | None, photos: Path, fingerprint: str, root: Path) -> LoraRun:
+    """The run, named by a digest of all that decides its weights; InputError for options that can't be trained."""
+    run = LoraRun("", root, replace(options, name=slug(options.name)), checkpoint, photos)
+    config = config_of(run.options, run.preset, [photos])
+    status = checkpoint.stat() if checkpoint else None
+    inputs = {
         "config": config.model_dump(mode="json", exclude={"device": True, "title": True, "data": {"folders": True}}),
-        "checkpoint": [checkpoint.name, about.st_size, about.st_mtime_ns] if checkpoint and about else "mini",
+        "checkpoint": [checkpoint.name, status.st_size, status.st_mtime_ns] if checkpoint and status else "mini",
         "photos": fingerprint,
     }
-    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:ID_DIGITS]
-    name = f"{run.wish.name}-{digest}"
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:ID_DIGITS]
+    name = f"{run.options.name}-{digest}"
     return replace(run, id=name, folder=root / name)
 
 
-def prepare(run: LoraRun, words_of: WordsOf) -> TrainConfig:
-    """The config, written into the run's folder; photos without captions get them, in a copy of ours."""
+def prepare(run: LoraRun, write_captions: CaptionWriter) -> TrainConfig:
+    """Writes the config into the run's folder; photos without captions are copied there and captioned."""
     make_folder(run.folder)
-    captioned = run.folder / DATASET
-    if not captioned.is_dir():
-        photos = read_photos(run.photos, SEEN_SIDE).photos
-        bare = [photo for photo in photos if own_caption(photo.path) is None]
-        if bare:
-            words = words_of([photo.image for photo in bare])
-            written = {photo.sha256: text for photo, text in zip(bare, words, strict=True)}
-            begun = captioned.with_name(f"{DATASET}.part")
-            lay_out(photos, written, {}, begun)
-            begun.rename(captioned)
-    folder = captioned / PHOTOS if captioned.is_dir() else run.photos
-    config = config_of(run.wish, run.preset, [folder])
+    copied = run.folder / DATASET
+    if not copied.is_dir():
+        photos = read_photos(run.photos, ENCODER_SIDE).photos
+        uncaptioned = [photo for photo in photos if own_caption(photo.path) is None]
+        if uncaptioned:
+            captions = write_captions([photo.image for photo in uncaptioned])
+            by_sha256 = {photo.sha256: text for photo, text in zip(uncaptioned, captions, strict=True)}
+            partial = copied.with_name(f"{DATASET}.part")
+            lay_out(photos, by_sha256, {}, partial)
+            partial.rename(copied)
+    folder = copied / PHOTOS if copied.is_dir() else run.photos
+    config = config_of(run.options, run.preset, [folder])
     write_whole(run.folder / CONFIG, config.model_dump_json(indent=1).encode())
     return config
 
@@ -106,17 +106,17 @@ def train(
     config: TrainConfig,
     node: str,
     vision: Sequence[str],
-    look: Callable[[], Any],
-    tell: Callable[[dict[str, Any], History], Any],
+    check_cancelled: Callable[[], Any],
+    on_event: Callable[[dict[str, Any], History], Any],
 ) -> None:
-    """Trains to the end, or goes on; `tell` hears each event as the page does.
+    """Trains to the end, or resumes; `on_event` gets each event as the page receives it, with the history.
 
-    `vision`: arguments that tell the process who looks at the pictures it draws on the way, none for no pictures.
-    What `look` raises, Cancel first of all, stops the process with a checkpoint and comes out here.
+    `vision`: arguments that name the encoder that scores samples; none for no samples. An exception of
+    `check_cancelled` (Cancel) stops the process with a checkpoint and is raised again.
     """
     if run.id in running:
         raise InputError(f"the run {run.id} is being trained already", to_try="wait for it, or cancel it")
-    record = RunRecord(run=run.id, node=node, title=run.wish.name, started=now(), total=config.steps)
+    record = RunRecord(run=run.id, node=node, title=run.options.name, started=now(), total=config.steps)
     history = History.of(run.folder)
     root = run.folder.parent
     record.write(root)
@@ -124,10 +124,10 @@ def train(
     state = "stopped"
     try:
         arguments = [str(run.folder / CONFIG), "--out", str(run.folder), *vision]
-        # Closed whatever comes out of `tell`, where Cancel may show first: only then has the process ended.
-        with closing(training_events(arguments, run.folder, look)) as events:
+        # Closed also when `on_event` raises, which may notice Cancel first: only then has the process ended.
+        with closing(training_events(arguments, run.folder, check_cancelled)) as events:
             for event in events:
-                tell({"node": node, **history.add(event)}, history)
+                on_event({"node": node, **history.add(event)}, history)
         state = "done"
     except TrainingFailed:
         state = "failed"
@@ -138,24 +138,24 @@ def train(
 
 
 def finish(run: LoraRun, node: str, file: str, total: int) -> None:
-    """Notes in the run's record under which name loaders list its file."""
-    fresh = RunRecord(run=run.id, node=node, title=run.wish.name, started=now(), total=total)
+    """Writes the name under which loaders list the run's file into its record."""
+    fresh = RunRecord(run=run.id, node=node, title=run.options.name, started=now(), total=total)
     record = read_record(run.folder) or fresh
     record.model_copy(update={"node": node, "state": "done", "file": file}).write(run.folder.parent)
 
 
 def report(run: LoraRun, loads: str, warnings: Sequence[str] = ()) -> str:
-    """What was trained and how well, for people."""
+    """The run as lines of text: best step, reason, photos, notes, loading, warnings, folder."""
     result = run.result
     photos = result["photos"]
     lines = [
         f"{run.id}: best step {result['best_step']} of {result['steps']}",
         result["reason"],
         f"{photos['training']} photos trained on, {len(photos['held_out'])} held out",
-        *(f"left out: {Path(one['path']).name}, {one['reason']}" for one in photos["skipped"]),
-        *(f"note: {one}" for one in photos["notes"]),
+        *(f"left out: {Path(entry['path']).name}, {entry['reason']}" for entry in photos["skipped"]),
+        *(f"note: {entry}" for entry in photos["notes"]),
         loads,
-        *(f"warning: {one}" for one in warnings),
+        *(f"warning: {entry}" for entry in warnings),
         f"in {run.folder}",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Pictures through the eyes, some at a time, so that a bar moves and Cancel works in between."""
+"""Pictures through tagger and scorer in small batches, so that the bar moves and Cancel works in between."""
 
 from __future__ import annotations
 
@@ -19,60 +19,67 @@ if TYPE_CHECKING:
     from ...models.vision import VisionModels
     from .tag_edits import Choice
 
-AT_ONCE = 8  # pictures
+BATCH_SIZE = 8  # pictures
 
-Shown = Callable[[int, int], Any]  # done, total
+ShowProgress = Callable[[int, int], Any]  # done, total
 
 
-def observe(tagger: Tagger, pictures: Sequence[Image.Image], shown: Shown) -> list[Observation]:
-    """The expensive half of tagging."""
-    found: list[Observation] = []
-    for start in range(0, len(pictures), AT_ONCE):
-        found += tagger.observe(pictures[start : start + AT_ONCE])
-        shown(len(found), len(pictures))
-    return found
+def observe(tagger: Tagger, pictures: Sequence[Image.Image], show_progress: ShowProgress) -> list[Observation]:
+    """An observation (embedding [D], garment pixels [K, 3]) of each picture."""
+    observations: list[Observation] = []
+    for start in range(0, len(pictures), BATCH_SIZE):
+        observations += tagger.observe(pictures[start : start + BATCH_SIZE])
+        show_progress(len(observations), len(pictures))
+    return observations
 
 
 def tag(
     vision: VisionModels,
     pictures: Sequence[Image.Image],
-    shown: Shown,
+    show_progress: ShowProgress,
     threshold: float = 0.0,
     pin: Sequence[Choice] = (),
     exclude: Sequence[Choice] = (),
     groups: Sequence[str] = (),
 ) -> list[PhotoTags]:
-    """The tags of each picture, after what a person knows better; `groups`: which to ask, empty for the usual."""
+    """The tags of each picture, edited by `pin` and `exclude`; no `groups` means those that the vocabulary enables."""
     tagger = vision.tagger
     if groups:
-        wanted = [*groups, *(group for group, _ in pin)]
-        tagger = Tagger(vision.encoder, vision.taxonomy, tagger.temperatures, wanted, tagger.settings)
-    seen = tagger.read(observe(tagger, pictures, shown))
-    return [chosen_tags(one, vision.taxonomy, threshold, pin, exclude) for one in seen]
+        group_ids = [*groups, *(group for group, _ in pin)]
+        tagger = Tagger(vision.encoder, vision.taxonomy, tagger.temperatures, group_ids, tagger.settings)
+    tags = tagger.read(observe(tagger, pictures, show_progress))
+    return [chosen_tags(photo_tags, vision.taxonomy, threshold, pin, exclude) for photo_tags in tags]
 
 
 def similarities(
     scorer: Scorer, pictures: Sequence[Observation], references: Sequence[Observation]
 ) -> list[Similarity]:
-    """One a picture: the mean over the references, photos of one garment; all seen by the scorer's own encoder."""
+    """The similarity of each picture: its mean over the references, which are photos of one garment.
+
+    Embeddings [D] of both come from the scorer's own encoder.
+    """
     import torch
 
-    drawn = torch.stack([one.embed for one in pictures])
-    by_reference = [scorer.compare(drawn, one.embed) for one in references]
-    return [
-        Similarity(*(sum(values) / len(values) for values in zip(*(vars(one).values() for one in each), strict=True)))
-        for each in zip(*by_reference, strict=True)
-    ]
+    embeds = torch.stack([observation.embed for observation in pictures])
+    by_reference = [scorer.compare(embeds, observation.embed) for observation in references]
+    return [_mean_similarity(scores) for scores in zip(*by_reference, strict=True)]
+
+
+def _mean_similarity(scores: Sequence[Similarity]) -> Similarity:
+    """The mean of each field."""
+    fields = zip(*(vars(score).values() for score in scores), strict=True)
+    return Similarity(*(sum(values) / len(values) for values in fields))
 
 
 def differences(reference: PhotoTags, picture: PhotoTags) -> list[dict[str, str]]:
     """Groups of which the picture shows another label than the reference, in words; "" where it shows none."""
-    found = []
+    rows = []
     for group in dict.fromkeys(tag.group for tag in reference.tags):
-        there, here = ([tag.text for tag in one.tags if tag.group == group] for one in (reference, picture))
-        if set(there) != set(here):
-            found.append({"group": group, "reference": ", ".join(there), "image": ", ".join(here)})
-    return found
+        reference_texts = [tag.text for tag in reference.tags if tag.group == group]
+        picture_texts = [tag.text for tag in picture.tags if tag.group == group]
+        if set(reference_texts) != set(picture_texts):
+            rows.append({"group": group, "reference": ", ".join(reference_texts), "image": ", ".join(picture_texts)})
+    return rows
 
 
 def one_or_each(values: Sequence[Any], count: int, what: str) -> list[Any]:

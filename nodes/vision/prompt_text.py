@@ -1,4 +1,4 @@
-"""Tags → prompt text, as the prompt route writes it, with what a person locks and adds."""
+"""Tags → prompt text, as the prompt route writes it, with the user's locked fields and extra words."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("modiste")
 
 
-def written(
-    seen: Sequence[tuple[PhotoTags, Taxonomy]], strategy: str, locks: str, extra: str, avoid: str, dialect: Dialect
+def write_prompts(
+    pictures: Sequence[tuple[PhotoTags, Taxonomy]], strategy: str, locks: str, extra: str, avoid: str, dialect: Dialect
 ) -> list[Rendered]:
-    """One prompt a picture; the sentence where the strategy makes no sense for one, which is said aloud."""
+    """One prompt for each picture's tags; the sentence, with a warning, where the strategy does not apply."""
     refuse_unknown_strategies([strategy])
-    tags = [locked_tags(one, taxonomy, locks_of(locks, taxonomy)) for one, taxonomy in seen]
+    tags = [locked_tags(photo_tags, taxonomy, locks_of(locks, taxonomy)) for photo_tags, taxonomy in pictures]
     context = Context(share=label_shares(tags))
     prompts = []
-    for one, (_, taxonomy) in zip(tags, seen, strict=True):
-        wardrobe = TaggedPhoto(one, taxonomy, context)
-        prompt = STRATEGIES[strategy].write(wardrobe)
+    for photo_tags, (_, taxonomy) in zip(tags, pictures, strict=True):
+        tagged_photo = TaggedPhoto(photo_tags, taxonomy, context)
+        prompt = STRATEGIES[strategy].write(tagged_photo)
         if prompt is None:
-            log.warning("the strategy %s says nothing about this picture: its sentence is used", strategy)
-            prompt = sentence(wardrobe)
+            log.warning("the strategy %s does not apply to this picture: the sentence is used", strategy)
+            prompt = sentence(tagged_photo)
         assert prompt is not None  # a sentence can always be written
         text = render(prompt, dialect)
         prompts.append(Rendered(_joined(text.positive, extra), _joined(text.negative, avoid), None, text.dropped))

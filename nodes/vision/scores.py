@@ -1,4 +1,4 @@
-"""Pictures × references → what the scorer's node gives: figures, differences, an order, a report."""
+"""Pictures × references → the scorer node's outputs: figures, differences, a ranking, a report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .batches import Shown, differences, observe, similarities
+from .batches import ShowProgress, differences, observe, similarities
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One similarity and one list of differences a picture, and by which anchors."""
+class ScoredPictures:
+    """A similarity and a list of differences for each picture, and the calibration behind them."""
 
     similarities: list[Similarity]
     differences: list[list[dict[str, str]]]
@@ -31,31 +31,32 @@ class Scored:
 
     @property
     def anchors(self) -> dict[str, Any]:
-        """What 0 and 1 mean, as raw cosines."""
+        """The raw cosines that the calibration maps to 0 and to 1."""
         kind = "generic" if self.calibration.kind == "generic" else "measured"
         return {"kind": kind, "raw_zero": self.calibration.raw_zero, "raw_hundred": self.calibration.raw_hundred}
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the page draws."""
+        """The scores as the page's widget reads them."""
         return [
             {
                 "image": index,
-                "similarity": round(one.similarity_score, 4),
-                "raw_cosine": round(one.raw_cosine, 4),
+                "similarity": round(similarity.similarity_score, 4),
+                "raw_cosine": round(similarity.raw_cosine, 4),
                 "anchors": self.anchors,
-                "differences": apart,
+                "differences": differing,
             }
-            for index, (one, apart) in enumerate(zip(self.similarities, self.differences, strict=True))
+            for index, (similarity, differing) in enumerate(zip(self.similarities, self.differences, strict=True))
         ]
 
     def report(self) -> str:
-        """For people, the best first."""
+        """The scores as lines of text, the best first."""
         lines = []
         for index in self.best:
-            one = self.similarities[index]
-            lines.append(f"{index + 1}: {100 * one.similarity_score:.1f} of 100 (cosine {one.raw_cosine:.3f})")
+            similarity = self.similarities[index]
+            points = 100 * similarity.similarity_score
+            lines.append(f"{index + 1}: {points:.1f} of 100 (cosine {similarity.raw_cosine:.3f})")
             lines += [
-                f"   {each['group']}: {each['reference']} → {each['image'] or '–'}" for each in self.differences[index]
+                f"   {row['group']}: {row['reference']} → {row['image'] or '–'}" for row in self.differences[index]
             ]
         return "\n".join([*lines, *filter(None, [self.calibration.note])])
 
@@ -65,13 +66,14 @@ def score_pictures(
     pictures: Sequence[Image.Image],
     references: Sequence[Image.Image],
     compare: bool,
-    shown: Shown,
-) -> Scored:
-    """Scores all pictures; `compare`: says which attributes differ from the first reference's."""
-    seen = observe(vision.tagger, [*references, *pictures], shown)
-    there, here = seen[: len(references)], seen[len(references) :]
-    apart: list[list[dict[str, str]]] = [[] for _ in pictures]
+    show_progress: ShowProgress,
+) -> ScoredPictures:
+    """Scores all pictures; with `compare` also the attributes that differ from the first reference's."""
+    observations = observe(vision.tagger, [*references, *pictures], show_progress)
+    seen_references, seen_pictures = observations[: len(references)], observations[len(references) :]
+    differing: list[list[dict[str, str]]] = [[] for _ in pictures]
     if compare:
-        first, *others = vision.tagger.read([there[0], *here])
-        apart = [differences(first, one) for one in others]
-    return Scored(similarities(vision.scorer, here, there), apart, vision.scorer.calibration)
+        first, *others = vision.tagger.read([seen_references[0], *seen_pictures])
+        differing = [differences(first, picture_tags) for picture_tags in others]
+    scores = similarities(vision.scorer, seen_pictures, seen_references)
+    return ScoredPictures(scores, differing, vision.scorer.calibration)

@@ -1,4 +1,4 @@
-"""What a person knows better than the encoder: tags pinned, excluded, locked; and fields that respect each other."""
+"""The user's edits of tags: pinned, excluded, locked; groups that do not fit the garment are dropped."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ def choices_of(text: str, taxonomy: Taxonomy, what: str) -> list[Choice]:
 
     InputError names what the vocabulary lacks.
     """
-    found = []
+    choices = []
     for part in re.split(r"[,\n]", text):
         if part.strip():
             group_id, _, label = (piece.strip() for piece in part.partition(":"))
             group = taxonomy.group(group_id)
-            found.append((group.id, _label(group, label, what).id if label else ""))
-    return found
+            choices.append((group.id, _label(group, label, what).id if label else ""))
+    return choices
 
 
-def _label(group: Group, said: str, what: str) -> Label:
-    found = label_of(group, said)
-    if found is None:
+def _label(group: Group, text: str, what: str) -> Label:
+    label = label_of(group, text)
+    if label is None:
         names = [label.id for label in group.labels]
-        shown = ", ".join(names[:12]) + ", …" * (len(names) > 12)
-        raise InputError(f"{what}: the group {group.id!r} has no label {said!r}", to_try=f"one of {shown}")
-    return found
+        listed = ", ".join(names[:12]) + ", …" * (len(names) > 12)
+        raise InputError(f"{what}: the group {group.id!r} has no label {text!r}", to_try=f"one of {listed}")
+    return label
 
 
-def label_of(group: Group, said: str) -> Label | None:
-    """The label that is meant by its id, or by its words in any language."""
-    wanted = _plain(said)
-    return next(
-        (one for one in group.labels if wanted in map(_plain, (one.id, one.prompt_text, *one.name.values()))), None
-    )
+def label_of(group: Group, text: str) -> Label | None:
+    """The label of that id, or of those words in any language; None where there is none."""
+    plain = _plain(text)
+    for label in group.labels:
+        if plain in map(_plain, (label.id, label.prompt_text, *label.name.values())):
+            return label
+    return None
 
 
 def _plain(words: str) -> str:
@@ -85,31 +86,31 @@ def finite(name: str, value: float, low: float = -math.inf, high: float = math.i
 def chosen_tags(
     tags: PhotoTags, taxonomy: Taxonomy, threshold: float, pin: Iterable[Choice], exclude: Iterable[Choice]
 ) -> PhotoTags:
-    """The tags that stay: sure enough, not excluded, with what is pinned; the garment's name needs no sureness.
+    """The tags at or above the threshold (the garment's name always), without excluded labels, with pinned ones.
 
-    In place of an excluded label its runner-up comes in.
+    The runner-up of its group replaces an excluded label.
     """
-    unwanted = set(exclude)
+    excluded = set(exclude)
     kept = []
     for tag in tags.tags:
-        found = _unless(tag, taxonomy, unwanted)
-        if found and (found.confidence >= threshold or found.group == taxonomy.noun.id):
-            kept.append(found)
+        replacement = _unless(tag, taxonomy, excluded)
+        if replacement and (replacement.confidence >= threshold or replacement.group == taxonomy.noun.id):
+            kept.append(replacement)
     for group_id, label_id in pin:
         group = taxonomy.group(group_id)
         if label_id:
-            kept = [one for one in kept if one.group != group_id or not (group.exclusive or one.label == label_id)]
+            kept = [tag for tag in kept if tag.group != group_id or not (group.exclusive or tag.label == label_id)]
             kept.append(_tag(group, group.label(label_id).prompt_text, label_id))
     return _fitting(kept, tags, taxonomy, {group for group, _ in pin})
 
 
-def _unless(tag: Tag, taxonomy: Taxonomy, unwanted: Collection[Choice]) -> Tag | None:
-    if (tag.group, "") in unwanted:
+def _unless(tag: Tag, taxonomy: Taxonomy, excluded: Collection[Choice]) -> Tag | None:
+    if (tag.group, "") in excluded:
         return None
-    if (tag.group, tag.label) not in unwanted:
+    if (tag.group, tag.label) not in excluded:
         return tag
     group = taxonomy.group(tag.group)
-    if not group.exclusive or tag.runner_up is None or (tag.group, tag.runner_up) in unwanted:
+    if not group.exclusive or tag.runner_up is None or (tag.group, tag.runner_up) in excluded:
         return None
     confidence = max(0.0, tag.confidence - tag.margin)
     words = group.label(tag.runner_up).prompt_text
@@ -117,7 +118,7 @@ def _unless(tag: Tag, taxonomy: Taxonomy, unwanted: Collection[Choice]) -> Tag |
 
 
 def locked_tags(tags: PhotoTags, taxonomy: Taxonomy, locks: dict[str, str]) -> PhotoTags:
-    """The tags with a person's words in the place of the encoder's; a group locked to "" is left out."""
+    """The tags with the user's words in place of the encoder's; a group locked to "" is left out."""
     kept = [tag for tag in tags.tags if tag.group not in locks]
     for group_id, words in locks.items():
         if words:
@@ -131,27 +132,24 @@ def _tag(group: Group, words: str, label: str) -> Tag:
     return Tag(group=group.id, label=label, confidence=1.0, text=words)
 
 
-def _fitting(kept: Sequence[Tag], before: PhotoTags, taxonomy: Taxonomy, sure: Collection[str]) -> PhotoTags:
-    """In the vocabulary's order, without groups that make no sense beside what was chosen: a skirt has no neckline.
+def _fitting(kept: Sequence[Tag], original: PhotoTags, taxonomy: Taxonomy, given: Collection[str]) -> PhotoTags:
+    """The tags in the vocabulary's order, without groups that do not apply to the garment: a skirt has no neckline.
 
-    What a person said (`sure`) stays. A garment of a person's own words is none that the vocabulary knows: nothing is
-    ruled out by it.
+    Groups in `given` come from the user and stay. A garment that the vocabulary does not know rules nothing out.
     """
     tags: list[Tag] = []
     chosen: dict[str, str] = {}
     for group in taxonomy.groups:
-        here = [tag for tag in kept if tag.group == group.id]
+        group_tags = [tag for tag in kept if tag.group == group.id]
         known = all(
             chosen.get(other) is None or _knows(taxonomy.group(other), chosen[other]) for other in group.applies_to
         )
-        if here and (group.id in sure or not known or group.applies(chosen)):
-            tags += here
-            chosen[group.id] = here[0].label
-    asked = {tag.group for tag in (*before.tags, *kept)} | set(before.not_visible)
-    shown = {tag.group for tag in tags}
-    return PhotoTags(
-        tags=tuple(tags), not_visible=tuple(g.id for g in taxonomy.groups if g.id in asked and g.id not in shown)
-    )
+        if group_tags and (group.id in given or not known or group.applies(chosen)):
+            tags += group_tags
+            chosen[group.id] = group_tags[0].label
+    asked_groups = {tag.group for tag in (*original.tags, *kept)} | set(original.not_visible)
+    absent = asked_groups - {tag.group for tag in tags}
+    return PhotoTags(tags=tuple(tags), not_visible=tuple(group.id for group in taxonomy.groups if group.id in absent))
 
 
 def _knows(group: Group, label_id: str) -> bool:
@@ -162,13 +160,13 @@ def _knows(group: Group, label_id: str) -> bool:
 
 
 def pack(tags: Sequence[PhotoTags], vocabulary: str) -> list[dict[str, Any]]:
-    """What flows through a MODISTE_TAGS link: JSON, one entry a picture, with the vocabulary's name."""
-    return [{**one.model_dump(mode="json"), "vocabulary": vocabulary} for one in tags]
+    """The value of a MODISTE_TAGS link: one JSON object for each picture, with the vocabulary's name."""
+    return [{**photo_tags.model_dump(mode="json"), "vocabulary": vocabulary} for photo_tags in tags]
 
 
 def unpack(entries: Iterable[Any]) -> list[tuple[PhotoTags, Taxonomy]]:
-    """The tags of each entry with their vocabulary; InputError where they are none."""
-    found, vocabularies = [], {}
+    """The tags of each entry with their vocabulary; InputError for anything else, and for none."""
+    unpacked, vocabularies = [], {}
     for entry in entries:
         if not isinstance(entry, dict) or "vocabulary" not in entry:
             raise InputError("these are no tags", to_try="connect the tags of FashionCLIP Tagger")
@@ -179,14 +177,14 @@ def unpack(entries: Iterable[Any]) -> list[tuple[PhotoTags, Taxonomy]]:
         name = str(entry["vocabulary"])
         vocabularies.setdefault(name, None)
         vocabularies[name] = vocabularies[name] or load_taxonomy(name)
-        found.append((tags, vocabularies[name]))
-    if not found:
+        unpacked.append((tags, vocabularies[name]))
+    if not unpacked:
         raise InputError("there are no tags", to_try="connect the tags of FashionCLIP Tagger")
-    return found
+    return unpacked
 
 
-def shown(tags: PhotoTags) -> list[dict[str, Any]]:
-    """What the page draws as chips."""
+def tag_rows(tags: PhotoTags) -> list[dict[str, Any]]:
+    """The tags as the page's chips read them."""
     return [
         {"group": tag.group, "label": tag.label, "text": tag.text, "confidence": round(tag.confidence, 4)}
         for tag in tags.tags

@@ -10,23 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...core.progress import Pace, ProgressCallback, silent
+from ...fashion.prompts.arms import dressed_as, refuse_unknown_arm
 from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import (
-    Context,
-    TaggedPhoto,
-    distinct_strategies,
-    label_shares,
-    refuse_unknown_strategies,
-)
+from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ...hosts.request import GenerationRequest
 from ...search.seeds import seed_plan
 from ..evaluator import Candidate, Evaluator
-from .pairs import ARMS, JudgedPicture, PhotoPair
+from .pairs import ARMS, ComparisonRun, JudgedPicture, PhotoPair
+from .rule import choose_strength
 from .server_lora import deliver
 from .settings import CompareSettings
 from .tuned import TunedModel
@@ -37,15 +33,6 @@ if TYPE_CHECKING:
     from ...hosts.request import Host, LoraRef
     from ...models.session import Session
     from ...reports.comparison import ComparisonReport
-
-
-# ── what is compared ──
-
-
-# ── settings ──
-
-
-# ── the comparison ──
 
 
 def compare(
@@ -65,52 +52,66 @@ def compare(
     from ...runs.journal import Journal
     from .report import report_of
 
-    refuse_unknown_strategies([settings.strategy])
+    refuse_unknown_arm(settings.strategy)
     # the same prompts
     pairs = prompts_of(proof, session, settings)
     seeds = seed_plan(settings.seed, settings.choosing_seeds * len(pairs), settings.confirm_seeds * len(pairs))
     sweep, judge = (0.0, *settings.strengths), session.vision.judge
     total = len(ARMS) * len(seeds.confirm) + (len(sweep) * len(seeds.search) if settings.strengths else 0)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
-        pace = Pace("compare", total, progress)
-        asked = GenerationRequest(prompt=pairs[0].prompts["tuned"].positive, seed=seeds.confirm[0], **settings.drawing)
-        lora = deliver(tuned, session, asked, out) if tuned.kind == "lora" else None
-        wear = cache(partial(_easel, session, tuned, lora, settings, journal, pace))  # a model is opened once
-        tuned_easel = wear(1.0)
-        tuned_easel.host.check(GenerationRequest(prompt="", seed=0, **tuned_easel.drawing))
+        run, pace = ComparisonRun(session, tuned, settings, seeds, journal), Pace("compare", total, progress)
+        request = GenerationRequest(
+            prompt=pairs[0].prompts["tuned"].positive, seed=seeds.confirm[0], **settings.drawing
+        )
+        lora = deliver(tuned, session, request, out) if tuned.kind == "lora" else None
+        evaluator_at = cache(partial(_evaluator, run, lora, pace))  # a model is opened once
+        tuned_evaluator = evaluator_at(1.0)
+        tuned_evaluator.host.check(GenerationRequest(prompt="", seed=0, **tuned_evaluator.drawing))
 
         # which strength
         strength = 1.0
         if settings.strengths:
-            for worn in sweep:
-                drawn = draw(pairs, wear(worn), judge, f"strength {worn:g}", "tuned", seeds.search)
+            for weight in sweep:
+                name = f"strength {weight:g}"
+                drawn = draw(pairs, evaluator_at(weight), judge, name, "tuned", seeds.search)
                 for pair, pictures in zip(pairs, drawn, strict=True):
-                    pair.strengths[worn] = pictures
-            strength = best_strength(pairs, settings.strengths)
+                    pair.by_strength[weight] = pictures
+            strength = choose_strength({weight: _photo_means(pairs, weight) for weight in settings.strengths})
 
         # the same seeds, which have chosen nothing
         for arm, uses_tuned in ARMS.items():
-            drawn = draw(pairs, wear(strength if uses_tuned else 0.0), judge, arm, arm, seeds.confirm)
-            for pair, pictures in zip(pairs, drawn, strict=True):
+            evaluator = evaluator_at(strength if uses_tuned else 0.0)
+            for pair, pictures in zip(pairs, draw(pairs, evaluator, judge, arm, arm, seeds.confirm), strict=True):
                 pair.arms[arm] = pictures
         pace.reach(total)
-        lora_strength = strength if settings.strengths else None
-        return report_of(pairs, training, session, tuned, settings, seeds, lora_strength, journal, skipped)
+        return report_of(run, pairs, training, strength if settings.strengths else None, skipped)
 
 
 def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSettings) -> list[PhotoPair]:
-    """Each photo's prompts: the bare name, the best words, and those of the captions with their trigger."""
+    """Each photo's prompts: the bare name, the best words, and those of the captions with their trigger.
+
+    All share the view words and the negative prompt that the best words have.
+    """
     taxonomy = session.vision.taxonomy
     write = partial(render, dialect=session.host.dialect, count=session.host.count_tokens)
-    tags = session.vision.tagger.tag([photo.image for photo in photos])
-    context, pairs = Context(share=label_shares(tags)), []
-    for photo, seen in zip(photos, tags, strict=True):
-        name = distinct_strategies(["minimal"], seen, taxonomy, context, write)["minimal"]
-        tagged = TaggedPhoto(seen, taxonomy, context)
-        words = write(strategy_prompt(settings.strategy, tagged))
-        own = write(caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound))
-        prompts = {"name": name, "words": words, "base": own, "tuned": own, "tuned_words": words}
-        pairs.append(PhotoPair(photo, seen, prompts))
+    photo_tags = session.vision.tagger.tag([photo.image for photo in photos])
+    context, pairs = Context(share=label_shares(photo_tags)), []
+    for photo, tags in zip(photos, photo_tags, strict=True):
+        tagged = TaggedPhoto(tags, taxonomy, context)
+        contents = (
+            strategy_prompt("minimal", tagged),
+            strategy_prompt(settings.strategy, tagged),
+            caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound),
+        )
+        name, words, with_trigger = (write(dressed_as(settings.strategy, content, taxonomy)) for content in contents)
+        prompts = {
+            "name": name,
+            "words": words,
+            "base": with_trigger,
+            "tuned": with_trigger,
+            "tuned_words": words,
+        }
+        pairs.append(PhotoPair(photo, tags, prompts))
     return pairs
 
 
@@ -121,55 +122,32 @@ def draw(
 
     Common seeds would make the garments one witness: what a seed does to a prompt it does to its neighbour too.
     """
-    wanted = []
+    work = []
     for index, pair in enumerate(pairs):
-        shots = [Candidate(name, pair.prompts[arm], seed) for seed in seeds[index :: len(pairs)]]
-        wanted.append((pair.reference, shots))
-    evaluator.prefetch(wanted)
-    found = []
-    for reference, shots in wanted:
-        pictures = evaluator.evaluate(reference, shots)
-        scores = evaluator.judge(reference, pictures, judge) if judge else []
-        seen = [score.similarity for score in scores] or [None] * len(pictures)
-        found.append([JudgedPicture(picture, second) for picture, second in zip(pictures, seen, strict=True)])
-    return found
+        candidates = [Candidate(name, pair.prompts[arm], seed) for seed in seeds[index :: len(pairs)]]
+        work.append((pair.reference, candidates))
+    evaluator.prefetch(work)
+    drawn = []
+    for reference, candidates in work:
+        pictures = evaluator.evaluate(reference, candidates)
+        opinions = evaluator.judge(reference, pictures, judge) if judge else [None] * len(pictures)
+        drawn.append([JudgedPicture(picture, opinion) for picture, opinion in zip(pictures, opinions, strict=True)])
+    return drawn
 
 
-def best_strength(pairs: Sequence[PhotoPair], strengths: Sequence[float]) -> float:
-    """The weakest strength that is no more than one standard error below the best on the choosing seeds.
-
-    What changes the model less keeps more of it: the one-standard-error rule of Breiman et al., "Classification and
-    Regression Trees" (1984), §3.4.3, paired over photos.
-    """
-    scores = {
-        strength: [fmean(seen.picture.score.similarity for seen in pair.strengths[strength]) for pair in pairs]
-        for strength in strengths
-    }
-    best = max(strengths, key=lambda strength: fmean(scores[strength]))
-
-    def is_as_good(strength: float) -> bool:
-        lost = [ours - theirs for ours, theirs in zip(scores[best], scores[strength], strict=True)]
-        return fmean(lost) <= (stdev(lost) / len(lost) ** 0.5 if len(lost) > 1 else 0.0)
-
-    return min(filter(is_as_good, strengths))
+def _photo_means(pairs: Sequence[PhotoPair], strength: float) -> list[float]:
+    """The scorer's mean over each photo's choosing pictures at `strength`."""
+    return [fmean(judged.picture.score.unclipped for judged in pair.by_strength[strength]) for pair in pairs]
 
 
-def _easel(
-    session: Session,
-    tuned: TunedModel,
-    lora: LoraRef | None,
-    settings: CompareSettings,
-    journal: Any,
-    pace: Pace,
-    strength: float,
-) -> Evaluator:
+def _evaluator(run: ComparisonRun, lora: LoraRef | None, pace: Pace, strength: float) -> Evaluator:
     """The base model at strength 0, else the tuned one."""
-    host, drawing = session.host, dict(settings.drawing)
+    host, drawing = run.session.host, dict(run.settings.drawing)
     if strength and lora is not None:
         drawing["loras"] = (lora.model_copy(update={"strength": strength}),)
     elif strength:
-        host, drawing = _model_host(session.host, tuned, drawing)
-    return Evaluator(host, journal, session.vision.scorer, drawing, pace.step)
+        host, drawing = _model_host(host, run.tuned, drawing)
+    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step)
 
 
 def _model_host(host: Host, tuned: TunedModel, drawing: dict[str, Any]) -> tuple[Host, dict[str, Any]]:

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...reports.comparison import (
-    Memorisation,
-)
-from ..report_parts import _mean, copy_photo
-from .tagged_pictures import Seen
+from ...reports.comparison import Memorisation
+from ..report_parts import copy_photo, rounded_mean
 
 if TYPE_CHECKING:
     import torch
@@ -18,58 +15,70 @@ if TYPE_CHECKING:
     from ...fashion.photos import Photo
     from ...fashion.scorer import Scorer
     from .pairs import PhotoPair
+    from .tagged_pictures import TaggedPicture
 
 
 COPY = 1.0  # similarity: as like as a second photo of the same garment
 
 
-def _diversity(seen: Sequence[Seen], scorer: Scorer) -> float:
-    """Over the pairs of pictures of one photo's prompt."""
+def diversity_of(pictures: Sequence[TaggedPicture], scorer: Scorer) -> float:
+    """Mean of 1 − similarity over the pairs of pictures that were drawn of one photo's prompt."""
     import torch
 
-    photos: dict[int, list[torch.Tensor]] = {}
-    for one in seen:
-        if one.embed is not None:
-            photos.setdefault(one.photo, []).append(one.embed)
-    apart = [
-        1 - like.similarity_score
-        for embeds in photos.values()
+    embeds_of: dict[int, list[torch.Tensor]] = {}
+    for picture in pictures:
+        if picture.embed is not None:
+            embeds_of.setdefault(picture.photo, []).append(picture.embed)
+    distances = [
+        1 - likeness.similarity_score
+        for embeds in embeds_of.values()
         for index, embed in enumerate(embeds[:-1])
-        for like in scorer.compare(torch.stack(embeds[index + 1 :]), embed)
+        for likeness in scorer.compare(torch.stack(embeds[index + 1 :]), embed)
     ]
-    return _mean(apart) if apart else 0.0
+    return rounded_mean(distances) if distances else 0.0
 
 
-def _memorisation(
-    seen: Sequence[Seen], pairs: Sequence[PhotoPair], training: Sequence[Photo], scorer: Scorer, folder: Path
+def memorisation_of(
+    pictures: Sequence[TaggedPicture],
+    pairs: Sequence[PhotoPair],
+    training: Sequence[Photo],
+    scorer: Scorer,
+    folder: Path,
 ) -> Memorisation:
+    """How near the pictures come to the photos that were trained on; copies the nearest photo into `folder`."""
     import torch
 
     known = scorer.encoder.embed_images([photo.image for photo in training])
     proof = scorer.encoder.embed_images([pair.photo.image for pair in pairs])
 
     def nearest(embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """How like the nearest training photo each is, and which it is."""
-        likes = [[like.unclipped for like in scorer.compare(embeds, one)] for one in known]
-        return torch.tensor(likes).max(0)
+        """Similarity [N] to the nearest training photo, and its index [N], of embeddings [N, D]."""
+        table = [[likeness.unclipped for likeness in scorer.compare(embeds, photo)] for photo in known]
+        return torch.tensor(table).max(0)
 
-    def of(arm: str) -> list[Seen]:
-        return [one for one in seen if one.arm == arm and one.embed is not None]
+    def usable(arm: str) -> list[TaggedPicture]:
+        return [picture for picture in pictures if picture.arm == arm and picture.embed is not None]
 
-    tuned, base = of("tuned"), of("base")
-    likes, which = nearest(torch.stack([one.embed for one in tuned]))
-    closest = int(likes.argmax())
+    def embeds(arm: str) -> torch.Tensor:
+        """Unit vectors [N, D] of an arm's usable pictures."""
+        return torch.stack([picture.embed for picture in usable(arm) if picture.embed is not None])
+
+    tuned = usable("tuned")
+    similarity, photo_index = nearest(embeds("tuned"))
+    closest = int(similarity.argmax())
     copies = [
-        float(like) >= COPY and float(like) > one.picture.score.unclipped
-        for like, one in zip(likes, tuned, strict=True)
+        float(value) >= COPY and float(value) > picture.picture.score.unclipped
+        for value, picture in zip(similarity, tuned, strict=True)
     ]
+    closest_file = tuned[closest].picture.path
+    assert closest_file is not None  # it has an embedding
     return Memorisation(
         training_photos=len(training),
-        tuned=_mean(likes.tolist()),
-        base=_mean(nearest(torch.stack([one.embed for one in base]))[0].tolist()),
-        photos=_mean(nearest(proof)[0].tolist()),
-        copies=_mean(copies),
-        nearest=round(float(likes[closest]), 6),
-        picture=tuned[closest].picture.path.relative_to(folder).as_posix(),
-        photo_copy=copy_photo(training[int(which[closest])], folder),
+        tuned=rounded_mean(similarity.tolist()),
+        base=rounded_mean(nearest(embeds("base"))[0].tolist()),
+        photos=rounded_mean(nearest(proof)[0].tolist()),
+        copies=rounded_mean(copies),
+        nearest=round(float(similarity[closest]), 6),
+        picture=closest_file.relative_to(folder).as_posix(),
+        photo_copy=copy_photo(training[int(photo_index[closest])], folder),
     )

@@ -1,4 +1,4 @@
-"""One photo of a comparison with the pictures that each arm drew for it."""
+"""What a comparison draws with, and one of its photos with the pictures that each arm drew for it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ if TYPE_CHECKING:
     from ...fashion.photos import Photo
     from ...fashion.prompts.renderers import Rendered
     from ...fashion.tags import PhotoTags
+    from ...models.session import Session
+    from ...runs.journal import Journal, Score
+    from ...search.seeds import SeedPlan
     from ..evaluator import Picture
+    from .settings import CompareSettings
+    from .tuned import TunedModel
 
-# Arm → whether the tuned model draws it; what they are says runs/verdict.py.
+# Arm → whether the tuned model draws it; reports/comparison.py says what they are.
 ARMS = {"name": False, "words": False, "base": False, "tuned": True, "tuned_words": True}
 
 
 @dataclass(frozen=True)
 class JudgedPicture:
-    """A picture with the scorer's similarity, and the judge's, where there is one."""
+    """A picture with the scorer's score, and the judge's, where there is one."""
 
     picture: Picture
-    judge: float | None
+    judge: Score | None
 
 
 @dataclass
@@ -34,7 +39,7 @@ class PhotoPair:
     tags: PhotoTags
     prompts: dict[str, Rendered]
     arms: dict[str, list[JudgedPicture]] = field(default_factory=dict)
-    strengths: dict[float, list[JudgedPicture]] = field(default_factory=dict)
+    by_strength: dict[float, list[JudgedPicture]] = field(default_factory=dict)
 
     @property
     def reference(self) -> Reference:
@@ -43,5 +48,16 @@ class PhotoPair:
 
     @property
     def garment(self) -> str:
-        """Pictures of one garment are one witness."""
+        """The garment that the photo shows; pictures of one garment are one witness."""
         return garment_of(self.photo.path)
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """What one comparison draws with; `seeds.search` choose the strength, `seeds.confirm` decide."""
+
+    session: Session
+    tuned: TunedModel
+    settings: CompareSettings
+    seeds: SeedPlan
+    journal: Journal

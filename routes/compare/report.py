@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.files import size_bytes
 from ...core.version import VERSION
@@ -22,138 +22,143 @@ from ...reports.comparison import (
 from ...reports.comparison_texts import words
 from ...reports.prompt import Interval, Skipped
 from ...reports.verdict_sentences import in_words
-from ...search.confirmation import mean_gain
 from ...trainer.loop.loss_curve import running_mean
-from ..report_parts import _mean, calibration_of, copy_photo, interval_of
-from .memorisation import _diversity, _memorisation
-from .tagged_pictures import Seen, _seen
-from .verdict import _verdict
+from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
+from .memorisation import diversity_of, memorisation_of
+from .rule import gain_over_garments
+from .tagged_pictures import TaggedPicture, tagged_pictures
+from .verdict import verdict_of
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo, Skip
-    from ...models.session import Session
-    from ...runs.journal import Journal
-    from ...search.seeds import SeedPlan
-    from .pairs import JudgedPicture, PhotoPair
-    from .settings import CompareSettings
+    from .pairs import ComparisonRun, JudgedPicture, PhotoPair
     from .tuned import TunedModel
 
-COMPARED = (("words", "name"), ("tuned", "base"), ("tuned", "words"), ("tuned", "name"), ("tuned_words", "words"))
+COMPARED = (
+    ("words", "name"),
+    ("tuned", "base"),
+    ("tuned", "words"),
+    ("tuned", "name"),
+    ("tuned_words", "words"),
+    ("words", "base"),
+)
 POINTS = 400  # of the loss curve in the report
 FEW_GARMENTS = 3
 
 
 def report_of(
+    run: ComparisonRun,
     pairs: Sequence[PhotoPair],
     training: Sequence[Photo],
-    session: Session,
-    tuned: TunedModel,
-    settings: CompareSettings,
-    seeds: SeedPlan,
     strength: float | None,
-    journal: Journal,
     skipped: Sequence[Skip],
 ) -> ComparisonReport:
-    """The report; copies each photo into the run's folder as it was read."""
-    vision, folder = session.vision, journal.folder
-    seen = [one for index, pair in enumerate(pairs) for one in _seen(index, pair, vision.tagger)]
+    """The report; copies each photo into the run's folder as it was read. `strength`: the LoRA's, None: a model."""
+    vision, settings, folder = run.session.vision, run.settings, run.journal.folder
+    pictures = [picture for index, pair in enumerate(pairs) for picture in tagged_pictures(index, pair, vision.tagger)]
     judged = vision.judge is not None
-    gains = _gains(seen, judged)
-    arms = [_arm(name, seen, strength if name.startswith("tuned") else None, judged) for name in pairs[0].arms]
-    memorisation = _memorisation(seen, pairs, training, vision.scorer, folder) if training else None
-    done = [record for record in journal.rows() if record.state == "done"]
+    gains = gains_of(pictures, judged)
+    done = [record for record in run.journal.rows() if record.state == "done"]
     report = ComparisonReport(
         version=VERSION,
-        created=journal.created,
+        created=run.journal.created,
         preset=settings.preset,
-        host=session.host.describe().model_dump(mode="json", exclude={"samplers"}),
+        host=run.session.host.describe().model_dump(mode="json", exclude={"samplers"}),
         settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
-        seeds={"choose": list(seeds.search) if settings.strengths else [], "confirm": list(seeds.confirm)},
+        seeds={"choose": list(run.seeds.search) if settings.strengths else [], "confirm": list(run.seeds.confirm)},
         calibration=calibration_of(vision.scorer),
         judge=calibration_of(vision.judge) if vision.judge else None,
-        tuned=_tuned(tuned),
-        arms=arms,
+        tuned=_tuned(run.tuned),
+        arms=[_arm(name, pictures, strength if name.startswith("tuned") else None, judged) for name in pairs[0].arms],
         gains=gains,
         strengths=_strengths(pairs, judged),
-        images=[_photo(index, pair, seen, folder) for index, pair in enumerate(pairs)],
+        images=[_photo(index, pair, pictures, folder) for index, pair in enumerate(pairs)],
         diversity=Diversity(
-            tuned=_diversity([one for one in seen if one.arm == "tuned"], vision.scorer),
-            base=_diversity([one for one in seen if one.arm == "base"], vision.scorer),
+            tuned=diversity_of([picture for picture in pictures if picture.arm == "tuned"], vision.scorer),
+            base=diversity_of([picture for picture in pictures if picture.arm == "base"], vision.scorer),
         ),
-        memorisation=memorisation,
-        verdict=_verdict(gains, judged, strength),
+        memorisation=memorisation_of(pictures, pairs, training, vision.scorer, folder) if training else None,
+        verdict=verdict_of(gains, judged, strength, _identical(pairs)),
         pictures=len(done),
         elapsed_s=round(sum(record.elapsed_s or 0.0 for record in done), 3),
-        notes=_notes(tuned, pairs),
+        notes=_notes(run.tuned, pairs),
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in skipped],
     )
     return in_words(report)
 
 
-# ── looking ──
-
-
 # ── figures ──
 
 
-def _arm(name: str, seen: Sequence[Seen], strength: float | None, judged: bool) -> Arm:
-    mine = [one for one in seen if one.arm == name]
-    groups = dict.fromkeys(group for one in mine for group in one.shows)
+def _arm(name: str, pictures: Sequence[TaggedPicture], strength: float | None, judged: bool) -> Arm:
+    drawn = [picture for picture in pictures if picture.arm == name]
+    groups = dict.fromkeys(group for picture in drawn for group in picture.shows)
     return Arm(
         name=name,
         strength=strength,
-        similarity=_mean([one.by("scorer") for one in mine]),
-        judge=_mean([one.by("judge") for one in mine]) if judged else None,
-        agreement={group: _mean([one.shows[group] for one in mine if group in one.shows]) for group in groups},
-        adherence=_mean([one.adherence for one in mine]),
-        spread=_mean([stdev(scores) if len(scores) > 1 else 0.0 for scores in _by_photo(mine)]),
-        pictures=len(mine),
+        similarity=rounded_mean([picture.by("scorer") for picture in drawn]),
+        judge=rounded_mean([picture.by("judge") for picture in drawn]) if judged else None,
+        agreement={
+            group: rounded_mean([picture.shows[group] for picture in drawn if group in picture.shows])
+            for group in groups
+        },
+        adherence=rounded_mean([picture.adherence for picture in drawn]),
+        spread=rounded_mean([stdev(scores) if len(scores) > 1 else 0.0 for scores in _scores_by_photo(drawn)]),
+        pictures=len(drawn),
     )
 
 
-def _by_photo(seen: Sequence[Seen]) -> list[list[float]]:
+def _scores_by_photo(pictures: Sequence[TaggedPicture]) -> list[list[float]]:
     photos: dict[int, list[float]] = {}
-    for one in seen:
-        photos.setdefault(one.photo, []).append(one.by("scorer"))
+    for picture in pictures:
+        photos.setdefault(picture.photo, []).append(picture.by("scorer"))
     return list(photos.values())
 
 
-def _gains(seen: Sequence[Seen], judged: bool) -> list[Gain]:
-    found = []
+def gains_of(pictures: Sequence[TaggedPicture], judged: bool) -> list[Gain]:
+    """Every compared pair of arms, by scorer, judge and agreement, there of each group too."""
+    gains, groups = [], list(dict.fromkeys(group for picture in pictures for group in picture.shows))
     for arm, over in COMPARED:
         for who in ("scorer", "judge", "agreement") if judged else ("scorer", "agreement"):
-            found.append(Gain(arm=arm, over=over, by=who, interval=_paired(seen, arm, over, who)))
-        for group in dict.fromkeys(group for one in seen for group in one.shows):
-            interval = _paired(seen, arm, over, "agreement", group)
-            found.append(Gain(arm=arm, over=over, by="agreement", group=group, interval=interval))
-    return found
+            gains.append(Gain(arm=arm, over=over, by=who, interval=_paired(pictures, arm, over, who)))
+        for group in groups:
+            interval = _paired(pictures, arm, over, "agreement", group)
+            gains.append(Gain(arm=arm, over=over, by="agreement", group=group, interval=interval))
+    return gains
 
 
-def _paired(seen: Sequence[Seen], arm: str, over: str, who: str, group: str | None = None) -> Interval:
-    """Picture by picture: the same photo on the same seed; the garments are the witnesses."""
-    asked = [one for one in seen if group is None or group in one.shows]
-    theirs = {(one.photo, one.picture.shot.seed): one for one in asked if one.arm == over}
-    mine = [one for one in asked if one.arm == arm]
-    gains = [one.by(who, group) - theirs[one.photo, one.picture.shot.seed].by(who, group) for one in mine]
-    if not any(gains):
-        count = len({one.garment for one in mine})
-        return Interval(mean=0.0, low=0.0, high=0.0, n=count)  # the same pictures, or the same tags in all of them
-    return interval_of(mean_gain(gains, [one.garment for one in mine]))
+def _paired(pictures: Sequence[TaggedPicture], arm: str, over: str, who: str, group: str | None = None) -> Interval:
+    """Picture by picture: the same photo on the same seed."""
+    with_group = [picture for picture in pictures if group is None or group in picture.shows]
+    partners = {
+        (picture.photo, picture.picture.candidate.seed): picture for picture in with_group if picture.arm == over
+    }
+    drawn = [picture for picture in with_group if picture.arm == arm]
+    ours = [picture.unclipped(who, group) for picture in drawn]
+    theirs = [partners[picture.photo, picture.picture.candidate.seed].unclipped(who, group) for picture in drawn]
+    return interval_of(gain_over_garments(ours, theirs, [picture.garment for picture in drawn]))
 
 
 def _strengths(pairs: Sequence[PhotoPair], judged: bool) -> list[Strength]:
-    found = []
-    for strength in pairs[0].strengths:
-        seen = [one for pair in pairs for one in pair.strengths[strength]]
-        judge = _mean([one.judge for one in seen]) if judged else None
-        similarity = _mean([one.picture.score.similarity for one in seen])
-        found.append(Strength(strength=strength, similarity=similarity, judge=judge))
-    return found
+    strengths = []
+    for strength in pairs[0].by_strength:
+        drawn = [picture for pair in pairs for picture in pair.by_strength[strength]]
+        opinions = [picture.judge.similarity for picture in drawn if picture.judge is not None]
+        strengths.append(
+            Strength(
+                strength=strength,
+                similarity=rounded_mean([picture.picture.score.similarity for picture in drawn]),
+                judge=rounded_mean(opinions) if judged else None,
+            )
+        )
+    return strengths
 
 
-def _photo(index: int, pair: PhotoPair, seen: Sequence[Seen], folder: Path) -> ProofPhoto:
+def _photo(index: int, pair: PhotoPair, pictures: Sequence[TaggedPicture], folder: Path) -> ProofPhoto:
+    of_photo = [picture for picture in pictures if picture.photo == index]
+
     def means(who: str) -> dict[str, float]:
-        return {arm: _mean([one.by(who) for one in seen if one.photo == index and one.arm == arm]) for arm in pair.arms}
+        return {arm: rounded_mean([item.by(who) for item in of_photo if item.arm == arm]) for arm in pair.arms}
 
     return ProofPhoto(
         image=str(pair.photo.path),
@@ -165,14 +170,31 @@ def _photo(index: int, pair: PhotoPair, seen: Sequence[Seen], folder: Path) -> P
         ],
         prompts={arm: prompt.positive for arm, prompt in pair.prompts.items()},
         similarity=means("scorer"),
-        judge={} if any(one.judge is None for one in seen) else means("judge"),
-        pictures={arm: _files(pictures, folder) for arm, pictures in pair.arms.items()},
-        strengths={f"{strength:g}": _files(pictures, folder) for strength, pictures in pair.strengths.items()},
+        judge={} if any(picture.judge is None for picture in pictures) else means("judge"),
+        pictures={arm: _files(drawn, folder) for arm, drawn in pair.arms.items()},
+        strengths={f"{strength:g}": _files(drawn, folder) for strength, drawn in pair.by_strength.items()},
     )
 
 
-def _files(witnessed: Sequence[JudgedPicture], folder: Path) -> list[str]:
-    return [one.picture.path.relative_to(folder).as_posix() for one in witnessed if one.picture.path is not None]
+def _identical(pairs: Sequence[PhotoPair]) -> bool:
+    """Whether base and tuned drew the same confirm pictures of the same prompts, pixel by pixel."""
+    from PIL import Image
+
+    def pixels(judged: JudgedPicture) -> bytes | None:
+        path = judged.picture.path
+        return None if path is None else Image.open(path).convert("RGB").tobytes()
+
+    same = (
+        pixels(base) == pixels(tuned)
+        for pair in pairs
+        for base, tuned in zip(pair.arms["base"], pair.arms["tuned"], strict=True)
+    )
+    return all(same)
+
+
+def _files(judged: Sequence[JudgedPicture], folder: Path) -> list[str]:
+    paths = [item.picture.path for item in judged]
+    return [path.relative_to(folder).as_posix() for path in paths if path is not None]
 
 
 # ── what is known ──
@@ -189,7 +211,7 @@ def _tuned(tuned: TunedModel) -> TunedModelReport:
     )
 
 
-def training_of(record: dict) -> Training:
+def training_of(record: dict[str, Any]) -> Training:
     """What a train.json says of how the file was made, whichever engine made it."""
     losses = list(record.get("running_losses", {}).values())  # sd-scripts keeps no others
     if "losses" in record:
@@ -206,8 +228,8 @@ def training_of(record: dict) -> Training:
         reason=record["reason"],
         losses=[round(loss, 6) for loss in losses[::thin]],
         validation=[
-            {"step": look["step"], **{name: round(look["gain"][name], 6) for name in ("mean", "low", "high")}}
-            for look in record["validation"]
+            {"step": result["step"], **{name: round(result["gain"][name], 6) for name in ("mean", "low", "high")}}
+            for result in record["validation"]
         ],
     )
 
@@ -218,6 +240,3 @@ def _notes(tuned: TunedModel, pairs: Sequence[PhotoPair]) -> list[str]:
         "few_garments": len({pair.garment for pair in pairs}) < FEW_GARMENTS,
     }
     return [words(key, "en") for key, holds in notes.items() if holds]
-
-
-# ── the verdict ──

@@ -45,21 +45,21 @@ def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out
     drawer = session.host.describe()
     if drawer.kind == "local":
         return LoraRef(name=tuned.file.stem, path=tuned.file.resolve())
-    called, server = tuned.trigger or tuned.file.stem, str(drawer.url)
+    name, server = tuned.trigger or tuned.file.stem, str(drawer.url)
     if session.lora_dir is not None:
-        _copy(tuned.file, session.lora_dir, called)
-    lora = LoraRef(name=name_on_host(tuned.file.read_bytes(), called))
-    session.host.check(request)  # whatever else it refuses is said as it is
-    wearing = request.model_copy(update={"loras": (lora,)})
+        _copy(tuned.file, session.lora_dir, name)
+    lora = LoraRef(name=name_on_host(tuned.file.read_bytes(), name))
+    session.host.check(request)  # other refusals are reported as they are
+    with_lora = request.model_copy(update={"loras": (lora,)})
     try:
-        session.host.check(wearing)
+        session.host.check(with_lora)
     except RequestRefused as refused:
         raise InputError(
             f"the trained LoRA has not reached the server: {refused.what}",
             where=server,
             to_try=_advice(tuned.file, lora.name, session.lora_dir),
         ) from refused
-    _prove(session.host, wearing, lora.name, server, out / PROOF)
+    _prove(session.host, with_lora, lora.name, server, out / PROOF)
     return lora
 
 
@@ -105,8 +105,8 @@ def other_base(base: str, drawer: HostDescription) -> str | None:
 
     if drawer.kind == "local":
         return None
-    found = locate(base)
-    if found is not None and drawer.checkpoint_hash and _digest(found) == drawer.checkpoint_hash:
+    base_path = locate(base)
+    if base_path is not None and drawer.checkpoint_hash and _digest(base_path) == drawer.checkpoint_hash:
         return None
     named = f"{drawer.checkpoint} [{drawer.checkpoint_hash}]" if drawer.checkpoint_hash else drawer.checkpoint
     return (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
+from ..drawing_settings import DrawingSettings
 from .tuned import TunedModel
 
 if TYPE_CHECKING:
@@ -16,15 +15,9 @@ STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2)
 CHOOSING_SEEDS, CONFIRM_SEEDS = 2, 4  # pictures a photo and strength, and a photo and arm
 
 
-class CompareSettings(BaseModel):
+class CompareSettings(DrawingSettings):
     """Everything that decides what a comparison draws; its folder belongs to one of these."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    preset: str
-    host: str
-    checkpoint: str
-    checkpoint_hash: str | None = None
     tuned: str  # digest of its weights
     trigger: str
     strategy: str = "sentence"  # the form of prompts and captions
@@ -33,24 +26,10 @@ class CompareSettings(BaseModel):
     strengths: tuple[float, ...] = STRENGTHS
     choosing_seeds: int = CHOOSING_SEEDS
     confirm_seeds: int = CONFIRM_SEEDS
-    steps: int
-    cfg_scale: float
-    sampler: str
-    width: int  # pixels
-    height: int
 
     @classmethod
-    def for_session(cls, session: Session, tuned: TunedModel, **asked: Any) -> CompareSettings:
-        """The preset's drawing defaults, overridden by what was asked; None means the default."""
-        preset, host = session.preset, session.host.describe()
-        defaults = {name: getattr(preset, name) for name in ("steps", "cfg_scale", "sampler", "width", "height")}
-        given = {name: value for name, value in asked.items() if value is not None}
-        drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
+    def for_session(cls, session: Session, tuned: TunedModel, **fields: Any) -> CompareSettings:
+        """The preset's drawing defaults, overridden by `fields`; None means the default."""
         if tuned.kind == "model":
-            given["strengths"] = ()  # a whole model has none
-        return cls(preset=preset.name, **drawer, tuned=tuned.identity, trigger=tuned.trigger, **{**defaults, **given})
-
-    @property
-    def drawing(self) -> dict[str, Any]:
-        """What every request of the run has in common."""
-        return self.model_dump(include={"steps", "cfg_scale", "sampler", "width", "height"})
+            fields["strengths"] = ()  # a whole model has none
+        return cls.of_session(session, {**fields, "tuned": tuned.identity, "trigger": tuned.trigger})

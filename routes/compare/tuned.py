@@ -29,15 +29,15 @@ class TunedModel:
 
 def open_tuned(file: Path, trigger: str | None = None) -> TunedModel:
     """A file or folder with the train.json beside it, where there is one; InputError for anything else."""
-    kind, identity, said = _kind_of(file)
+    kind, identity, named_trigger = _kind_of(file)
     record = file.parent / RECORD
-    made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
-    config = made["config"] if made else {"data": {"trigger": said, "folders": []}}
-    known = _contents(map(Path, config["data"]["folders"])) if made else {}
-    held_out = {str(Path(path)) for path in made["photos"]["held_out"]} if made else set()
+    train_record = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    config = train_record["config"] if train_record else {"data": {"trigger": named_trigger, "folders": []}}
+    known = _contents(map(Path, config["data"]["folders"])) if train_record else {}
+    held_out = {str(Path(path)) for path in train_record["photos"]["held_out"]} if train_record else set()
     trained_on = frozenset(sha256 for path, sha256 in known.items() if path not in held_out)
     word = config["data"]["trigger"] if trigger is None else trigger
-    return TunedModel(file, kind, identity, word, made, trained_on if known else None)
+    return TunedModel(file, kind, identity, word, train_record, trained_on if known else None)
 
 
 def _kind_of(file: Path) -> tuple[str, str, str]:
@@ -49,8 +49,8 @@ def _kind_of(file: Path) -> tuple[str, str, str]:
     if file.is_file() and file.suffix == ".safetensors":
         from ...trainer.lora.file import model_hash_of, read_lora
 
-        said = read_lora(file).metadata.get("modelspec.trigger_phrase", "")
-        return "lora", model_hash_of(file.read_bytes())[:16], said
+        trigger_phrase = read_lora(file).metadata.get("modelspec.trigger_phrase", "")
+        return "lora", model_hash_of(file.read_bytes())[:16], trigger_phrase
     raise InputError(
         "a tuned model is a LoRA as .safetensors or a diffusers folder with a model_index.json",
         where=str(file),

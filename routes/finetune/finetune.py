@@ -32,17 +32,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 FULL_RATE = 0.1  # of a LoRA's learning rate, where all weights move
 
 
-def config_for(preset: Preset, folders: Sequence[Path], *asked: dict[str, Any]) -> TrainConfig:
-    """The preset's defaults, overridden field by field by each of `asked` (nested, as in TrainConfig), the last first;
-    None means the default. InputError names each field that is wrong."""
-    wanted: dict[str, Any] = {}
-    for one in asked:
-        wanted = merged(wanted, one)
+def config_for(preset: Preset, folders: Sequence[Path], *overrides: dict[str, Any]) -> TrainConfig:
+    """The preset's defaults, overridden field by field by each of `overrides` (nested, as in TrainConfig), the last
+    first; None means the default. InputError names each field that is wrong."""
+    fields: dict[str, Any] = {}
+    for override in overrides:
+        fields = merged(fields, override)
     drawing = {"picture_steps": preset.steps, "cfg_scale": preset.cfg_scale}
     defaults = {**DEFAULTS[preset.name], "base": preset.checkpoint, "validation": drawing}
-    if wanted.get("method") == "full":
+    if fields.get("method") == "full":
         defaults["learning_rate"] *= FULL_RATE
-    return read_config(merged(merged(defaults, wanted), {"data": {"folders": [str(one) for one in folders]}}))
+    return read_config(merged(merged(defaults, fields), {"data": {"folders": [str(folder) for folder in folders]}}))
 
 
 def finetune(
@@ -77,11 +77,11 @@ def finetune(
 def captions_of(
     photos: Sequence[Photo], opened: Callable[[], Tagger], trigger: str, bound: Sequence[str] | None
 ) -> list[str]:
-    """What the tagger says of each photo, by the caption policy; `opened` gives it."""
+    """Each photo's caption from the tagger's tags, by the caption policy; `opened` gives the tagger."""
     from ...fashion.prompts.captions import caption_of
 
     tagger = opened()
-    return [caption_of(tags, tagger.taxonomy, trigger, bound) for tags in tagger.tag([one.image for one in photos])]
+    return [caption_of(tags, tagger.taxonomy, trigger, bound) for tags in tagger.tag([photo.image for photo in photos])]
 
 
 def _tagger(preset: Preset, device: str) -> Tagger:
@@ -93,7 +93,7 @@ def _tagger(preset: Preset, device: str) -> Tagger:
 def _critic(
     preset: Preset, config: TrainConfig, opened: Callable[[], Tagger], progress: ProgressCallback
 ) -> MemorisationCritic | None:
-    """Who looks at the pictures of a run, with the tagger's eyes; None where there are none to see or to see with."""
+    """Who judges the pictures of a run, by the tagger's encoder; None where none are drawn or it is not here."""
     from ...models.presets import missing_weights
     from ...models.vision import scorer_of
     from .overfitting import MemorisationCritic
@@ -130,10 +130,10 @@ def refuse_fresh(out: Path) -> None:
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`base` with the fields of `over` in their place, nested ones field by field; None changes nothing."""
-    found = dict(base)
+    result = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(found.get(key), dict):
-            found[key] = merged(found[key], value)
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
         elif value is not None:
-            found[key] = value
-    return found
+            result[key] = value
+    return result

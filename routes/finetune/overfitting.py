@@ -18,6 +18,7 @@ from ...fashion.colour import delta_e_2000, srgb_to_lab
 from ...fashion.photos import read_photo
 from ...fashion.segment import garment_pixels
 from ...search.confirmation import PairedGain, mean_gain
+from ..nearest_photo import nearest_photo, similarities
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,30 +45,30 @@ class MemorisationCritic:
     def look(
         self, pictures: Sequence[Image.Image], photos: Sequence[Path], training: Sequence[Path]
     ) -> list[dict[str, float]]:
-        """Of each picture: `similarity` with its photo, 0 … 1, and `nearest_training`, the same scale unclipped."""
+        """Each picture's `similarity` with its photo, 0 … 1, and `nearest_training`, on the same scale unclipped."""
         embeds = self._embeds(pictures)
-        nearest = self._similarities(embeds, self._table(training)).max(1).values.tolist()
-        own = [
-            self.scorer.compare(embed[None], self._seen(photo)[0])[0].similarity_score
+        nearest = nearest_photo(self.scorer, embeds, self._table(training))[0].tolist()
+        with_photo = [
+            self.scorer.compare(embed[None], self._known(photo)[0])[0].similarity_score
             for embed, photo in zip(embeds, photos, strict=True)
         ]
-        return [{"similarity": a, "nearest_training": b} for a, b in zip(own, nearest, strict=True)]
+        return [{"similarity": a, "nearest_training": b} for a, b in zip(with_photo, nearest, strict=True)]
 
     def signs(self, gallery: Gallery) -> dict[str, Any]:
         """`nearest_training`, `colour_delta_e`, `leakage` (None without a trigger), and `warnings` in words."""
-        found = {
+        signs = {
             "pictures": len(gallery.tuned),
             "nearest_training": self._nearest(gallery),
             "colour_delta_e": self._colour(gallery),
             "leakage": self._leakage(gallery),
         }
-        return {**found, "warnings": warnings(found)}
+        return {**signs, "warnings": warnings(signs)}
 
     def _nearest(self, gallery: Gallery) -> dict[str, Any]:
         known = self._table(gallery.training)
 
         def nearest(embeds: torch.Tensor) -> list[float]:
-            return self._similarities(embeds, known).max(1).values.tolist()
+            return nearest_photo(self.scorer, embeds, known)[0].tolist()
 
         tuned, base = (nearest(self._embeds(pictures)) for pictures in (gallery.tuned, gallery.base))
         photos = [self._nearest_other(photo, gallery.training) for photo in gallery.photos]
@@ -81,11 +82,11 @@ class MemorisationCritic:
 
     def _nearest_other(self, photo: Path, training: Sequence[Path]) -> float:
         """Where a photo was trained on, among the others."""
-        others = [one for one in training if one != photo] or list(training)
-        return float(self._similarities(self._seen(photo)[0][None], self._table(others)).max())
+        others = [other for other in training if other != photo] or list(training)
+        return float(nearest_photo(self.scorer, self._known(photo)[0][None], self._table(others))[0])
 
     def _colour(self, gallery: Gallery) -> dict[str, Any]:
-        photographed = [self._seen(photo)[1] for photo in gallery.photos]
+        photographed = [self._known(photo)[1] for photo in gallery.photos]
         tuned, base = (
             [float(delta_e_2000(garment_colour(p), colour)) for p, colour in zip(pictures, photographed, strict=True)]
             for pictures in (gallery.tuned, gallery.base)
@@ -98,28 +99,28 @@ class MemorisationCritic:
         known = self._table(gallery.training)
 
         def gained(tuned: Sequence[Image.Image], base: Sequence[Image.Image]) -> list[float]:
-            after, before = (self._similarities(self._embeds(one), known).mean(1) for one in (tuned, base))
+            after, before = (similarities(self.scorer, self._embeds(drawn), known).mean(1) for drawn in (tuned, base))
             return (after - before).tolist()
 
-        led = gained(gallery.tuned, gallery.base)
+        triggered = gained(gallery.tuned, gallery.base)
         plain = gained(gallery.tuned_plain, gallery.base_plain)
         return {
-            "with_trigger": _interval(_over(led, gallery)),
+            "with_trigger": _interval(_over(triggered, gallery)),
             "without_trigger": _interval(_over(plain, gallery)),
-            "share": round(_mean(plain) / _mean(led), 3) if _mean(led) > 0 else None,
+            "share": round(_mean(plain) / _mean(triggered), 3) if _mean(triggered) > 0 else None,
         }
 
-    # ── looking ──
+    # ── embeddings ──
 
     @cached_property
     def scorer(self) -> Scorer:
-        """Whose eyes these are."""
+        """The scorer, opened when it is first asked."""
         return self.open_scorer()
 
     def _embeds(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         return self.scorer.encoder.embed_images(pictures)
 
-    def _seen(self, photo: Path) -> tuple[torch.Tensor, np.ndarray]:
+    def _known(self, photo: Path) -> tuple[torch.Tensor, np.ndarray]:
         """The photo's embedding and its garment's colour."""
         if photo not in self._photos:
             image = read_photo(photo).image
@@ -129,14 +130,7 @@ class MemorisationCritic:
     def _table(self, photos: Sequence[Path]) -> torch.Tensor:
         import torch
 
-        return torch.stack([self._seen(photo)[0] for photo in photos])
-
-    def _similarities(self, embeds: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
-        """Calibrated and unclipped, [N, photos]."""
-        import torch
-
-        columns = [[one.unclipped for one in self.scorer.compare(embeds, photo)] for photo in photos]
-        return torch.tensor(columns).T
+        return torch.stack([self._known(photo)[0] for photo in photos])
 
 
 def garment_colour(image: Image.Image) -> np.ndarray:
@@ -146,26 +140,26 @@ def garment_colour(image: Image.Image) -> np.ndarray:
     return np.median(srgb_to_lab(garment_pixels(image)), axis=0)
 
 
-def warnings(found: dict[str, Any]) -> list[str]:
+def warnings(signs: dict[str, Any]) -> list[str]:
     """What the signs say, with what to try; empty where nothing is proven."""
-    near, colour, leak = found["nearest_training"], found["colour_delta_e"], found["leakage"]
-    said = []
+    near, colour, leak = signs["nearest_training"], signs["colour_delta_e"], signs["leakage"]
+    sentences = []
     if near["over_photos"]["low"] > NEARER_THAN_PHOTOS and near["tuned"] > near["base"]:
-        said.append(
+        sentences.append(
             f"pictures copy training photos: the nearest one is {100 * near['tuned']:.0f} of 100 like them, and only "
             f"{100 * near['photos']:.0f} like a photo it is not; try more photos, fewer steps or a smaller rank"
         )
     if colour["over_base"]["low"] > NOTICEABLE:
-        said.append(
+        sentences.append(
             f"the garment's colour drifts: ΔE {colour['tuned']:.1f} from the photographed one, {colour['base']:.1f} by "
             "the base model; try captions that name the colour, or fewer steps"
         )
-    if leak and min(leak[one]["low"] for one in ("with_trigger", "without_trigger")) > 0 and leak["share"] > LEAKS:
-        said.append(
+    if leak and min(leak[kind]["low"] for kind in ("with_trigger", "without_trigger")) > 0 and leak["share"] > LEAKS:
+        sentences.append(
             f"the look leaks into prompts without its trigger: {100 * leak['share']:.0f} % of it comes unasked; try a "
             "prior_folder of ordinary garments, captions that name what is not the brand's, or fewer steps"
         )
-    return said
+    return sentences
 
 
 def _excess(ours: Sequence[float], theirs: Sequence[float], gallery: Gallery) -> dict[str, Any]:

@@ -43,17 +43,17 @@ def draw_class(
     taxonomy, context = session.vision.taxonomy, Context(share=label_shares(tags))
     seeds = seed_plan(settings.seed, len(photos), 0).search
     write = partial(render, dialect=session.host.dialect, count=session.host.count_tokens)
-    wanted = [
+    work = [
         (
             Reference(photo.image, photo.sha256),
-            [Candidate("class", write(strategy_prompt(strategy, TaggedPhoto(seen, taxonomy, context))), seed)],
+            [Candidate("class", write(strategy_prompt(strategy, TaggedPhoto(photo_tags, taxonomy, context))), seed)],
         )
-        for photo, seen, seed in zip(photos, tags, seeds, strict=True)
+        for photo, photo_tags, seed in zip(photos, tags, seeds, strict=True)
     ]
-    pace = Pace("class", len(wanted), progress)
+    pace = Pace("class", len(work), progress)
     with Journal.open(folder, {"strategy": strategy, "seed": settings.seed, **settings.drawing}) as journal:
         evaluator = Evaluator(session.host, journal, session.vision.scorer, settings.drawing, pace.step)
-        evaluator.prefetch(wanted)
-        pictures = [picture for reference, shots in wanted for picture in evaluator.evaluate(reference, shots)]
-    pace.reach(len(wanted))
-    return {picture.path: picture.shot.prompt.positive for picture in pictures if picture.path is not None}
+        evaluator.prefetch(work)
+        pictures = [picture for reference, candidates in work for picture in evaluator.evaluate(reference, candidates)]
+    pace.reach(len(work))
+    return {picture.path: picture.candidate.prompt.positive for picture in pictures if picture.path is not None}

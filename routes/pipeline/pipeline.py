@@ -5,7 +5,7 @@ photos → the prompt route finds the best strategies → their format and sampl
 
     prompt/      the search: its report, journal, pictures       dataset/    photos and captions as they were learned
     training/    the file, checkpoints, train.json, loss.png      images/     the comparison's pictures, journal.sqlite
-    report.html  the story from photo to verdict                  report.json the same as data
+    report.html  the whole run, from photo to verdict                  report.json the same as data
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from ...core.files import write_whole
 from ...core.progress import ProgressCallback, silent
 from ...core.state_files import json_object, read_state
 from ...fashion.photos import Gathered
-from ...fashion.prompts.captions import caption_of
-from ...fashion.prompts.strategies import Context, label_shares
 from ...reports.comparison import ComparisonReport
 from ...reports.comparison_page import write_verdict
 from ...reports.prompt import PromptReport
 from ..compare.compare import compare
 from ..compare.settings import CompareSettings
 from ..compare.tuned import TunedModel, open_tuned
-from ..dataset_folder import GENERATED, lay_out
+from ..dataset_folder import GENERATED, captions_of, lay_out
 from ..finetune.finetune import config_for, finetune
 from ..prompt.optimise import optimise_prompts
 from ..prompt.settings import PromptSettings
@@ -39,7 +37,6 @@ from .stages import CLASS, DATASET, PROMPT, TRAINING, Stages
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo
-    from ...fashion.tags import PhotoTags
     from ...models.session import Session
     from ...reports.comparison import PipelineReport
     from ...trainer.config import TrainConfig
@@ -70,10 +67,8 @@ class PipelineSettings(BaseModel):
     def train_config(self, session: Session, data: dict[str, Any]) -> TrainConfig:
         """What is trained, on the bridge's `data`."""
         folders = data.pop("folders")
-        own, asked = TRAIN.get(session.preset.name, {}), {"data": {**data, "trigger": self.trigger}}
-        if "steps" in self.train:
-            own = {}
-        return config_for(session.preset, folders, own, self.train, asked)
+        defaults = {} if "steps" in self.train else TRAIN.get(session.preset.name, {})
+        return config_for(session.preset, folders, defaults, self.train, {"data": {**data, "trigger": self.trigger}})
 
 
 def run_pipeline(
@@ -85,7 +80,7 @@ def run_pipeline(
     progress: ProgressCallback = silent,
     stop: Callable[[], bool] = lambda: False,
 ) -> PipelineReport | None:
-    """All stages, or the one asked for; the story once all are finished, None before.
+    """Runs all stages, or `stage` alone; returns the report once all are finished, None before.
 
     Killed at any instant and started again with the same settings, it does nothing twice and reports the same.
     """
@@ -109,16 +104,16 @@ def run_pipeline(
         )
         # the original and the tuned model draw the same prompts
         stages.once("compare", lambda tell: _compare(gathered, split, session, settings, out, tell), progress)
-        if not all(one.finished for one in stages.of.values()):
+        if not all(record.finished for record in stages.of.values()):
             return None
 
         # a verdict
         best, captions = _best(out), read_state(out / CAPTIONS, json_object, AGAIN)
         comparison = read_state(out / COMPARISON, ComparisonReport.model_validate, AGAIN)
         generated = len(list((out / DATASET / GENERATED).glob("*.png")))
-        story = pipeline_report(best, comparison, split, stages.of, generated, captions, out)
-        write_verdict(story, out, taxonomy=session.vision.taxonomy)
-        return story
+        report = pipeline_report(best, comparison, split, stages.of, generated, captions, out)
+        write_verdict(report, out, taxonomy=session.vision.taxonomy)
+        return report
 
 
 def _best(out: Path) -> PromptReport:
@@ -139,7 +134,8 @@ def _finetune(
     training_data = split.of((*split.training, *split.validation), photos)
     prompt_style = best.optimal_prompt_format["strategy"]
     tags = session.vision.tagger.tag([photo.image for photo in training_data])
-    captions = captions_of(training_data, tags, prompt_style, session, settings)
+    taxonomy = session.vision.taxonomy
+    captions = captions_of(training_data, tags, prompt_style, taxonomy, settings.trigger, settings.bound)
     write_whole(out / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False).encode())
     generated: dict[Path, str] = {}
     if settings.with_generated:
@@ -153,17 +149,6 @@ def _finetune(
     finetune(settings.train_config(session, data), out / TRAINING, None, progress, stop)
 
 
-def captions_of(
-    photos: Sequence[Photo], tags: Sequence[PhotoTags], strategy: str, session: Session, settings: PipelineSettings
-) -> dict[str, str]:
-    """sha256 → caption in the winning format; what belongs to the brand is left to the trigger."""
-    taxonomy, context = session.vision.taxonomy, Context(share=label_shares(tags))
-    return {
-        photo.sha256: caption_of(seen, taxonomy, settings.trigger, settings.bound, strategy=strategy, context=context)
-        for photo, seen in zip(photos, tags, strict=True)
-    }
-
-
 def _compare(
     gathered: Gathered,
     split: Split,
@@ -173,13 +158,13 @@ def _compare(
     progress: ProgressCallback,
 ) -> None:
     tuned = tuned_of(out)
-    asked = {name: value for name, value in settings.prompt.drawing.items()} | settings.compare
+    fields = settings.prompt.drawing | settings.compare
     strategy = _best(out).best_strategies.optimal_prompt_format["strategy"]
-    own = CompareSettings.for_session(
-        session, tuned, strategy=strategy, bound=settings.bound, seed=settings.prompt.seed, **asked
+    compare_settings = CompareSettings.for_session(
+        session, tuned, strategy=strategy, bound=settings.bound, seed=settings.prompt.seed, **fields
     )
     proof, training = (split.of(part, gathered.photos) for part in (split.proof, split.training))
-    report = compare(proof, training, session, tuned, own, out, progress, gathered.skipped)
+    report = compare(proof, training, session, tuned, compare_settings, out, progress, gathered.skipped)
     write_whole(out / COMPARISON, (report.model_dump_json(indent=2) + "\n").encode())
 
 

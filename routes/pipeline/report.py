@@ -1,4 +1,4 @@
-"""Three stages' reports → one story, from the photos to the verdict."""
+"""Three stages' reports → one report of the whole run, from the photos to the verdict."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def pipeline_report(
     out: Path,
 ) -> PipelineReport:
     """The whole run in one report; its files are relative to `out`."""
-    paths = {one.sha256: Path(one.path).name for one in split.training}
-    shown = [(paths[sha256], text) for sha256, text in captions.items() if sha256 in paths]
-    story = PipelineReport(
+    names = {photo.sha256: Path(photo.path).name for photo in split.training}
+    shown = [(names[sha256], text) for sha256, text in captions.items() if sha256 in names]
+    report = PipelineReport(
         **dict(comparison),
-        split={name: [one.path for one in getattr(split, name)] for name in ("training", "validation", "proof")},
-        prompt_route=_prompt_story(best),
+        split={name: [photo.path for photo in getattr(split, name)] for name in ("training", "validation", "proof")},
+        prompt_route=_prompt_summary(best),
         best_strategies=best.best_strategies,
         caption_format=comparison.settings["strategy"],
         captions=dict(shown[:SHOWN_CAPTIONS]),
@@ -47,10 +47,10 @@ def pipeline_report(
             "comparison": _comparison_cost(comparison, stages["compare"], out),
         },
     )
-    return in_words(story)
+    return in_words(report)
 
 
-def _prompt_story(best: PromptReport) -> PromptSummary:
+def _prompt_summary(best: PromptReport) -> PromptSummary:
     """Its figures, and the photo that its prompts draw best."""
     first = max(best.images, key=lambda image: image.similarity_score)
     total = best.summary
@@ -61,7 +61,9 @@ def _prompt_story(best: PromptReport) -> PromptSummary:
         mean_similarity=total.mean_similarity,
         gain_over_minimal=total.gain_over_minimal,
         gain_over_baseline=total.gain_over_baseline,
+        judge_gain_over_baseline=total.judge_gain_over_baseline,
         improved=total.improved,
+        proven=total.proven,
         best_image=first.image,
         best_photo_copy=f"{PROMPT}/{first.photo_copy}",
         best_picture=f"{PROMPT}/{first.pictures['winner'][0]}" if first.pictures["winner"] else "",
@@ -86,11 +88,11 @@ def _prompt_cost(best: PromptReport, comparison: ComparisonReport, stage: Stage)
 
 def _training_cost(comparison: ComparisonReport, stage: Stage, out: Path) -> Cost:
     training, drawn = comparison.tuned.training, len(list((out / CLASS).rglob("*.png")))
-    learning = BACKWARD * training.steps * training.batch_size if training else 0
+    training_passes = BACKWARD * training.steps * training.batch_size if training else 0
     return Cost(
         seconds=stage.seconds,
         pictures=drawn,
-        passes=learning + GUIDED * comparison.settings["steps"] * drawn,
+        passes=training_passes + GUIDED * comparison.settings["steps"] * drawn,
         memory_bytes=stage.memory_bytes,
         disk_bytes=comparison.tuned.bytes,
         spread=comparison.arm("tuned").spread,

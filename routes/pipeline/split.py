@@ -1,8 +1,6 @@
-"""What the prompt route found → what the training route learns from; and one split that all three stages obey.
+"""One split of the photos that all three stages obey.
 
-photos         → proof (the verdict's alone) | validation (which checkpoint?) | training (search, gradient)
-winning format → captions, in which what belongs to the brand is left to the trigger word
-best samples   → pictures of the class, with those that class_pictures.py draws, where they are asked for
+photos → proof (the verdict's alone) | validation (which checkpoint?) | training (search, gradient)
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
 from ...fashion.photos import garment_of
-from ...trainer.data.dataset import uniform
+from ...trainer.data.held_out import uniform
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo
@@ -50,13 +48,13 @@ class Split(BaseModel):
     def of(self, part: Sequence[SplitPhoto], photos: Iterable[Photo]) -> list[Photo]:
         """The photos of a part, in the part's order."""
         by_content = {photo.sha256: photo for photo in photos}
-        return [by_content[one.sha256] for one in part]
+        return [by_content[photo.sha256] for photo in part]
 
 
 def split_photos(photos: Sequence[Photo]) -> Split:
     """By content, so that a photo stays on its side whatever comes or goes beside it; proof takes whole garments.
 
-    Validation has the smallest hashes of the rest: those that the trainer holds out (trainer/dataset.py).
+    Validation has the smallest hashes of the rest: those that the trainer holds out (trainer/data/dataset.py).
     """
     garments: dict[str, list[Photo]] = {}
     for photo in photos:
@@ -66,11 +64,13 @@ def split_photos(photos: Sequence[Photo]) -> Split:
             f"{len(photos)} photos of {len(garments)} garments are too few to keep some for the proof",
             to_try=f"{LEAST_PHOTOS} photos of {LEAST_PROOF + 1} garments are the least, 20 photos are a collection",
         )
-    last_first = sorted(garments.values(), key=lambda one: max(uniform(photo.sha256) for photo in one), reverse=True)
-    wanted = _count(len(photos), PROOF_SHARE, LEAST_PROOF, MOST_PROOF)
+    last_first = sorted(
+        garments.values(), key=lambda garment: max(uniform(photo.sha256) for photo in garment), reverse=True
+    )
+    proof_size = _count(len(photos), PROOF_SHARE, LEAST_PROOF, MOST_PROOF)
     proof: list[Photo] = []
     for index, garment in enumerate(last_first):
-        if index >= LEAST_PROOF and len(proof) + len(garment) > wanted:
+        if index >= LEAST_PROOF and len(proof) + len(garment) > proof_size:
             break
         proof += garment
     rest = sorted((photo for photo in photos if photo not in proof), key=lambda photo: uniform(photo.sha256))
@@ -88,9 +88,3 @@ def _named(photos: Sequence[Photo]) -> tuple[SplitPhoto, ...]:
     return tuple(
         SplitPhoto(path=str(photo.path), sha256=photo.sha256, garment=garment_of(photo.path)) for photo in photos
     )
-
-
-# ── the format ──
-
-
-# ── the data ──

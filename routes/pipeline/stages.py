@@ -22,7 +22,7 @@ from ...core.files import make_folder, write_whole
 from ...core.folder_lock import FolderBusy, FolderLock
 from ...core.progress import Progress, ProgressCallback
 from ...core.state_files import json_object, read_state
-from ...runs.settings import canonical, differences
+from ...runs.settings import OTHER_FOLDER, canonical, refusal
 from .split import Split
 
 SETTINGS, SPLIT, RECORD, LOCK = "pipeline.json", "split.json", "stages.json", "pipeline.lock"
@@ -43,7 +43,7 @@ class Stage(BaseModel):
 
 
 class Stages:
-    """The open folder of a run: one writer; `only` is the single stage that was asked for, None: all."""
+    """The open folder of a run: one writer; `only` is the single stage to do, None: all."""
 
     def __init__(self, folder: Path, settings: dict[str, Any], split: Split, only: str | None = None):
         """InputError where the folder belongs to other settings or photos, or to another process."""
@@ -55,8 +55,8 @@ class Stages:
             make_folder(folder)
             self._lock = FolderLock(folder / LOCK)
         except FolderBusy as busy:
-            who = f"process {busy.pid or '(unknown)'} is at work here"
-            raise InputError(who, where=str(folder), to_try="wait for it, or another --out") from None
+            message = f"process {busy.pid or '(unknown)'} is at work here"
+            raise InputError(message, where=str(folder), to_try="wait for it, or another --out") from None
         except OSError as error:
             raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(folder)) from error
         try:
@@ -68,13 +68,9 @@ class Stages:
             raise
 
     def _refuse_other(self, settings: dict[str, Any], split: Split) -> None:
-        changed = differences(self._read(SETTINGS) or settings, json.loads(canonical(settings)))
-        if changed:
-            raise InputError(
-                f"the run folder belongs to other settings: {'; '.join(changed)}",
-                where=str(self.folder),
-                to_try="use another --out, or the old settings",
-            )
+        reason = refusal(self._read(SETTINGS) or settings, json.loads(canonical(settings)))
+        if reason:
+            raise InputError(reason, where=str(self.folder), to_try=OTHER_FOLDER)
         before = self._read(SPLIT, _split)
         now = split.model_dump(mode="json")
         if before and [_contents(before[part]) for part in now] != [_contents(now[part]) for part in now]:
@@ -85,9 +81,9 @@ class Stages:
             )
 
     def once(self, name: str, work: Callable[[ProgressCallback], Any], progress: ProgressCallback) -> None:
-        """Does the stage unless it is finished, or another one was asked for; `work` gets a progress callback.
+        """Does the stage unless it is finished or `only` is another; `work` gets a progress callback.
 
-        InputError where the one that was asked for needs it first.
+        InputError where the stage `only` needs it first.
         """
         stage = self.of[name]
         if stage.finished:

@@ -18,14 +18,17 @@ from ...core.errors import InputError
 from ...core.files import write_whole
 from ...core.home import modiste_home
 from ...core.state_files import read_state
-from ...search.priors import PhotoResult, Priors, learn_priors
+from ...fashion.prompts.arms import factors_of
+from ...search.arm_model import FactorPriors
+from ...search.factor_priors import learn_factor_priors
+from ...search.priors import PhotoResult
 from ...search.screening import Effects
 from ...search.shrinkage import EffectPrior, learn_effect_prior
 
 if TYPE_CHECKING:
     from ...search.trials import Trial
 
-FILE = "experience-1.sqlite"  # the number changes with what a lesson is
+FILE = "experience-2.sqlite"  # the number changes with what a lesson is
 BEGUN_WITH = "experience.json"  # in the run's folder
 BEGIN_ANEW = "delete the file; the run begins with what is known now"
 SCHEMA = """
@@ -42,12 +45,12 @@ class Lesson:
     """One finished photo: what each strategy gained, and what each of the winner's words did."""
 
     result: PhotoResult
-    found: Effects | None = None
+    effects: Effects | None = None
 
     def as_json(self) -> str:
-        """One line."""
-        found = self.found and {"effect": dict(self.found.effect), "se": self.found.se, "df": self.found.df}
-        return json.dumps({"result": self.result.model_dump(), "found": found})
+        """The lesson as one line of JSON."""
+        effects = self.effects and {"effect": dict(self.effects.effect), "se": self.effects.se, "df": self.effects.df}
+        return json.dumps({"result": self.result.model_dump(), "found": effects})
 
     @classmethod
     def from_json(cls, text: str) -> Lesson:
@@ -58,23 +61,24 @@ class Lesson:
 
 @dataclass
 class Experience:
-    """The lessons that a photo's search begins with; those of other checkpoints count less (search/priors.py)."""
+    """The lessons that a photo's search begins with; of arms those of its checkpoint count, of words all."""
 
     checkpoint: str = ""
     lessons: list[Lesson] = field(default_factory=list)
 
-    def add(self, photo: str, category: str, trials: list[Trial], found: Effects | None) -> Lesson:
+    def add(self, photo: str, category: str, trials: list[Trial], effects: Effects | None) -> Lesson:
         """Learns from a finished photo's search and screening."""
-        self.lessons.append(Lesson(PhotoResult.from_trials(photo, category, self.checkpoint, trials), found))
+        self.lessons.append(Lesson(PhotoResult.from_trials(photo, category, self.checkpoint, trials), effects))
         return self.lessons[-1]
 
-    def of_strategies(self) -> Priors:
-        """What a new photo's strategies should be worth."""
-        return learn_priors(lesson.result for lesson in self.lessons)
+    def of_factors(self) -> FactorPriors:
+        """The priors of what the factors of a new photo's arms bring, from photos that this checkpoint drew."""
+        rows = [lesson.result for lesson in self.lessons if lesson.result.checkpoint == self.checkpoint]
+        return learn_factor_priors(rows, {arm: factors_of(arm) for row in rows for arm in row.gains})
 
     def of_words(self) -> EffectPrior | None:
-        """What a word should bring."""
-        return learn_effect_prior(lesson.found for lesson in self.lessons if lesson.found)
+        """The prior of what a word brings; None where no photo was screened yet."""
+        return learn_effect_prior(lesson.effects for lesson in self.lessons if lesson.effects)
 
 
 def _lessons(lines: list[str]) -> list[Lesson]:

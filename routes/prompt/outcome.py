@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...search.budget import BudgetPlan
 from ...search.confirmation import Decision
+from ...search.seeds import SeedPlan
 from ...search.trials import Trial
 from ..evaluator import Picture
 from .experience import Experience
@@ -29,39 +30,42 @@ class PhotoOutcome:
     photo: Photo
     tags: PhotoTags
     category: str
+    seeds: SeedPlan  # the photo's own
+    look: int  # how often its prompts were confirmed before
     prompts: dict[str, Rendered]
     plan: BudgetPlan
     tried: dict[str, list[Picture]]  # strategy → its pictures on search seeds
     winner: list[Picture]  # on confirm seeds, as are the next two
     baseline: list[Picture]
     minimal: list[Picture]
-    gain: PairedGain  # of the search's winner over the baseline
+    gain: PairedGain  # of the search's winner over the baseline, whatever is adopted then
+    judge_gain: PairedGain | None  # the same pairs as the judge sees them; None without a judge
     verdict: Decision
     refinement: Refinement | None = None
 
     @property
     def generations(self) -> int:
         """Pictures that the photo took."""
-        shots = [
+        drawn = [
             *(picture for pictures in self.tried.values() for picture in pictures),
             *(self.refinement.pictures if self.refinement else ()),
             *self.winner,
             *self.baseline,
             *self.minimal,
         ]
-        return len({(picture.shot.strategy, picture.shot.seed) for picture in shots})
+        return len({(picture.candidate.strategy, picture.candidate.seed) for picture in drawn})
 
     def teach(self, experience: Experience) -> Lesson:
         """Adds what this photo taught to `experience`."""
         trials = [
-            Trial(name, picture.shot.seed, picture.score.unclipped)
+            Trial(name, picture.candidate.seed, picture.score.unclipped)
             for name, pictures in self.tried.items()
             for picture in pictures
         ]
-        found = self.refinement.found if self.refinement else None
-        return experience.add(self.photo.sha256, self.category, trials, found)
+        effects = self.refinement.effects if self.refinement else None
+        return experience.add(self.photo.sha256, self.category, trials, effects)
 
     @property
     def adopted(self) -> list[Picture]:
-        """The pictures of what is recommended: the winner if it is proven better, else the baseline."""
+        """The pictures of what is recommended: the winner if it is improved, else the baseline."""
         return self.winner if self.verdict.improved else self.baseline

@@ -31,85 +31,93 @@ LEAST_FACTORS = 3
 
 
 @dataclass(frozen=True)
+class Screening:
+    """What a screening works with: `images` pictures on `seeds`, its duel included; the noise that the search has
+    measured; and the prior of what a word brings."""
+
+    seeds: Sequence[int]
+    images: int
+    noise: Noise
+    prior: EffectPrior | None
+
+
+@dataclass(frozen=True)
 class Refinement:
     """What each factor brings; `prompt` without those that cost, None where the strategy's own is the better one."""
 
     name: str
     prompt: Rendered | None
-    found: Effects
+    effects: Effects
     attributes: tuple[AttributeEffect, ...]
     pictures: tuple[Picture, ...]  # the screening's, then the duel's
 
 
 def refine(
     strategy: str,
-    wardrobe: TaggedPhoto,
+    photo: TaggedPhoto,
     reference: Reference,
     tried: Sequence[Picture],
     evaluator: Evaluator,
     tagger: Tagger,
-    seeds: Sequence[int],
-    images: int,
-    noise: Noise,
-    prior: EffectPrior | None,
+    screening: Screening,
     write: Callable[[Prompt], Rendered],
 ) -> Refinement | None:
-    """Screens the factors of `strategy`'s prompt; `images` pictures in all, the duel's included.
+    """Screens the factors of `strategy`'s prompt, `tried` being the search's pictures.
 
     None where there is too little to screen.
     """
-    if images - DUEL < min(GENERATORS):
+    images = screening.images - DUEL
+    if images < min(GENERATORS):
         return None
-    composition = Composition(strategy, wardrobe, _avoid(wardrobe, tried, tagger))
-    most = max(runs for runs in GENERATORS if runs <= images - DUEL) - 1
-    factors = composition.factors(most)
+    composition = Composition(strategy, photo, _avoid(photo, tried, tagger))
+    factors = composition.factors(max(rows for rows in GENERATORS if rows <= images) - 1)
     if len(factors) < LEAST_FACTORS:
         return None
-    design = screening_design(factors, images - DUEL, seeds)
-    shots = []
-    for run in design.runs:
-        prompt = composition.prompt(factors, run.on)
+    design = screening_design(factors, images, screening.seeds)
+    candidates = []
+    for row in design.runs:
+        prompt = composition.prompt(factors, row.on)
         if prompt is None:
             return None
-        shots.append(_shot(write(prompt), run.seed))
-    pictures = evaluator.evaluate(reference, shots)
-    found = effects(design, [picture.score.unclipped for picture in pictures], noise)
-    attributes = shrink(found, prior)
+        candidates.append(_candidate(write(prompt), row.seed))
+    pictures = evaluator.evaluate(reference, candidates)
+    measured = effects(design, [picture.score.unclipped for picture in pictures], screening.noise)
+    attributes = shrink(measured, screening.prior)
 
     # The candidate meets the winner.
     kept = composition.prompt(factors, choose_subset(attributes, EXTRAS))
-    own = [picture for picture in tried if picture.shot.strategy == strategy][:DUEL]
+    of_strategy = [picture for picture in tried if picture.candidate.strategy == strategy][:DUEL]
     better = None
-    if kept and own and (candidate := write(kept)) not in [picture.shot.prompt for picture in own]:
+    if kept and of_strategy and (text := write(kept)) not in [picture.candidate.prompt for picture in of_strategy]:
         challengers = evaluator.evaluate(
-            reference, [Candidate(composition.name, candidate, picture.shot.seed) for picture in own]
+            reference, [Candidate(composition.name, text, picture.candidate.seed) for picture in of_strategy]
         )
         pictures += challengers
-        leads = sum(_similarity(a) - _similarity(b) for a, b in zip(challengers, own, strict=True)) > 0
-        better = candidate if leads else None
-    return Refinement(composition.name, better, found, attributes, tuple(pictures))
+        better = text if _lead(challengers, of_strategy) > 0 else None
+    return Refinement(composition.name, better, measured, attributes, tuple(pictures))
 
 
-def _similarity(picture: Picture) -> float:
-    return picture.score.unclipped
+def _lead(pictures: Sequence[Picture], others: Sequence[Picture]) -> float:
+    """By how much the first score higher in sum, pair by pair."""
+    return sum(ours.score.unclipped - theirs.score.unclipped for ours, theirs in zip(pictures, others, strict=True))
 
 
-def _shot(prompt: Rendered, seed: int) -> Candidate:
+def _candidate(prompt: Rendered, seed: int) -> Candidate:
     """Named by its text: two designs that ask for the same prompt share its picture."""
     digest = hashlib.sha256(f"{prompt.positive}\0{prompt.negative}".encode()).hexdigest()[:10]
     return Candidate(f"screening {digest}", prompt, seed)
 
 
-def _avoid(wardrobe: TaggedPhoto, tried: Sequence[Picture], tagger: Tagger) -> tuple[str, ...]:
+def _avoid(photo: TaggedPhoto, tried: Sequence[Picture], tagger: Tagger) -> tuple[str, ...]:
     """Words of labels that this photo's worse pictures show and its better ones do not."""
     from PIL import Image
 
-    whole = [picture for picture in tried if picture.path is not None]
-    seen = tagger.tag([Image.open(picture.path).convert("RGB") for picture in whole])
+    files = [(picture.score.unclipped, picture.path) for picture in tried if picture.path is not None]
+    picture_tags = tagger.tag([Image.open(path).convert("RGB") for _, path in files])
     shown = [
-        (picture.score.unclipped, [(tag.group, tag.label) for tag in tags.tags])
-        for picture, tags in zip(whole, seen, strict=True)
+        (score, [(tag.group, tag.label) for tag in tags.tags])
+        for (score, _), tags in zip(files, picture_tags, strict=True)
     ]
-    wanted = [(tag.group, tag.label) for tag in wardrobe.tags.tags]
-    chosen = contrastive_negatives(wanted, count_labels(shown), AVOIDED)
-    return tuple(wardrobe.taxonomy.group(group).label(label).prompt_text for group, label in chosen)
+    photo_labels = [(tag.group, tag.label) for tag in photo.tags.tags]
+    avoided = contrastive_negatives(photo_labels, count_labels(shown), AVOIDED)
+    return tuple(photo.taxonomy.group(group).label(label).prompt_text for group, label in avoided)

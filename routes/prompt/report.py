@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.version import VERSION
 from ...fashion.agreement import Agreement, measure_agreement
+from ...fashion.photos import garment_of
 from ...reports.prompt import (
     AttributeWorth,
     BestSample,
@@ -19,16 +20,17 @@ from ...reports.prompt import (
     Summary,
     Tried,
 )
-from ...search.confirmation import PairedGain, mean_gain, paired_gain
-from ..evaluator import Reference
-from ..report_parts import calibration_of, copy_photo, interval_of
+from ...search.confirmation import PairedGain, paired_gain
+from ...search.multiple_testing import intention_to_treat, prove_run
+from ..evaluator import Reference, similarities, unclipped
+from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
 
 if TYPE_CHECKING:
     from ...fashion.photos import Gathered
     from ...fashion.scorer import Scorer
     from ...models.session import Session
     from ...models.vision import VisionModels
-    from ...search.seeds import SeedPlan
+    from ...search.multiple_testing import PhotoProof, RunProof
     from ..evaluator import Evaluator, Picture
     from .outcome import PhotoOutcome
     from .settings import PromptSettings
@@ -43,55 +45,59 @@ def report_of(
     gathered: Gathered,
     session: Session,
     settings: PromptSettings,
-    seeds: SeedPlan,
     evaluator: Evaluator,
     learned_from: int = 0,
 ) -> PromptReport:
     """The report; copies each photo into the run's folder as it was read."""
     folder, judge = evaluator.journal.folder, session.vision.judge
-    photos = [_photo_report(outcome, gathered, session.vision, evaluator, folder) for outcome in outcomes]
+    proof = prove_run(
+        [outcome.gain for outcome in outcomes],
+        [outcome.judge_gain for outcome in outcomes],
+        [garment_of(outcome.photo.path) for outcome in outcomes],
+    )
+    photos = [
+        _photo_report(outcome, photo_proof, gathered, session.vision, evaluator, folder)
+        for outcome, photo_proof in zip(outcomes, proof.photos, strict=True)
+    ]
     return PromptReport(
         version=VERSION,
         created=evaluator.journal.created,
         preset=settings.preset,
         host=session.host.describe().model_dump(mode="json", exclude={"samplers"}),
         settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
-        seeds={
-            "search": _used(seeds.search, outcomes),
-            "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),
-        },
+        seeds={name: [seed for photo in photos for seed in photo.seeds[name]] for name in ("search", "confirm")},
         calibration=calibration_of(session.vision.scorer),
         judge=calibration_of(judge) if judge else None,
         learned_from=learned_from,
         best_strategies=_best_strategies(outcomes, evaluator, session.vision.judge),
-        summary=_summary(outcomes, evaluator),
+        summary=_summary(outcomes, proof, evaluator),
         images=photos,
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in gathered.skipped],
     )
 
 
-def _used(seeds: Sequence[int], outcomes: Sequence[PhotoOutcome]) -> list[int]:
-    """Those of `seeds` that a search or a screening has drawn on."""
-    drawn = {
-        picture.shot.seed
-        for outcome in outcomes
-        for pictures in (*outcome.tried.values(), outcome.refinement.pictures if outcome.refinement else ())
-        for picture in pictures
+def _used_seeds(outcome: PhotoOutcome) -> dict[str, list[int]]:
+    """The photo's seeds that a search or a screening has drawn on, and those of its confirmation."""
+    refined = outcome.refinement.pictures if outcome.refinement else ()
+    drawn = {picture.candidate.seed for pictures in (*outcome.tried.values(), refined) for picture in pictures}
+    return {
+        "search": [seed for seed in outcome.seeds.search if seed in drawn],
+        "confirm": list(outcome.seeds.confirm[: outcome.plan.confirm_seeds]),
     }
-    return [seed for seed in seeds if seed in drawn]
 
 
 def _photo_report(
-    outcome: PhotoOutcome, gathered: Gathered, vision: VisionModels, evaluator: Evaluator, folder: Path
+    outcome: PhotoOutcome,
+    proof: PhotoProof,
+    gathered: Gathered,
+    vision: VisionModels,
+    evaluator: Evaluator,
+    folder: Path,
 ) -> PhotoReport:
     shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
-    best = outcome.adopted[0].shot
-    reference = Reference(outcome.photo.image, outcome.photo.sha256)
-    judged = {name: _judged(evaluator, vision.judge, reference, pictures) for name, pictures in shown.items()}
-    candidate = _judged(evaluator, vision.judge, reference, outcome.winner)
-    judge_gain = paired_gain(candidate, judged["baseline"]) if candidate and judged["baseline"] else None
-    seen = _look_again(outcome, vision)
-    similarity = _mean(_scores(outcome.adopted))
+    best, candidate = outcome.adopted[0].candidate, outcome.winner[0].candidate
+    agreement = _agreement(outcome, vision)
+    similarity = rounded_mean(similarities(outcome.adopted))
     return PhotoReport(
         image=str(outcome.photo.path),
         image_sha256=outcome.photo.sha256,
@@ -106,47 +112,74 @@ def _photo_report(
         negative_prompt=best.prompt.negative,
         strategy=best.strategy,
         similarity_score=similarity,
-        baseline_score=_mean(_scores(outcome.baseline)),
-        minimal_score=_mean(_scores(outcome.minimal)),
-        raw_cosine=_mean([picture.score.raw_cosine for picture in outcome.adopted]),
+        baseline_score=rounded_mean(similarities(outcome.baseline)),
+        minimal_score=rounded_mean(similarities(outcome.minimal)),
+        raw_cosine=rounded_mean([picture.score.raw_cosine for picture in outcome.adopted]),
         confidence_interval=interval_of(outcome.gain),
         minimal_interval=interval_of(_over_the_bare_name(outcome)),
         improved=outcome.verdict.improved,
-        candidate=outcome.winner[0].shot.strategy,
-        candidate_prompt=outcome.winner[0].shot.prompt.positive,
-        candidate_score=_mean(_scores(outcome.winner)),
+        proven=proof.proven and outcome.verdict.improved,
+        adjusted_p=round(proof.adjusted_p, 6),
+        look=outcome.look,
+        seeds=_used_seeds(outcome),
+        candidate=candidate.strategy,
+        candidate_prompt=candidate.prompt.positive,
+        candidate_score=rounded_mean(similarities(outcome.winner)),
         verdict=outcome.verdict.sentence,
-        judge_score=_mean(judged["winner"]) if judged["winner"] else None,
-        judge_baseline=_mean(judged["baseline"]) if judged["baseline"] else None,
-        judge_interval=interval_of(judge_gain) if judge_gain else None,
-        metric_hacking=bool(judge_gain and outcome.verdict.improved and judge_gain.mean <= 0),
-        agreement={group: round(share, 4) for group, share in seen.agreement.items()} if seen else {},
-        palette_delta_e=round(seen.palette_delta_e, 2) if seen else None,
-        beyond_words=_beyond_words(seen, similarity) if seen else [],
+        **_second_opinion(outcome, evaluator, vision.judge),
+        agreement={group: round(share, 4) for group, share in agreement.agreement.items()} if agreement else {},
+        palette_delta_e=round(agreement.palette_delta_e, 2) if agreement else None,
+        beyond_words=_beyond_words(agreement, similarity) if agreement else [],
         generations=outcome.generations,
-        tried=[
-            Tried(
-                strategy=name,
-                prompt=outcome.prompts[name].positive,
-                score=_mean(_scores(pictures)),
-                seeds=[picture.shot.seed for picture in pictures],
-            )
-            for name, pictures in sorted(outcome.tried.items(), key=lambda item: -_mean(_scores(item[1])))
-        ],
-        attributes=[
-            AttributeWorth(
-                attribute=worth.attribute,
-                mean=round(worth.mean, 4),
-                low=round(worth.low, 4),
-                high=round(worth.high, 4),
-                standing=worth.standing,
-            )
-            for worth in (outcome.refinement.attributes if outcome.refinement else ())
-        ],
+        tried=_tried(outcome),
+        attributes=_attributes(outcome),
         pictures={name: _files(pictures, folder) for name, pictures in shown.items()},
         photo_copy=copy_photo(outcome.photo, folder),
-        prompts={name: pictures[0].shot.prompt.positive for name, pictures in shown.items()},
+        prompts={name: pictures[0].candidate.prompt.positive for name, pictures in shown.items()},
     )
+
+
+def _second_opinion(outcome: PhotoOutcome, evaluator: Evaluator, judge: Scorer | None) -> dict[str, Any]:
+    """The judge's fields of PhotoReport; None and False without a judge."""
+    reference = Reference(outcome.photo.image, outcome.photo.sha256)
+    adopted, baseline = (
+        _judged(evaluator, judge, reference, pictures) for pictures in (outcome.adopted, outcome.baseline)
+    )
+    gain = outcome.judge_gain
+    return {
+        "judge_score": rounded_mean(adopted) if adopted else None,
+        "judge_baseline": rounded_mean(baseline) if baseline else None,
+        "judge_interval": interval_of(gain) if gain else None,
+        "metric_hacking": bool(gain and outcome.gain.improved and gain.mean <= 0),
+    }
+
+
+def _tried(outcome: PhotoOutcome) -> list[Tried]:
+    """Every strategy that was drawn in the search, the best first."""
+    rows = [
+        Tried(
+            strategy=name,
+            prompt=outcome.prompts[name].positive,
+            score=rounded_mean(similarities(pictures)),
+            seeds=[picture.candidate.seed for picture in pictures],
+        )
+        for name, pictures in outcome.tried.items()
+    ]
+    return sorted(rows, key=lambda row: -row.score)
+
+
+def _attributes(outcome: PhotoOutcome) -> list[AttributeWorth]:
+    """What the screening says of each word; empty where there was none."""
+    return [
+        AttributeWorth(
+            attribute=worth.attribute,
+            mean=round(worth.mean, 4),
+            low=round(worth.low, 4),
+            high=round(worth.high, 4),
+            standing=worth.standing,
+        )
+        for worth in (outcome.refinement.attributes if outcome.refinement else ())
+    ]
 
 
 def _judged(
@@ -156,7 +189,7 @@ def _judged(
     return [score.similarity for score in evaluator.judge(reference, pictures, judge)] if judge else []
 
 
-def _look_again(outcome: PhotoOutcome, vision: VisionModels) -> Agreement | None:
+def _agreement(outcome: PhotoOutcome, vision: VisionModels) -> Agreement | None:
     """The recommended prompt's pictures, tagged again; None where none could be used."""
     from PIL import Image
 
@@ -167,27 +200,28 @@ def _look_again(outcome: PhotoOutcome, vision: VisionModels) -> Agreement | None
     return measure_agreement(vision.tagger, photo, outcome.tags, drawn)
 
 
-def _beyond_words(seen: Agreement, similarity: float) -> list[str]:
+def _beyond_words(again: Agreement, similarity: float) -> list[str]:
     """What the prompt could not fix: groups that it names in vain, or, where all are met, the look that has no word."""
-    missed = [group for group, share in seen.agreement.items() if share < MOST_PICTURES]
+    missed = [group for group, share in again.agreement.items() if share < MOST_PICTURES]
     if missed:
         return missed
     return ["look"] if similarity < LIKE_THE_PHOTO else []
 
 
 def _over_the_bare_name(outcome: PhotoOutcome) -> PairedGain:
-    bare = _scores(outcome.minimal)
-    return paired_gain(_scores(outcome.adopted)[: len(bare)], bare)
+    """The candidate over the garment's name alone, on the seeds that both were drawn on."""
+    bare = unclipped(outcome.minimal)
+    return paired_gain(unclipped(outcome.winner)[: len(bare)], bare)
 
 
 def _best_strategies(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator, judge: Scorer | None) -> BestStrategies:
     """The form that won most often, and the pictures that the judge passes too; without a judge none is proven."""
-    wins = Counter(outcome.adopted[0].shot.strategy for outcome in outcomes)
+    wins = Counter(outcome.adopted[0].candidate.strategy for outcome in outcomes)
     strategy, count = wins.most_common(1)[0]
     gains = [
-        _mean(_scores(o.adopted)) - _mean(_scores(o.minimal))
+        rounded_mean(similarities(o.adopted)) - rounded_mean(similarities(o.minimal))
         for o in outcomes
-        if o.adopted[0].shot.strategy == strategy
+        if o.adopted[0].candidate.strategy == strategy
     ]
     samples = []
     for outcome in outcomes:
@@ -196,45 +230,43 @@ def _best_strategies(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator, jud
         samples += [
             BestSample(
                 image=picture.path.relative_to(evaluator.journal.folder).as_posix(),
-                prompt=picture.shot.prompt.positive,
+                prompt=picture.candidate.prompt.positive,
                 photo=str(outcome.photo.path),
-                seed=picture.shot.seed,
+                seed=picture.candidate.seed,
                 similarity_score=picture.score.similarity,
                 judge_score=second,
             )
             for picture, second in zip(outcome.adopted, judged, strict=True)
             if picture.path is not None and min(picture.score.similarity, second) >= HIGH
         ]
-    form = {"strategy": strategy, "wins": count, "photos": len(outcomes), "mean_gain": _mean(gains)}
+    form = {"strategy": strategy, "wins": count, "photos": len(outcomes), "mean_gain": rounded_mean(gains)}
     return BestStrategies(high_performing_samples=samples, optimal_prompt_format=form)
 
 
-def _summary(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator) -> Summary:
+def _summary(outcomes: Sequence[PhotoOutcome], proof: RunProof, evaluator: Evaluator) -> Summary:
     best, baseline, minimal = (
-        [_mean(_scores(getattr(outcome, name))) for outcome in outcomes] for name in ("adopted", "baseline", "minimal")
+        [rounded_mean(similarities(getattr(outcome, role))) for outcome in outcomes]
+        for role in ("adopted", "baseline", "minimal")
     )
+    over_minimal = [_over_the_bare_name(outcome) for outcome in outcomes]
+    garments = [garment_of(outcome.photo.path) for outcome in outcomes]
     records = [record for record in evaluator.journal.rows() if record.state == "done"]
     elapsed_s = sum(record.elapsed_s or 0.0 for record in records)
     return Summary(
         photos=len(outcomes),
-        mean_similarity=_mean(best),
-        mean_baseline=_mean(baseline),
-        mean_minimal=_mean(minimal),
-        gain_over_minimal=interval_of(mean_gain([a - b for a, b in zip(best, minimal, strict=True)])),
-        gain_over_baseline=interval_of(mean_gain([a - b for a, b in zip(best, baseline, strict=True)])),
+        mean_similarity=rounded_mean(best),
+        mean_baseline=rounded_mean(baseline),
+        mean_minimal=rounded_mean(minimal),
+        gain_over_minimal=interval_of(intention_to_treat(over_minimal, garments)),
+        gain_over_baseline=interval_of(proof.mean),
+        judge_gain_over_baseline=interval_of(proof.judge_mean) if proof.judge_mean else None,
         improved=sum(outcome.verdict.improved for outcome in outcomes),
+        proven=proof.proven,
+        worse=proof.worse,
         generations=sum(outcome.generations for outcome in outcomes),
         elapsed_s=round(elapsed_s, 3),
         seconds_per_photo=round(elapsed_s / len(outcomes), 3),
     )
-
-
-def _scores(pictures: Sequence[Picture]) -> list[float]:
-    return [picture.score.similarity for picture in pictures]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 6)
 
 
 def _files(pictures: Sequence[Picture], folder: Path) -> list[str]:

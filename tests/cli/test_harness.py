@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from modiste.cli.app import app
-from modiste.cli.choices import training_asked
+from modiste.cli.option_groups import TrainOptions
 from modiste.routes.finetune.finetune import merged
 
 ROOT = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ def test_a_training_that_can_not_be_is_refused_in_words_before_anything_is_made(
 
 
 def test_an_option_of_a_training_changes_its_own_field_of_the_config_and_no_other():
-    asked = training_asked("lora", None, 8, None, 3, "auto")
+    asked = TrainOptions("lora", rank=8).as_fields(None, 3, "auto")
     found = merged({"steps": 20, "network": {"rank": 4, "conv_rank": 2}}, asked)
     assert found == {"steps": 20, "network": {"rank": 8, "alpha": 8.0, "conv_rank": 2}, "method": "lora", "seed": 3}
 

@@ -28,7 +28,7 @@ REPORTS = [
 ]
 SHOW = """
 from modiste.cli.terminal import Display
-from tests.test_training_view import REPORTS
+from tests.cli.test_training_view import REPORTS
 with Display() as display:
     for report in REPORTS:
         display(report)

@@ -213,7 +213,7 @@ def search_a_prompt() -> Graph:
         (40, -220),
         (420, 190),
         "### Let the forms of a prompt compete\n\nEvery form is drawn on the same seeds; the winner must beat the "
-        "plain tag list on seeds that nobody has seen. 24 pictures is a small budget, 60 a good one.",
+        "plain tag list on held-out seeds. 24 pictures is a small budget, 60 a good one.",
     )
     photo = graph.add("LoadImage", (40, 40), (420, 420), image="example.png")
     checkpoint = graph.add("CheckpointLoaderSimple", (40, 520), (420, 100), ckpt_name=CHECKPOINT)

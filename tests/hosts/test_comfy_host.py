@@ -14,7 +14,7 @@ from host_suite import HostSuite
 from modiste.core.errors import InputError
 from modiste.hosts.comfy.host import ComfyHost
 from modiste.hosts.comfy.sampler_names import SAMPLERS, SCHEDULES, file_for, sampler_for, scheduler_for
-from modiste.hosts.comfy.workflow import OURS, Workflow
+from modiste.hosts.comfy.workflow import BUILT_IN, Workflow
 from modiste.hosts.errors import (
     ApiMissing,
     HostError,
@@ -181,9 +181,9 @@ def test_a_workflow_is_filled_by_its_titles_or_by_following_its_links(titles, se
 
 
 def test_ours_is_such_a_workflow_and_is_never_changed():
-    workflow, before = Workflow.read(), OURS.read_text()
+    workflow, before = Workflow.read(), BUILT_IN.read_text()
     workflow.filled({"prompt": "x"}, (LoraRef(name="a"),), 2)
-    assert "lora-0" not in workflow.graph and OURS.read_text() == before
+    assert "lora-0" not in workflow.graph and BUILT_IN.read_text() == before
 
 
 def test_what_a_workflow_lacks_is_named(server, tmp_path):
@@ -265,7 +265,7 @@ def test_a_prompt_with_node_errors_in_a_200_is_taken_off_the_queue(server, host)
 
 
 @pytest.mark.parametrize("fault", ["no websocket", "the line breaks", "chooses the id"])
-def test_a_picture_comes_without_news_and_under_the_servers_own_id(fault, server, host):
+def test_a_picture_comes_without_events_and_under_the_servers_own_id(fault, server, host):
     host.describe()
     server.breaks(fault)
     assert draw(host)[0].used.seed == 3 and server.drawn == 1

@@ -206,7 +206,7 @@ def test_silence_and_a_drip_end_with_the_time_limit_of_the_whole(webui, fault):
     webui.faults.append(fault)
     began = time.monotonic()
     host.sleep = lambda seconds: webui.release.set()
-    host.courier.jobs.sleep = host.sleep
+    host.client.jobs.sleep = host.sleep
     assert draw(host, request())[0].image.tobytes() == wanted
     assert 0.1 < time.monotonic() - began < 2
 
@@ -226,7 +226,7 @@ def test_a_lost_picture_is_not_sent_again_before_the_server_is_idle(webui):
     looks = []
     webui.faults.append("reset")
     webui.busy_looks = 5
-    host.courier.jobs.sleep = lambda seconds: looks.append(len(webui.received))
+    host.client.jobs.sleep = lambda seconds: looks.append(len(webui.received))
     draw(host, request())
     assert len(looks) >= 5 and set(looks) == {1} and len(webui.received) == 2
 
@@ -408,7 +408,7 @@ def test_anothers_picture_is_never_interrupted(kind):
         assert host.interrupt() is False  # nothing of ours
         server.state.update(job="scripts_txt2img", job_count=1)
         server.current_task = "task(somebody else's)"
-        host.courier.jobs.begin()  # ours waits behind it
+        host.client.jobs.begin()  # ours waits behind it
         assert host.interrupt() is False and server.interrupts == 0
 
 

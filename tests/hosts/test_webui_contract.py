@@ -19,7 +19,7 @@ from modiste.hosts.webui.capability import Capability
 from modiste.hosts.webui.catalogue import Checkpoint, loras_of
 from modiste.hosts.webui.credentials import credentials
 from modiste.hosts.webui.payload import payload_of
-from modiste.hosts.webui.responses import read_json, refuse, said
+from modiste.hosts.webui.responses import read_json, refuse, server_words
 from modiste.hosts.webui.result import Txt2ImgResult
 
 SERVERS = ("a1111", "a1111-with-page", "forge")
@@ -266,7 +266,7 @@ def test_the_servers_words_and_the_next_step_are_in_the_message():
     assert "Script 'no such script' not found" in message("txt2img_422_script")
     assert "ZeroDivisionError: integer division or modulo by zero" in message("txt2img_steps_0")
     assert "--no-half-vae" in message("nan") and "--api" in message("route_404")
-    assert said(answer_of(recorded("forge")["500_steps0"], "")) == (
+    assert server_words(answer_of(recorded("forge")["500_steps0"], "")) == (
         "ZeroDivisionError",
         "integer division or modulo by zero",
     )

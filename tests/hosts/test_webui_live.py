@@ -59,7 +59,7 @@ def test_a_search_over_two_photos_and_four_strategies_is_drawn_there_and_never_t
 
 
 def test_a_lora_of_the_server_is_proven_by_the_same_seed_with_and_without(host):
-    names = sorted(host.stock.refresh_loras())
+    names = sorted(host.catalogue.refresh_loras())
     if not names:
         pytest.skip("the server has no LoRA")
     proofs = {name: host.prove(request(loras=(LoraRef(name=name),)), name) for name in names[:2]}
@@ -71,7 +71,7 @@ def test_a_lora_of_the_server_is_proven_by_the_same_seed_with_and_without(host):
 
 
 def test_a_wrong_case_lora_is_refused_although_the_server_would_draw(host):
-    names = sorted(host.stock.refresh_loras())
+    names = sorted(host.catalogue.refresh_loras())
     if not names:
         pytest.skip("the server has no LoRA")
     with pytest.raises(RequestRefused, match="did you mean"):

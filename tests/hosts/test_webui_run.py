@@ -14,7 +14,8 @@ from faulty_webui import FaultyWebui
 from typer.testing import CliRunner
 
 from modiste.cli.app import app
-from modiste.cli.choices import choose_preset, pictures_need
+from modiste.cli.choices import choose_preset
+from modiste.cli.option_groups import HostOptions
 from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
 from modiste.hosts.errors import HostError
@@ -140,15 +141,17 @@ def test_with_a_server_sd15_is_the_default_where_its_encoder_is_and_else_it_is_s
     tmp_path, monkeypatch, capfd
 ):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert choose_preset(None, "webui", pictures_need("webui")).name == "mini"
+    assert choose_preset(None, "webui", HostOptions("webui").needed_models).name == "mini"
     said = capfd.readouterr().err
     assert "encoder" in said and "64×64 px" in said and "--preset sd15" in said
     assert choose_preset(None, "webui", ()).name == "sd15"  # `generate` looks at nothing
     encoder = tmp_path / f"models--{preset('sd15').encoder.replace('/', '--')}" / "snapshots" / "1"
     encoder.mkdir(parents=True)
     (encoder / "config.json").write_text("{}")
-    assert choose_preset(None, "webui", pictures_need("webui")).name == "sd15" and capfd.readouterr().err == ""
-    assert choose_preset(None, "local", pictures_need("local")).name == "mini"
+    assert (
+        choose_preset(None, "webui", HostOptions("webui").needed_models).name == "sd15" and capfd.readouterr().err == ""
+    )
+    assert choose_preset(None, "local", HostOptions("local").needed_models).name == "mini"
     assert "64 px" in capfd.readouterr().err
 
 

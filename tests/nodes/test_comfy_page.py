@@ -176,7 +176,7 @@ def test_a_locked_field_is_written_as_json_while_it_is_typed_and_released_again(
 def test_locks_that_are_no_json_are_shown_as_broken_and_never_written_over(page):
     add(page, "ModistePromptBuilder")
     page.run("{ const w = node.widgets.find(({ name }) => name === 'locks'); w.value = '{colour'; w.callback() }")
-    assert "mend it by hand" in texts(page, ".modiste-prompt-fields .modiste-hint")[0]
+    assert "correct it by hand" in texts(page, ".modiste-prompt-fields .modiste-hint")[0]
     assert page.run("document.querySelector('.modiste-add').hidden") and values(page)["locks"] == "{colour"
 
 

@@ -6,7 +6,7 @@ import paper_studio
 import pytest
 
 from modiste.core.errors import InputError
-from modiste.nodes.vision.comparison import compare, strengths_in, wanted_pictures
+from modiste.nodes.vision.comparison import compare, plan_pictures, strengths_in
 
 DRAWING = dict(steps=1, cfg_scale=1.0, sampler="Pencil", width=64, height=64)
 
@@ -19,13 +19,16 @@ class Tuned(paper_studio.PaperHost):
 
     def generate(self, requests):
         yield from super().generate(
-            [one.model_copy(update={"prompt": one.prompt.replace("vesper", "a photo of red")}) for one in requests]
+            [
+                request.model_copy(update={"prompt": request.prompt.replace("vesper", "a photo of red")})
+                for request in requests
+            ]
         )
 
 
-def compared(tuned: list, references: list, pictures: int = 4, trigger: str = "vesper"):
-    wanted = wanted_pictures(references, ["dress"], [""], pictures, 0, DRAWING, trigger)
-    return compare(paper_studio.PaperHost(), tuned, wanted, references, paper_studio.session().vision, quiet)
+def compared(tuned: list, references: list, pictures: int = 4, trigger: str = "vesper", judge: bool = True):
+    plan = plan_pictures(references, ["dress"], [""], pictures, 0, DRAWING, trigger)
+    return compare(paper_studio.PaperHost(), tuned, plan, references, paper_studio.session(judge=judge).vision, quiet)
 
 
 @pytest.fixture(scope="module")
@@ -41,33 +44,54 @@ def test_strengths_are_read_once_each_and_nonsense_is_refused():
 
 
 def test_base_and_tuned_share_seeds_and_only_the_tuned_prompt_has_the_trigger(photos):
-    wanted = wanted_pictures(photos, ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
-    assert len(wanted) == 15 and len({one.base.seed for one in wanted}) == 15
-    assert all(one.base.seed == one.tuned.seed and one.tuned.prompt == "vesper, a dress" for one in wanted)
-    assert wanted[0].base.prompt == "a dress" and wanted[0].base.negative_prompt == "blurry"
-    assert wanted[:3] == wanted_pictures(photos[:1], ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
+    plan = plan_pictures(photos, ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper")
+    assert len(plan.choosing) == len(plan.confirm) == 15
+    assert len({pair.base.seed for pair in (*plan.choosing, *plan.confirm)}) == 30, "no seed chooses and decides"
+    for pair in plan.confirm:
+        assert pair.base.seed == pair.tuned.seed and pair.tuned.prompt == "vesper, a dress"
+    assert plan.confirm[0].base.prompt == "a dress" and plan.confirm[0].base.negative_prompt == "blurry"
+    assert plan.confirm[:3] == plan_pictures(photos[:1], ["a dress"], ["blurry"], 3, 7, DRAWING, "vesper").confirm
     with pytest.raises(InputError, match="no prompt"):
-        wanted_pictures(photos, [" "], [""], 1, 0, DRAWING)
+        plan_pictures(photos, [" "], [""], 1, 0, DRAWING)
     with pytest.raises(InputError, match="2 prompts for 5 pictures"):
-        wanted_pictures(photos, ["a", "b"], [""], 1, 0, DRAWING)
+        plan_pictures(photos, ["a", "b"], [""], 1, 0, DRAWING)
 
 
 def test_a_model_that_learned_the_look_is_proven_better_over_references(photos):
-    found = compared([(0.5, paper_studio.PaperHost()), (1.0, Tuned())], photos, pictures=2)
-    assert found.improved and found.best.strength == 1.0 and found.best.gain.n == 5
-    assert found.best.gain.confidence == pytest.approx(0.975), "two strengths share the doubt"
-    assert "at strength 1 is closer to the photos by +" in found.verdict and "on 5 references" in found.verdict
-    rows = found.as_json()["rows"]
+    sweep = compared([(0.5, paper_studio.PaperHost()), (1.0, Tuned())], photos, pictures=2)
+    assert sweep.improved and sweep.strength == 1.0 and sweep.gain.n == 5 and sweep.gain.confidence == 0.95
+    assert "at strength 1 is closer to the photos by +" in sweep.verdict and "on 5 references" in sweep.verdict
+    assert "The second opinion: +" in sweep.verdict
+    rows = sweep.as_json()["rows"]
     assert [row["strength"] for row in rows] == [0.0, 0.5, 1.0] and rows[0]["gain"] == 0
     assert rows[2]["interval"][0] > 0 and rows[1]["gain"] == 0, "the same host draws the same pictures"
-    assert [len(row) for row in found.rows_of_pictures(photos)] == [4] * 5
+    assert [len(row) for row in sweep.rows_of_pictures(photos)] == [4] * 5
 
 
-def test_a_single_reference_is_judged_over_seeds(photos):
-    found = compared([(1.0, Tuned())], photos[:1], pictures=6)
-    assert found.best.gain.n == 6 and "on 6 seeds" in found.verdict and found.improved
+def test_the_strength_is_chosen_on_other_seeds_than_those_that_decide(photos):
+    base, tuned = paper_studio.PaperHost(), [Tuned(), Tuned()]
+    plan = plan_pictures(photos, ["dress"], [""], 2, 0, DRAWING, "vesper")
+    sweep = compare(base, [(0.5, tuned[0]), (1.0, tuned[1])], plan, photos, paper_studio.session().vision, quiet)
+    choosing, confirm = ({pair.base.seed for pair in pairs} for pairs in (plan.choosing, plan.confirm))
+    assert sweep.strength == 0.5, "of two that are as good the weaker"
+    assert (
+        {request.seed for request in tuned[0].drawn} == {request.seed for request in base.drawn} == choosing | confirm
+    )
+    assert {request.seed for request in tuned[1].drawn} == choosing
+    assert "chosen on these pictures" in sweep.report()
+
+
+def test_a_single_reference_proves_nothing_about_others(photos):
+    sweep = compared([(1.0, Tuned())], photos[:1], pictures=6)
+    assert sweep.gain.mean > 0 and sweep.gain.n == 1 and not sweep.improved
+    assert "on 1 reference (one pair has no spread" in sweep.verdict
 
 
 def test_the_same_model_twice_proves_nothing(photos):
-    found = compared([(1.0, paper_studio.PaperHost())], photos, trigger="")
-    assert not found.improved and found.best.gain.mean == 0 and "No gain is proven" in found.verdict
+    sweep = compared([(1.0, paper_studio.PaperHost())], photos, trigger="")
+    assert not sweep.improved and sweep.gain.mean == 0 and "No gain is proven" in sweep.verdict
+
+
+def test_without_a_judge_the_verdict_says_so(photos):
+    sweep = compared([(1.0, Tuned())], photos, judge=False)
+    assert sweep.improved and sweep.evidence.judge is None and "no second opinion" in sweep.verdict

@@ -15,17 +15,17 @@ from modiste.core.errors import InputError
 from modiste.models.presets import PRESETS
 from modiste.nodes.comfy.graph import checkpoint_of, digest_of
 from modiste.nodes.comfy.safe_paths import inside, photo_folders
-from modiste.nodes.training.config import Wish, config_of, preset_for, slug
+from modiste.nodes.training.config import TrainingWidgets, config_of, preset_for, slug
 from modiste.nodes.training.dataset import (
     caption_photos,
     content_of,
     fingerprint,
     read_photos,
-    refuse_both,
+    require_one_source,
     write_pictures,
 )
 from modiste.nodes.training.history import EVENTS, History, RunRecord, list_runs, running, show_run, thinned
-from modiste.nodes.training.process import SAID, TrainingFailed, command, event_of, training_events
+from modiste.nodes.training.process import LOG, TrainingFailed, command, event_of, training_events
 from modiste.nodes.training.publish import (
     KeysWouldBeLost,
     listed_name,
@@ -185,42 +185,42 @@ def test_what_can_not_be_read_is_named_and_the_rest_is_used(tmp_path):
 def test_photos_come_from_one_place():
     for folder, pictures in (("photos", True), ("  ", False)):
         with pytest.raises(InputError):
-            refuse_both(folder, pictures)
-    refuse_both("photos", False), refuse_both("", True)
+            require_one_source(folder, pictures)
+    require_one_source("photos", False), require_one_source("", True)
 
 
 # ── the recipe ──
 
 
 def test_a_recipe_is_a_share_of_what_suits_the_base_and_json_comes_before_the_fields(tmp_path):
-    quick = config_of(Wish(recipe="quick", trigger=" vesper "), PRESETS["sd15"], [tmp_path])
+    quick = config_of(TrainingWidgets(recipe="quick", trigger=" vesper "), PRESETS["sd15"], [tmp_path])
     assert (quick.steps, quick.data.resolution, quick.network.rank, quick.network.alpha) == (300, 512, 16, 16)
     assert quick.data.trigger == "vesper" and quick.learning_rate == 1e-4
-    xl = config_of(Wish(steps=7, rank=4, method="lokr"), PRESETS["sdxl"], [tmp_path])
+    xl = config_of(TrainingWidgets(steps=7, rank=4, method="lokr"), PRESETS["sdxl"], [tmp_path])
     assert (xl.steps, xl.data.resolution, xl.network.kind) == (7, 1024, "lokr")
     own = config_of(
-        Wish(rank=4, config='{"network": {"rank": 9}, "data": {"flip": true}}'), PRESETS["mini"], [tmp_path]
+        TrainingWidgets(rank=4, config='{"network": {"rank": 9}, "data": {"flip": true}}'), PRESETS["mini"], [tmp_path]
     )
     assert own.network.rank == 9 and own.data.flip and own.data.folders == (tmp_path,)
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("options", "message"),
     [
-        (Wish(config="{"), "config is no JSON"),
-        (Wish(config="[]"), "not a JSON object"),
-        (Wish(config='{"learning_rate": NaN}'), "config holds NaN"),
-        (Wish(config='{"stepz": 3}'), "stepz"),
-        (Wish(config='{"method": "full"}'), "gives no LoRA"),
-        (Wish(learning_rate=float("nan")), "learning_rate is nan"),
-        (Wish(resolution=100), "resolution 100"),
-        (Wish(recipe="slow"), "no recipe 'slow'"),
-        (Wish(method="full"), "methods: lora"),
+        (TrainingWidgets(config="{"), "config is no JSON"),
+        (TrainingWidgets(config="[]"), "not a JSON object"),
+        (TrainingWidgets(config='{"learning_rate": NaN}'), "config holds NaN"),
+        (TrainingWidgets(config='{"stepz": 3}'), "stepz"),
+        (TrainingWidgets(config='{"method": "full"}'), "gives no LoRA"),
+        (TrainingWidgets(learning_rate=float("nan")), "learning_rate is nan"),
+        (TrainingWidgets(resolution=100), "resolution 100"),
+        (TrainingWidgets(recipe="slow"), "no recipe 'slow'"),
+        (TrainingWidgets(method="full"), "methods: lora"),
     ],
 )
-def test_a_wish_that_can_not_be_trained_is_refused_before_anything_is_opened(wish, message, tmp_path):
+def test_options_that_can_not_be_trained_are_refused_before_anything_is_opened(options, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        config_of(wish, PRESETS["sd15"], [tmp_path])
+        config_of(options, PRESETS["sd15"], [tmp_path])
 
 
 def test_the_base_of_a_file_is_told_by_its_text_encoders(tmp_path):
@@ -245,11 +245,11 @@ def test_a_name_is_a_file_name_everywhere(name, expected):
     assert slug(name) == expected
 
 
-def test_the_same_wish_finds_its_run_again_and_another_has_its_own(tmp_path):
+def test_the_same_options_find_their_run_again_and_others_have_their_own(tmp_path):
     photos = draw_photos(tmp_path / "photos", 3)
 
-    def run(seen: str = "a", **wish: object) -> LoraRun:
-        return decide(Wish(**wish), None, photos, seen, tmp_path / "runs")
+    def run(seen: str = "a", **options: object) -> LoraRun:
+        return decide(TrainingWidgets(**options), None, photos, seen, tmp_path / "runs")
 
     assert run() == run() and run(device="cpu").id == run().id
     others = [run(), run("b"), run(rank=8), run(seed=1), run(name="coats"), run(config='{"ema": 0.9}')]
@@ -298,8 +298,8 @@ def test_cancel_keeps_a_checkpoint_and_the_same_command_goes_on_to_the_end(tiny)
 
 
 def test_cancel_that_shows_while_the_page_is_told_ends_the_process_too(tiny, monkeypatch):
-    wish = Wish(steps=400, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=400)))
-    run = decide(wish, None, tiny / "photos", "a", tiny / "runs")
+    options = TrainingWidgets(steps=400, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=400)))
+    run = decide(options, None, tiny / "photos", "a", tiny / "runs")
 
     def tell(heard: dict, history: History) -> None:
         if heard["stage"] == "train" and heard["done"] >= 2:
@@ -320,7 +320,7 @@ def test_a_process_that_fails_says_why_and_one_that_dies_is_not_taken_for_a_succ
         list(training_events([str(tmp_path / "no.json"), "--out", str(tmp_path / "run")], tmp_path, lambda: None))
     (tmp_path / "modiste").mkdir()
     (tmp_path / "modiste" / "trainer.py").write_text("import os, sys\nsys.exit('the disk is on fire')\n")
-    with pytest.raises(TrainingFailed, match=f"code 1: the disk is on fire; see .*{SAID}"):
+    with pytest.raises(TrainingFailed, match=f"code 1: the disk is on fire; see .*{LOG}"):
         list(training_events([], tmp_path, lambda: None, root=tmp_path))
     (tmp_path / "modiste" / "trainer.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
     with pytest.raises(TrainingFailed, match="signal 9"):

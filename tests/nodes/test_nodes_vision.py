@@ -16,8 +16,8 @@ from modiste.fashion.taxonomy import load_taxonomy
 from modiste.nodes.comfy.images import grid_of, image_of, images_of, pictures_of
 from modiste.nodes.missing_libraries import advice, missing, require
 from modiste.nodes.vision.batches import differences, one_or_each, tag
-from modiste.nodes.vision.encoders import Chosen, find_encoder, open_eyes, vocabulary_of
-from modiste.nodes.vision.prompt_text import written
+from modiste.nodes.vision.encoders import EncoderChoice, find_encoder, vision_models, vocabulary_of
+from modiste.nodes.vision.prompt_text import write_prompts
 from modiste.nodes.vision.scores import score_pictures
 from modiste.nodes.vision.tag_edits import (
     choices_of,
@@ -27,7 +27,7 @@ from modiste.nodes.vision.tag_edits import (
     locked_tags,
     locks_of,
     pack,
-    shown,
+    tag_rows,
     unpack,
 )
 
@@ -130,7 +130,7 @@ def test_tags_go_through_a_link_as_json_and_come_back_equal():
 
 def test_what_the_page_draws_is_json_with_confidences_of_0_to_1():
     assert json.loads(confidences(DRESS))["colour"] == {"red": 0.8}
-    assert shown(DRESS)[0] == {"group": "category", "label": "dress", "text": "dress", "confidence": 0.8}
+    assert tag_rows(DRESS)[0] == {"group": "category", "label": "dress", "text": "dress", "confidence": 0.8}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1])
@@ -147,17 +147,18 @@ def test_every_strategy_writes_a_prompt_for_every_picture_and_an_odd_one_out_get
 
     seen = [(DRESS, MINI), (tagged(category="dress"), MINI)]
     for strategy in STRATEGIES:
-        assert all(one.positive for one in written(seen, strategy, "", "", "", "comfy")), strategy
-    assert written(seen[:1], "contrastive", "", "", "", "plain") == written(seen[:1], "sentence", "", "", "", "plain")
+        assert all(one.positive for one in write_prompts(seen, strategy, "", "", "", "comfy")), strategy
+    contrastive, sentence = (write_prompts(seen[:1], name, "", "", "", "plain") for name in ("contrastive", "sentence"))
+    assert contrastive == sentence
 
 
 def test_weights_are_comfyuis_and_brackets_are_escaped():
     locks = '{"neckline": "v (deep)"}'
-    (one,) = written([(DRESS, MINI)], "colour_pattern_focus", locks, "film grain, ", "blurry", "comfy")
+    (one,) = write_prompts([(DRESS, MINI)], "colour_pattern_focus", locks, "film grain, ", "blurry", "comfy")
     assert "(red:1.2)" in one.positive and r"\(deep\)" in one.positive
     assert one.positive.endswith(", film grain") and one.negative == "blurry"
     with pytest.raises(InputError, match="there is no strategy 'nope'"):
-        written([(DRESS, MINI)], "nope", "", "", "", "comfy")
+        write_prompts([(DRESS, MINI)], "nope", "", "", "", "comfy")
 
 
 # ── pictures ──
@@ -227,8 +228,8 @@ def test_a_group_that_the_picture_does_not_show_is_a_difference_to_nothing():
 
 
 def test_the_embedded_encoder_always_works_and_progress_is_told(tmp_path):
-    vision = open_eyes(Chosen("mini", vocabulary_of("mini"), "cpu", (tmp_path,)))
-    assert open_eyes(Chosen("mini", "mini", "cpu", (tmp_path,))) is vision, "opened once"
+    vision = vision_models(EncoderChoice("mini", vocabulary_of("mini"), "cpu", (tmp_path,)))
+    assert vision_models(EncoderChoice("mini", "mini", "cpu", (tmp_path,))) is vision, "opened once"
     heard = []
     picture = Image.new("RGB", (64, 64), "white")
     found = tag(vision, [picture] * 9, lambda done, total: heard.append((done, total)), groups=["colour"])

@@ -19,14 +19,16 @@ from train_samples import tiny_base
 
 from modiste.fashion.photos import garment_of
 from modiste.hosts.lora_folder import give_to_host
-from modiste.panel import commands, environment, page
+from modiste.panel import both_page, commands, environment, page, setup_page
+from modiste.panel import form as form_parts
 from modiste.panel.commands import BadForm, finetune_command, photos_of, pipeline_command, prompt_command, tag_command
 from modiste.panel.current_job import CurrentJob, status_of, watch
 from modiste.panel.job import CommandProcess
 from modiste.panel.results import drawing_of, gallery, infotexts, prompt_tag, read_report, result_rows, tag_rows
 from modiste.panel.texts import LANGUAGES, WORDS, Words, language_of
-from modiste.panel.webui_settings import WebuiSide
+from modiste.panel.webui_settings import WebuiSettings
 from modiste.reports.comparison_texts import VERDICT
+from modiste.search.route_decision import RouteOutcome
 
 ROOT = Path(__file__).parents[2]
 EN = Words("en")
@@ -42,7 +44,7 @@ def test_the_page_needs_the_standard_library_and_gradio_alone():
             if isinstance(node, ast.Import):
                 assert {alias.name.partition(".")[0] for alias in node.names} <= allowed, file
             elif isinstance(node, ast.ImportFrom):
-                inside = node.level == 1 or (node.level == 2 and node.module in ("install", "hosts.lora_file"))
+                inside = node.level == 1 or (node.level == 2 and node.module in ("install", "hosts.lora_folder"))
                 assert inside or (not node.level and node.module.partition(".")[0] in allowed), f"{file}:{node.lineno}"
 
 
@@ -58,8 +60,8 @@ def test_every_word_is_there_in_both_languages_with_the_same_fields():
     for key, (english, chinese) in WORDS.items():
         assert english and chinese and fields(english) == fields(chinese), key
         assert key in ("rank",) or any("\u4e00" <= char <= "\u9fff" for char in chinese), key
-    for decision in ("training", "no difference", "worse"):
-        assert WORDS[f"v_{decision}"] == VERDICT[f"d_{decision}"]
+    for decision in RouteOutcome:
+        assert WORDS[f"v_{decision.value}"] == VERDICT[f"d_{decision.value}"]
     assert Words("zh-TW")("start") == "開始" and Words("fr")("start") == "Start" and LANGUAGES == ("en", "zh-TW")
 
 
@@ -215,7 +217,7 @@ def test_progress_pictures_words_and_document_of_a_process_are_heard(tmp_path):
     job = job_of(TALKS, tmp_path)
     *_, last = watch(job)
     assert last is job and not job.running and job.finished and job.exit_code == 3
-    assert list(job.pictures) == ["/p/2.png", "/p/3.png"] and job.last_words == "a word for people"
+    assert list(job.pictures) == ["/p/2.png", "/p/3.png"] and job.log_tail == "a word for people"
     assert job.document == {"images": []} and job.progress["done"] == 3
     assert status_of(job, EN) == "<div>Done.</div>"
 
@@ -223,9 +225,11 @@ def test_progress_pictures_words_and_document_of_a_process_are_heard(tmp_path):
 def test_a_running_job_is_a_bar_with_what_is_left_and_nothing_of_it_is_markup(tmp_path):
     job = job_of(WAITS, tmp_path)
     try:
-        until(job, lambda: job.last_words)
+        until(job, lambda: job.log_tail)
         assert "Starting" in status_of(job, EN)
-        job._hear(json.dumps({"progress": {"stage": "prompt", "done": 1, "total": 4, "eta_s": 90, "message": "<b>"}}))
+        job._read_line(
+            json.dumps({"progress": {"stage": "prompt", "done": 1, "total": 4, "eta_s": 90, "message": "<b>"}})
+        )
         shown = status_of(job, EN)
         assert 'value="1" max="4"' in shown and "about 2 min left" in shown and "&lt;b&gt;" in shown
         assert "繪圖與比較" in status_of(job, Words("zh-TW"))
@@ -236,12 +240,12 @@ def test_a_running_job_is_a_bar_with_what_is_left_and_nothing_of_it_is_markup(tm
 
 def test_a_cancelled_job_keeps_what_it_has_and_one_that_hangs_is_ended(tmp_path):
     job = job_of(WAITS, tmp_path)
-    until(job, lambda: job.last_words)
+    until(job, lambda: job.log_tail)
     job.cancel()
     until(job, lambda: not job.running)
     assert job.resumable and job.exit_code == 130 and "goes on" in status_of(job, EN)
     deaf = job_of("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);" + WAITS, tmp_path)
-    until(deaf, lambda: deaf.last_words)
+    until(deaf, lambda: deaf.log_tail)
     deaf.cancel()
     assert deaf.running and "Stopping" in status_of(deaf, EN)
     deaf.cancel()
@@ -257,15 +261,15 @@ def test_a_failure_is_shown_with_the_process_last_words(tmp_path):
 
 
 def test_one_job_runs_at_a_time(tmp_path):
-    desk = CurrentJob()
-    job = desk.begin([sys.executable, "-c", WAITS], tmp_path, os.environ)
-    until(job, lambda: job.last_words)
+    current_job = CurrentJob()
+    job = current_job.begin([sys.executable, "-c", WAITS], tmp_path, os.environ)
+    until(job, lambda: job.log_tail)
     with pytest.raises(BadForm) as caught:
-        desk.begin([sys.executable, "-c", TALKS], tmp_path, os.environ)
+        current_job.begin([sys.executable, "-c", TALKS], tmp_path, os.environ)
     assert caught.value.why == "busy"
-    desk.cancel()
+    current_job.cancel()
     until(job, lambda: not job.running)
-    *_, job = watch(desk.begin([sys.executable, "-c", TALKS], tmp_path, os.environ))
+    *_, job = watch(current_job.begin([sys.executable, "-c", TALKS], tmp_path, os.environ))
     assert job.finished
 
 
@@ -275,7 +279,7 @@ def test_the_real_command_tells_its_progress_to_a_program_that_asks(tmp_path):
         [sys.executable, *tag_command([photo], "mini")], tmp_path, os.environ | {"OMP_NUM_THREADS": "1"}
     )
     *_, job = watch(job)
-    assert job.finished and job.progress["stage"] == "tag" and job.progress["done"] == 1, job.last_words
+    assert job.finished and job.progress["stage"] == "tag" and job.progress["done"] == 1, job.log_tail
     assert tag_rows(job.document)[0][:2] == ["look-01.jpg", "category"]
 
 
@@ -325,12 +329,12 @@ def test_a_trained_file_gets_a_name_of_its_content_and_is_there_whole(tmp_path):
 def tab(tmp_path, monkeypatch):
     """The page under a gradio that has what 3.41 and 4.40 share, in an environment that is there."""
     monkeypatch.setitem(sys.modules, "gradio", stand_in_gradio)
-    monkeypatch.setattr(environment, "is_there", lambda: True)
-    monkeypatch.setattr(environment, "own_python", lambda: Path(sys.executable))
-    monkeypatch.setattr(page, "own_environ", lambda: os.environ | {"OMP_NUM_THREADS": "1"})
+    monkeypatch.setattr(environment, "is_installed", lambda: True)
+    monkeypatch.setattr(environment, "environment_python", lambda: Path(sys.executable))
+    monkeypatch.setattr(form_parts, "own_environ", lambda: os.environ | {"OMP_NUM_THREADS": "1"})
     sent: list = []
     refreshed: list = []
-    side = WebuiSide(
+    webui = WebuiSettings(
         "http://127.0.0.1:7860",
         has_api=False,
         runs=tmp_path / "runs",
@@ -338,14 +342,14 @@ def tab(tmp_path, monkeypatch):
         connect_send=lambda button, text: sent.append(text.label),
         refresh_loras=lambda: refreshed.append(True),
     )
-    return Tab(page.build(side), sent, refreshed, side)
+    return Tab(page.build(webui), sent, refreshed, webui)
 
 
 class Tab(typing.NamedTuple):
     page: stand_in_gradio.Component
     sent: list
     refreshed: list
-    side: WebuiSide
+    webui: WebuiSettings
 
     def buttons(self, label: str) -> list:
         found = [one for one in self.page.everything() if type(one).__name__ == "Button" and one.label == label]
@@ -374,7 +378,7 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     assert "Tick the box" in tab.press("Set up", False)[0]
     monkeypatch.setattr(environment, "fits", lambda: False)
     assert "too full" in tab.press("Set up", True)[0]
-    monkeypatch.setattr(environment, "is_there", lambda: False)
+    monkeypatch.setattr(environment, "is_installed", lambda: False)
     assert "Set up the environment first" in tab.press("Start", *form, "Modiste's own model", [], 12)[0]
     assert "Set up the environment first" in tab.press("Check the environment")[0]
 
@@ -396,7 +400,7 @@ def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, 
         f"import json; story = json.load(open({str(report)!r}, encoding='utf-8')); "
         f"story['verdict']['decision'] = {decision!r}; print(json.dumps(story))"
     )
-    monkeypatch.setattr(page, "pipeline_command", lambda *form: (["-c", tells], finished_pipeline))
+    monkeypatch.setattr(both_page, "pipeline_command", lambda *form: (["-c", tells], finished_pipeline))
     photos = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")]
     form = photos, "", "sd15", "Modiste's own model", "atelierx", 16, True
     status, verdict, pictures, tag, ways, shown = tab.press("Start", *form, place=2)
@@ -405,7 +409,7 @@ def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, 
     assert [row[0] for row in ways][:2] == ["base, name only", "base, best words"] and len(ways) == 5
     assert all(0 <= value <= 100 for row in ways for value in row[1:])
     assert Path(shown) == finished_pipeline / "report.html"
-    placed = list((tab.side.runs.parent / "Lora").glob("*.safetensors"))
+    placed = list((tab.webui.runs.parent / "Lora").glob("*.safetensors"))
     if paid:
         assert re.fullmatch(rf"<lora:{placed[0].stem}:[\d.]+>, atelierx", tag) and tab.refreshed
     else:
@@ -415,7 +419,7 @@ def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, 
 def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatch):
     monkeypatch.setenv("MODISTE_VENV", str(tmp_path / "nowhere"))
     for language in LANGUAGES:
-        said = page.setup_text(Words(language))
+        said = setup_page.setup_text(Words(language))
         assert "1.5 GB" in said and "7 GB" in said and str(tmp_path / "nowhere") in said
     assert environment.setup_command()[1:] == [str(ROOT / "install.py"), "setup"]
 

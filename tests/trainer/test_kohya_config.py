@@ -19,7 +19,7 @@ from modiste.trainer.data.dataset import load_dataset
 from modiste.trainer.kohya.base import KohyaBase
 from modiste.trainer.kohya.files import datasets, toml, write_photos
 from modiste.trainer.kohya.in_sd_scripts.modiste_rates import factor, rates
-from modiste.trainer.kohya.options import Folders, ResumePoint, environ, notices, options, refuse
+from modiste.trainer.kohya.options import Folders, ResumePoint, environ, notices_of, options, refuse
 from modiste.trainer.loop.memory_plan import first_plan
 from modiste.trainer.loop.optimizers import rate_factor
 
@@ -148,7 +148,7 @@ def outcome(config: TrainConfig, folder: Path) -> list[Any]:
     groups = write_photos(data.samples, config.data, read_photo, folder)
     tables = datasets(groups, config.data, plan.micro_batch, any(sample.mask for sample in data.samples))
     words = options(config, base, plan, ResumePoint(), FOLDERS)
-    return [words, json.loads(json.dumps(tables)), tree(folder), environ(plan.device), notices(config, base)]
+    return [words, json.loads(json.dumps(tables)), tree(folder), environ(plan.device), notices_of(config, base)]
 
 
 def test_no_field_is_forgotten():
@@ -192,7 +192,7 @@ def test_a_model_that_predicts_v_and_one_of_sdxl_are_told_so(places):
     assert words["v2"] and words["v_parameterization"] and words["zero_terminal_snr"]
     words = options(asked(places, {}), XL_BASE, plan, ResumePoint(), FOLDERS)
     assert words["no_half_vae"] and not words["v2"]
-    assert any("size conditions" in one for one in notices(asked(places, {}), XL_BASE))
+    assert any("size conditions" in one for one in notices_of(asked(places, {}), XL_BASE))
     with pytest.raises(InputError, match="clip_skip 2"):
         refuse(asked(places, {"clip_skip": 2}), XL_BASE)
 

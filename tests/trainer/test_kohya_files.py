@@ -17,7 +17,8 @@ from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.fashion.photos import read_photo
 from modiste.trainer.data.captions import caption_of
 from modiste.trainer.data.config import DataConfig
-from modiste.trainer.data.dataset import Dataset, load_dataset
+from modiste.trainer.data.dataset import load_dataset
+from modiste.trainer.data.sample import Dataset
 from modiste.trainer.kohya.base import kohya_base, write_tokenizers
 from modiste.trainer.kohya.files import datasets, toml, write_photos
 

@@ -118,7 +118,7 @@ def test_photos_without_captions_get_the_taggers_and_nothing_is_written_beside_t
         ("zeros", InputError, "this LoRA changes nothing"),
         ("memory", Stopped, "too little memory.*micro_batch"),
         ("killed", Stopped, "from outside by signal 9.*goes on at step 2"),
-        ("nan", Stopped, "is no number any more"),
+        ("nan", Stopped, "is no longer finite"),
     ],
 )
 def test_what_goes_wrong_in_the_engine_is_an_error_and_leaves_no_result(
@@ -208,7 +208,7 @@ def test_a_run_that_has_become_another_is_refused_with_the_difference(engine, ba
 def test_the_engine_dies_with_the_process_that_started_it(tmp_path):
     script = tmp_path / "waits.py"
     script.write_text("import signal, sys\nprint('here', flush=True)\nsignal.pause()\n")
-    start = ROOT / "trainer" / "kohya_side" / "start.py"
+    start = ROOT / "trainer" / "kohya" / "in_sd_scripts" / "start.py"
     process = subprocess.Popen([sys.executable, start, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"here\n"
     process.stdin.close()  # as the system closes it when its holder is killed

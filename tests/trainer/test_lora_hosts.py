@@ -27,8 +27,8 @@ COMMON = """
 import json, logging, sys, types
 from pathlib import Path
 import torch
-from modiste.core.torchvision_ops import heal
-heal()
+from modiste.core.torchvision_ops import patch_torchvision_ops
+patch_torchvision_ops()
 from modiste.trainer.lora.names import kohya_name, sgm_path, open_clip_path
 from modiste.trainer.lora.state import delta_weight
 from modiste.trainer.lora.file import read_lora

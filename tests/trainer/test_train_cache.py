@@ -26,7 +26,8 @@ from modiste.trainer.data.cache import (
     vae_identity,
 )
 from modiste.trainer.data.config import DataConfig
-from modiste.trainer.data.dataset import Sample, load_dataset
+from modiste.trainer.data.dataset import load_dataset
+from modiste.trainer.data.sample import Sample
 from modiste.trainer.seeding import generator_for
 
 

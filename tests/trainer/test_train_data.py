@@ -20,7 +20,8 @@ from modiste.trainer.data.buckets import MOST_LOST, Bucket, assign, cut, make_bu
 from modiste.trainer.data.caption_files import MOST_CHARACTERS, BadCaption, clean, read_caption, read_metadata
 from modiste.trainer.data.captions import caption_of, possible_captions
 from modiste.trainer.data.config import DataConfig
-from modiste.trainer.data.dataset import Dataset, Sample, load_dataset
+from modiste.trainer.data.dataset import load_dataset
+from modiste.trainer.data.sample import Dataset, Sample
 
 
 def photo(path: Path, size=(96, 96), colour=None, caption: str | None = "a dress, red, short") -> Path:

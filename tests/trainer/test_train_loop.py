@@ -24,7 +24,7 @@ from modiste.trainer.lora.peft_layers import load_adapter
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode
 from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish
-from modiste.trainer.train import _steps, _update
+from modiste.trainer.train import take_steps, update
 
 LORA = {
     "lora": dict(network=dict(rank=4, alpha=2.0)),
@@ -66,11 +66,11 @@ def said_of(base, speaker=None) -> torch.Tensor:
     return said.sample
 
 
-def flat_gradient(run, batch) -> torch.Tensor:
-    for parameter in run.gradient.parameters.values():
+def flat_gradient(run, batch, scale: float = 1.0) -> torch.Tensor:
+    for parameter in run.model.parameters.values():
         parameter.grad = None
-    run.gradient(batch)
-    return torch.cat([p.grad.flatten() for p in run.gradient.parameters.values() if p.grad is not None])
+    run.gradient(batch, scale)
+    return torch.cat([p.grad.flatten() for p in run.model.parameters.values() if p.grad is not None])
 
 
 def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -81,7 +81,7 @@ def scattered(run, size: float = 0.05):
     """Gives every trainable weight a value, so that no gradient is 0 because B is."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in run.gradient.parameters.values():
+        for parameter in run.model.parameters.values():
             parameter += size * torch.randn(parameter.shape, generator=generator)
     return run
 
@@ -103,28 +103,28 @@ def test_fifty_steps_on_one_photo_halve_its_loss(method, base, tmp_path):
         **method,
     )
     run = run_of(wanted, tmp_path / "run")
-    before = run.gradient.held_out_loss(run.data.samples[0])
-    _steps(run, silent, lambda: False)
-    assert run.gradient.held_out_loss(run.data.samples[0]) < before / 2
-    assert sum(run.losses[-5:]) < 0.6 * sum(run.losses[:5])
+    before = run.gradient.loss.of_photo(run.data.samples[0])
+    take_steps(run, silent, lambda: False)
+    assert run.gradient.loss.of_photo(run.data.samples[0]) < before / 2
+    assert sum(run.loop.losses[-5:]) < 0.6 * sum(run.loop.losses[:5])
 
 
 @pytest.mark.parametrize("kind", ["dora", "loha", "lokr", "text encoder"])
 def test_frozen_weights_stay_bit_identical_and_every_trained_one_moves(kind, base, photos, tmp_path):
     run = run_of(config(base, photos, **LORA[kind], steps=4), tmp_path)
-    trained_names = run.gradient.parameters.keys()
+    trained_names = run.model.parameters.keys()
 
     def weights(frozen: bool) -> dict[str, torch.Tensor]:
         return {
             name: parameter.detach().clone()
-            for part, model in run.base.parts.items()
+            for part, model in run.model.base.parts.items()
             for name, parameter in ((f"{part}.{name}", p) for name, p in model.named_parameters())
             if (name not in trained_names) == frozen
         }
 
     frozen, moving = weights(True), weights(False)
     assert moving.keys() == trained_names and all(p.dtype == torch.float32 for p in moving.values())
-    _steps(run, silent, lambda: False)
+    take_steps(run, silent, lambda: False)
     assert all(torch.equal(frozen[name], now) for name, now in weights(True).items())
     stuck = [name for name, now in weights(False).items() if torch.equal(moving[name], now)]
     assert not stuck
@@ -138,14 +138,14 @@ def test_each_kind_starts_at_the_base_and_writes_a_file_that_gives_another_model
     fresh = open_base(str(base), run.plan.dtype, "cpu")
     before = said_of(fresh)
     if "dora" in kind:  # divides by a norm and multiplies by it again
-        torch.testing.assert_close(said_of(run.base, fresh), before, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(said_of(run.model.base, fresh), before, rtol=1e-5, atol=1e-6)
     else:
-        assert torch.equal(said_of(run.base, fresh), before)
-    _steps(run, silent, lambda: False)
+        assert torch.equal(said_of(run.model.base, fresh), before)
+    take_steps(run, silent, lambda: False)
     result = finish(run)
     assert result.file == tmp_path / LORA_FILE
     load_adapter(fresh.parts, read_lora(result.file))
-    now, expected = said_of(fresh), said_of(run.base, fresh)
+    now, expected = said_of(fresh), said_of(run.model.base, fresh)
     assert apart(before, expected) > 1e-3
     assert apart(now - before, expected - before) < 0.01  # the file holds float16
 
@@ -154,17 +154,17 @@ def test_a_full_fine_tune_leaves_a_folder_that_diffusers_opens_by_itself(base, p
     from diffusers import StableDiffusionPipeline
 
     run = run_of(config(base, photos, method="full", steps=4), tmp_path)
-    _steps(run, silent, lambda: False)
+    take_steps(run, silent, lambda: False)
     capfd.readouterr()
     result = finish(run)
     assert capfd.readouterr().err == ""
     assert result.file == tmp_path / MODEL_FOLDER and not list(tmp_path.glob("*.tmp"))
     tuned = StableDiffusionPipeline.from_pretrained(result.file, safety_checker=None, local_files_only=True)
-    for name, tensor in run.base.unet.state_dict().items():
+    for name, tensor in run.model.base.unet.state_dict().items():
         assert torch.equal(tuned.unet.state_dict()[name].half(), tensor.half())
     again = open_base(str(result.file), torch.float32, "cpu")
-    assert apart(said_of(again), said_of(run.base, again)) < 0.01
-    assert apart(said_of(open_base(str(base), torch.float32, "cpu")), said_of(run.base, again)) > 0.01
+    assert apart(said_of(again), said_of(run.model.base, again)) < 0.01
+    assert apart(said_of(open_base(str(base), torch.float32, "cpu")), said_of(run.model.base, again)) > 0.01
 
 
 def test_a_tuned_model_that_half_precision_can_not_hold_is_not_written(base, photos, tmp_path):
@@ -172,9 +172,9 @@ def test_a_tuned_model_that_half_precision_can_not_hold_is_not_written(base, pho
 
     run = run_of(config(base, photos, method="full"), tmp_path)
     with torch.no_grad():
-        run.base.unet.conv_in.bias[0] = 1e5
+        run.model.base.unet.conv_in.bias[0] = 1e5
     with pytest.raises(InputError, match="not finite in conv_in.bias"):
-        write_model(run.base, tmp_path / MODEL_FOLDER)
+        write_model(run.model.base, tmp_path / MODEL_FOLDER)
     assert not (tmp_path / MODEL_FOLDER).exists()
 
 
@@ -194,13 +194,13 @@ def xl(tmp_path_factory) -> Path:
 
 def test_an_xl_model_trains_with_both_text_encoders_and_gives_its_file_back(xl, photos, tmp_path):
     run = run_of(config(xl, photos, steps=4, learning_rate=1e-2, network=dict(rank=4, text_rank=2)), tmp_path)
-    _steps(run, silent, lambda: False)
-    assert {name.partition(".")[0] for name in run.gradient.parameters} == {"unet", "text_encoder", "text_encoder_2"}
+    take_steps(run, silent, lambda: False)
+    assert {name.partition(".")[0] for name in run.model.parameters} == {"unet", "text_encoder", "text_encoder_2"}
     file = finish(run).file
     fresh = open_base(str(xl), torch.float32, "cpu")
     before = said_of(fresh)
     load_adapter(fresh.parts, read_lora(file))
-    assert apart(said_of(fresh) - before, said_of(run.base) - before) < 0.01
+    assert apart(said_of(fresh) - before, said_of(run.model.base) - before) < 0.01
 
 
 def test_xl_conditions_equal_those_of_its_pipeline(xl, photos, tmp_path):
@@ -210,7 +210,7 @@ def test_xl_conditions_equal_those_of_its_pipeline(xl, photos, tmp_path):
     run = run_of(config(xl, photos, data=dict(caption_dropout=0)), tmp_path)
     visits = BatchSampler(run.data.samples, 2, 0).epoch(0)[0].visits
     captions = [visit.sample.caption for visit in visits]
-    words = run.gradient.words(captions, [visit.sample for visit in visits])
+    words = run.model.conditioning(captions, [visit.sample for visit in visits])
     tokens, _, pooled, _ = pipeline.encode_prompt(captions, do_classifier_free_guidance=False)
     torch.testing.assert_close(words["encoder_hidden_states"], tokens)
     torch.testing.assert_close(words["added_cond_kwargs"]["text_embeds"], pooled)
@@ -263,7 +263,7 @@ def test_a_batch_cut_into_any_parts_has_the_same_gradient(asked, base, photos, m
     batch = next(one for one in BatchSampler(run.data.samples, 4, 0).epoch(0) if len(one.visits) > 2)
     found = {}
     for micro_batch in (1, 2, 3, 4):
-        run.gradient.plan = run.plan.model_copy(update={"micro_batch": micro_batch})
+        run.model.plan = run.plan.model_copy(update={"micro_batch": micro_batch})
         found[micro_batch] = flat_gradient(run, batch)
     assert max(apart(found[size], found[4]) for size in (1, 2, 3)) <= 3e-6  # float32 rounds; means of means: 0.1
 
@@ -271,7 +271,7 @@ def test_a_batch_cut_into_any_parts_has_the_same_gradient(asked, base, photos, m
 def test_recomputed_activations_have_the_same_gradient(base, photos, tmp_path):
     plain = scattered(run_of(config(base, photos, network=dict(text_rank=2)), tmp_path / "plain"))
     again = scattered(run_of(config(base, photos, network=dict(text_rank=2), checkpointing=True), tmp_path / "again"))
-    assert again.plan.checkpointing and again.base.unet.is_gradient_checkpointing
+    assert again.plan.checkpointing and again.model.base.unet.is_gradient_checkpointing
     batch = BatchSampler(plain.data.samples, 2, 0).epoch(0)[0]
     assert apart(flat_gradient(again, batch), flat_gradient(plain, batch)) <= 1e-6
 
@@ -280,8 +280,7 @@ def test_a_scaled_loss_has_the_same_gradient_and_says_the_same_loss(base, photos
     run = scattered(run_of(config(base, photos), tmp_path))
     batch = BatchSampler(run.data.samples, 2, 0).epoch(0)[0]
     plain, loss = flat_gradient(run, batch), run.gradient(batch)
-    run.gradient.scale = LossScale(1024.0)
-    assert apart(flat_gradient(run, batch), plain) <= 1e-6 and run.gradient(batch) == loss
+    assert apart(flat_gradient(run, batch, 1024.0), plain) <= 1e-6 and run.gradient(batch, 1024.0) == loss
 
 
 def test_a_loss_scale_halves_on_overflow_doubles_after_long_without_and_is_none_in_bfloat16():
@@ -313,7 +312,7 @@ def test_the_loss_is_the_error_of_the_pipelines_own_parts_by_hand(base, photos, 
         words, _ = pipeline.encode_prompt(visit.sample.caption, "cpu", 1, False)
         said = pipeline.unet(scheduler.add_noise(latents, noise, t), t, words).sample
         expected = torch.nn.functional.mse_loss(said, noise)
-        found = run.gradient.losses([visit])
+        found = run.gradient.loss.of_visits([visit])
     torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -322,22 +321,22 @@ def test_what_is_outside_a_mask_is_held_at_the_base_models_prediction(base, mask
     with_it = scattered(run_of(config(base, masked, loss=dict(background=2.0), **asked), tmp_path / "with"), 0.3)
     without = scattered(run_of(config(base, masked, **asked), tmp_path / "without"), 0.3)
     visit = SampleVisit(with_it.data.samples[1], 0, 0, 0)
-    found, plain = (run.gradient.losses([visit]) for run in (with_it, without))
+    found, plain = (run.gradient.loss.of_visits([visit]) for run in (with_it, without))
     seen = {}
     with torch.no_grad():
-        for name, model in (("tuned", with_it.base), ("before", open_base(str(base), torch.float32, "cpu"))):
-            clean = with_it.gradient._latents(visit)[None]
+        for name, model in (("tuned", with_it.model.base), ("before", open_base(str(base), torch.float32, "cpu"))):
+            clean = with_it.model.sampled_latents(visit)[None]
             noise = torch.randn(clean.shape[1:], generator=visit.generator("noise"))[None]
             t = torch.randint(1000, (1,), generator=visit.generator("timestep"))
-            noisy = with_it.gradient.diffusion.add_noise(clean, noise, t)
+            noisy = with_it.gradient.loss.diffusion.add_noise(clean, noise, t)
             seen[name] = model.unet(noisy, t, encode(model, [visit.sample.caption])["tokens"]).sample
-        outside = 1 - with_it.gradient.latents.mask(visit.sample)[None]
+        outside = 1 - with_it.model.latents.mask(visit.sample)[None]
         apart_there = ((seen["tuned"] - seen["before"]) ** 2 * outside).sum() / (4 * outside.sum())
-        weight = with_it.gradient.diffusion.weight(t, with_it.config.loss)
+        weight = with_it.gradient.loss.diffusion.weight(t, with_it.config.loss)
     assert 0 < float(outside.mean()) < 1 and float(apart_there) > 1e-5
     torch.testing.assert_close(found - plain, 2.0 * weight * apart_there, rtol=1e-3, atol=1e-6)
     found.sum().backward()
-    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in with_it.gradient.parameters.values())
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in with_it.model.parameters.values())
 
 
 def test_a_background_that_nothing_holds_is_refused_for_a_full_fine_tune(base, photos):
@@ -351,7 +350,7 @@ def test_a_prior_pictures_loss_has_its_weight(base, photos, tmp_path):
     run = run_of(config(base, photos, data=data), tmp_path / "run")
     equal = run_of(config(base, photos, data=data | dict(prior_weight=1.0)), tmp_path / "equal")
     light, heavy = (
-        one.gradient.losses([SampleVisit(sample, 0, 0, 0) for sample in one.data.samples if sample.prior])
+        one.gradient.loss.of_visits([SampleVisit(sample, 0, 0, 0) for sample in one.data.samples if sample.prior])
         for one in (run, equal)
     )
     torch.testing.assert_close(light, 0.25 * heavy)
@@ -368,9 +367,9 @@ def test_a_second_start_with_warm_caches_gives_bit_identical_weights(base, tmp_p
 def test_losses_with_kept_words_equal_those_with_words_encoded_anew(base, photos, tmp_path):
     run = scattered(run_of(config(base, photos), tmp_path))
     visits = BatchSampler(run.data.samples, 4, 0).epoch(0)[0].visits
-    kept = run.gradient.losses(visits)
-    run.gradient.texts, run.base.text_encoders = None, open_base(str(base), torch.float32, "cpu").text_encoders
-    torch.testing.assert_close(run.gradient.losses(visits), kept, rtol=1e-6, atol=1e-7)
+    kept = run.gradient.loss.of_visits(visits)
+    run.model.texts, run.model.base.text_encoders = None, open_base(str(base), torch.float32, "cpu").text_encoders
+    torch.testing.assert_close(run.gradient.loss.of_visits(visits), kept, rtol=1e-6, atol=1e-7)
 
 
 def test_words_kept_in_one_precision_are_not_taken_for_those_of_another(base, tmp_path, monkeypatch):
@@ -381,7 +380,7 @@ def test_words_kept_in_one_precision_are_not_taken_for_those_of_another(base, tm
     for home in ("home", "another home"):
         monkeypatch.setenv("MODISTE_HOME", str(tmp_path / home))
         run = run_of(config(base, photos), tmp_path / f"fp32 {home}")
-        found.append(run.gradient.texts.embeds([run.data.samples[0].caption])[0]["tokens"])
+        found.append(run.model.texts.embeds([run.data.samples[0].caption])[0]["tokens"])
     assert torch.equal(*found)
 
 
@@ -391,9 +390,9 @@ def test_words_kept_in_one_precision_are_not_taken_for_those_of_another(base, tm
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
 def test_each_optimizer_learns(optimizer, base, photos, tmp_path):
     run = run_of(config(base, photos, optimizer=optimizer, steps=30, method="full", schedule="constant"), tmp_path)
-    before = sum(map(run.gradient.held_out_loss, run.data.samples))
-    _steps(run, silent, lambda: False)
-    assert sum(map(run.gradient.held_out_loss, run.data.samples)) < 0.9 * before
+    before = sum(map(run.gradient.loss.of_photo, run.data.samples))
+    take_steps(run, silent, lambda: False)
+    assert sum(map(run.gradient.loss.of_photo, run.data.samples)) < 0.9 * before
 
 
 @pytest.mark.parametrize(("optimizer", "package"), [("adamw8bit", "bitsandbytes"), ("prodigy", "prodigyopt")])
@@ -422,8 +421,8 @@ def test_text_encoders_learn_at_half_the_rate_or_at_their_own(base, photos, tmp_
     asked = dict(network=dict(text_rank=2), learning_rate=1e-3, schedule="constant", steps=1)
     for index, (own, expected) in enumerate([({}, 5e-4), (dict(text_learning_rate=2e-5), 2e-5)]):
         run = run_of(config(base, photos, **asked, **own), tmp_path / str(index))
-        _steps(run, silent, lambda: False)
-        assert [group["lr"] for group in run.optimizer.param_groups] == [1e-3, expected]
+        take_steps(run, silent, lambda: False)
+        assert [group["lr"] for group in run.optimization.optimizer.param_groups] == [1e-3, expected]
 
 
 def test_averaged_weights_equal_the_formula_by_hand_and_are_what_is_exported(base, photos, tmp_path):
@@ -432,17 +431,17 @@ def test_averaged_weights_equal_the_formula_by_hand_and_are_what_is_exported(bas
 
     def watch(progress):
         if progress.stage == "train" and progress.done:
-            seen.append({name: p.detach().clone() for name, p in run.gradient.parameters.items()})
+            seen.append({name: p.detach().clone() for name, p in run.model.parameters.items()})
 
-    _steps(run, watch, lambda: False)
+    take_steps(run, watch, lambda: False)
     assert len(seen) == 12
-    for name, held in run.state.ema.items():
+    for name, held in run.optimization.ema.items():
         expected = seen[0][name]
         for step, weights in enumerate(seen[1:], 1):
             decay = min(0.5, (1 + step) / (10 + step))
             expected = decay * expected + (1 - decay) * weights[name]
         torch.testing.assert_close(held, expected, rtol=1e-5, atol=1e-7)
-        assert torch.equal(run.state.best[name], held) and not torch.equal(held, seen[-1][name])
+        assert torch.equal(run.loop.best[name], held) and not torch.equal(held, seen[-1][name])
 
 
 # ── what goes wrong ──
@@ -465,11 +464,11 @@ def test_weights_that_are_not_finite_are_never_kept(base, photos, tmp_path):
 def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photos, tmp_path):
     run = run_of(config(base, photos, batch_size=1, steps=16, data=dict(held_out_least=0)), tmp_path)
     bad = run.data.samples[3]
-    overflowing = {name: torch.full_like(t, 1e30) for name, t in vars(run.gradient.latents.moments(bad)).items()}
-    run.gradient.latents.files._held[run.gradient.latents.files.path_of(run.gradient.latents._key(bad, False))] = (
-        overflowing | {"logvar": torch.zeros(4, 8, 8)}
-    )
-    _steps(run, silent, lambda: False)
+    overflowing = {name: torch.full_like(t, 1e30) for name, t in vars(run.model.latents.moments(bad)).items()}
+    run.model.latents.files._held[run.model.latents.files.path_of(run.model.latents._key(bad, False))] = overflowing | {
+        "logvar": torch.zeros(4, 8, 8)
+    }
+    take_steps(run, silent, lambda: False)
     result = finish(run)
     assert (result.record["steps"], result.record["skipped_steps"], len(result.record["losses"])) == (16, 2, 14)
     assert all(map(math.isfinite, result.record["losses"]))
@@ -480,20 +479,20 @@ def test_five_bad_steps_are_counted_in_a_row_only(base, photos, tmp_path):
     run = run_of(config(base, photos), tmp_path)
     for losses in ([math.nan] * 4, [1.0], [math.nan] * 4):
         for loss in losses:
-            for parameter in run.gradient.parameters.values():
+            for parameter in run.model.parameters.values():
                 parameter.grad = torch.zeros_like(parameter)
-            _update(run, loss)
-    assert run.bad == 4 and run.losses == [1.0]
+            update(run, loss)
+    assert run.optimization.bad_steps == 4 and run.loop.losses == [1.0]
     with pytest.raises(Stopped, match="5 steps in a row"):
-        _update(run, math.nan)
+        update(run, math.nan)
 
 
 def test_a_base_model_whose_held_out_loss_is_not_finite_stops_before_the_first_step(base, photos, tmp_path):
     run = run_of(config(base, photos, data=dict(held_out_least=2)), tmp_path)
     with torch.no_grad():
-        run.base.unet.conv_out.bias += math.inf
+        run.model.base.unet.conv_out.bias += math.inf
     with pytest.raises(Stopped, match="held-out photos is not finite at step 0"):
-        _steps(run, silent, lambda: False)
+        take_steps(run, silent, lambda: False)
 
 
 def test_a_terminal_snr_of_zero_is_refused_for_a_model_that_predicts_noise(base, photos, tmp_path):
@@ -553,24 +552,24 @@ def test_the_best_step_has_the_least_mean_loss_on_held_out_photos_and_its_weight
 
     def watch(progress):
         if progress.stage == "validation":
-            at[progress.done] = {name: p.detach().clone() for name, p in run.gradient.parameters.items()}
+            at[progress.done] = {name: p.detach().clone() for name, p in run.model.parameters.items()}
 
-    _steps(run, watch, lambda: False)
+    take_steps(run, watch, lambda: False)
     record = finish(run).record
     assert [row["step"] for row in record["validation"]] == [0, 2, 4, 6, 8, 10, 12]
     best = min(record["validation"][1:], key=lambda row: row["loss"])
     assert record["best_step"] == best["step"] < 12, "a case in which the last step is not the best"
     assert record["reason"].startswith(f"step {best['step']} has the least loss on 3 held-out photos")
     assert len(record["photos"]["held_out"]) == 3 and record["photos"]["training"] == 5
-    assert all(torch.equal(at[best["step"]][name], p) for name, p in run.gradient.parameters.items())
+    assert all(torch.equal(at[best["step"]][name], p) for name, p in run.model.parameters.items())
     assert json.loads((tmp_path / "train.json").read_text()) == json.loads(json.dumps(record))
 
 
 def test_a_single_look_is_not_called_the_least_of_several():
     once = Validation([ValidationResult(0, (0.5, 0.6)), ValidationResult(8, (0.5, 0.61))])
     assert once.reason() == (
-        "step 8, the only one looked at, has a loss of 0.55500 on 2 held-out photos, a gain of -0.00500 "
-        "(-0.06853 … +0.05853) over the base model's 0.55000; that is no proven gain"
+        "step 8, the only one that was validated, has a loss of 0.55500 on 2 held-out photos, a gain of -0.00500 "
+        "(-0.06853 … +0.05853) over the base model's 0.55000; the gain is not significant (the interval contains 0)"
     )
 
 
@@ -597,15 +596,15 @@ def test_without_held_out_photos_the_last_step_is_taken_and_the_reason_says_so(b
 
 def test_one_held_out_photo_and_one_that_never_changes_are_no_reason_to_fail(base, photos, tmp_path):
     record = trained(config(base, photos, data=dict(held_out_least=1)), tmp_path).record
-    assert record["gain"]["n"] == 1 and "no proven gain" in record["reason"]
+    assert record["gain"]["n"] == 1 and "not significant" in record["reason"]
 
 
 def test_two_looks_at_the_same_weights_see_the_same_losses(base, photos, tmp_path):
     run = scattered(run_of(config(base, photos, data=dict(held_out_least=2)), tmp_path))
-    first = run.gradient.held_out_losses(run.data.held_out)
-    _ = run.gradient.losses([SampleVisit(run.data.samples[0], 0, 0, 0)])
-    run.gradient.plan = run.plan.model_copy(update={"micro_batch": 8})
-    again = run.gradient.held_out_losses(run.data.held_out)
+    first = run.gradient.validation_losses(run.data.held_out)
+    _ = run.gradient.loss.of_visits([SampleVisit(run.data.samples[0], 0, 0, 0)])
+    run.model.plan = run.plan.model_copy(update={"micro_batch": 8})
+    again = run.gradient.validation_losses(run.data.held_out)
     assert first == pytest.approx(again, rel=1e-6) and len(set(first)) == 2
 
 
@@ -620,7 +619,7 @@ def test_a_validation_comes_back_equal_from_json():
         [ValidationResult(0, (0.5, 0.25)), ValidationResult(4, (0.25, 0.125)), ValidationResult(8, (0.5, 0.5))]
     )
     again = Validation.from_json(json.loads(json.dumps(looks.as_json())))
-    assert again == looks and again.best_trained == ValidationResult(4, (0.25, 0.125)) and again.waited() == 1
+    assert again == looks and again.best_trained == ValidationResult(4, (0.25, 0.125)) and again.since_best() == 1
 
 
 def test_a_curve_is_drawn_of_any_run():

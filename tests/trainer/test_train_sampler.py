@@ -12,7 +12,7 @@ import pytest
 
 from modiste.core.errors import InputError
 from modiste.trainer.data.buckets import Bucket, cut
-from modiste.trainer.data.dataset import Sample
+from modiste.trainer.data.sample import Sample
 from modiste.trainer.data.sampler import Batch, BatchSampler, shard
 from modiste.trainer.seeding import generator_for, random_for, seed_for
 
@@ -181,5 +181,5 @@ def test_seeds_are_the_same_in_every_process_and_version():
 def test_nothing_to_train_and_no_batch_are_named():
     with pytest.raises(InputError, match="nothing to train"):
         BatchSampler(samples(sizes=(0, 0, 0)), 4, seed=0)
-    with pytest.raises(InputError, match="a batch of 0"):
+    with pytest.raises(InputError, match="batch_size is 0; it must be at least 1"):
         BatchSampler(samples(), 0, seed=0)

@@ -21,7 +21,7 @@ from modiste.trainer.data.captions import without_trigger
 from modiste.trainer.loop.samples import AT_THE_END, FOLDER, Samples
 from modiste.trainer.loop.sampling import SampleRequest, draw
 from modiste.trainer.lora.file import read_lora
-from modiste.trainer.train import _begin, _steps, train
+from modiste.trainer.train import begin_run, take_steps, train
 
 VALIDATED = dict(validation=dict(every=3, picture_steps=2, cfg_scale=3.0), data=dict(held_out_least=2, trigger="brand"))
 
@@ -75,7 +75,7 @@ def begun(wanted, out: Path, critic=None):
     from modiste.trainer.loop.processes import Processes
 
     out.mkdir(parents=True, exist_ok=True)
-    return _begin(wanted, out, read_photo, None, silent, Processes(), critic)
+    return begin_run(wanted, out, read_photo, None, silent, Processes(), critic)
 
 
 def tensors_of(file: Path) -> dict[str, torch.Tensor]:
@@ -137,9 +137,9 @@ def test_without_held_out_photos_the_training_photos_captions_are_drawn_and_with
 ):
     wanted = config(base, photos, validation=VALIDATED["validation"])
     samples = begun(wanted, tmp_path, Eye()).samples
-    assert {shot.photo.path for shot in samples.last_shots} == set(samples.training) and len(samples.training) == 6
-    assert [shot.seed for shot in samples.last_shots] == [0] * 6 + [1] * 6
-    assert samples._plain() == ()
+    assert {shot.photo.path for shot in samples.last_requests} == set(samples.training) and len(samples.training) == 6
+    assert [shot.seed for shot in samples.last_requests] == [0] * 6 + [1] * 6
+    assert samples.plain_requests == ()
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ def draw_with_words(run, folder: Path, shots) -> list[Image.Image]:
     """For prompts that the run did not know of when its text encoders went."""
     from modiste.trainer.model.base_model import open_base
 
-    run.base.text_encoders = open_base(str(folder), torch.float32, "cpu").text_encoders
-    return draw(run.gradient, shots)
+    run.model.base.text_encoders = open_base(str(folder), torch.float32, "cpu").text_encoders
+    return draw(run.model, shots)
 
 
 def test_an_untrained_adapter_draws_what_the_base_model_draws(base, photos, tmp_path):
     eye = Eye()
     run = begun(config(base, photos, **VALIDATED), tmp_path, eye)
-    run.samples.signs(run.gradient, silent)
+    run.samples.signs(run.model, silent)
     [gallery] = eye.galleries
     assert same(gallery.tuned, gallery.base) and same(gallery.tuned_plain, gallery.base_plain)
 
@@ -209,13 +209,13 @@ def test_the_base_models_pictures_are_those_of_before_training_and_the_tuned_wei
 ):
     eye = Eye()
     run = begun(config(base, photos, **VALIDATED, **method, learning_rate=1e-2), tmp_path, eye)
-    before = draw(run.gradient, run.samples.last_shots)
-    _steps(run, silent, lambda: False)
-    tuned = {name: p.detach().clone() for name, p in run.gradient.parameters.items()}
-    run.samples.signs(run.gradient, silent)
+    before = draw(run.model, run.samples.last_requests)
+    take_steps(run, silent, lambda: False)
+    tuned = {name: p.detach().clone() for name, p in run.model.parameters.items()}
+    run.samples.signs(run.model, silent)
     [gallery] = eye.galleries
     assert same(gallery.base, before) and not same(gallery.tuned, before)
-    assert all(torch.equal(tuned[name], p) for name, p in run.gradient.parameters.items())
+    assert all(torch.equal(tuned[name], p) for name, p in run.model.parameters.items())
 
 
 # ── at no cost to the run ──
@@ -229,9 +229,9 @@ def test_weights_are_bit_identical_with_pictures_and_without(asked, base, photos
     for name, critic in (("with", Eye()), ("without", None)):
         run = begun(config(base, photos, **VALIDATED, **asked), tmp_path / name, critic)
         before = torch.get_rng_state()
-        _steps(run, silent, lambda: False)
+        take_steps(run, silent, lambda: False)
         assert torch.equal(torch.get_rng_state(), before)
-        found.append({**{name: p.detach() for name, p in run.gradient.parameters.items()}, **run.state.best})
+        found.append({**{name: p.detach() for name, p in run.model.parameters.items()}, **run.loop.best})
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[1])
 
 
@@ -263,15 +263,15 @@ def test_the_pictures_may_be_other_ones_when_a_run_goes_on(base, photos, tmp_pat
 
 def test_what_only_the_caches_needed_is_let_go_before_the_first_step(base, photos, tmp_path):
     plain = run_of(config(base, photos), tmp_path / "plain")
-    assert plain.base.vae is None and plain.base.text_encoders == []
+    assert plain.model.base.vae is None and plain.model.base.text_encoders == []
     shuffled = run_of(config(base, photos, data=dict(shuffle_captions=True)), tmp_path / "shuffled")
     learning = run_of(config(base, photos, network=dict(text_rank=2)), tmp_path / "learning")
     drawing = begun(config(base, photos, **VALIDATED), tmp_path / "drawing", Eye())
-    assert shuffled.base.text_encoders and learning.base.text_encoders  # asked again at each step
-    assert drawing.base.vae is not None and drawing.base.text_encoders == []
+    assert shuffled.model.base.text_encoders and learning.model.base.text_encoders  # asked again at each step
+    assert drawing.model.base.vae is not None and drawing.model.base.text_encoders == []
 
 
 def test_words_that_left_the_cache_after_their_encoder_are_named(base, photos, tmp_path):
     run = run_of(config(base, photos), tmp_path)
     with pytest.raises(InputError, match="the words of 'a hat' are not in the cache any more.*start again"):
-        run.gradient.words(["a hat"], run.data.samples[:1])
+        run.model.conditioning(["a hat"], run.data.samples[:1])

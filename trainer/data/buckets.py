@@ -41,12 +41,12 @@ class Bucket:
 
 def make_buckets(resolution: int, step: int, max_aspect: float) -> tuple[Bucket, ...]:
     """Every width with the largest height that keeps to resolution² pixels, and the same turned by 90°."""
-    found = {Bucket(resolution, resolution)}
+    buckets = {Bucket(resolution, resolution)}
     for long in range(resolution, int(resolution * max_aspect) + 1, step):
         short = resolution * resolution // long // step * step
         if short and long <= max_aspect * short:
-            found |= {Bucket(long, short), Bucket(short, long)}
-    return tuple(sorted(found))
+            buckets |= {Bucket(long, short), Bucket(short, long)}
+    return tuple(sorted(buckets))
 
 
 def buckets_of(config: DataConfig) -> tuple[Bucket, ...]:
@@ -59,7 +59,7 @@ def buckets_of(config: DataConfig) -> tuple[Bucket, ...]:
 def nearest(size: Size, buckets: Iterable[Bucket]) -> Bucket:
     """The bucket of the nearest log aspect; of two that are as near, the one nearer to a square."""
     aspect = math.log(size[0] / size[1])
-    return min(buckets, key=lambda one: (round(abs(one.log_aspect - aspect), 9), abs(one.log_aspect), one))
+    return min(buckets, key=lambda bucket: (round(abs(bucket.log_aspect - aspect), 9), abs(bucket.log_aspect), bucket))
 
 
 def assign(sizes: Sequence[Size], buckets: Iterable[Bucket], least: int = 1) -> list[Bucket]:
@@ -72,13 +72,13 @@ def assign(sizes: Sequence[Size], buckets: Iterable[Bucket], least: int = 1) -> 
     buckets = tuple(buckets)
     chosen = [nearest(size, buckets) for size in sizes]
     counts = Counter(chosen)
-    for bucket in sorted(counts, key=lambda one: (counts[one], one)):
-        others = [one for one in counts if one != bucket]
+    for bucket in sorted(counts, key=lambda bucket: (counts[bucket], bucket)):
+        others = [other for other in counts if other != bucket]
         if counts[bucket] >= least or not others:
             continue
-        moved = {i: nearest(sizes[i], others) for i, one in enumerate(chosen) if one == bucket}
+        moved = {i: nearest(sizes[i], others) for i, current in enumerate(chosen) if current == bucket}
         if all(cut(sizes[i], other).lost <= MOST_LOST for i, other in moved.items()):
-            chosen = [moved.get(i, one) for i, one in enumerate(chosen)]
+            chosen = [moved.get(i, current) for i, current in enumerate(chosen)]
             counts = Counter(chosen)
     return chosen
 
@@ -137,4 +137,4 @@ def cut(size: Size, bucket: Bucket) -> Crop:
     scale = max(bucket.width / size[0], bucket.height / size[1])
     width, height = max(bucket.width, round(size[0] * scale)), max(bucket.height, round(size[1] * scale))
     left, top = (width - bucket.width) // 2, (height - bucket.height) // 2
-    return Crop(tuple(size), (width, height), left, top, bucket.width, bucket.height)
+    return Crop((size[0], size[1]), (width, height), left, top, bucket.width, bucket.height)

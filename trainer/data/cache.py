@@ -1,4 +1,4 @@
-"""What frozen models say of the data, kept on disk: the VAE's posteriors of pictures, the text encoders' of captions.
+"""What frozen models make of the data, kept on disk: the VAE's posteriors of pictures, text states of captions.
 
     picture ─▶ crop ─▶ (mirror) ─▶ VAE ─▶ mean, logvar ─▶ file          once
     file ─▶ mean + exp(logvar / 2) · ε ─▶ × scaling factor ─▶ latents   at each visit, with another ε
@@ -22,7 +22,7 @@ from ...core.errors import InputError, Stopped
 from ...core.files import make_folder, write_whole
 from ...core.home import modiste_home
 from ...core.progress import Pace, ProgressCallback, silent
-from .dataset import Read, Sample
+from .sample import Read, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ class TensorFiles:
         """Keeps them; Stopped where the disk is full, InputError where the folder can't be made."""
         from safetensors.torch import save
 
-        held = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+        copies = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
         path = self.path_of(key)
         try:
             make_folder(path.parent)
@@ -91,7 +91,7 @@ class TensorFiles:
                 to_try="name another folder in MODISTE_HOME",
             ) from error
         try:
-            write_whole(path, save(held, {TENSORS_DIGEST: _digest(held)}))
+            write_whole(path, save(copies, {TENSORS_DIGEST: _digest(copies)}))
         except OSError as error:
             raise Stopped(
                 f"the cache can't be written: {error.strerror or error}",
@@ -107,18 +107,19 @@ def _metadata(data: bytes) -> dict[str, str]:
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
-        found.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        found.update(_bytes(tensors[name]))
-    return found.hexdigest()
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        digest.update(_bytes(tensors[name]))
+    return digest.hexdigest()
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
     import torch
 
     flat = tensor.detach().to("cpu").contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())  # bfloat16 has no numpy of its own
+    array: Any = flat.view(torch.uint8).numpy()  # bfloat16 has no numpy of its own
+    return memoryview(array)
 
 
 # ── latents ──
@@ -143,14 +144,14 @@ class CacheReport:
 
 def vae_identity(vae: Any) -> str:
     """16 hex digits of all that encoding depends on: weights with their dtype, and config; about 0.2 s for SD 1.5."""
-    found = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(digest_size=8)
     config = {name: value for name, value in vae.config.items() if not name.startswith("_")}
-    found.update(json.dumps(config, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(vae.state_dict().items()):
         if name.startswith(("encoder.", "quant_conv.")):
-            found.update(f"{name} {tensor.dtype}".encode())
-            found.update(_bytes(tensor))
-    return found.hexdigest()
+            digest.update(f"{name} {tensor.dtype}".encode())
+            digest.update(_bytes(tensor))
+    return digest.hexdigest()
 
 
 def pixels(image: Image.Image) -> torch.Tensor:
@@ -206,7 +207,7 @@ class LatentCache:
         return CacheReport(found, encoded, rebuilt)
 
     def moments(self, sample: Sample, flipped: bool = False) -> Moments:
-        """The posterior; InputError where `build` has not been, or the file broke since."""
+        """The posterior, float32 [4, h, w] each. InputError where `build` has not been, or the file broke since."""
         tensors = self._tensors(sample, flipped)
         return Moments(tensors["mean"].float(), tensors["logvar"].float())
 
@@ -252,10 +253,11 @@ class LatentCache:
                     f"the VAE in {vae.dtype} gives no finite latents of {sample.path.name}",
                     to_try="hold the VAE in float32 or bfloat16, as SDXL's needs",
                 )
-            held = {name: tensor.to(getattr(torch, self.dtype)) for name, tensor in tensors.items()}
+            tensors = {name: tensor.to(getattr(torch, self.dtype)) for name, tensor in tensors.items()}
             if mask is not None:
-                held["mask"] = shrink_mask(_mirrored(mask, flipped), tuple(held["mean"].shape[-2:]))
-            self.files.write(self._key(sample, flipped), held)
+                height, width = tensors["mean"].shape[-2:]
+                tensors["mask"] = shrink_mask(_mirrored(mask, flipped), (height, width))
+            self.files.write(self._key(sample, flipped), tensors)
 
     def _mask(self, sample: Sample) -> Image.Image | None:
         if sample.mask is None:
@@ -311,9 +313,10 @@ class TextCache:
         return CacheReport(len(captions) - len(missing), len(missing), rebuilt)
 
     def embeds(self, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
-        """Of each caption, in their order."""
-        known = {caption: self.files.recall(self._key(caption)) for caption in dict.fromkeys(captions)}
-        new = [caption for caption, tensors in known.items() if tensors is None]
+        """Each caption's named tensors, without a batch dimension, in the captions' order."""
+        cached = {caption: self.files.recall(self._key(caption)) for caption in dict.fromkeys(captions)}
+        known = {caption: tensors for caption, tensors in cached.items() if tensors is not None}
+        new = [caption for caption in cached if caption not in known]
         known |= self._encode(new) if new else {}
         return [known[caption] for caption in captions]
 

@@ -1,4 +1,4 @@
-"""Captions: from the files beside the photos, and as one visit of a photo sees them."""
+"""Captions in the files beside the photos: NAME.txt, and a folder's metadata.jsonl."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ class BadCaption(InputError):
 
     kind = "caption"
 
-    kind = "caption"
-
     def __init__(self, path: Path, code: str, reason: str):
         self.path, self.code, self.reason = path, code, reason
         super().__init__(reason, where=str(path), to_try="save it as UTF-8 text" if code == "ENCODING" else "")
@@ -43,11 +41,8 @@ class Caption:
     notes: tuple[str, ...] = ()
 
 
-# ── files ──
-
-
 def read_caption(path: Path) -> Caption:
-    """The caption in a text file; BadCaption says with a code why there is none."""
+    """The caption in a text file. Raises BadCaption with a code."""
     return clean(_decoded(path))
 
 
@@ -66,7 +61,7 @@ def clean(text: str) -> Caption:
 
 def read_metadata(path: Path) -> dict[str, Caption]:
     """File name → caption of a METADATA file; InputError names the line that is wrong."""
-    found = {}
+    captions = {}
     for number, line in enumerate(_decoded(path, most=None).splitlines(), 1):
         if not line.strip():
             continue
@@ -76,17 +71,17 @@ def read_metadata(path: Path) -> dict[str, Caption]:
             raise _bad_row(path, number, f"is no JSON: {error.msg}") from None
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("file_name", "text")):
             raise _bad_row(path, number, "has no file_name and text")
-        found[Path(row["file_name"]).as_posix()] = clean(row["text"])
-    return found
+        captions[Path(row["file_name"]).as_posix()] = clean(row["text"])
+    return captions
 
 
 def own_caption(photo: Path) -> str | None:
-    """What somebody wrote for a photo, in a .txt beside it or in the folder's METADATA; None where nobody did."""
+    """The caption in a .txt beside the photo or in the folder's METADATA; None where there is neither."""
     beside, table = photo.with_suffix(".txt"), photo.with_name(METADATA)
     if beside.is_file():
         return read_caption(beside).text
-    found = read_metadata(table).get(photo.name) if table.is_file() else None
-    return found.text if found else None
+    row = read_metadata(table).get(photo.name) if table.is_file() else None
+    return row.text if row else None
 
 
 def _bad_row(path: Path, number: int, what: str) -> InputError:
@@ -110,6 +105,3 @@ def _decoded(path: Path, most: int | None = MOST_BYTES) -> str:
         at = len(mark) + error.start
         reason = f"no {encoding.upper()} text: byte 0x{data[at]:02x} at offset {at}"
         raise BadCaption(path, "ENCODING", reason) from None
-
-
-# ── visits ──

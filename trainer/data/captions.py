@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .config import DataConfig
-    from .dataset import Sample
+    from .sample import Sample
 
 
 def caption_of(sample: Sample, config: DataConfig, rng: Random | None = None) -> str:
@@ -44,12 +44,12 @@ def possible_captions(samples: Iterable[Sample], config: DataConfig) -> list[str
     """Every text that visits can say, for encoding them all beforehand; None where shuffling makes too many."""
     if config.shuffle_captions:
         return None
-    found = dict.fromkeys(caption_of(sample, config) for sample in samples)
-    return list(found | ({"": None} if config.caption_dropout else {}))
+    captions = dict.fromkeys(caption_of(sample, config) for sample in samples)
+    return list(captions | ({"": None} if config.caption_dropout else {}))
 
 
 def _parts(caption: str, config: DataConfig) -> list[str]:
-    return [part for one in caption.split(config.caption_separator) if (part := one.strip())]
+    return [part for piece in caption.split(config.caption_separator) if (part := piece.strip())]
 
 
 def _says(caption: str, trigger: str) -> bool:

@@ -28,7 +28,7 @@ class DataConfig(BaseModel):
     keep_tokens: int = Field(default=0, ge=0)  # leading parts that stay in place, the trigger not counted
     caption_separator: str = ","  # between the parts of a caption
     trigger: str = ""  # the word that what is learned binds to; put before captions that lack it
-    masks: Path | None = None  # masks/NAME.png for NAME.jpg, white where the photo counts; see trainer/dataset.py
+    masks: Path | None = None  # masks/NAME.png for NAME.jpg, white where the photo counts; see masks.py
     held_out: float = Field(default=0.1, ge=0, le=0.5)  # share of the photos kept for validation
     held_out_least: int = Field(default=2, ge=0)  # photos; both 0: no validation
     prior_folder: Path | None = None  # pictures of the class that must stay as they are, with captions

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError
 from ..seeding import generator_for, random_for, seed_for
 from .buckets import Bucket
-from .dataset import Sample
+from .sample import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleVisit:
-    """One look at a sample, the `repeat`th of its epoch."""
+    """One use of a sample in training, the `repeat`th of its epoch."""
 
     sample: Sample
     seed: int
@@ -74,33 +74,33 @@ class BatchSampler:
     """
 
     def __init__(self, samples: Sequence[Sample], batch_size: int, seed: int, flip: bool = False):
-        self.samples = tuple(one for one in samples if not one.prior)
-        self.priors = tuple(one for one in samples if one.prior)
+        self.samples = tuple(sample for sample in samples if not sample.prior)
+        self.priors = tuple(sample for sample in samples if sample.prior)
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         if not self.samples:
             raise InputError("there is nothing to train", to_try="give photos, or hold out fewer of them")
         if batch_size < 1:
-            raise InputError(f"a batch of {batch_size} is none", to_try="give a batch_size of 1 or more")
-        self._own = sum(one.repeats for one in self.samples)
+            raise InputError(f"batch_size is {batch_size}; it must be at least 1")
+        self._visits_of_photos = sum(sample.repeats for sample in self.samples)
 
     @property
     def visits_per_epoch(self) -> int:
         """Samples consumed an epoch, by all processes."""
-        return self._own * (2 if self.priors else 1)
+        return self._visits_of_photos * (2 if self.priors else 1)
 
     def epoch(self, epoch: int) -> tuple[Batch, ...]:
         """All batches of an epoch."""
         by_bucket: dict[Bucket, list[SampleVisit]] = {}
-        visits = [*self._own_visits(epoch), *self._prior_visits(epoch)]
-        for visit in sorted(visits, key=lambda one: self._key(epoch, "visit", one.sample.id, one.repeat)):
+        visits = [*self._photo_visits(epoch), *self._prior_visits(epoch)]
+        for visit in sorted(visits, key=lambda visit: self._key(epoch, "visit", visit.sample.id, visit.repeat)):
             by_bucket.setdefault(visit.sample.bucket, []).append(visit)
         parts = [
             (self._key(epoch, "batch", str(bucket), index), bucket, part)
-            for bucket, held in by_bucket.items()
-            for index, part in enumerate(_even_parts(held, self.batch_size))
+            for bucket, bucket_visits in by_bucket.items()
+            for index, part in enumerate(_even_parts(bucket_visits, self.batch_size))
         ]
         batches, position = [], epoch * self.visits_per_epoch
-        for _, bucket, part in sorted(parts, key=lambda one: one[0]):
+        for _, bucket, part in sorted(parts, key=lambda row: row[0]):
             batches.append(Batch(epoch, position, bucket, tuple(part)))
             position += len(part)
         return tuple(batches)
@@ -116,23 +116,24 @@ class BatchSampler:
                 yield replace(batch, position=batch.position + done, visits=batch.visits[done:])
             epoch += 1
 
-    def _own_visits(self, epoch: int) -> Iterator[SampleVisit]:
+    def _photo_visits(self, epoch: int) -> Iterator[SampleVisit]:
         for sample in self.samples:
             for repeat in range(sample.repeats):
                 yield self._visit(sample, epoch, repeat)
 
     def _prior_visits(self, epoch: int) -> Iterator[SampleVisit]:
         """A window on an endless row of permutations: none is shown again before all were."""
-        count, seen = len(self.priors), {}
-        first = epoch * self._own
+        count, repeats = len(self.priors), dict[str, int]()
+        first = epoch * self._visits_of_photos
+        last = first + self._visits_of_photos - 1
         shuffled = {
-            turn: sorted(self.priors, key=lambda one: self._key(turn, "prior", one.id))
-            for turn in (range(first // count, (first + self._own - 1) // count + 1) if count else ())
+            turn: sorted(self.priors, key=lambda prior: self._key(turn, "prior", prior.id))
+            for turn in (range(first // count, last // count + 1) if count else ())
         }
-        for place in range(first, first + self._own) if count else ():
+        for place in range(first, last + 1) if count else ():
             sample = shuffled[place // count][place % count]
-            seen[sample.id] = seen.get(sample.id, -1) + 1
-            yield self._visit(sample, epoch, seen[sample.id])
+            repeats[sample.id] = repeats.get(sample.id, -1) + 1
+            yield self._visit(sample, epoch, repeats[sample.id])
 
     def _visit(self, sample: Sample, epoch: int, repeat: int) -> SampleVisit:
         flipped = self.flip and random_for(self.seed, epoch, sample.id, repeat, "flip").random() < 0.5

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...core.errors import InputError
 
 Family = Literal["sd1", "sd2", "sdxl"]
-
+Prediction = Literal["epsilon", "v_prediction"]  # what the UNet predicts
 
 FAMILIES = Path(__file__).parent
 PARTS = ("unet", "text_encoder", "text_encoder_2")
@@ -24,8 +24,8 @@ def configs_of(family: Family) -> dict[str, dict[str, Any]]:
 
 def configs_in(model: Path) -> dict[str, dict[str, Any]]:
     """Part → its config in a diffusers folder."""
-    found = {part: model / part / "config.json" for part in PARTS}
-    configs = {part: json.loads(file.read_text(encoding="utf-8")) for part, file in found.items() if file.is_file()}
+    files = {part: model / part / "config.json" for part in PARTS}
+    configs = {part: json.loads(file.read_text(encoding="utf-8")) for part, file in files.items() if file.is_file()}
     if "unet" not in configs:
         raise InputError("this is no diffusers folder with a UNet", where=str(model))
     return configs

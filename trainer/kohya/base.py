@@ -6,17 +6,13 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...core.errors import InputError, MissingWeights
 from ...core.weights import download_command, hub_cache, locate
-from ..families.configs import Family, configs_in, configs_of, family_of_unet
+from ..families.configs import Family, Prediction, configs_in, configs_of, family_of_unet
 from ..model.base_model import digest
 from ..model.single_file import recognised, write_tokenizer
 from .engine import OURS
-
-if TYPE_CHECKING:
-    from ..loop.objective import Prediction
 
 # sd-scripts has the published UNets in its code and reads no more than this of a folder's config.
 BUILD = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
@@ -69,16 +65,16 @@ def write_tokenizers(family: Family, folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name, padding in TOKENIZERS[family].items():
         write_tokenizer(folder / name)
-        said = {**TOKENIZER, "pad_token": padding}
-        (folder / name / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
+        config = {**TOKENIZER, "pad_token": padding}
+        (folder / name / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
 
 
 def _folder(source: Path) -> tuple[Family, Prediction]:
-    found = configs_in(source)
-    family = family_of_unet(found["unet"])
+    unet = configs_in(source)["unet"]
+    family = family_of_unet(unet)
     published = configs_of(family)["unet"]
-    wrong = [f"{key} {found['unet'].get(key)}" for key in BUILD if found["unet"].get(key) != published[key]]
+    wrong = [f"{key} {unet.get(key)}" for key in BUILD if unet.get(key) != published[key]]
     if wrong:
         raise InputError(
             f"the engine kohya knows the published builds of Stable Diffusion only; this UNet has {', '.join(wrong)}",
@@ -87,8 +83,8 @@ def _folder(source: Path) -> tuple[Family, Prediction]:
         )
     _refuse_unprefixed(source)
     scheduler = source / "scheduler" / "scheduler_config.json"
-    said = json.loads(scheduler.read_text(encoding="utf-8")) if scheduler.is_file() else {}
-    return family, said.get("prediction_type", "epsilon")
+    settings = json.loads(scheduler.read_text(encoding="utf-8")) if scheduler.is_file() else {}
+    return family, settings.get("prediction_type", "epsilon")
 
 
 def _refuse_unprefixed(source: Path) -> None:

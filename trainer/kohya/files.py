@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..data.config import DataConfig
-    from ..data.dataset import Read, Sample
+    from ..data.sample import Read, Sample
 
 Group = tuple[Any, int, int]  # bucket, repeats, leading parts of a caption that stay in place
 
@@ -85,9 +85,9 @@ def toml(table: Mapping[str, Any], path: str = "") -> str:
         if key in plain:
             continue
         name = f"{path}{key}"
-        for one in [value] if isinstance(value, Mapping) else value:
+        for inner in [value] if isinstance(value, Mapping) else value:
             heading = f"[{name}]" if isinstance(value, Mapping) else f"[[{name}]]"
-            text += f"\n{heading}\n{toml(one, f'{name}.')}"
+            text += f"\n{heading}\n{toml(inner, f'{name}.')}"
     return text
 
 

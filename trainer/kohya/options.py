@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ..config import TrainConfig, ValidationConfig
+from ..config import LossConfig, NetworkConfig, TrainConfig, ValidationConfig
 from .engine import OURS
 
 if TYPE_CHECKING:
     from ..loop.memory_plan import Plan
     from .base import KohyaBase
 
-RATES = "modiste_rates.rates"  # kohya_side/modiste_rates.py
+RATES = "modiste_rates.rates"  # in_sd_scripts/modiste_rates.py
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[str, dict[str, bool]]] = {
     "adamw": ("AdamW", {}),
     "adamw8bit": ("AdamW8bit", {}),
     "adafactor": ("Adafactor", {"scale_parameter": False, "relative_step": False, "warmup_init": False}),
@@ -54,40 +54,66 @@ def refuse(config: TrainConfig, base: KohyaBase) -> None:
 
 
 def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint, folders: Folders) -> dict[str, Any]:
-    """run.toml of one start. A state is gone on with for the steps that are left: sd-scripts' own count is wrong
-    there (a run of 12 steps that was saved at 10 runs 16), so it is told to begin at 0."""
+    """run.toml of one start; InputError where the batch is no whole number of micro-batches."""
     if plan.batch_size % plan.micro_batch:
         raise InputError(
             f"the engine kohya repeats whole batches: micro_batch {plan.micro_batch} does not divide "
             f"batch_size {plan.batch_size}",
             to_try="a divisor of it",
         )
-    network, name = config.network, config.optimizer
-    optimizer, arguments = OPTIMIZERS[name]
-    rate = 1.0 if name == "prodigy" else config.learning_rate  # Prodigy finds its own
-    text_rate = 1.0 if name == "prodigy" else config.text_learning_rate or config.learning_rate / 2
-    found = {
+    return {
+        **_inputs(base, folders),
+        **_network(config.network),
+        **_steps(config, plan, start),
+        **_optimizer(config),
+        **_loss(config.loss),
+        **_machine(config, base, plan),
+        **_outputs(config, folders),
+        **({"clip_skip": config.clip_skip} if config.clip_skip > 1 else {}),
+    }
+
+
+def _inputs(base: KohyaBase, folders: Folders) -> dict[str, Any]:
+    return {
         "pretrained_model_name_or_path": str(base.source),
         "v2": base.family == "sd2",
         "v_parameterization": base.prediction == "v_prediction",
         "tokenizer_cache_dir": str(folders.tokenizers),
         "dataset_config": str(folders.datasets),
-        # the network
+    }
+
+
+def _network(network: NetworkConfig) -> dict[str, Any]:
+    convolutions = {"conv_dim": network.conv_rank, "conv_alpha": network.conv_alpha or float(network.conv_rank)}
+    return {
         "network_module": "networks.lora",
         "network_dim": network.rank,
         "network_alpha": network.alpha,
-        "network_args": _pairs(
-            {"conv_dim": network.conv_rank, "conv_alpha": network.conv_alpha or float(network.conv_rank)}
-            if network.conv_rank
-            else {}
-        ),
+        "network_args": _pairs(convolutions if network.conv_rank else {}),
         "network_train_unet_only": not network.text_rank,
-        # steps
+    }
+
+
+def _steps(config: TrainConfig, plan: Plan, start: ResumePoint) -> dict[str, Any]:
+    """A state is gone on with for the steps that are left: sd-scripts' own count is wrong there (a run of 12 steps that
+    was saved at 10 runs 16), so it is told to begin at 0."""
+    return {
         "max_train_steps": config.steps - start.step,
         "train_batch_size": plan.micro_batch,
         "gradient_accumulation_steps": plan.batch_size // plan.micro_batch,
-        "learning_rate": rate,
-        "unet_lr": rate,
+        "seed": config.seed + start.step,  # or the order of the first epochs would come again
+        **({"resume": str(start.state), "initial_step": 0} if start.state is not None else {}),
+    }
+
+
+def _optimizer(config: TrainConfig) -> dict[str, Any]:
+    optimizer, arguments = OPTIMIZERS[config.optimizer]
+    learning_rate, text_rate = config.learning_rate, config.text_learning_rate or config.learning_rate / 2
+    if config.optimizer == "prodigy":  # finds its own
+        learning_rate = text_rate = 1.0
+    return {
+        "learning_rate": learning_rate,
+        "unet_lr": learning_rate,
         "text_encoder_lr": [text_rate],
         "optimizer_type": optimizer,
         "optimizer_args": _pairs({**arguments, "weight_decay": config.weight_decay}),
@@ -95,15 +121,24 @@ def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint
         "lr_scheduler_args": _pairs({"schedule": config.schedule, "steps": config.steps, "warmup": config.warmup}),
         "lr_warmup_steps": 0,
         "max_grad_norm": config.max_grad_norm,
-        "seed": config.seed + start.step,  # or the order of the first epochs would come again
-        # the loss
-        "loss_type": "l2" if config.loss.huber is None else "huber",
+    }
+
+
+def _loss(loss: LossConfig) -> dict[str, Any]:
+    return {
+        "loss_type": "l2" if loss.huber is None else "huber",
         "huber_schedule": "constant",
-        "huber_c": 0.1 if config.loss.huber is None else config.loss.huber,
+        "huber_c": 0.1 if loss.huber is None else loss.huber,
         "huber_scale": 1.0,
-        "debiased_estimation_loss": config.loss.debiased,
-        "zero_terminal_snr": config.loss.zero_terminal_snr,
-        # the machine
+        "debiased_estimation_loss": loss.debiased,
+        "zero_terminal_snr": loss.zero_terminal_snr,
+        **({"min_snr_gamma": loss.min_snr_gamma} if loss.min_snr_gamma is not None else {}),
+        **({"noise_offset": loss.noise_offset} if loss.noise_offset else {}),
+    }
+
+
+def _machine(config: TrainConfig, base: KohyaBase, plan: Plan) -> dict[str, Any]:
+    return {
         "mixed_precision": PRECISIONS[plan.precision],
         "no_half_vae": base.family == "sdxl",
         "gradient_checkpointing": plan.checkpointing,
@@ -111,7 +146,11 @@ def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint
         "sdpa": True,
         "cache_latents": True,
         "max_data_loader_n_workers": 0,
-        # what it leaves
+    }
+
+
+def _outputs(config: TrainConfig, folders: Folders) -> dict[str, Any]:
+    return {
         "output_dir": str(folders.out),
         "output_name": "lora",
         "save_model_as": "safetensors",
@@ -122,15 +161,6 @@ def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint
         "metadata_title": config.title,
         "training_comment": config.notes,
     }
-    if config.loss.min_snr_gamma is not None:
-        found["min_snr_gamma"] = config.loss.min_snr_gamma
-    if config.loss.noise_offset:
-        found["noise_offset"] = config.loss.noise_offset
-    if config.clip_skip > 1:
-        found["clip_skip"] = config.clip_skip
-    if start.state is not None:
-        found |= {"resume": str(start.state), "initial_step": 0}
-    return found
 
 
 def environ(device: str) -> dict[str, str]:
@@ -141,25 +171,25 @@ def environ(device: str) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": index} if index else {}
 
 
-def notices(config: TrainConfig, base: KohyaBase) -> list[str]:
+def notices_of(config: TrainConfig, base: KohyaBase) -> list[str]:
     """What this engine leaves out or does in its own way, a line each, for people and for train.json."""
-    data, found = config.data, ["validation: sd-scripts has none on photos held out; the last step is kept"]
+    data, notices = config.data, ["validation: sd-scripts has none on photos held out; the last step is kept"]
     changed = [name for name, value in config.validation if value != getattr(ValidationConfig(), name)]
     if changed:
-        found[0] += f" ({', '.join(f'validation.{name}' for name in changed)} left out)"
+        notices[0] += f" ({', '.join(f'validation.{name}' for name in changed)} left out)"
     if config.checkpointing is None:
-        found.append("checkpointing: no step is measured beforehand; it is off until it is asked for")
+        notices.append("checkpointing: no step is measured beforehand; it is off until it is asked for")
     if data.seed:
-        found.append("data.seed: left out; `seed` decides everything random")
+        notices.append("data.seed: left out; `seed` decides everything random")
     if data.masks is not None:
-        found.append("data.masks: the loss is not divided by the mask's area: a small garment counts for less")
+        notices.append("data.masks: the loss is not divided by the mask's area: a small garment counts for less")
     if data.shuffle_captions and data.caption_separator.strip() != ",":
-        found.append(f"data.caption_separator: shuffled parts are joined by a comma, not {data.caption_separator!r}")
+        notices.append(f"data.caption_separator: shuffled parts are joined by a comma, not {data.caption_separator!r}")
     if config.loss.debiased and base.prediction == "v_prediction":
-        found.append("loss.debiased: a v-prediction is weighed by 1 / (SNR + 1)")
+        notices.append("loss.debiased: a v-prediction is weighed by 1 / (SNR + 1)")
     if base.family == "sdxl":
-        found.append("SDXL's size conditions are those of the cut picture")
-    return found
+        notices.append("SDXL's size conditions are those of the cut picture")
+    return notices
 
 
 def _impossible(config: TrainConfig, base: KohyaBase) -> Iterator[str]:

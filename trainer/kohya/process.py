@@ -46,14 +46,14 @@ class Watch:
 
     def line(self, text: str) -> None:
         """One line, or one state of a bar."""
-        if found := STEPS.match(text):
-            self._stepped(int(found[1]), found[3])
-        if found := SAVING.search(text):  # also behind a bar, which does not end its line
-            self._saving = int(found[1])
+        if match := STEPS.match(text):
+            self._stepped(int(match[1]), match[3])
+        if match := SAVING.search(text):  # also behind a bar, which does not end its line
+            self._saving = int(match[1])
         elif ERROR.match(text) or self.error.endswith(":"):  # what a colon announces is in the next line
             self.error = f"{self.error} {text.strip()}" if self.error.endswith(":") else text.strip()
-        elif self._began is None and (found := INFO.search(text)):
-            self.progress(Progress("engine", 0, 1, f"sd-scripts: {found[1]}"))
+        elif self._began is None and (match := INFO.search(text)):
+            self.progress(Progress("engine", 0, 1, f"sd-scripts: {match[1]}"))
         self.short_of_memory |= MEMORY.search(text) is not None
 
     def _stepped(self, step: int, loss: str | None) -> None:
@@ -79,7 +79,12 @@ class Watch:
 
 
 def run(
-    command: Sequence[str | Path], folder: Path, variables: Mapping[str, str], log: Path, watch: Watch, stop: Callable
+    command: Sequence[str | Path],
+    folder: Path,
+    variables: Mapping[str, str],
+    log: Path,
+    watch: Watch,
+    stop: Callable[[], bool],
 ) -> int | None:
     """Runs in `folder` to its end and returns the exit code; None where `stop` or a lost loss ended it.
 
@@ -109,7 +114,7 @@ def run(
             _end(process)
 
 
-def _lines(process: subprocess.Popen) -> Iterator[str | None]:
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
     """Lines and states of bars as they come; None every POLL_S without one. Ends with the process."""
     heard: queue.Queue[str | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process, heard), daemon=True)
@@ -125,7 +130,8 @@ def _lines(process: subprocess.Popen) -> Iterator[str | None]:
             yield None
 
 
-def _read(process: subprocess.Popen, heard: queue.Queue[str | None]) -> None:
+def _read(process: subprocess.Popen[bytes], heard: queue.Queue[str | None]) -> None:
+    assert process.stdout  # a pipe
     rest = b""
     while block := os.read(process.stdout.fileno(), 1 << 16):
         *lines, rest = re.split(rb"[\r\n]+", rest + block)
@@ -135,7 +141,7 @@ def _read(process: subprocess.Popen, heard: queue.Queue[str | None]) -> None:
         heard.put(rest.decode(errors="replace"))
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM, and after STOP_S what can't be refused; to its children too."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
@@ -146,7 +152,7 @@ def _end(process: subprocess.Popen) -> None:
             process.wait()
 
 
-def _signal(process: subprocess.Popen, number: int) -> None:
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     if os.name == "nt":
         process.terminate()
     else:

@@ -28,14 +28,15 @@ REASON = "the last step: the engine kohya looks at no photos held out"
 def finish(run: KohyaRun) -> TrainResult:
     """Writes the file, train.json and the curve. InputError for a LoRA that changes nothing, holds NaN, or that one of
     the readers would not apply whole; then nothing stands in the place of the result."""
-    found = read_lora(run.folder / run.record.finished)
-    record = _record(run, found)
+    assert run.record.finished is not None  # set once sd-scripts has written its file
+    lora = read_lora(run.folder / run.record.finished)
+    record = _record(run, lora)
     file, checked = run.out / LORA_FILE, run.folder / LORA_FILE
     curve = io.BytesIO()
     losses = [run.record.losses[step] for step in sorted(run.record.losses)]
     draw_curve(losses, Validation(), run.config.title).save(curve, "PNG", optimize=True)
     with writing("the result", run.out):
-        write_lora(found, checked, {**_theirs(found), **_metadata(run).strings()})
+        write_lora(lora, checked, {**_theirs(lora), **_metadata(run).strings()})
         for report in verify(checked):
             if not report.ok:
                 why = "; ".join((*report.notes, f"{report.applied} of {report.modules} modules"))
@@ -46,9 +47,9 @@ def finish(run: KohyaRun) -> TrainResult:
     return TrainResult(file, record)
 
 
-def _theirs(found: AdapterState) -> dict[str, str]:
+def _theirs(lora: AdapterState) -> dict[str, str]:
     """sd-scripts' own metadata; of what it did not know it writes the word None."""
-    return {key: value for key, value in found.metadata.items() if key.startswith("ss_") and value != "None"}
+    return {key: value for key, value in lora.metadata.items() if key.startswith("ss_") and value != "None"}
 
 
 def _metadata(run: KohyaRun) -> LoraMetadata:
@@ -67,9 +68,9 @@ def _metadata(run: KohyaRun) -> LoraMetadata:
     )
 
 
-def _record(run: KohyaRun, found: AdapterState) -> dict[str, Any]:
+def _record(run: KohyaRun, lora: AdapterState) -> dict[str, Any]:
     """train.json, with the own engine's keys."""
-    untouched = sum(module.changes_nothing for module in found.modules)
+    untouched = sum(module.changes_nothing for module in lora.modules)
     return {
         "config": run.config.model_dump(mode="json"),
         "engine": {
@@ -77,7 +78,7 @@ def _record(run: KohyaRun, found: AdapterState) -> dict[str, Any]:
             "version": run.engine.version,
             "notices": run.notices,
             "starts": run.record.starts,
-            "modules": len(found.modules),
+            "modules": len(lora.modules),
             "untouched": untouched,
         },
         "plan": run.plan.model_dump(mode="json"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from ...core.files import write_whole
-from ..data.dataset import Dataset
+from ..data.sample import Dataset
 from ..loop.memory_plan import Plan
 from ..results import writing
 from .base import KohyaBase

@@ -23,14 +23,14 @@ from ..run import CHECKPOINTS, FREE, FREE_DATA, locked
 from .base import KohyaBase, kohya_base, write_tokenizers
 from .engine import OURS, Engine, require_engine
 from .files import datasets, toml, write_photos
-from .options import SCRIPTS, Folders, ResumePoint, environ, notices, options, refuse
+from .options import SCRIPTS, Folders, ResumePoint, environ, notices_of, options, refuse
 from .process import Watch
 from .process import run as run_process
 from .run import FILE, FOLDER, LOG, RECORD, KohyaRecord, KohyaRun
 
 if TYPE_CHECKING:
     from ..config import TrainConfig
-    from ..data.dataset import Read, Tag
+    from ..data.sample import Read, Tag
     from ..results import TrainResult
 
 START = Path(__file__).parent / "in_sd_scripts" / "start.py"
@@ -94,8 +94,8 @@ def _begin(
     tag: Tag | None,
     progress: ProgressCallback,
 ) -> KohyaRun:
-    said = notices(config, base)
-    for notice in said:
+    notices = notices_of(config, base)
+    for notice in notices:
         progress(Progress("engine", 0, 1, notice))
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress)
@@ -113,7 +113,7 @@ def _begin(
     if file.is_file():
         record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
         refuse_other(record.identity, identity, file)
-    return KohyaRun(config, out, engine, base, data, plan, said, record)
+    return KohyaRun(config, out, engine, base, data, plan, notices, record)
 
 
 def _train(run: KohyaRun, read: Read, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
@@ -136,7 +136,13 @@ def _train(run: KohyaRun, read: Read, progress: ProgressCallback, stop: Callable
 
     watch = Watch(start.step, run.config.steps, progress, saved)
     progress(Progress("engine", 0, 1, "starting sd-scripts"))
-    command = [run.engine.python, START, run.engine.checkout / SCRIPTS[run.base.family], "--config_file", settings]
+    command: list[str | Path] = [
+        run.engine.python,
+        START,
+        run.engine.checkout / SCRIPTS[run.base.family],
+        "--config_file",
+        settings,
+    ]
     code = run_process(command, run.engine.checkout, _variables(run), run.folder / LOG, watch, stop)
     _refuse_failure(run, watch, code, run.folder / here / FILE)
     record.losses |= watch.losses
@@ -173,7 +179,7 @@ def _write_inputs(run: KohyaRun, read: Read, start: ResumePoint, here: str) -> P
 def _variables(run: KohyaRun) -> dict[str, str]:
     """The engine's environment: its own libraries alone, no hub, lines whole and at once."""
     kept = {name: value for name, value in os.environ.items() if name not in OURS_ALONE}
-    own = {
+    engine = {
         "PYTHONPATH": str(run.engine.checkout),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -182,7 +188,7 @@ def _variables(run: KohyaRun) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    return {**kept, **own, **environ(run.plan.device)}
+    return {**kept, **engine, **environ(run.plan.device)}
 
 
 def _refuse_failure(run: KohyaRun, watch: Watch, code: int | None, file: Path) -> None:
@@ -193,7 +199,7 @@ def _refuse_failure(run: KohyaRun, watch: Watch, code: int | None, file: Path) -
     )
     if watch.lost:
         raise Stopped(
-            f"sd-scripts' loss is no number any more at step {watch.first + watch.step}",
+            f"sd-scripts' loss is no longer finite at step {watch.first + watch.step}",
             where=log,
             to_try='a smaller learning_rate, or precision "fp32" or "bf16", and another --out',
         )

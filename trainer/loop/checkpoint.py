@@ -3,7 +3,7 @@
     checkpoints/step-000200/  weights.safetensors  optimizer.safetensors  [ema.safetensors]  [best.safetensors]
                               manifest.json   ← last: names each file with its sha256; without it the folder is nothing
 
-Randomness needs no state: every draw is counted from the seed (trainer/order.py), so step and position are enough.
+Randomness needs no state: every draw is counted from the seed (data/sampler.py), so step and position are enough.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def save_checkpoint(folder: Path, state: TrainState, identity: Mapping[str, Any]
     except OSError:
         _remove(target)  # what is half written takes room that the disk may not have
         raise
-    others = [one for one in whole_checkpoints(folder) if one != target]
-    newer = [one for one in others if _order(one) > _order(target)]  # damaged: else the run had gone on from them
-    older = [one for one in others if one not in newer]
-    for one in [*newer, *older[: len(older) + 1 - KEPT]]:
-        _remove(one)
+    others = [checkpoint for checkpoint in whole_checkpoints(folder) if checkpoint != target]
+    newer = [other for other in others if _order(other) > _order(target)]  # damaged: else the run had gone on from them
+    older = [other for other in others if other not in newer]
+    for outdated in [*newer, *older[: len(older) + 1 - KEPT]]:
+        _remove(outdated)
     return target
 
 
@@ -90,17 +90,17 @@ def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:
     InputError with the difference where the run has become another one, and where all checkpoints are damaged: what
     they held is not begun again unasked.
     """
-    found = whole_checkpoints(folder)
-    for candidate in reversed(found):
+    checkpoints = whole_checkpoints(folder)
+    for candidate in reversed(checkpoints):
         manifest = verify(candidate)
         if manifest is None:
             log.warning("the checkpoint %s is damaged; going back to the one before", candidate)
             continue
         refuse_other(manifest["identity"], identity, candidate)
         return _read(candidate, manifest)
-    if found:
+    if checkpoints:
         raise InputError(
-            f"each of the {len(found)} checkpoints is damaged",
+            f"each of the {len(checkpoints)} checkpoints is damaged",
             where=str(folder),
             to_try="delete that folder to begin again, or name another --out",
         )
@@ -141,7 +141,9 @@ def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) ->
 
 def _leaves(value: Any, name: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
-        return {k: v for key, one in value.items() for k, v in _leaves(one, f"{name}.{key}" if name else key).items()}
+        return {
+            k: v for key, inner in value.items() for k, v in _leaves(inner, f"{name}.{key}" if name else key).items()
+        }
     return {name: value}
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageDraw
 
     from .validation import Validation
 
 SIZE, MARGIN, SCALE = (960, 420), 56, 2  # pixels; drawn twice as large and made small again
 INK, MUTED, RULE, ACCENT, FAINT, PAPER = "#1d1b19", "#77706a", "#dcd6cd", "#8c2f39", "#d9b8bb", "#ffffff"
+Line = tuple[str, int, Sequence[tuple[float, float]]]  # colour, width, (step, value)
 WINDOW = 0.05  # of a run: what the running mean covers
 
 
@@ -33,7 +34,9 @@ def draw_curve(losses: Sequence[float], validation: Validation, title: str) -> I
         (0, steps),
         [(FAINT, 1, list(enumerate(losses, 1))), (ACCENT, 2, list(enumerate(smooth, 1)))],
     )
-    gains = [(look.step, validation.gain(look)) for look in validation.looks[1:]]  # the first is the base model itself
+    gains = [
+        (result.step, validation.gain(result)) for result in validation.results[1:]
+    ]  # the first is the base model itself
     lines = [
         (FAINT, 1, [(0, 0.0), *((step, gain.low) for step, gain in gains)]),
         (FAINT, 1, [(0, 0.0), *((step, gain.high) for step, gain in gains)]),
@@ -46,14 +49,22 @@ def draw_curve(losses: Sequence[float], validation: Validation, title: str) -> I
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
     """The mean of each value and up to `window` − 1 before it."""
-    found, total = [], 0.0
+    means, total = [], 0.0
     for index, value in enumerate(values):
         total += value - (values[index - window] if index >= window else 0.0)
-        found.append(total / min(index + 1, window))
-    return found
+        means.append(total / min(index + 1, window))
+    return means
 
 
-def _panel(pen, box, name: str, across: tuple[int, int], lines, mark: int | None = None) -> None:
+def _panel(
+    pen: ImageDraw.ImageDraw,
+    box: tuple[float, float, float, float],
+    name: str,
+    across: tuple[int, int],
+    lines: Sequence[Line],
+    mark: int | None = None,
+) -> None:
+    """One panel in `box` (left, top, width, height), its x axis from the first to the second step of `across`."""
     left, top, width, height = box
     values = [value for _, _, line in lines for _, value in line] or [0.0]
     low, high = min(values), max(values)
@@ -81,7 +92,7 @@ def _panel(pen, box, name: str, across: tuple[int, int], lines, mark: int | None
     _write(pen, left + width / 2, top + height + 22, name, MUTED, 11, "ma")
 
 
-def _write(pen, x: float, y: float, text: str, colour: str, size: int, anchor: str) -> None:
+def _write(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, colour: str, size: int, anchor: str) -> None:
     from PIL import ImageFont
 
     pen.text((SCALE * x, SCALE * y), text, colour, ImageFont.load_default(SCALE * size), anchor)

@@ -48,7 +48,8 @@ class Plan(BaseModel):
         """Of the frozen weights and of matrix products."""
         import torch
 
-        return getattr(torch, DTYPES[self.precision])
+        dtype: torch.dtype = getattr(torch, DTYPES[self.precision])
+        return dtype
 
 
 def first_plan(config: TrainConfig, unet_weights: int, photos: int) -> Plan:
@@ -124,7 +125,7 @@ def measured_plan(plan: Plan, config: TrainConfig, step: Callable[[], Any]) -> P
     if on_card:
         torch.cuda.synchronize(plan.device)
     step_s, flop = time.perf_counter() - began, float(counter.get_total_flops())
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "step_s": round(step_s, 4),
         "step_flop": flop,
         "peak_share": round(flop / step_s / _peak(plan), 4),
@@ -132,15 +133,15 @@ def measured_plan(plan: Plan, config: TrainConfig, step: Callable[[], Any]) -> P
     reasons = list(plan.reasons)
     if on_card:
         peak, total = torch.cuda.max_memory_allocated(plan.device), memory_bytes(plan.device) or 0
-        found["memory_gib"] = round(peak / GIB, 2)
+        measured["memory_gib"] = round(peak / GIB, 2)
         each, room = max(1, peak - before), SPARE * total - before
         if config.micro_batch is None:
-            found["micro_batch"] = max(1, min(plan.batch_size, int(room / each)))
+            measured["micro_batch"] = max(1, min(plan.batch_size, int(room / each)))
             reasons.append(f"{each / GIB:.2f} GiB a picture, {room / GIB:.1f} GiB free")
         if config.checkpointing is None and each > room:
-            found["checkpointing"] = True
+            measured["checkpointing"] = True
             reasons.append("one picture does not fit without recomputing activations")
-    return plan.model_copy(update={**found, "reasons": tuple(reasons)})
+    return plan.model_copy(update={**measured, "reasons": tuple(reasons)})
 
 
 def _peak(plan: Plan) -> float:

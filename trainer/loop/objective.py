@@ -6,17 +6,17 @@ target: ε, or v = √ᾱ_t · ε − √(1 − ᾱ_t) · x_0   (Salimans & Ho, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ...core.errors import InputError
+from ..families.configs import Prediction
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import LossConfig
-
-Prediction = Literal["epsilon", "v_prediction"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Diffusion:
     prediction: Prediction
 
     @classmethod
-    def of(cls, scheduler_config, zero_terminal_snr: bool = False) -> Diffusion:
+    def of(cls, scheduler_config: Mapping[str, Any], zero_terminal_snr: bool = False) -> Diffusion:
         """From a diffusers scheduler's config; InputError for a prediction that training knows no target of."""
         from diffusers import DDPMScheduler
 
-        scheduler = DDPMScheduler.from_config(scheduler_config)
+        scheduler: Any = DDPMScheduler.from_config(scheduler_config)  # type: ignore[no-untyped-call]
         alphas, prediction = scheduler.alphas_cumprod.float(), scheduler.config.prediction_type
         if prediction not in get_args(Prediction):
             known = " and ".join(get_args(Prediction))
@@ -48,52 +48,62 @@ class Diffusion:
         """T, usually 1,000."""
         return len(self.alphas_cumprod)
 
-    def add_noise(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """x_t for x, noise [B, …] and t [B]."""
-        alpha = _like(self.alphas_cumprod, t, x)
-        return alpha.sqrt() * x + (1 - alpha).sqrt() * noise
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """The noisy latents x_t [B, C, H, W], for latents and noise of that shape and timesteps [B]."""
+        alpha = _like(self.alphas_cumprod, timesteps, latents)
+        return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
-    def target(self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """What the UNet should say."""
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """The regression target [B, C, H, W]: ε, or v by the formula above."""
         if self.prediction == "epsilon":
             return noise
-        alpha = _like(self.alphas_cumprod, t, x)
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * x
+        alpha = _like(self.alphas_cumprod, timesteps, latents)
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
 
-    def snr(self, t: torch.Tensor) -> torch.Tensor:
-        """SNR(t), float32 [B]."""
-        alpha = self.alphas_cumprod.to(t.device)[t]
+    def snr(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """SNR(t) of timesteps [B], float32 [B]."""
+        alpha = self.alphas_cumprod.to(timesteps.device)[timesteps]
         return alpha / (1 - alpha)
 
-    def weight(self, t: torch.Tensor, loss: LossConfig) -> torch.Tensor:
-        """What a timestep counts, float32 [B].
+    def weight(self, timesteps: torch.Tensor, loss: LossConfig) -> torch.Tensor:
+        """The factor w(t) of the loss at timesteps [B], float32 [B].
 
-        min-SNR: min(SNR, γ) / SNR for ε, min(SNR, γ) / (SNR + 1) for v (Hang et al., arXiv 2303.09556, §3.4);
-        debiased: 1 / √SNR, SNR at most 1,000 (Yu et al., arXiv 2310.08442, §3).
+        min-SNR: see `min_snr_weight`; debiased: 1 / √SNR, SNR at most 1,000 (Yu et al., arXiv 2310.08442, §3).
         """
         import torch
 
-        snr = self.snr(t)
-        over = snr if self.prediction == "epsilon" else snr + 1
+        snr = self.snr(timesteps)
         if loss.min_snr_gamma is not None:
-            # With a terminal SNR of 0 the weight of ε tends to 1: min(0, γ) / 0.
-            return torch.where(over > 0, snr.clamp(max=loss.min_snr_gamma) / over.clamp(min=1e-8), torch.ones_like(snr))
+            return min_snr_weight(snr, loss.min_snr_gamma, self.prediction)
         if loss.debiased:
             return 1 / snr.clamp(min=1e-8, max=1000).sqrt()
         return torch.ones_like(snr)
 
 
 def zero_terminal(alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """ᾱ_t shifted and scaled so that the last is 0: Lin et al., arXiv 2305.08891, algorithm 1."""
+    """ᾱ_t, float32 [T], shifted and scaled so that the last is 0: Lin et al., arXiv 2305.08891, algorithm 1."""
     root = alphas_cumprod.sqrt()
     first, last = root[0].clone(), root[-1].clone()
     return ((root - last) * first / (first - last)) ** 2
 
 
+def min_snr_weight(snr: torch.Tensor, gamma: float, prediction: Prediction) -> torch.Tensor:
+    """min(SNR, γ) / SNR for ε, min(SNR, γ) / (SNR + 1) for v: Hang et al., arXiv 2303.09556, §3.4; the shape of `snr`.
+
+    With an SNR of 0 the weight of ε is 1, its limit.
+    """
+    import torch
+
+    divisor = snr if prediction == "epsilon" else snr + 1
+    return torch.where(divisor > 0, snr.clamp(max=gamma) / divisor.clamp(min=1e-8), torch.ones_like(snr))
+
+
 def error(
     prediction: torch.Tensor, target: torch.Tensor, huber: float | None = None, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The error of each sample [B], in float32: squared, or pseudo-Huber 2δ(√(d² + δ²) − δ), which is the same near 0.
+    """The error of each sample, float32 [B], for [B, C, H, W]: squared, or pseudo-Huber 2δ(√(d² + δ²) − δ).
+
+    The two are the same near 0.
 
     With a mask [B, 1, H, W] of weights 0 … 1 the mean goes over what it covers, Σ(l·m) / Σm: a small garment counts as
     much as a large one.
@@ -110,12 +120,13 @@ def error(
 
 
 def offset_noise(noise: torch.Tensor, channel_means: torch.Tensor, strength: float) -> torch.Tensor:
-    """Noise whose channels have a mean of their own, `channel_means` [B, C] standard normal.
+    """Noise [B, C, H, W] whose channels have a mean of their own, `channel_means` [B, C] standard normal.
 
     Guttenberg, "Diffusion With Offset Noise" (2023): plain noise hardly ever changes how bright a whole picture is.
     """
     return noise + strength * channel_means[:, :, None, None] if strength else noise
 
 
-def _like(alphas: torch.Tensor, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return alphas.to(x.device, x.dtype)[t].view(-1, *[1] * (x.dim() - 1))
+def _like(alphas: torch.Tensor, timesteps: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+    """ᾱ of each timestep as [B, 1, 1, 1]."""
+    return alphas.to(latents.device, latents.dtype)[timesteps].view(-1, *[1] * (latents.dim() - 1))

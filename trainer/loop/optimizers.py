@@ -38,13 +38,14 @@ def _adamw(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Opt
 
 
 def _adamw8bit(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
-    return _library("adamw8bit").optim.AdamW8bit(groups, weight_decay=config.weight_decay)
+    optimizer: torch.optim.Optimizer = _library("adamw8bit").optim.AdamW8bit(groups, weight_decay=config.weight_decay)
+    return optimizer
 
 
 def _adafactor(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
     from transformers.optimization import Adafactor
 
-    return Adafactor(
+    return Adafactor(  # type: ignore[no-untyped-call]
         groups, scale_parameter=False, relative_step=False, warmup_init=False, weight_decay=config.weight_decay
     )
 
@@ -54,9 +55,10 @@ def _prodigy(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.O
     for group in groups:
         group["lr"] = group["peak"] = 1.0
     with redirect_stdout(sys.stderr):  # it prints its settings, and standard output is for JSON
-        return _library("prodigy").Prodigy(
+        optimizer: torch.optim.Optimizer = _library("prodigy").Prodigy(
             groups, weight_decay=config.weight_decay, decouple=True, use_bias_correction=True, safeguard_warmup=True
         )
+    return optimizer
 
 
 _OPTIMIZERS = {"adamw": _adamw, "adamw8bit": _adamw8bit, "adafactor": _adafactor, "prodigy": _prodigy}

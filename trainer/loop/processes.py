@@ -28,12 +28,19 @@ class Processes:
         return cls(state.process_index, state.num_processes)
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes."""
+        """The sum over all processes, in the tensor's own shape."""
         if self.world == 1:
             return tensor
         from accelerate.utils import reduce
 
-        return reduce(tensor, "sum")
+        total: torch.Tensor = reduce(tensor, "sum")
+        return total
+
+    def any_process(self, flag: bool, device: torch.device) -> bool:
+        """Whether `flag` is set in one process or more: all of them get the same answer."""
+        import torch
+
+        return flag if self.world == 1 else bool(self.total(torch.tensor(float(flag), device=device)))
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..config import TrainConfig
-    from ..data.dataset import Dataset
-    from .gradient import Gradient
+    from ..data.sample import Dataset, Sample
+    from .trained_model import TrainedModel
 
 FOLDER = "samples"
 AT_THE_END = 12  # pictures of each kind: their mean is known to a third of one picture's spread
@@ -38,7 +38,7 @@ class Gallery:
     training: tuple[Path, ...]
     base: tuple[Image.Image, ...]
     tuned: tuple[Image.Image, ...]
-    base_plain: tuple[Image.Image, ...]  # by the same words without the trigger; empty where there is none
+    base_plain: tuple[Image.Image, ...]  # by the same prompts without the trigger; empty where there is no trigger
     tuned_plain: tuple[Image.Image, ...]
 
 
@@ -48,10 +48,10 @@ class Critic(Protocol):
     def look(
         self, pictures: Sequence[Image.Image], photos: Sequence[Path], training: Sequence[Path]
     ) -> Sequence[Mapping[str, float]]:
-        """Of each picture numbers by name; one is `similarity`, 0 … 1, with its photo."""
+        """Each picture's figures by name; one of them is `similarity`, 0 … 1, with its photo."""
 
     def signs(self, gallery: Gallery) -> dict[str, Any]:
-        """Of overfitting, as JSON; `warnings` are sentences for people."""
+        """Signs of overfitting, as JSON; `warnings` are sentences for people."""
 
 
 @dataclass
@@ -60,45 +60,52 @@ class Samples:
 
     critic: Critic
     folder: Path  # of the run
-    shots: tuple[SampleRequest, ...]  # at each validation
-    last_shots: tuple[SampleRequest, ...]  # at the end, by base and tuned model
+    requests: tuple[SampleRequest, ...]  # at each validation
+    last_requests: tuple[SampleRequest, ...]  # at the end, by base and tuned model
     trigger: str
     training: tuple[Path, ...]
     taken: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of(cls, config: TrainConfig, data: Dataset, critic: Critic | None, folder: Path) -> Samples | None:
-        """Held-out photos' captions; without such photos those of training. None: no critic, or none wanted."""
-        own = tuple(sample for sample in data.samples if not sample.prior)
+        """Held-out photos' captions; without such photos those of training. None: no critic, or no pictures wanted."""
         if critic is None or not config.validation.pictures:
             return None
-        photos = data.held_out or own
-
-        def shots(count: int) -> tuple[SampleRequest, ...]:
-            rows = [(photos[index % len(photos)], index // len(photos)) for index in range(count)]
-            return tuple(
-                SampleRequest(caption_of(photo, config.data), config.seed + turn, photo) for photo, turn in rows
-            )
-
-        training = tuple(sample.path for sample in own)
-        at_each, last = shots(config.validation.pictures), shots(AT_THE_END)
+        trained_on = tuple(sample for sample in data.samples if not sample.prior)
+        photos = data.held_out or trained_on
+        at_each = _requests(config, photos, config.validation.pictures)
+        last = _requests(config, photos, AT_THE_END)
+        training = tuple(sample.path for sample in trained_on)
         return cls(critic, folder, at_each, last, config.data.trigger, training)
 
     @property
     def prompts(self) -> list[str]:
         """All that is ever drawn, for encoding it before the text encoders go."""
-        return list(dict.fromkeys(["", *(shot.prompt for shot in (*self.shots, *self.last_shots, *self._plain()))]))
+        requests = (*self.requests, *self.last_requests, *self.plain_requests)
+        return list(dict.fromkeys(["", *(request.prompt for request in requests)]))
 
-    def take(self, gradient: Gradient, step: int, progress: ProgressCallback) -> None:
+    @property
+    def plain_requests(self) -> tuple[SampleRequest, ...]:
+        """Those of the end without the trigger; empty where there is no trigger."""
+        if not self.trigger:
+            return ()
+        return tuple(
+            SampleRequest(without_trigger(request.prompt, self.trigger), request.seed, request.photo)
+            for request in self.last_requests
+        )
+
+    def take(self, model: TrainedModel, step: int, progress: ProgressCallback) -> None:
         """Draws, judges and keeps the pictures of a validation; the same again if it has to be repeated."""
-        pictures = draw(gradient, self.shots)
-        found = self.critic.look(pictures, [shot.photo.path for shot in self.shots], self.training)
-        for index, (shot, picture, seen) in enumerate(zip(self.shots, pictures, found, strict=True)):
+        pictures = draw(model, self.requests)
+        photos = [request.photo.path for request in self.requests]
+        figures = self.critic.look(pictures, photos, self.training)
+        for index, (request, picture, by_name) in enumerate(zip(self.requests, pictures, figures, strict=True)):
             file = self._write(f"step-{step:06d}-{index}.png", picture)
-            values = {"step": step, "seed": shot.seed, **{name: round(value, 4) for name, value in seen.items()}}
-            self.taken.append({"file": f"{FOLDER}/{file.name}", "prompt": shot.prompt, **values})
-            said = f"similarity {100 * seen['similarity']:.0f} of 100"
-            progress(Progress("sample", index + 1, len(self.shots), said, picture=file, values=values))
+            rounded = {name: round(value, 4) for name, value in by_name.items()}
+            values = {"step": step, "seed": request.seed, **rounded}
+            self.taken.append({"file": f"{FOLDER}/{file.name}", "prompt": request.prompt, **values})
+            message = f"similarity {100 * by_name['similarity']:.0f} of 100"
+            progress(Progress("sample", index + 1, len(self.requests), message, picture=file, values=values))
 
     def best_of(self, step: int) -> Path | None:
         """The picture of that validation most like its photo; None where nothing was drawn, or nothing is left."""
@@ -106,29 +113,22 @@ class Samples:
         best = max(there, key=lambda row: row["similarity"], default=None)
         return self.folder / best["file"] if best else None
 
-    def signs(self, gradient: Gradient, progress: ProgressCallback) -> dict[str, Any]:
-        """Of overfitting, by the weights as they are now."""
-        plain = self._plain()
-        pace = Pace("signs", 2 * (len(self.last_shots) + len(plain)), progress)
+    def signs(self, model: TrainedModel, progress: ProgressCallback) -> dict[str, Any]:
+        """Signs of overfitting, by the weights as they are now."""
+        plain = self.plain_requests
+        pace = Pace("signs", 2 * (len(self.last_requests) + len(plain)), progress)
 
-        def drawn(kind: str, shots: Sequence[SampleRequest]) -> tuple[Image.Image, ...]:
-            pictures = draw(gradient, shots)
+        def drawn(kind: str, requests: Sequence[SampleRequest]) -> tuple[Image.Image, ...]:
+            pictures = draw(model, requests)
             for index, picture in enumerate(pictures):
                 pace.step(self._write(f"end-{index:02d}-{kind}.png", picture))
             return tuple(pictures)
 
-        tuned, tuned_plain = drawn("tuned", self.last_shots), drawn("tuned-plain", plain)
-        with _before_training(gradient):
-            base, base_plain = drawn("base", self.last_shots), drawn("base-plain", plain)
-        photos = tuple(shot.photo.path for shot in self.last_shots)
+        tuned, tuned_plain = drawn("tuned", self.last_requests), drawn("tuned-plain", plain)
+        with _base_weights(model):
+            base, base_plain = drawn("base", self.last_requests), drawn("base-plain", plain)
+        photos = tuple(request.photo.path for request in self.last_requests)
         return self.critic.signs(Gallery(photos, self.training, base, tuned, base_plain, tuned_plain))
-
-    def _plain(self) -> tuple[SampleRequest, ...]:
-        if not self.trigger:
-            return ()
-        return tuple(
-            SampleRequest(without_trigger(shot.prompt, self.trigger), shot.seed, shot.photo) for shot in self.last_shots
-        )
 
     def _write(self, name: str, picture: Image.Image) -> Path:
         data, file = io.BytesIO(), self.folder / FOLDER / name
@@ -138,16 +138,22 @@ class Samples:
         return file
 
 
+def _requests(config: TrainConfig, photos: Sequence[Sample], count: int) -> tuple[SampleRequest, ...]:
+    """`count` pictures of the photos' captions in turn; a photo's second one has another seed."""
+    rows = [(photos[index % len(photos)], index // len(photos)) for index in range(count)]
+    return tuple(SampleRequest(caption_of(photo, config.data), config.seed + turn, photo) for photo, turn in rows)
+
+
 @contextmanager
-def _before_training(gradient: Gradient) -> Iterator[None]:
+def _base_weights(model: TrainedModel) -> Iterator[None]:
     """Inside `with`, the model is the base model again; a full fine-tune reads its weights from their files."""
-    if gradient.config.method == "lora":
-        with adapters_disabled(gradient.base):
+    if model.config.method == "lora":
+        with adapters_disabled(model.base):
             yield
         return
-    unet = gradient.base.unet
+    unet = model.base.unet
     tuned = {name: tensor.to("cpu", copy=True) for name, tensor in unet.state_dict().items()}
-    unet.load_state_dict(open_pipeline(gradient.base.source, unet.dtype).unet.state_dict())
+    unet.load_state_dict(open_pipeline(model.base.source, unet.dtype).unet.state_dict())
     try:
         yield
     finally:

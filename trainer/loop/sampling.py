@@ -1,6 +1,6 @@
 """Pictures by the model as it is in training, in its own number format: prompts and seeds → latents → pictures.
 
-x_T = noise of the seed → D(x; words) = D(x; "") + cfg_scale · (D(x; words) − D(x; ""))  → x_0 → VAE → picture
+x_T = noise of the seed → D(x; text) = D(x; "") + cfg_scale · (D(x; text) − D(x; ""))  → x_0 → VAE → picture
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.buckets import cut
 from ..data.config import LATENT_STEP
-from .gradient import parts
+from .denoising_loss import parts
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ..data.dataset import Sample
-    from .gradient import Gradient
+    from ..data.sample import Sample
+    from .trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -32,67 +32,76 @@ class SampleRequest:
     photo: Sample
 
 
-def draw(gradient: Gradient, shots: Sequence[SampleRequest]) -> list[Image.Image]:
-    """RGB, in the shots' order. Noise comes from each shot's own generator: the run's randomness is not touched."""
+def draw(model: TrainedModel, requests: Sequence[SampleRequest]) -> list[Image.Image]:
+    """RGB pictures in the requests' order.
+
+    Noise comes from each request's own generator: the run's randomness is not touched.
+    """
     import torch
 
-    found: list[Image.Image] = []
-    with torch.no_grad(), vae_on_device(gradient) as vae:
-        for _, alike in itertools.groupby(shots, key=lambda shot: shot.photo.bucket):
-            for part in parts(list(alike), gradient.plan.micro_batch):
-                latents = _denoised(gradient, part) / gradient.base.scaling_factor
-                found += [_picture(vae.decode(one[None].to(vae.dtype)).sample[0]) for one in latents]
-    return found
+    pictures: list[Image.Image] = []
+    with torch.no_grad(), vae_on_device(model) as vae:
+        for _, alike in itertools.groupby(requests, key=lambda request: request.photo.bucket):
+            for part in parts(list(alike), model.plan.micro_batch):
+                latents = _denoised(model, part) / model.base.scaling_factor
+                pictures += [_picture(vae.decode(latent[None].to(vae.dtype)).sample[0]) for latent in latents]
+    return pictures
 
 
-def _denoised(gradient: Gradient, shots: Sequence[SampleRequest]) -> torch.Tensor:
+def _denoised(model: TrainedModel, requests: Sequence[SampleRequest]) -> torch.Tensor:
     """By DPM-Solver++ (2M), Lu et al., arXiv 2211.01095; float32 [B, 4, h, w], scaled as in training."""
     import torch
 
-    base, config = gradient.base, gradient.config.validation
-    scheduler = _scheduler(gradient)
-    scheduler.set_timesteps(config.picture_steps, device=gradient.device)
-    latents = torch.stack([_noise(shot, base.unet.config.in_channels) for shot in shots]).to(gradient.device)
+    unet, config = model.base.unet, model.config.validation
+    scheduler = _scheduler(model)
+    scheduler.set_timesteps(config.picture_steps, device=model.device)
+    latents: torch.Tensor = torch.stack([_noise(request, unet.config.in_channels) for request in requests]).to(
+        model.device
+    )
     latents = latents * scheduler.init_noise_sigma
-    photos = [_whole(shot.photo) for shot in shots]
-    with gradient.precision():
-        words = gradient.words([*[""] * len(shots), *(shot.prompt for shot in shots)], photos * 2)
+    photos = [_uncropped(request.photo) for request in requests]
+    prompts = [*[""] * len(requests), *(request.prompt for request in requests)]
+    with model.precision():
+        conditioning = model.conditioning(prompts, photos * 2)
         for t in scheduler.timesteps:
-            noisy = scheduler.scale_model_input(torch.cat([latents, latents]), t)
-            free, led = base.unet(noisy, t, **words).sample.float().chunk(2)
-            latents = scheduler.step(free + config.cfg_scale * (led - free), t, latents).prev_sample
+            model_input = scheduler.scale_model_input(torch.cat([latents, latents]), t)
+            noise_pred_uncond, noise_pred_text = unet(model_input, t, **conditioning).sample.float().chunk(2)
+            noise_pred = noise_pred_uncond + config.cfg_scale * (noise_pred_text - noise_pred_uncond)
+            latents = scheduler.step(noise_pred, t, latents).prev_sample
     return latents.float()
 
 
-def _scheduler(gradient: Gradient) -> Any:
+def _scheduler(model: TrainedModel) -> Any:
     from diffusers import DPMSolverMultistepScheduler
 
-    settings = gradient.base.scheduler_config
+    settings = model.base.scheduler_config
     changes: dict[str, Any] = {"algorithm_type": "dpmsolver++", "timestep_spacing": "linspace"}
-    if gradient.config.loss.zero_terminal_snr or settings.get("rescale_betas_zero_snr"):
+    if model.config.loss.zero_terminal_snr or settings.get("rescale_betas_zero_snr"):
         changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}  # Lin et al., §3.3
     else:
         changes |= {"use_karras_sigmas": True}
-    return DPMSolverMultistepScheduler.from_config(settings, **changes)
+    return DPMSolverMultistepScheduler.from_config(settings, **changes)  # type: ignore[no-untyped-call]
 
 
-def _noise(shot: SampleRequest, channels: int) -> torch.Tensor:
+def _noise(request: SampleRequest, channels: int) -> torch.Tensor:
+    """Standard normal [C, h, w] of the request's seed, on the CPU."""
     import torch
 
-    size = (channels, shot.photo.bucket.height // LATENT_STEP, shot.photo.bucket.width // LATENT_STEP)
-    return torch.randn(size, generator=torch.Generator("cpu").manual_seed(shot.seed))
+    bucket = request.photo.bucket
+    size = (channels, bucket.height // LATENT_STEP, bucket.width // LATENT_STEP)
+    return torch.randn(size, generator=torch.Generator("cpu").manual_seed(request.seed))
 
 
-def _whole(photo: Sample) -> Sample:
+def _uncropped(photo: Sample) -> Sample:
     """With SDXL's size conditions of a picture that nothing was cut from, as hosts give them."""
     return replace(photo, crop=cut((photo.bucket.width, photo.bucket.height), photo.bucket))
 
 
 @contextmanager
-def vae_on_device(gradient: Gradient) -> Iterator[Any]:
+def vae_on_device(model: TrainedModel) -> Iterator[Any]:
     """Inside `with`, the VAE is beside the UNet."""
-    vae = gradient.base.vae
-    vae.to(gradient.device)
+    vae = model.base.vae
+    vae.to(model.device)
     try:
         yield vae
     finally:
@@ -100,7 +109,7 @@ def vae_on_device(gradient: Gradient) -> Iterator[Any]:
 
 
 def _picture(pixels: torch.Tensor) -> Image.Image:
-    """[3, H, W], −1 … 1."""
+    """RGB of pixels [3, H, W], −1 … 1."""
     from PIL import Image
 
     levels = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte()

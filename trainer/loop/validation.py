@@ -1,7 +1,7 @@
-"""Does it get better on photos that it never trained on? Each look has the same noise and timesteps.
+"""Does it get better on photos that it never trained on? Each validation has the same noise and timesteps.
 
 A training loss says little: its noise is larger than a run's whole gain. Here every held-out photo is judged on one
-fixed draw of noise in each stratum of the schedule, so that only the weights differ between two looks.
+fixed draw of noise in each stratum of the schedule, so that only the weights differ between two validations.
 """
 
 from __future__ import annotations
@@ -22,54 +22,61 @@ class ValidationResult:
 
     @property
     def mean(self) -> float:
-        """Over photos."""
+        """Mean loss over the photos."""
         return sum(self.losses) / len(self.losses)
 
 
 @dataclass
 class Validation:
-    """All looks of a run, the base model's first."""
+    """All validations of a run, the base model's first."""
 
-    looks: list[ValidationResult] = field(default_factory=list)
+    results: list[ValidationResult] = field(default_factory=list)
 
     @property
     def best_trained(self) -> ValidationResult | None:
-        """The least mean loss of the looks after step 0; None before there is one."""
-        return min((look for look in self.looks if look.step), key=lambda look: (look.mean, look.step), default=None)
+        """The result of the least mean loss after step 0; None before there is one."""
+        trained = (result for result in self.results if result.step)
+        return min(trained, key=lambda result: (result.mean, result.step), default=None)
 
-    def gain(self, look: ValidationResult) -> PairedGain:
-        """Base loss − the look's, over photos: above 0 is better than the base model, which is the first look."""
-        if look is self.looks[0]:
-            return PairedGain(0.0, 0.0, 0.0, len(look.losses), note="the base model itself")
-        return mean_gain([before - now for before, now in zip(self.looks[0].losses, look.losses, strict=True)])
+    def gain(self, result: ValidationResult) -> PairedGain:
+        """Base loss − the result's, paired by photo: above 0 is better than the base model, which comes first."""
+        base = self.results[0]
+        if result is base:
+            return PairedGain(0.0, 0.0, 0.0, len(result.losses), note="the base model itself")
+        return mean_gain([before - now for before, now in zip(base.losses, result.losses, strict=True)])
 
-    def waited(self) -> int:
-        """Looks since the best."""
-        return len(self.looks) - 1 - self.looks.index(self.best_trained) if self.best_trained else 0
+    def since_best(self) -> int:
+        """Validations since the best one."""
+        return len(self.results) - 1 - self.results.index(self.best_trained) if self.best_trained else 0
 
     def reason(self) -> str:
-        """Why the best one is the best, for people and for the file's metadata."""
+        """Why the best step is the best, for people and for the file's metadata."""
         best = self.best_trained
         if best is None:
             return "the last step: no photos were held out to choose by"
-        gain, before = self.gain(best), self.looks[0].mean
-        held = f"{len(best.losses)} held-out photos"
-        if sum(look.step > 0 for look in self.looks) > 1:
-            chosen = f"step {best.step} has the least loss on {held}: {best.mean:.5f}"
+        gain, base = self.gain(best), self.results[0].mean
+        photos = f"{len(best.losses)} held-out photos"
+        if sum(result.step > 0 for result in self.results) > 1:
+            chosen = f"step {best.step} has the least loss on {photos}: {best.mean:.5f}"
         else:
-            chosen = f"step {best.step}, the only one looked at, has a loss of {best.mean:.5f} on {held}"
+            chosen = f"step {best.step}, the only one that was validated, has a loss of {best.mean:.5f} on {photos}"
         interval = f"{gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
-        said = f"{chosen}, a gain of {interval} over the base model's {before:.5f}"
-        return said if gain.improved else f"{said}; that is no proven gain"
+        return f"{chosen}, a gain of {interval} over the base model's {base:.5f}{_judgement(gain)}"
 
     def as_json(self) -> list[dict[str, Any]]:
         """For checkpoints and train.json."""
-        return [{"step": look.step, "losses": list(look.losses)} for look in self.looks]
+        return [{"step": result.step, "losses": list(result.losses)} for result in self.results]
 
     @classmethod
     def from_json(cls, rows: Sequence[dict[str, Any]]) -> Validation:
-        """The inverse."""
+        """The validations that `as_json` wrote."""
         return cls([ValidationResult(row["step"], tuple(row["losses"])) for row in rows])
+
+
+def _judgement(gain: PairedGain) -> str:
+    if gain.improved:
+        return ""
+    return "; that is worse" if gain.high < 0 else "; the gain is not significant (the interval contains 0)"
 
 
 def strata(steps: int, count: int) -> list[int]:

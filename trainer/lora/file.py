@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
 from ..families.configs import Family
+from .groups import grouped, other_model
 from .names import kohya_name, parse_kohya_name, text_path
 from .peft_layers import collect, load_adapter
-from .state import SUFFIXES, AdapterState, LoraModule, delta_weights, kind_of
+from .state import SUFFIXES, AdapterState, LoraModule, delta_weights, kind_of, misfit
 
 if TYPE_CHECKING:
     import torch
@@ -71,14 +72,14 @@ def write_tensors(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Map
     """Writes tensors of any names with their hashes in the metadata; returns `sshs_model_hash`."""
     from safetensors.torch import save
 
-    held = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
+    ordered = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
     training = {key: value for key, value in metadata.items() if key.startswith("ss_")}
-    hashed = save(held, training)
+    hashed = save(ordered, training)
     model_hash, legacy_hash = model_hash_of(hashed), legacy_hash_of(hashed)
     hashes = {"sshs_model_hash": model_hash, "sshs_legacy_hash": legacy_hash}
     if any(key.startswith("modelspec.") for key in metadata):
         hashes["modelspec.hash_sha256"] = f"0x{model_hash}"
-    data = save(held, {**metadata, **hashes})
+    data = save(ordered, {**metadata, **hashes})
     make_folder(path.parent)
     write_whole(path, data)
     if path.read_bytes() != data:
@@ -92,8 +93,8 @@ def cast_tensors(tensors: Mapping[str, torch.Tensor], dtype: Dtype, where: Path 
 
     cast = {}
     for name, tensor in tensors.items():
-        wanted = torch.float32 if name.endswith(WIDE) else getattr(torch, dtype)
-        cast[name] = tensor.detach().to("cpu", wanted)
+        target = torch.float32 if name.endswith(WIDE) else getattr(torch, dtype)
+        cast[name] = tensor.detach().to("cpu", target)
         if not cast[name].isfinite().all():
             broken = "holds NaN or infinity" if not tensor.isfinite().all() else f"does not fit into {dtype}"
             raise InputError(
@@ -132,11 +133,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def read_lora(path: Path) -> AdapterState:
-    """A LoRA of SD 1, SD 2 or SDXL in kohya's names or in diffusers' own; InputError names what is none.
+    """A LoRA of SD 1, SD 2 or SDXL in kohya's names or in diffusers' own. InputError for any other file.
 
     Of a diffusers file, alpha is read from its keys, else from its metadata, else the scale is 1.
     """
     tensors, metadata = read_tensors(path)
+    if model := other_model(grouped(tensors)):
+        raise InputError(f"this is a LoRA of {model}", where=str(path), to_try="one of Stable Diffusion 1.x, 2.x or XL")
     kohya = {key: tensor for key, tensor in tensors.items() if parse_kohya_name(key.partition(".")[0])}
     groups = _group_kohya(kohya) if kohya else _group_diffusers(tensors, metadata)
     modules = []
@@ -144,11 +147,14 @@ def read_lora(path: Path) -> AdapterState:
         kind = kind_of(suffixes)
         if kind is None:
             raise InputError(f"{name} has {', '.join(sorted(suffixes))}, which is no whole LoRA", where=str(path))
-        modules.append(LoraModule(part, name, kind, suffixes))
+        module = LoraModule(part, name, kind, suffixes)
+        if problem := misfit(module):
+            raise InputError(f"{name} can't be used: {problem}", where=str(path), to_try="make the file anew")
+        modules.append(module)
     strange = [key for key in tensors if not (_known(key) if kohya else PEFT_KEY.fullmatch(key))]
     if strange or not modules:
-        held = strange[0] if strange else "no tensors"
-        raise InputError(f"this is no LoRA of Stable Diffusion 1, 2 or XL: it holds {held}", where=str(path))
+        contents = strange[0] if strange else "no tensors"
+        raise InputError(f"this is no LoRA of Stable Diffusion 1, 2 or XL: it holds {contents}", where=str(path))
     names = [key.partition(".")[0] for key in kohya]
     return AdapterState(family_of_modules(modules, metadata, names), tuple(modules), metadata)
 
@@ -161,7 +167,8 @@ def family_of_modules(modules: Iterable[LoraModule], metadata: Mapping[str, str]
         return "sdxl"
     cross = (".attn2.to_k", ".attn2.to_v")
     widths = {module.shape[1] for module in modules if module.path.endswith(cross) or module.part == "text_encoder"}
-    for family, width in (("sdxl", 2048), ("sd2", 1024), ("sd1", 768)):
+    by_width: dict[int, Family] = {2048: "sdxl", 1024: "sd2", 768: "sd1"}
+    for width, family in by_width.items():
         if width in widths:
             return family
     if metadata.get("ss_base_model_version", "").startswith("sdxl"):
@@ -215,16 +222,16 @@ def _group_kohya(tensors: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, 
 def _group_diffusers(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     for key, tensor in tensors.items():
-        found = PEFT_KEY.fullmatch(key)
-        if found is None:
+        match = PEFT_KEY.fullmatch(key)
+        if match is None:
             continue
-        part, path, *forms = found.groups()
+        part, path, *forms = match.groups()
         path = path.replace(".processor.", ".")
         if part == "unet":
             path = re.sub(r"\.to_out$", ".to_out.0", path)
         else:
             path = text_path(re.sub(r"\.to_(q|k|v|out)$", r".\1_proj", path))
-        form = next(one for one in forms if one)
+        form = next(group for group in forms if group)
         suffix = {"down": "lora_down.weight", "A": "lora_down.weight", "up": "lora_up.weight", "B": "lora_up.weight"}
         groups.setdefault((part, path), {})[suffix.get(form, "dora_scale" if "magnitude" in form else form)] = tensor
     for (part, path), suffixes in groups.items():

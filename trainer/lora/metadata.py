@@ -115,8 +115,8 @@ class LoraMetadata(BaseModel):
         folder = f"{self.folders[0].repeats if self.folders else 1}_{self.trigger or self.title}"
         tags = {folder: self._tags()}
         buckets = {
-            str(index): {"resolution": [one.width, one.height], "count": one.count}
-            for index, one in enumerate(self.buckets)
+            str(index): {"resolution": [bucket.width, bucket.height], "count": bucket.count}
+            for index, bucket in enumerate(self.buckets)
         }
         bucket_info = {"buckets": buckets} if buckets else None
         return {
@@ -135,7 +135,7 @@ class LoraMetadata(BaseModel):
             "ss_bucket_info": bucket_info,
             "ss_enable_bucket": bool(buckets),
             "ss_resolution": f"({self.resolution[0]}, {self.resolution[1]})",
-            "ss_num_train_images": sum(one.count * one.repeats for one in self.folders) or self.images,
+            "ss_num_train_images": sum(folder.count * folder.repeats for folder in self.folders) or self.images,
             "ss_num_validation_images": self.validation_images,
             "ss_steps": self.steps,
             "ss_max_train_steps": self.planned_steps or self.steps,
@@ -171,7 +171,7 @@ class LoraMetadata(BaseModel):
     def _dirs(self, folder: str) -> dict[str, Any]:
         if not self.folders:
             return {folder: {"n_repeats": 1, "img_count": self.images}}
-        return {one.name: {"n_repeats": one.repeats, "img_count": one.count} for one in self.folders}
+        return {folder.name: {"n_repeats": folder.repeats, "img_count": folder.count} for folder in self.folders}
 
     def _dataset(self, folder: str, tags: dict[str, Any], bucket_info: dict[str, Any] | None) -> dict[str, Any]:
         subset = {
@@ -190,14 +190,14 @@ class LoraMetadata(BaseModel):
 
     def _network_args(self) -> dict[str, Any]:
         """What another program would need to train on, in sd-scripts' and LyCORIS' words."""
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         if self.conv_rank:
-            found |= {"conv_dim": self.conv_rank, "conv_alpha": self.conv_alpha or self.conv_rank}
+            arguments |= {"conv_dim": self.conv_rank, "conv_alpha": self.conv_alpha or self.conv_rank}
         if self.kind != "lora":
-            found["algo"] = self.kind
+            arguments["algo"] = self.kind
         if self.dora:
-            found |= {"dora_wd": True, "wd_on_output": True}
-        return found
+            arguments |= {"dora_wd": True, "wd_on_output": True}
+        return arguments
 
     def _modelspec(self) -> dict[str, Any]:
         date = None if self.finished is None else datetime.fromtimestamp(self.finished, timezone.utc)
@@ -223,7 +223,7 @@ class LoraMetadata(BaseModel):
 
     def _ours(self) -> dict[str, Any]:
         return {
-            "modiste.core.version": VERSION,
+            "modiste.version": VERSION,
             "modiste.reason": self.reason,
             "modiste.rslora": self.rslora or None,
             "modiste.config": self.config or None,

@@ -23,13 +23,13 @@ PART_FILES = {"unet": "diffusion_pytorch_model", "text_encoder": "model", "text_
 
 def part_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
     """Path → weight of each module of a diffusers folder's part, paths as in `LoraModule`; biases are left out."""
-    found = {}
+    weights = {}
     for file in part_files(folder, part):
         for key, tensor in read_tensors(file)[0].items():
             if key.endswith(".weight"):
                 path = key.removesuffix(".weight")
-                found[path if part == "unet" else text_path(path)] = tensor
-    return found
+                weights[path if part == "unet" else text_path(path)] = tensor
+    return weights
 
 
 def part_files(folder: Path, part: str) -> list[Path]:

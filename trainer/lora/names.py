@@ -31,7 +31,7 @@ _WORDS = (
     *("to_q", "to_k", "to_v", "to_out", "proj_in", "proj_out", "conv_in", "conv_out", "conv_norm_out"),
     *("conv_shortcut", "time_emb_proj", "time_embedding", "add_embedding", "linear_1", "linear_2", "time_embed"),
     *("label_emb", "in_layers", "out_layers", "emb_layers", "skip_connection", "text_model", "text_projection"),
-    *("self_attn", "q_proj", "k_proj", "v_proj", "out_proj"),
+    *("self_attn", "q_proj", "k_proj", "v_proj", "out_proj", "layer_norm1", "layer_norm2", "final_layer_norm"),
 )
 _TOKEN = re.compile(rf"(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?=_|$)|[^_]+")
 _SGM = re.compile(r"(input_blocks|middle_block|output_blocks|time_embed|label_emb|out)\.")
@@ -93,10 +93,10 @@ def kohya_name(family: Family, part: str, path: str) -> str:
 
 def parse_kohya_name(name: str) -> tuple[str, str] | None:
     """Part and diffusers/transformers path of a kohya name, in either spelling; None for a name that is none."""
-    found = re.fullmatch(r"(lora_unet|lora_te[12]?)_(.+)", name)
-    if found is None or "." in name:
+    match = re.fullmatch(r"(lora_unet|lora_te[12]?)_(.+)", name)
+    if match is None or "." in name:
         return None
-    part, path = PARTS[found[1]], ".".join(_TOKEN.findall(found[2]))
+    part, path = PARTS[match[1]], ".".join(_TOKEN.findall(match[2]))
     if part != "unet":
         return part, text_path(path)
     unet_path = diffusers_path(path) if _SGM.match(path) else path
@@ -110,7 +110,9 @@ def text_path(path: str) -> str:
 
 def live_path(path: str, known: Mapping[str, Any]) -> str | None:
     """How a model or file at hand spells a path: with `text_model.` or without; None where it has no such module."""
-    return next((one for one in (path, path.removeprefix("text_model."), f"text_model.{path}") if one in known), None)
+    return next(
+        (name for name in (path, path.removeprefix("text_model."), f"text_model.{path}") if name in known), None
+    )
 
 
 def sgm_path(path: str, layout: UNetLayout) -> str:
@@ -118,21 +120,21 @@ def sgm_path(path: str, layout: UNetLayout) -> str:
     if path in _OUTSIDE:
         return _OUTSIDE[path]
     blocks = layout.layers_per_block + 1
-    if found := re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)", path):
-        side, block, kind, layer, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
+    if match := re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.(.+)", path):
+        side, block, kind, layer, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
         start = (
             f"input_blocks.{1 + block * blocks + layer}"
             if side == "down"
             else f"output_blocks.{block * blocks + layer}"
         )
         return f"{start}.0.{_RESNET.get(rest, rest)}" if kind == "resnets" else f"{start}.1.{rest}"
-    if found := re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", path):
-        kind, layer, rest = found[1], int(found[2]), found[3]
+    if match := re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", path):
+        kind, layer, rest = match[1], int(match[2]), match[3]
         return f"middle_block.{2 * layer}.{_RESNET.get(rest, rest)}" if kind == "resnets" else f"middle_block.1.{rest}"
-    if found := re.fullmatch(r"down_blocks\.(\d+)\.downsamplers\.0\.conv", path):
-        return f"input_blocks.{(int(found[1]) + 1) * blocks}.0.op"
-    if found := re.fullmatch(r"up_blocks\.(\d+)\.upsamplers\.0\.conv", path):
-        block = int(found[1])
+    if match := re.fullmatch(r"down_blocks\.(\d+)\.downsamplers\.0\.conv", path):
+        return f"input_blocks.{(int(match[1]) + 1) * blocks}.0.op"
+    if match := re.fullmatch(r"up_blocks\.(\d+)\.upsamplers\.0\.conv", path):
+        block = int(match[1])
         place = 2 if block < len(layout.up_attention) and layout.up_attention[block] else 1
         return f"output_blocks.{(block + 1) * blocks - 1}.{place}.conv"
     return path
@@ -143,13 +145,13 @@ def diffusers_path(path: str, layers_per_block: int = 2) -> str | None:
     if path in _OUTSIDE_BACK:
         return _OUTSIDE_BACK[path]
     blocks = layers_per_block + 1
-    if found := re.fullmatch(r"middle_block\.([012])\.(.+)", path):
-        place, rest = int(found[1]), found[2]
+    if match := re.fullmatch(r"middle_block\.([012])\.(.+)", path):
+        place, rest = int(match[1]), match[2]
         return f"mid_block.attentions.0.{rest}" if place == 1 else _resnet(f"mid_block.resnets.{place // 2}", rest)
-    found = re.fullmatch(r"(input|output)_blocks\.(\d+)\.([012])\.(.+)", path)
-    if found is None:
+    match = re.fullmatch(r"(input|output)_blocks\.(\d+)\.([012])\.(.+)", path)
+    if match is None:
         return None
-    side, index, place, rest = found[1], int(found[2]), int(found[3]), found[4]
+    side, index, place, rest = match[1], int(match[2]), int(match[3]), match[4]
     if side == "input":
         block, layer = divmod(index - 1, blocks)
         if rest == "op":
@@ -190,10 +192,10 @@ def checkpoint_slot(family: Family, part: str, path: str) -> Slot:
 
 def open_clip_path(path: str) -> tuple[str, int | None]:
     """transformers' path of a CLIP text layer → open_clip's, and which third of `in_proj` q, k or v is."""
-    found = re.fullmatch(r"text_model\.encoder\.layers\.(\d+)\.(.+)", path)
-    if found is None:
+    match = re.fullmatch(r"text_model\.encoder\.layers\.(\d+)\.(.+)", path)
+    if match is None:
         return path, None
-    start, rest = f"transformer.resblocks.{found[1]}", found[2]
+    start, rest = f"transformer.resblocks.{match[1]}", match[2]
     thirds = {"self_attn.q_proj": 0, "self_attn.k_proj": 1, "self_attn.v_proj": 2}
     if rest in thirds:
         return f"{start}.attn.in_proj", thirds[rest]

@@ -10,7 +10,7 @@ from ...core.errors import InputError
 from ...core.torchvision_ops import patch_torchvision_ops
 from ..families.configs import Family
 from .names import live_path, text_path
-from .state import AdapterState, LoraModule
+from .state import AdapterState, Kind, LoraModule
 
 if TYPE_CHECKING:
     import torch
@@ -38,14 +38,14 @@ def load_adapter(parts: Mapping[str, torch.nn.Module], state: AdapterState, adap
     (DoRA by columns, Tucker LoCon, `diff`).
     """
     for part in dict.fromkeys(module.part for module in state.modules):
-        wanted = [module for module in state.modules if module.part == part]
+        modules = [module for module in state.modules if module.part == part]
         if part not in parts:
-            raise InputError(f"the LoRA has {len(wanted)} modules of {part}, which this model lacks")
+            raise InputError(f"the LoRA has {len(modules)} modules of {part}, which this model lacks")
         model = parts[part]
         if not _adapted(model, adapter_name):
-            _inject(model, wanted, adapter_name)
+            _inject(model, modules, adapter_name)
         layers = _adapted(model, adapter_name)
-        for module in wanted:
+        for module in modules:
             path = live_path(module.path, layers)
             if path is None:
                 raise InputError(f"adapter {adapter_name!r} is not on {module.path}", where=part)
@@ -56,10 +56,12 @@ def _adapted(model: torch.nn.Module, adapter: str) -> dict[str, Any]:
     """Path → peft layer that carries the adapter."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    layers = {}
+    layers: dict[str, Any] = {}
     for name, layer in model.named_modules():
-        if isinstance(layer, BaseTunerLayer) and adapter in layer.scaling and adapter in layer.r:
-            layers[name.removeprefix("base_model.model.")] = layer
+        if isinstance(layer, BaseTunerLayer):
+            peft_layer: Any = layer  # its subclasses have `scaling` and `r`
+            if adapter in peft_layer.scaling and adapter in peft_layer.r:
+                layers[name.removeprefix("base_model.model.")] = peft_layer
     return layers
 
 
@@ -69,20 +71,16 @@ def _read(part: str, name: str, layer: Any, adapter: str) -> LoraModule:
 
     path = name if part == "unet" else text_path(name)
     rank, scaling = layer.r[adapter], float(layer.scaling[adapter])
+    kind: Kind = "lora"
     if hasattr(layer, "hada_w1_a"):
-        kind, tensors = (
-            "loha",
-            {suffix: getattr(layer, suffix)[adapter] for suffix in HADA if _has(layer, suffix, adapter)},
-        )
+        kind = "loha"
+        tensors = {suffix: getattr(layer, suffix)[adapter] for suffix in HADA if _has(layer, suffix, adapter)}
     elif hasattr(layer, "lokr_w1"):
-        kind, tensors = (
-            "lokr",
-            {suffix: getattr(layer, suffix)[adapter] for suffix in LOKR if _has(layer, suffix, adapter)},
-        )
+        kind = "lokr"
+        tensors = {suffix: getattr(layer, suffix)[adapter] for suffix in LOKR if _has(layer, suffix, adapter)}
         if "lokr_w1" in tensors and "lokr_w2" in tensors:  # without a rank no reader scales
             tensors["lokr_w1"], rank, scaling = tensors["lokr_w1"] * scaling, 1, 1.0
     elif _has(layer, "lora_A", adapter):
-        kind = "lora"
         tensors = {"lora_down.weight": layer.lora_A[adapter].weight, "lora_up.weight": layer.lora_B[adapter].weight}
         if layer.lora_bias.get(adapter):
             raise InputError("a LoRA with biases has no form that hosts read", where=f"{part}.{path}")
@@ -92,8 +90,8 @@ def _read(part: str, name: str, layer: Any, adapter: str) -> LoraModule:
             tensors["dora_scale"] = magnitude.reshape(-1, *ones)
     else:
         raise InputError(f"{type(layer).__name__} has no form that hosts read", where=f"{part}.{path}")
-    held = {suffix: tensor.detach().to("cpu", torch.float32, copy=True) for suffix, tensor in tensors.items()}
-    return LoraModule(part, path, kind, held | {"alpha": torch.tensor(rank * scaling, dtype=torch.float32)})
+    copies = {suffix: tensor.detach().to("cpu", torch.float32, copy=True) for suffix, tensor in tensors.items()}
+    return LoraModule(part, path, kind, copies | {"alpha": torch.tensor(rank * scaling, dtype=torch.float32)})
 
 
 def _has(layer: Any, name: str, adapter: str) -> bool:
@@ -106,22 +104,20 @@ def _inject(model: torch.nn.Module, modules: list[LoraModule], adapter: str) -> 
 
     names, forms = dict(model.named_modules()), {(module.kind, module.dora) for module in modules}
     if len(forms) > 1 or forms & {("full", False), ("full", True), ("loha", True), ("lokr", True)}:
-        found = ", ".join(sorted(f"{kind}{' with DoRA' if dora else ''}" for kind, dora in forms))
-        raise InputError(f"peft can't hold these modules in one adapter: {found}", where=modules[0].part)
+        kinds = ", ".join(sorted(f"{kind}{' with DoRA' if dora else ''}" for kind, dora in forms))
+        raise InputError(f"peft can't hold these modules in one adapter: {kinds}", where=modules[0].part)
     if missing := [module.path for module in modules if live_path(module.path, names) is None]:
         raise InputError(f"this model has no {missing[0]} ({len(missing)} modules are missing)", where=modules[0].part)
     kind, dora = forms.pop()
-    ranks = {live_path(module.path, names): module.rank or 1 for module in modules}
+    ranks = {live_path(module.path, names) or module.path: module.rank or 1 for module in modules}
     common: dict[str, Any] = dict(
         r=max(ranks.values()),
         target_modules=list(ranks),
         rank_pattern={re.escape(path): rank for path, rank in ranks.items() if rank != max(ranks.values())},
     )
-    config = {
-        "lora": lambda: LoraConfig(**common, use_dora=dora),
-        "loha": lambda: LoHaConfig(**common),
-        "lokr": lambda: LoKrConfig(**common),
-    }[kind]()
+    if kind == "lora":
+        common["use_dora"] = dora
+    config = {"lora": LoraConfig, "loha": LoHaConfig, "lokr": LoKrConfig}[kind](**common)
     inject_adapter_in_model(config, model, adapter)
 
 
@@ -154,15 +150,15 @@ def _copy(parameter: torch.nn.Parameter, tensor: torch.Tensor, module: LoraModul
     parameter.data.copy_(tensor.reshape(parameter.shape))
 
 
-def _set_parameter(held: Any, adapter: str, tensor: torch.Tensor | None, layer: Any) -> None:
+def _set_parameter(factors: Any, adapter: str, tensor: torch.Tensor | None, layer: Any) -> None:
     """LoHa's and LoKr's factors: which there are depends on rank and factor, so they may come and go."""
     import torch
 
     if tensor is None:
-        if adapter in held:
-            del held[adapter]
-    elif adapter in held and held[adapter].shape == tensor.shape:
-        held[adapter].data.copy_(tensor)
+        if adapter in factors:
+            del factors[adapter]
+    elif adapter in factors and factors[adapter].shape == tensor.shape:
+        factors[adapter].data.copy_(tensor)
     else:
         like = layer.get_base_layer().weight
-        held[adapter] = torch.nn.Parameter(tensor.to(like.device, torch.float32))
+        factors[adapter] = torch.nn.Parameter(tensor.to(like.device, torch.float32))

@@ -106,8 +106,8 @@ class LoraModule:
     @property
     def changes_nothing(self) -> bool:
         """Whether a factor of ΔW is 0 everywhere, as an untrained B is."""
-        factors = [one for name, one in self.tensors.items() if name not in ("alpha", "dora_scale")]
-        return any(not one.any() for one in factors)
+        factors = [tensor for name, tensor in self.tensors.items() if name not in ("alpha", "dora_scale")]
+        return any(not factor.any() for factor in factors)
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,31 @@ class AdapterState:
             name = kohya_name(self.family, module.part, module.path)
             for suffix, tensor in module.tensors.items():
                 yield f"{name}.{suffix}", tensor
+
+
+def misfit(module: LoraModule) -> str:
+    """Why ΔW can't be computed: factors whose shapes do not fit each other, or no single alpha; empty where it can."""
+    if "alpha" in module.tensors and module.tensors["alpha"].numel() != 1:
+        return f"alpha has {module.tensors['alpha'].numel()} numbers"
+    try:  # on the meta device shapes are computed, and nothing else
+        shape = _unscaled({name: tensor.to("meta") for name, tensor in module.tensors.items()}, module.kind).shape
+        fitting = len(module.shape) >= 2 or module.kind == "full"
+    except (RuntimeError, IndexError, ValueError):
+        factors = {name: tuple(tensor.shape) for name, tensor in module.tensors.items() if name != "alpha"}
+        return f"its factors do not fit each other: {', '.join(f'{name} {shape}' for name, shape in factors.items())}"
+    return "" if fitting else f"ΔW would be {tuple(shape)}"
+
+
+def refuse_unusable(state: AdapterState, where: str) -> None:
+    """InputError for a module that holds NaN or infinity: what it is merged into would be broken."""
+    for module in state.modules:
+        for suffix, tensor in module.tensors.items():
+            if not bool(tensor.isfinite().all()):
+                raise InputError(
+                    f"{module.key} holds NaN or infinity in {suffix}",
+                    where=where,
+                    to_try="an earlier step of that LoRA",
+                )
 
 
 def delta_weights(state: AdapterState, base: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
@@ -155,17 +180,24 @@ def delta_weight(module: LoraModule, weight: torch.Tensor | None = None) -> torc
 
 
 def decomposed(weight: torch.Tensor, delta: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
-    """DoRA's weight: W + ΔW with its norms replaced; magnitude (out, 1, …) for rows as in peft, (1, in, …) for columns.
+    """DoRA's weight: W + ΔW with its norms replaced, in W's shape (out, in, …).
+
+    The magnitude is (out, 1, …) for rows as in peft, (1, in, …) for columns.
 
     ComfyUI and Forge divide rows by ‖W‖ in place of ‖W + ΔW‖ (Comfy-Org/ComfyUI, pull request 15458).
     """
+    import torch
+
     changed = weight + delta
     axis = 0 if magnitude.shape[0] == weight.shape[0] and magnitude.numel() == weight.shape[0] else 1
-    shape = [-1 if one == axis else 1 for one in range(weight.dim())]
-    return changed * (magnitude.reshape(shape) / changed.transpose(0, axis).flatten(1).norm(dim=1).reshape(shape))
+    shape = [-1 if dimension == axis else 1 for dimension in range(weight.dim())]
+    norms = torch.linalg.vector_norm(changed.transpose(0, axis).flatten(1), dim=1)
+    factor: torch.Tensor = magnitude.reshape(shape) / norms.reshape(shape)
+    return changed * factor
 
 
 def _unscaled(tensors: Mapping[str, torch.Tensor], kind: Kind) -> torch.Tensor:
+    """ΔW before the scale, in `LoraModule.shape`."""
     import torch
 
     if kind == "full":
@@ -178,14 +210,13 @@ def _unscaled(tensors: Mapping[str, torch.Tensor], kind: Kind) -> torch.Tensor:
     if kind == "loha":
         first, second = (_product(tensors, f"hada_w{n}", f"hada_t{n}") for n in (1, 2))
         return first * second
-    first, second = (tensors.get(f"lokr_w{n}") for n in (1, 2))
-    first = _product(tensors, "lokr_w1") if first is None else first
-    second = _product(tensors, "lokr_w2", "lokr_t2") if second is None else second
+    first = tensors["lokr_w1"] if "lokr_w1" in tensors else _product(tensors, "lokr_w1")
+    second = tensors["lokr_w2"] if "lokr_w2" in tensors else _product(tensors, "lokr_w2", "lokr_t2")
     return torch.kron(first.reshape(*first.shape, *[1] * (second.dim() - 2)), second.contiguous())
 
 
 def _product(tensors: Mapping[str, torch.Tensor], name: str, core: str = "") -> torch.Tensor:
-    """a @ b, or Tucker's core times both on its first two sides."""
+    """a @ b, (out, in), or Tucker's core times both on its first two sides, (out, in, kh, kw)."""
     import torch
 
     a, b = tensors[f"{name}_a"], tensors[f"{name}_b"]

@@ -13,7 +13,8 @@ from ...core.files import TEMPORARY, make_folder
 from ..families.configs import PARTS, Family, configs_in, family_of_unet
 from .file import Dtype, read_lora, write_lora
 from .model_weights import change_checkpoint, change_folder, part_weights
-from .state import AdapterState, LoraModule, delta_weight
+from .state import AdapterState, LoraModule, delta_weight, refuse_unusable
+from .targets import targets_of
 
 if TYPE_CHECKING:
     import torch
@@ -23,32 +24,41 @@ ADAPTABLE = ("attentions.", "resnets.", "downsamplers.", "upsamplers.", "self_at
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What a file holds, as JSON could say it; `norms` are Frobenius norms of ΔW by module, None for DoRA."""
+    """What a file holds, as JSON could say it; `norms` are Frobenius norms of ΔW by module.
+
+    They are None for DoRA, and where a module holds NaN or infinity: `not_finite` names those.
+    """
     state = read_lora(path)
-    norms = {one.key: None if one.dora else _norm(one) for one in state.modules}
+    not_finite = [module.key for module in state.modules if not _finite(module)]
+    norms = {module.key: None if module.dora or module.key in not_finite else _norm(module) for module in state.modules}
     known = [norm for norm in norms.values() if norm is not None]
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "family": state.family,
-        "modules": dict(Counter(one.part for one in state.modules)),
-        "kinds": dict(Counter(f"{one.kind}{'+dora' if one.dora else ''}" for one in state.modules)),
-        "convolutions": sum(len(one.shape) == 4 and one.shape[-1] > 1 for one in state.modules),
-        "ranks": _counted(one.rank for one in state.modules),
-        "alphas": _counted(one.alpha for one in state.modules),
-        "scales": _counted(round(one.scale, 6) for one in state.modules),
+        "modules": dict(Counter(module.part for module in state.modules)),
+        "kinds": dict(Counter(f"{module.kind}{'+dora' if module.dora else ''}" for module in state.modules)),
+        "convolutions": sum(len(module.shape) == 4 and module.shape[-1] > 1 for module in state.modules),
+        "ranks": _counted(module.rank for module in state.modules),
+        "alphas": _counted(module.alpha for module in state.modules),
+        "scales": _counted(round(module.scale, 6) for module in state.modules),
         "dtypes": _counted(
             str(tensor.dtype).removeprefix("torch.")
-            for one in state.modules
-            for name, tensor in one.tensors.items()
+            for module in state.modules
+            for name, tensor in module.tensors.items()
             if name not in ("alpha", "dora_scale")
         ),
-        "untrained": [one.key for one in state.modules if one.changes_nothing],
+        "untrained": [module.key for module in state.modules if module.changes_nothing],
+        "not_finite": not_finite,
         "norm": sum(norm**2 for norm in known) ** 0.5,
         "norms": norms,
         "metadata": dict(state.metadata),
     }
+
+
+def _finite(module: LoraModule) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in module.tensors.values())
 
 
 def _norm(module: LoraModule) -> float:
@@ -70,10 +80,11 @@ def merge(lora: Path, strength: float, model: Path, out: Path) -> None:
     keep their number format. InputError where the LoRA has a module that the model lacks, or `out` is there already.
     """
     state = read_lora(lora)
+    refuse_unusable(state, str(lora))
     if out.exists():
         raise InputError("there is something already", where=str(out), to_try="name a new place")
     make_folder(out.parent)
-    changes = {(one.part, one.path): _adding(one, strength) for one in state.modules}
+    changes = {(module.part, module.path): _adding(module, strength) for module in state.modules}
     if model.is_file():
         change_checkpoint(model, out, state.family, changes)
         return
@@ -83,8 +94,8 @@ def merge(lora: Path, strength: float, model: Path, out: Path) -> None:
     beside = out.with_name(f"{out.name}{TEMPORARY}")
     try:
         shutil.copytree(model, beside)
-        for part in dict.fromkeys(one.part for one in state.modules):
-            change_folder(beside, part, {path: one for (of, path), one in changes.items() if of == part})
+        for part in dict.fromkeys(module.part for module in state.modules):
+            change_folder(beside, part, {path: change for (of, path), change in changes.items() if of == part})
         beside.replace(out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -107,9 +118,13 @@ def resize(path: Path, out: Path, tolerance: float = 0.05, dtype: Dtype = "float
     `part.path` → rank. InputError for DoRA of other kinds than LoRA, and for `diff`.
     """
     if not 0 <= tolerance < 1:
-        raise InputError(f"a tolerance of {tolerance} is none", to_try="give a share of the norm, e.g. 0.05")
+        raise InputError(
+            f"tolerance is {tolerance:g}; it must be between 0 and 1",
+            to_try="0.05 loses at most 5 % of a change's norm",
+        )
     state = read_lora(path)
-    modules = tuple(_resized(module, tolerance) for module in state.modules)
+    refuse_unusable(state, str(path))
+    modules = tuple(_resized(module, tolerance, _kernel(state.family, module)) for module in state.modules)
     ranks = {module.key: module.rank or 0 for module in modules}
     most = max(ranks.values())
     metadata = {
@@ -122,7 +137,13 @@ def resize(path: Path, out: Path, tolerance: float = 0.05, dtype: Dtype = "float
     return ranks
 
 
-def _resized(module: LoraModule, tolerance: float) -> LoraModule:
+def _kernel(family: Family, module: LoraModule) -> tuple[int, ...]:
+    """The kernel of the layer (kh, kw), as the published model has it; empty for a Linear."""
+    return targets_of(family).shapes.get(module.part, {}).get(module.path, ())[2:]
+
+
+def _resized(module: LoraModule, tolerance: float, kernel: tuple[int, ...]) -> LoraModule:
+    """The module as LoRA; `kernel` is the convolution's, which LoHa and LoKr may hold within `in`."""
     import torch
 
     if module.kind == "full" or (module.dora and module.kind != "lora"):
@@ -136,6 +157,8 @@ def _resized(module: LoraModule, tolerance: float) -> LoraModule:
         u, vh, shape = q_up @ u, vh @ q_down.T, (up.shape[0], *down.shape[1:])
     else:
         delta = delta_weight(module).double()
+        if kernel and delta.dim() == 2:
+            delta = delta.reshape(delta.shape[0], -1, *kernel)
         u, sigma, vh = torch.linalg.svd(delta.flatten(1), full_matrices=False)
         shape = tuple(delta.shape)
     lost = sigma.square().flip(0).cumsum(0).flip(0).sqrt()  # lost[k]: by keeping the first k
@@ -163,7 +186,7 @@ def _low_rank(
 def extract(base: Path, tuned: Path, rank: int, out: Path, dtype: Dtype = "float16") -> dict[str, Any]:
     """Writes what a full fine-tune has changed as a LoRA: the truncated SVD of each weight's difference.
 
-    Both are diffusers folders of one family. Modules that are equal in both are left out. Returns how many `modules`
+    Both are diffusers folders of module family. Modules that are equal in both are left out. Returns how many `modules`
     there are, the `error` (share of the change's Frobenius norm that is lost), and `left_out`: weights that changed
     and that no LoRA holds. InputError where nothing differs.
     """
@@ -213,15 +236,17 @@ def _extracted(part: str, path: str, difference: torch.Tensor, rank: int) -> tup
 def bake(path: Path, model: Path, out: Path, dtype: Dtype = "float16") -> None:
     """Writes a DoRA as full differences, which A1111, Forge and ComfyUI apply exactly at strength 1.
 
-    Those programs each have their own reading of DoRA's magnitudes, and none has peft's (see lora_verify.py). The file
+    Those programs each have their own reading of DoRA's magnitudes, and none has peft's (see verify.py). The file
     is as large as the layers themselves. `model` is the diffusers folder of its base. diffusers reads no differences.
     """
     state = read_lora(path)
-    weights = {part: part_weights(model, part) for part in dict.fromkeys(one.part for one in state.modules)}
+    weights = {part: part_weights(model, part) for part in dict.fromkeys(module.part for module in state.modules)}
     modules = tuple(
-        LoraModule(one.part, one.path, "full", {"diff": delta_weight(one, weights[one.part].get(one.path))})
-        if one.dora
-        else one
-        for one in state.modules
+        LoraModule(
+            module.part, module.path, "full", {"diff": delta_weight(module, weights[module.part].get(module.path))}
+        )
+        if module.dora
+        else module
+        for module in state.modules
     )
     write_lora(AdapterState(state.family, modules), out, state.metadata, dtype)

@@ -42,15 +42,15 @@ def trainable(base: StableDiffusionParts, config: TrainConfig) -> dict[str, torc
             torch.manual_seed(seed_for(config.seed, "adapter"))
             add_adapters(base, config.network)
         make_lean(base, config.data.resolution)
-    found = {
+    parameters = {
         f"{part}.{name}": parameter
         for part, module in base.parts.items()
         for name, parameter in module.named_parameters()
         if parameter.requires_grad
     }
-    for parameter in found.values():
+    for parameter in parameters.values():
         parameter.data = parameter.data.float()
-    return found
+    return parameters
 
 
 def add_adapters(base: StableDiffusionParts, network: NetworkConfig) -> None:
@@ -60,8 +60,10 @@ def add_adapters(base: StableDiffusionParts, network: NetworkConfig) -> None:
 
     convolutions = f"|{UNET_CONVOLUTIONS}" if network.conv_rank else ""
     layers = f"^({UNET_LAYERS}|{UNET_PROJECTIONS}{convolutions})$"
-    own = {UNET_CONVOLUTIONS: (network.conv_rank, network.conv_alpha or network.conv_rank)} if network.conv_rank else {}
-    inject_adapter_in_model(_peft_config(network, layers, network.rank, network.alpha, own), base.unet, ADAPTER)
+    exceptions = (
+        {UNET_CONVOLUTIONS: (network.conv_rank, network.conv_alpha or network.conv_rank)} if network.conv_rank else {}
+    )
+    inject_adapter_in_model(_peft_config(network, layers, network.rank, network.alpha, exceptions), base.unet, ADAPTER)
     if network.text_rank:
         alpha = network.text_alpha or network.text_rank
         text = _peft_config(network, f"^({TEXT_LAYERS})$", network.text_rank, alpha, {})
@@ -70,16 +72,16 @@ def add_adapters(base: StableDiffusionParts, network: NetworkConfig) -> None:
 
 
 def _peft_config(
-    network: NetworkConfig, layers: str, rank: int, alpha: float, own: Mapping[str, tuple[int, float]]
+    network: NetworkConfig, layers: str, rank: int, alpha: Any, exceptions: Mapping[str, tuple[int, float]]
 ) -> Any:
-    """`own`: pattern → rank and alpha of layers that have others."""
+    """`exceptions`: pattern → rank and alpha of layers that have others. peft annotates int, and takes fractions."""
     from peft import LoHaConfig, LoKrConfig, LoraConfig
 
     common: dict[str, Any] = dict(
         r=rank,
         target_modules=layers,
-        rank_pattern={pattern: of_these for pattern, (of_these, _) in own.items()},
-        alpha_pattern={pattern: of_these for pattern, (_, of_these) in own.items()},
+        rank_pattern={pattern: of_these for pattern, (of_these, _) in exceptions.items()},
+        alpha_pattern={pattern: of_these for pattern, (_, of_these) in exceptions.items()},
     )
     if network.kind == "loha":
         return LoHaConfig(**common, alpha=alpha)

@@ -29,9 +29,9 @@ class StableDiffusionParts:
     family: Family
     sha256: str  # of its weights: what a checkpoint of another base is refused by
     unet: Any
-    vae: Any  # None once it was let go
+    vae: Any  # None once it was released
     tokenizers: list[Any]
-    text_encoders: list[Any]  # empty once they were let go
+    text_encoders: list[Any]  # empty once they were released
     scheduler_config: Any
     source: Path
     scaling_factor: float  # latents are the VAE's times this
@@ -43,7 +43,7 @@ class StableDiffusionParts:
         return {"unet": self.unet, **dict(zip(names, self.text_encoders, strict=False))}
 
     def release(self, *, vae: bool, text_encoders: bool) -> None:
-        """Frees what nothing will ask any more; a VAE that stays, for pictures, waits on the CPU."""
+        """Frees what is not needed any more; a VAE that stays, for pictures, waits on the CPU."""
         import torch
 
         self.vae = None if vae else self.vae.to("cpu")
@@ -83,9 +83,13 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionPart
             where=str(source),
             to_try="its text-to-image model",
         )
-    encoders = [one for one in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)) if one is not None]
-    tokenizers = [one for one in (pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)) if one is not None]
-    found = StableDiffusionParts(
+    encoders = [
+        encoder for encoder in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)) if encoder is not None
+    ]
+    tokenizers = [
+        tokenizer for tokenizer in (pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)) if tokenizer is not None
+    ]
+    opened = StableDiffusionParts(
         name=base if source.parent.name == "snapshots" else source.name,
         family=family_of_unet(pipeline.unet.config),
         sha256=digest(source),
@@ -97,11 +101,11 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionPart
         source=source,
         scaling_factor=float(pipeline.vae.config.scaling_factor),
     )
-    if found.family == "sdxl" and dtype == torch.float16:
-        found.vae.to(torch.float32)
-    for part in (found.unet, found.vae, *encoders):
+    if opened.family == "sdxl" and dtype == torch.float16:
+        opened.vae.to(torch.float32)
+    for part in (opened.unet, opened.vae, *encoders):
         part.to(device).eval().requires_grad_(False)
-    return found
+    return opened
 
 
 def unet_weights(base: str) -> int:
@@ -117,5 +121,5 @@ def digest(source: Path) -> str:
     """16 hex digits: the hub's commit, or the sha256 of the file, or of a folder's weights, configs, vocabularies."""
     if source.parent.name == "snapshots":
         return source.name[:HASH_DIGITS]
-    files = [source] if source.is_file() else sorted(one for one in source.rglob("*") if one.suffix in DIGESTED)
+    files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.suffix in DIGESTED)
     return sha256_of(files)[:HASH_DIGITS]

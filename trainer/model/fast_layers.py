@@ -37,12 +37,16 @@ def make_lean(base: StableDiffusionParts, resolution: int) -> None:
     for part in base.parts.values():
         for layer in part.modules():
             if _is_plain_lora(layer):
-                layer.forward = partial(_while_learning, partial(_adapted, layer), layer.forward)
+                _replace_forward(layer, partial(_adapted, layer))
             elif isinstance(layer, torch.nn.Conv2d) and not layer.weight.requires_grad and _keeps_size(layer):
-                lean = partial(_convolved, layer, layer.forward)
-                layer.forward = partial(_while_learning, lean, layer.forward)
+                _replace_forward(layer, partial(_convolved, layer, layer.forward))
     if base.unet.dtype == torch.bfloat16 and (resolution // 8) ** 2 <= MOST_TOKENS:
         base.unet.set_attn_processor(_Attention())
+
+
+def _replace_forward(layer: torch.nn.Module, lean: Forward) -> None:
+    forward = partial(_while_learning, lean, layer.forward)
+    layer.forward = forward
 
 
 def _while_learning(lean: Forward, otherwise: Forward, x: torch.Tensor, *more: Any) -> torch.Tensor:
@@ -57,13 +61,14 @@ class _Attention:
     def __init__(self) -> None:
         from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-        self.products, self.otherwise = AttnProcessor(), AttnProcessor2_0()
+        self.products, self.otherwise = AttnProcessor(), AttnProcessor2_0()  # type: ignore[no-untyped-call]
 
     def __call__(self, attn: Any, hidden_states: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
         import torch
 
-        processor = self.products if torch.is_grad_enabled() else self.otherwise
-        return processor(attn, hidden_states, *more, **named)
+        processor: Any = self.products if torch.is_grad_enabled() else self.otherwise
+        hidden: torch.Tensor = processor(attn, hidden_states, *more, **named)
+        return hidden
 
 
 # ── LoRA ──
@@ -76,8 +81,8 @@ def _is_plain_lora(layer: torch.nn.Module) -> bool:
 
     if not isinstance(layer, Linear | Conv2d) or layer.lora_variant:
         return False
-    base = layer.get_base_layer()
-    return isinstance(base, torch.nn.Linear) or (base.kernel_size == (1, 1) == base.stride and base.groups == 1)
+    base: Any = layer.get_base_layer()
+    return isinstance(base, torch.nn.Linear) or bool(base.kernel_size == (1, 1) == base.stride and base.groups == 1)
 
 
 def _adapted(layer: Any, x: torch.Tensor) -> torch.Tensor:
@@ -85,14 +90,17 @@ def _adapted(layer: Any, x: torch.Tensor) -> torch.Tensor:
     import torch
 
     base, (name,) = layer.get_base_layer(), layer.active_adapters
+    out: torch.Tensor
     if layer.disable_adapters:
-        return base(x)
+        out = base(x)
+        return out
     x, pixels = x.to(base.weight.dtype), isinstance(base, torch.nn.Conv2d)
     a, b = (pair[name].weight.flatten(1).to(x.dtype) for pair in (layer.lora_A, layer.lora_B))
     rows = x.movedim(1, -1) if pixels else x
     with torch.autocast("cpu", enabled=False):  # all of it is in the weights' own format already
-        found = _lora().apply(rows, base.weight.flatten(1), base.bias, a, b, layer.scaling[name])
-    return found.movedim(-1, 1).contiguous() if pixels else found
+        apply: Any = _lora().apply
+        out = apply(rows, base.weight.flatten(1), base.bias, a, b, layer.scaling[name])
+    return out.movedim(-1, 1).contiguous() if pixels else out
 
 
 @cache
@@ -102,7 +110,8 @@ def _lora() -> type[torch.autograd.Function]:
 
     class LoraFunction(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, x: torch.Tensor, weight, bias, a, b, scale: float) -> torch.Tensor:
+        def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
+            x, weight, bias, a, b, scale = arguments
             rows = x.reshape(-1, x.shape[-1])
             inner = rows @ a.t()
             out = torch.nn.functional.linear(rows, weight, bias).addmm_(inner, b.t(), alpha=scale)
@@ -127,13 +136,15 @@ def _lora() -> type[torch.autograd.Function]:
 def _keeps_size(layer: torch.nn.Conv2d) -> bool:
     """3 × 3 with a margin of one pixel, as in every block of the UNet; stride 2 halves."""
     usual = (3, 3), (1, 1), (1, 1), 1, "zeros"
-    asked = layer.kernel_size, layer.padding, layer.dilation, layer.groups, layer.padding_mode
-    return asked == usual and layer.bias is not None
+    settings = layer.kernel_size, layer.padding, layer.dilation, layer.groups, layer.padding_mode
+    return settings == usual and layer.bias is not None
 
 
 def _convolved(layer: torch.nn.Conv2d, otherwise: Forward, x: torch.Tensor) -> torch.Tensor:
-    """As columns where pixels are few, `otherwise` where they are many."""
+    """[B, in, H, W] → [B, out, h, w]: as columns where pixels are few, `otherwise` where they are many."""
     import torch
+
+    assert layer.bias is not None and not isinstance(layer.padding, str)  # `_keeps_size`
 
     batch, _, height, width = x.shape
     height, width = (-(-side // step) for side, step in zip((height, width), layer.stride, strict=True))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...core.library_output import without_bars
 from ...core.torchvision_ops import patch_torchvision_ops
-from ..families.configs import Family, configs_of
+from ..families.configs import Family, Prediction, configs_of
 from .unet_file import read_unet
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
     with _opening(folder), without_bars():
         if unet := read_unet(folder / "unet", dtype):
             given["unet"] = unet
-        return DiffusionPipeline.from_pretrained(
+        return DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, **given
         )
 
@@ -100,7 +100,7 @@ def _opening(source: Path) -> Iterator[None]:
         raise InputError(f"the base model can't be opened: {error}", where=str(source)) from error
 
 
-def recognised(file: Path) -> tuple[Family, str]:
+def recognised(file: Path) -> tuple[Family, Prediction]:
     """By the width of the text condition: 768, 1,024 or 2,048. SD 2's 768-pixel models predict v and are called so.
 
     Further trainers say it in the metadata, or by an empty tensor `v_pred`.
@@ -114,7 +114,7 @@ def recognised(file: Path) -> tuple[Family, str]:
             raise InputError("this file is no Stable Diffusion checkpoint", where=str(file))
         width = tensors.get_slice(key).get_shape()[1]
         channels = tensors.get_slice(FIRST_LAYER).get_shape()[1]
-        said = tensors.metadata() or {}
+        metadata = tensors.metadata() or {}
     families: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
     if width not in families or channels != 4:
         raise InputError(
@@ -124,7 +124,7 @@ def recognised(file: Path) -> tuple[Family, str]:
             to_try="a text-to-image checkpoint of Stable Diffusion 1.x, 2.x or XL",
         )
     family = families[width]
-    v = said.get("modelspec.prediction_type", "").startswith("v") or (family == "sd2" and "768" in file.name)
+    v = metadata.get("modelspec.prediction_type", "").startswith("v") or (family == "sd2" and "768" in file.name)
     v = v or "v_pred" in names
     return family, "v_prediction" if v else "epsilon"
 
@@ -132,7 +132,7 @@ def recognised(file: Path) -> tuple[Family, str]:
 def _config_folder(folder: Path, family: Family, prediction: str) -> Path:
     """What `from_single_file` asks a hub for, written down here."""
     xl = family == "sdxl"
-    parts = {
+    parts: dict[str, Any] = {
         "_class_name": "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline",
         "scheduler": ["diffusers", "PNDMScheduler" if not xl else "EulerDiscreteScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def token_ids(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:
-    """[N, 77]; what a caption has beyond 75 tokens is cut off."""
+    """Token ids [N, 77] of N captions; what a caption has beyond 75 tokens is cut off."""
     length = tokenizer.model_max_length
-    return tokenizer(
-        list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    ).input_ids
+    tokens = tokenizer(list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    ids: torch.Tensor = tokens.input_ids
+    return ids
 
 
 def encode(base: StableDiffusionParts, captions: Sequence[str], clip_skip: int = 1) -> dict[str, torch.Tensor]:
@@ -27,18 +27,18 @@ def encode(base: StableDiffusionParts, captions: Sequence[str], clip_skip: int =
     """
     import torch
 
-    found, pooled = [], None
+    tokens, pooled = [], None
     for tokenizer, encoder in zip(base.tokenizers, base.text_encoders, strict=True):
         ids = token_ids(tokenizer, captions).to(encoder.device)
         output = encoder(ids, output_hidden_states=base.family == "sdxl" or clip_skip > 1)
         if base.family == "sdxl":
-            found.append(output.hidden_states[-(clip_skip + 1)])
+            tokens.append(output.hidden_states[-(clip_skip + 1)])
             pooled = output[0]  # of the last encoder: `text_embeds`
         elif clip_skip == 1:
-            found.append(output.last_hidden_state)
+            tokens.append(output.last_hidden_state)
         else:
-            found.append(_final_layer_norm(encoder)(output.hidden_states[-clip_skip]))
-    embeds = {"tokens": torch.cat(found, -1)}
+            tokens.append(_final_layer_norm(encoder)(output.hidden_states[-clip_skip]))
+    embeds = {"tokens": torch.cat(tokens, -1)}
     if pooled is not None:
         embeds["pooled"] = pooled
     return embeds

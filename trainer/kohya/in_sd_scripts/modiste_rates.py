@@ -17,7 +17,7 @@ def rates(optimizer: Any, schedule: str, steps: int, warmup: int) -> Any:
 
 
 def factor(step: int, schedule: str, steps: int, warmup: int) -> float:
-    """0 … 1, the same as trainer/optimizers.py's `rate_factor`."""
+    """0 … 1, the same as trainer/loop/optimizers.py's `rate_factor`."""
     if step < warmup:
         return (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))

@@ -21,10 +21,10 @@ ORPHANED = 70
 def main() -> None:
     """Runs the program as if it had been called itself."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    healed = _heal()  # lasts as long as it is held
+    patched = _patch_torchvision_ops()  # lasts as long as it is held
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")
-    del healed
+    del patched
 
 
 def _end_with_parent() -> None:
@@ -34,14 +34,15 @@ def _end_with_parent() -> None:
     os._exit(ORPHANED)
 
 
-def _heal() -> ModuleType | None:
+def _patch_torchvision_ops() -> ModuleType | None:
     """Makes a torchvision of another build than torch importable: see torchvision_ops.py."""
     if find_spec("torchvision") is None:
         return None
     spec = spec_from_file_location("torchvision_ops", OPERATORS)
+    assert spec and spec.loader  # a .py file has both
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.heal()
+    module.patch_torchvision_ops()
     return module
 
 

@@ -1,0 +1,173 @@
+"""Options that belong together as one parameter: `host: HostOptions` in a command is four options on the command line.
+
+typer reads a command's options from its signature. `with_option_groups` gives it one in which every group is spread
+out, in the group's place and order, and hands the command the groups again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from .options import (
+    AllowRemote,
+    CfgScale,
+    Checkpoint,
+    Encoder,
+    Framing,
+    HostKind,
+    LearningRate,
+    Method,
+    Rank,
+    Sampler,
+    Steps,
+    TrainingConfigFile,
+    Urls,
+    Vocabulary,
+    Workflow,
+)
+
+if TYPE_CHECKING:
+    from ..models.drawing_host import HostChoice
+
+
+class OptionGroup:
+    """A frozen dataclass whose fields are options."""
+
+
+@dataclass(frozen=True)
+class HostOptions(OptionGroup):
+    """Who draws, and where."""
+
+    host: HostKind = "local"
+    url: Urls = None
+    allow_remote: AllowRemote = False
+    workflow: Workflow = None
+
+    def choice(self, lora_dir: Path | None = None) -> HostChoice:
+        """The host as the models' room knows it; a WebUI's user and password come from MODISTE_WEBUI_AUTH alone."""
+        from ..models.drawing_host import HostChoice
+
+        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process draws."""
+        return self.host == "local"
+
+    @property
+    def needed_models(self) -> tuple[str, ...]:
+        """The roles of models that a run of pictures opens on this machine: a server has its own checkpoint."""
+        return ("checkpoint", "encoder") if self.is_local else ("encoder",)
+
+
+@dataclass(frozen=True)
+class SamplingOptions(OptionGroup):
+    """How a picture is drawn; None: the preset's own."""
+
+    steps: Steps = None
+    cfg_scale: CfgScale = None
+    sampler: Sampler = None
+
+    def as_fields(self) -> dict[str, Any]:
+        """The fields of a GenerationRequest, None where nothing was given."""
+        return {"steps": self.steps, "cfg_scale": self.cfg_scale, "sampler": self.sampler}
+
+
+@dataclass(frozen=True)
+class ModelOptions(OptionGroup):
+    """Models and settings in place of the preset's."""
+
+    checkpoint: Checkpoint = None
+    vocabulary: Vocabulary = None
+    encoder: Encoder = None
+    framing: Framing = None
+
+    def as_fields(self) -> dict[str, str | None]:
+        """The fields of a Preset that they replace, None where the preset's own stays."""
+        looking = VisionOptions(self.vocabulary, self.encoder, self.framing)
+        return {"checkpoint": self.checkpoint, **looking.as_fields()}
+
+
+@dataclass(frozen=True)
+class VisionOptions(OptionGroup):
+    """The same without a checkpoint, for commands that draw nothing."""
+
+    vocabulary: Vocabulary = None
+    encoder: Encoder = None
+    framing: Framing = None
+
+    def as_fields(self) -> dict[str, str | None]:
+        """The fields of a Preset that they replace, None where the preset's own stays."""
+        return {"taxonomy": self.vocabulary, "encoder": self.encoder, "framing": self.framing}
+
+
+@dataclass(frozen=True)
+class TrainOptions(OptionGroup):
+    """What is trained; None: the config file's, else TrainConfig's own."""
+
+    method: Method = None
+    config: TrainingConfigFile = None
+    rank: Rank = None
+    learning_rate: LearningRate = None
+
+    def from_file(self) -> dict[str, Any]:
+        """The fields of the config file; empty without one."""
+        from ..trainer.config import read_fields
+
+        return read_fields(self.config) if self.config else {}
+
+    def as_fields(self, steps: int | None, seed: int | None, device: str) -> dict[str, Any]:
+        """The fields of a TrainConfig, None where nothing was given."""
+        return {
+            **{"method": self.method, "steps": steps, "learning_rate": self.learning_rate, "seed": seed},
+            "device": None if device == "auto" else device,
+            "network": None if self.rank is None else {"rank": self.rank, "alpha": float(self.rank)},
+        }
+
+
+def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:
+    """The command with a signature in which each group's fields stand in the group's place."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type[OptionGroup]] = {}
+    spread: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        annotation = hints[parameter.name]
+        if isinstance(annotation, type) and issubclass(annotation, OptionGroup):
+            groups[parameter.name] = annotation
+            spread += _parameters_of(annotation)
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            spread.append(inspect.Parameter(parameter.name, kind, default=parameter.default, annotation=annotation))
+
+    @wraps(command)
+    def spread_out(**given: Any) -> int:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in _fields_of(group)})
+        return command(**given)
+
+    spread_out.__signature__ = inspect.Signature(spread, return_annotation=int)  # type: ignore[attr-defined]
+    spread_out.__annotations__ = {parameter.name: parameter.annotation for parameter in spread} | {"return": int}
+    del spread_out.__wrapped__  # type: ignore[attr-defined]  # else typing looks at the command behind
+    return spread_out
+
+
+def _parameters_of(group: type[OptionGroup]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in _fields_of(group)
+    ]
+
+
+def _fields_of(group: type[OptionGroup]) -> tuple[Field[Any], ...]:
+    return fields(group)  # type: ignore[arg-type]

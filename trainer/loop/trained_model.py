@@ -1,0 +1,142 @@
+"""The model while it trains: frozen parts, adapters, caches, number format; captions and noise in, a prediction out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InputError
+from ...core.home import modiste_home
+from ...core.progress import Progress, ProgressCallback
+from ..data.cache import LatentCache, TextCache, sample_latents, vae_identity
+from ..data.captions import possible_captions
+from ..model.adapters import trainable
+from ..model.base_model import StableDiffusionParts, open_base
+from ..model.text_encoding import encode
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..config import TrainConfig
+    from ..data.sample import Dataset, Read, Sample
+    from ..data.sampler import SampleVisit
+    from .memory_plan import Plan
+    from .processes import Processes
+
+
+@dataclass
+class TrainedModel:
+    """What a run trains, and what it needs to ask it. B is the number of pictures, h and w are the latents' sides."""
+
+    base: StableDiffusionParts
+    config: TrainConfig
+    plan: Plan
+    latents: LatentCache
+    texts: TextCache | None  # None: the text encoders are trained, so nothing of theirs can be kept
+    parameters: dict[str, torch.nn.Parameter]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet is."""
+        device: torch.device = self.base.unet.device
+        return device
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Inside `with`, matrix products are in the plan's format; what they are added up in stays float32."""
+        import torch
+
+        if self.plan.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, self.plan.dtype)
+
+    def sampled_latents(self, visit: SampleVisit) -> torch.Tensor:
+        """One draw of the photo's posterior, scaled: float32 [4, h, w], on the CPU."""
+        moments = self.latents.moments(visit.sample, visit.flipped)
+        return sample_latents(moments, visit.generator("latents"), self.base.scaling_factor)
+
+    def mean_latents(self, photo: Sample) -> torch.Tensor:
+        """The mean of the photo's posterior, scaled: float32 [4, h, w], on the CPU."""
+        return self.latents.moments(photo).mean * self.base.scaling_factor
+
+    def masks(self, samples: Sequence[Sample], flips: Sequence[bool]) -> torch.Tensor | None:
+        """Where the pictures count: float32 [B, 1, h, w], 0 … 1; None where no picture has a mask."""
+        import torch
+
+        if all(sample.mask is None for sample in samples):
+            return None
+        masks = [self.latents.mask(sample, flipped) for sample, flipped in zip(samples, flips, strict=True)]
+        return torch.stack(masks).to(self.device)
+
+    def conditioning(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
+        """The UNet's conditions as its keyword arguments: text states [B, 77, D], and SDXL's pooled text and sizes."""
+        import torch
+
+        if self.texts is None:
+            embeds = encode(self.base, captions, self.config.clip_skip)
+        else:
+            rows = self.texts.embeds(captions)
+            embeds = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        dtype = self.base.unet.dtype
+        embeds = {name: tensor.to(self.device, dtype) for name, tensor in embeds.items()}
+        conditioning: dict[str, Any] = {"encoder_hidden_states": embeds["tokens"]}
+        if "pooled" in embeds:
+            time_ids = torch.tensor([sample.crop.time_ids for sample in samples], device=self.device)
+            added = {"text_embeds": embeds["pooled"], "time_ids": time_ids.to(dtype)}
+            conditioning["added_cond_kwargs"] = added
+        return conditioning
+
+    def predict(
+        self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, captions: Sequence[str], samples: Sequence[Sample]
+    ) -> torch.Tensor:
+        """What the UNet says of noisy latents [B, 4, h, w] at timesteps [B]: [B, 4, h, w]."""
+        with self.precision():
+            conditioning = self.conditioning(captions, samples)
+            model_pred: torch.Tensor = self.base.unet(noisy_latents, timesteps, **conditioning).sample
+        return model_pred
+
+
+def open_model(
+    config: TrainConfig,
+    plan: Plan,
+    data: Dataset,
+    prompts: Sequence[str] | None,
+    read: Read,
+    processes: Processes,
+    progress: ProgressCallback,
+) -> TrainedModel:
+    """Opens the base model, caches what its frozen parts make of the data, and puts the adapters on.
+
+    `prompts` are those of pictures to be drawn on the way; None: none are, and the VAE goes once all is encoded.
+    """
+    progress(Progress("model", 0, 1, f"opening {config.base}"))
+    base = open_base(config.base, plan.dtype, plan.device)
+    photos, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)
+    latents = LatentCache(vae_identity(base.vae), read)
+    latents.build(base.vae, photos[share], config.data.flip, progress)
+    texts, captions = None, possible_captions(photos, config.data)
+    if not config.network.text_rank:
+        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
+        texts.build([*(captions or []), *(prompts or [])][share], progress)
+    processes.wait()
+    base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)
+    return TrainedModel(base, config, plan, latents, texts, trainable(base, config))
+
+
+def _encoder(
+    base: StableDiffusionParts, config: TrainConfig
+) -> Callable[[Sequence[str]], list[dict[str, torch.Tensor]]]:
+    """Captions → each caption's `tokens` [77, D], and `pooled` [P] for SDXL; float32."""
+
+    def encoded(captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+        if not base.text_encoders:
+            raise InputError(
+                f"the words of {captions[0]!r} are not in the cache any more",
+                where=str(modiste_home()),
+                to_try="start again: what is missing is encoded anew",
+            )
+        embeds = encode(base, captions, config.clip_skip)
+        return [{name: tensor[index].float() for name, tensor in embeds.items()} for index in range(len(captions))]
+
+    return encoded
