@@ -9,6 +9,7 @@ HostError              exit 4   anything that a host did or failed to do
 ├── UnknownOutcome     exit 4   sent, and no answer came: the host may still be drawing it
 ├── OutOfMemory        exit 4   the model's device is too small for the request
 ├── NotANumber         exit 4   the model's numbers overflowed
+│   └── BrokenPicture           with this seed or prompt alone: other pictures can be drawn
 ├── HostBroken         exit 4   every request fails, whatever it asks: the host must be started anew
 └── WrongResult        exit 4   the host answered, but not with what was asked
     ├── UnreadableAnswer        cut off, too long, HTML, not base64, not a picture
@@ -65,6 +66,10 @@ class OutOfMemory(HostError):
 
 class NotANumber(HostError):
     """The model's numbers overflowed, which half precision does now and then."""
+
+
+class BrokenPicture(NotANumber):
+    """The numbers overflow with this seed or this prompt, and not with others: a run can go on without the picture."""
 
 
 class HostBroken(HostError):

@@ -41,11 +41,15 @@ class FaultyWebui:
 
     def __init__(self, kind: str = "a1111-with-page", *, auth: str = "", draw_s: float = 0.0, rate: float = 0.0):
         self.openapi, self.auth, self.draw_s, self.rate = openapi(kind), auth, draw_s, rate
+        self.openapi["paths"].setdefault(
+            "/sdapi/v1/cmd-flags", {}
+        )  # real ones have it; the recorded list is a short one
         self.records = recorded("forge" if "forge" in kind else "a1111")
         self.models = {"tiny-sd15-a": "99502ed0e1", "tiny-sd15-b": "1a2b3c4d5e"}
         self.loaded, self.hashed = "tiny-sd15-a", True
         self.loras, self.effective_loras = {"brand": "brand"}, {"brand"}
         self.options: dict = {"CLIP_stop_at_last_layers": 1.0, "samples_format": "png"}
+        self.flags: dict = {}  # what it was started with
         self.faults: deque[str] = deque()
         self.random, self.retry_after = random.Random(0), "0"
         self.away = 0  # requests whose connection is cut without an answer
@@ -318,6 +322,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _sdapi_v1_refresh_loras(self, method: str, payload: dict | None) -> None:
         self._send(200, None)
+
+    def _sdapi_v1_cmd_flags(self, method: str, payload: dict | None) -> None:
+        self._send(200, self.webui.flags)
 
     def _sdapi_v1_options(self, method: str, payload: dict | None) -> None:
         assert method == "GET", "global options are nobody's business"

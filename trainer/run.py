@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .config import TrainConfig
     from .loop.memory_plan import Plan
+    from .model.base_model import StableDiffusionParts
 
 CHECKPOINTS = "checkpoints"
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
@@ -99,13 +100,14 @@ class TrainingRun:
             self.samples.taken = list(state.record["samples"])
 
 
-def identity_of(config: TrainConfig, data: Dataset, base_sha256: str, plan: Plan) -> dict[str, Any]:
+def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, plan: Plan) -> dict[str, Any]:
     """What a resume must find the same, as JSON."""
     free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": FREE_VALIDATION}
     return {
         "config": config.model_dump(mode="json", exclude=free),
         "data": data.manifest_sha256,
-        "base": base_sha256,
+        "base": base.sha256,
+        **({"padding": base.padding} if base.padding else {}),
         "precision": plan.precision,
         "batch_size": plan.batch_size,
         "versions": installed_versions(),

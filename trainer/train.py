@@ -100,7 +100,7 @@ def begin_run(
 
     # Go on where it was left.
     optimization = Optimization.of(config, model.parameters, plan.precision)
-    identity = identity_of(config, data, model.base.sha256, model.plan)
+    identity = identity_of(config, data, model.base, model.plan)
     run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
     state = load_latest(out / CHECKPOINTS, identity)
     if state is not None:

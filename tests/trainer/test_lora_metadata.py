@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from modiste.core.version import VERSION
 from modiste.trainer.lora.metadata import BucketCount, DatasetFolder, LoraMetadata, thumbnail_url
 
 
@@ -39,6 +40,7 @@ def test_all_values_are_text_and_unknowns_are_left_out():
     assert "ss_text_encoder_lr" not in found and "modelspec.author" not in found
     assert found["ss_network_dim"] == "16" and found["ss_network_alpha"] == "8.0"
     assert found["ss_v2"] == "False" and found["ss_training_comment"] == found["modiste.reason"]
+    assert found["modiste.version"] == VERSION
 
 
 def test_the_trigger_stands_where_programs_look_for_it():

@@ -176,7 +176,7 @@ def test_a_rank_that_was_never_used_goes_away(tmp_path):
 
 
 def test_a_tolerance_that_is_none_is_refused(tmp_path):
-    with pytest.raises(InputError, match="tolerance of 1.5"):
+    with pytest.raises(InputError, match="tolerance is 1.5; it must be between 0 and 1"):
         resize(tmp_path / "a.safetensors", tmp_path / "b.safetensors", 1.5)
 
 

@@ -9,7 +9,9 @@ import torch
 from lora_samples import adapt, random_lora, tiny_parts
 from safetensors.torch import load_file, save_file
 
-from modiste.trainer.lora.file import AdapterState, LoraModule, collect, write_diffusers, write_lora
+from modiste.core.errors import InputError
+from modiste.trainer.lora.file import AdapterState, LoraModule, collect, read_lora, write_diffusers, write_lora
+from modiste.trainer.lora.tools import inspect, merge, resize
 from modiste.trainer.lora.verify import verify
 
 READERS = ["A1111", "Forge", "ComfyUI", "diffusers"]
@@ -124,3 +126,128 @@ def test_a_small_model_of_ones_own_is_verified_against_its_folder(tmp_path):
     assert found["ComfyUI"].ok and found["Forge"].ok and found["diffusers"].ok
     assert found["ComfyUI"].applied == len(state.modules)
     assert not reports(tmp_path / "lora.safetensors")["ComfyUI"].ok  # of SD 1.5 it has the names, not the shapes
+
+
+# ── files that load and are no good ──
+
+Q = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"  # 320 × 320 in SD 1.5
+RESNET = "lora_unet_down_blocks_0_resnets_0_conv1"  # 320 × 320 × 3 × 3
+
+
+def file_of(folder, tensors, metadata=None):
+    """A file of any tensors, as any program may have left it."""
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "any.safetensors", metadata)
+    return folder / "any.safetensors"
+
+
+def pair(up, down, name=Q):
+    return {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down, f"{name}.alpha": torch.tensor(4.0)}
+
+
+def test_a_file_of_nan_is_verified_by_none_inspected_and_neither_merged_nor_resized(tmp_path):
+    path = file_of(tmp_path, pair(torch.full((320, 4), torch.nan), torch.ones(4, 320)))
+    for report in reports(path).values():
+        assert not report.ok and any("hold NaN or infinity" in note for note in report.notes), report.reader
+        assert report.applied == 1, "it does load: that is what makes it a trap"
+    seen = inspect(path)
+    assert seen["not_finite"] == ["unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"]
+    assert list(seen["norms"].values()) == [None] and seen["norm"] == 0
+    for attempt in (lambda: merge(path, 1.0, tmp_path, tmp_path / "out"), lambda: resize(path, tmp_path / "out.st")):
+        with pytest.raises(InputError, match="attn1.to_q holds NaN or infinity in lora_up.weight"):
+            attempt()
+    assert [file.name for file in tmp_path.iterdir()] == ["any.safetensors"]
+
+
+def test_a_file_in_which_every_module_is_zero_changes_nothing_and_is_verified_by_none(tmp_path):
+    zero = pair(torch.zeros(320, 4), torch.ones(4, 320))
+    for report in reports(file_of(tmp_path, zero)).values():
+        assert not report.ok and any("the file changes nothing" in note for note in report.notes), report.reader
+    one = {**zero, **pair(torch.ones(320, 4), torch.ones(4, 320), Q.replace("to_q", "to_k"))}
+    assert all(report.ok for report in reports(file_of(tmp_path, one)).values()), "an untrained module beside others"
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        pair(torch.ones(320, 4), torch.ones(8, 320)),
+        pair(torch.ones(320), torch.ones(4, 320)),
+        pair(torch.ones(320, 4), torch.ones(320)),
+        pair(torch.ones(320, 4), torch.ones(4, 320)) | {f"{Q}.alpha": torch.ones(2)},
+        {f"{Q}.hada_w{n}_{side}": torch.ones(320, 4) for n in (1, 2) for side in "ab"},
+        {f"{Q}.lokr_w1": torch.ones(4), f"{Q}.lokr_w2": torch.ones(80, 80)},
+    ],
+    ids=["ranks", "flat up", "flat down", "two alphas", "loha", "lokr"],
+)
+def test_factors_that_do_not_fit_each_other_are_applied_by_none_and_named_by_every_tool(tensors, tmp_path):
+    path = file_of(tmp_path, tensors)
+    for report in reports(path).values():
+        assert (report.applied, report.ok) == (0, False), report.reader
+    for attempt in (
+        lambda: inspect(path),
+        lambda: merge(path, 1.0, tmp_path, tmp_path / "out"),
+        lambda: resize(path, tmp_path / "out.safetensors"),
+    ):
+        with pytest.raises(InputError, match="attn1.to_q can't be used: (its factors do not fit|alpha has 2 numbers)"):
+            attempt()
+
+
+def test_a_resized_loha_of_a_convolution_is_one_that_all_programs_take(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    loha = {
+        f"{RESNET}.hada_w{n}_{side}": 0.1 * torch.randn((320, 2) if side == "a" else (2, 320 * 9), generator=generator)
+        for n in (1, 2)
+        for side in "ab"
+    }
+    path = file_of(tmp_path, loha)
+    resize(path, tmp_path / "resized.safetensors", tolerance=0.0)
+    assert all(report.ok for report in reports(tmp_path / "resized.safetensors").values())
+    [before], [after] = read_lora(path).modules, read_lora(tmp_path / "resized.safetensors").modules
+    assert after.shape == (320, 320, 3, 3) and before.shape == (320, 2880)
+
+
+# ── kinds that only some programs take ──
+
+NORM = "lora_unet_down_blocks_0_attentions_0_norm"  # 320
+FOREIGN = {
+    "ia3": ({f"{Q}.weight": torch.ones(320), f"{Q}.on_input": torch.tensor(False)}, {"A1111"}),
+    "glora": (
+        {
+            f"{Q}.{name}": torch.ones(4, 320) if name in ("a1.weight", "b1.weight") else torch.ones(320, 4)
+            for name in ("a1.weight", "a2.weight", "b1.weight", "b2.weight")
+        }
+        | {f"{Q}.alpha": torch.tensor(1.0)},
+        {"A1111", "ComfyUI", "Forge"},
+    ),
+    "oft": ({f"{Q}.oft_blocks": torch.ones(8, 40, 40), f"{Q}.alpha": torch.tensor(0.1)}, {"A1111", "ComfyUI"}),
+    "boft": (
+        {f"{Q}.oft_blocks": torch.full((2, 8, 40, 40), 0.1), f"{Q}.alpha": torch.tensor(0.1)},
+        {"A1111", "ComfyUI"},
+    ),
+    "norm": ({f"{NORM}.w_norm": torch.ones(320), f"{NORM}.b_norm": torch.ones(320)}, {"A1111", "ComfyUI", "Forge"}),
+    "full": ({f"{Q}.diff": torch.ones(320, 320)}, {"A1111", "ComfyUI", "Forge"}),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_kind_of_lycoris_is_said_to_be_applied_by_those_that_have_it(kind, tmp_path):
+    tensors, takers = FOREIGN[kind]
+    found = reports(file_of(tmp_path, tensors))
+    assert {reader for reader in READERS if found[reader].applied} == takers
+    assert {reader for reader in READERS if found[reader].ok} == takers
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("lora_unet_double_blocks_0_img_attn_proj", "FLUX"),
+        ("transformer.single_transformer_blocks.0.attn.to_q", "FLUX"),
+        ("lora_unet_joint_blocks_0_x_block_attn_proj", "Stable Diffusion 3"),
+        ("transformer_blocks.0.attn.add_q_proj", "Qwen-Image"),
+        ("diffusion_model.layers.0.attention.out", "diffusion transformer"),
+    ],
+)
+def test_a_lora_of_another_model_is_not_taken_for_stable_diffusions(name, model, tmp_path):
+    path = file_of(tmp_path, pair(torch.ones(64, 4), torch.ones(4, 64), name))
+    for attempt in (verify, inspect, read_lora):
+        with pytest.raises(InputError, match=f"this is a LoRA of .*{model}"):
+            attempt(path)

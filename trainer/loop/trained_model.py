@@ -117,7 +117,8 @@ def open_model(
     latents.build(base.vae, photos[share], config.data.flip, progress)
     texts, captions = None, possible_captions(photos, config.data)
     if not config.network.text_rank:
-        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
+        padding = f" padded with {base.padding}" if base.padding else ""
+        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}{padding}", config.clip_skip)
         texts.build([*(captions or []), *(prompts or [])][share], progress)
     processes.wait()
     base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)

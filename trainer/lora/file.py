@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
 from ..families.configs import Family
+from .groups import grouped, other_model
 from .names import kohya_name, parse_kohya_name, text_path
 from .peft_layers import collect, load_adapter
-from .state import SUFFIXES, AdapterState, LoraModule, delta_weights, kind_of
+from .state import SUFFIXES, AdapterState, LoraModule, delta_weights, kind_of, misfit
 
 if TYPE_CHECKING:
     import torch
@@ -137,6 +138,8 @@ def read_lora(path: Path) -> AdapterState:
     Of a diffusers file, alpha is read from its keys, else from its metadata, else the scale is 1.
     """
     tensors, metadata = read_tensors(path)
+    if model := other_model(grouped(tensors)):
+        raise InputError(f"this is a LoRA of {model}", where=str(path), to_try="one of Stable Diffusion 1.x, 2.x or XL")
     kohya = {key: tensor for key, tensor in tensors.items() if parse_kohya_name(key.partition(".")[0])}
     groups = _group_kohya(kohya) if kohya else _group_diffusers(tensors, metadata)
     modules = []
@@ -144,7 +147,10 @@ def read_lora(path: Path) -> AdapterState:
         kind = kind_of(suffixes)
         if kind is None:
             raise InputError(f"{name} has {', '.join(sorted(suffixes))}, which is no whole LoRA", where=str(path))
-        modules.append(LoraModule(part, name, kind, suffixes))
+        module = LoraModule(part, name, kind, suffixes)
+        if problem := misfit(module):
+            raise InputError(f"{name} can't be used: {problem}", where=str(path), to_try="make the file anew")
+        modules.append(module)
     strange = [key for key in tensors if not (_known(key) if kohya else PEFT_KEY.fullmatch(key))]
     if strange or not modules:
         contents = strange[0] if strange else "no tensors"

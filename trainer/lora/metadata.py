@@ -223,7 +223,7 @@ class LoraMetadata(BaseModel):
 
     def _ours(self) -> dict[str, Any]:
         return {
-            "modiste.core.version": VERSION,
+            "modiste.version": VERSION,
             "modiste.reason": self.reason,
             "modiste.rslora": self.rslora or None,
             "modiste.config": self.config or None,

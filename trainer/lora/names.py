@@ -31,7 +31,7 @@ _WORDS = (
     *("to_q", "to_k", "to_v", "to_out", "proj_in", "proj_out", "conv_in", "conv_out", "conv_norm_out"),
     *("conv_shortcut", "time_emb_proj", "time_embedding", "add_embedding", "linear_1", "linear_2", "time_embed"),
     *("label_emb", "in_layers", "out_layers", "emb_layers", "skip_connection", "text_model", "text_projection"),
-    *("self_attn", "q_proj", "k_proj", "v_proj", "out_proj"),
+    *("self_attn", "q_proj", "k_proj", "v_proj", "out_proj", "layer_norm1", "layer_norm2", "final_layer_norm"),
 )
 _TOKEN = re.compile(rf"(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?=_|$)|[^_]+")
 _SGM = re.compile(r"(input_blocks|middle_block|output_blocks|time_embed|label_emb|out)\.")

@@ -126,6 +126,31 @@ class AdapterState:
                 yield f"{name}.{suffix}", tensor
 
 
+def misfit(module: LoraModule) -> str:
+    """Why ΔW can't be computed: factors whose shapes do not fit each other, or no single alpha; empty where it can."""
+    if "alpha" in module.tensors and module.tensors["alpha"].numel() != 1:
+        return f"alpha has {module.tensors['alpha'].numel()} numbers"
+    try:  # on the meta device shapes are computed, and nothing else
+        shape = _unscaled({name: tensor.to("meta") for name, tensor in module.tensors.items()}, module.kind).shape
+        fitting = len(module.shape) >= 2 or module.kind == "full"
+    except (RuntimeError, IndexError, ValueError):
+        factors = {name: tuple(tensor.shape) for name, tensor in module.tensors.items() if name != "alpha"}
+        return f"its factors do not fit each other: {', '.join(f'{name} {shape}' for name, shape in factors.items())}"
+    return "" if fitting else f"ΔW would be {tuple(shape)}"
+
+
+def refuse_unusable(state: AdapterState, where: str) -> None:
+    """InputError for a module that holds NaN or infinity: what it is merged into would be broken."""
+    for module in state.modules:
+        for suffix, tensor in module.tensors.items():
+            if not bool(tensor.isfinite().all()):
+                raise InputError(
+                    f"{module.key} holds NaN or infinity in {suffix}",
+                    where=where,
+                    to_try="an earlier step of that LoRA",
+                )
+
+
 def delta_weights(state: AdapterState, base: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
     """`part.path` → ΔW in float32, in its weight's shape.
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Targets:
-    """`shapes`: part → path → shape of the weight of each Linear and Conv2d."""
+    """`shapes`: part → path → shape of the weight of each Linear and Conv2d; `norms`: of each norm, (channels,)."""
 
     family: Family
     layout: UNetLayout
     shapes: Mapping[str, Mapping[str, tuple[int, ...]]]
+    norms: Mapping[str, Mapping[str, tuple[int, ...]]]
     configs: Mapping[str, Mapping[str, Any]]
 
 
@@ -58,12 +59,14 @@ def empty_model(part: str, config: Mapping[str, Any]) -> torch.nn.Module:
 def _targets(family: Family, configs: Mapping[str, Mapping[str, Any]]) -> Targets:
     import torch
 
-    shapes = {}
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+    norms: dict[str, dict[str, tuple[int, ...]]] = {}
     for part, config in configs.items():
-        layers = empty_model(part, config).named_modules()
-        shapes[part] = {
-            name if part == "unet" else text_path(name): tuple(layer.weight.shape)
-            for name, layer in layers
-            if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
-        }
-    return Targets(family, UNetLayout.of(configs["unet"]), shapes, configs)
+        shapes[part], norms[part] = {}, {}
+        for name, layer in empty_model(part, config).named_modules():
+            path = name if part == "unet" else text_path(name)
+            if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+                shapes[part][path] = tuple(layer.weight.shape)
+            elif isinstance(layer, torch.nn.LayerNorm | torch.nn.GroupNorm) and layer.weight is not None:
+                norms[part][path] = tuple(layer.weight.shape)
+    return Targets(family, UNetLayout.of(configs["unet"]), shapes, norms, configs)

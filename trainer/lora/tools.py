@@ -13,7 +13,8 @@ from ...core.files import TEMPORARY, make_folder
 from ..families.configs import PARTS, Family, configs_in, family_of_unet
 from .file import Dtype, read_lora, write_lora
 from .model_weights import change_checkpoint, change_folder, part_weights
-from .state import AdapterState, LoraModule, delta_weight
+from .state import AdapterState, LoraModule, delta_weight, refuse_unusable
+from .targets import targets_of
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,13 @@ ADAPTABLE = ("attentions.", "resnets.", "downsamplers.", "upsamplers.", "self_at
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What a file holds, as JSON could say it; `norms` are Frobenius norms of ΔW by module, None for DoRA."""
+    """What a file holds, as JSON could say it; `norms` are Frobenius norms of ΔW by module.
+
+    They are None for DoRA, and where a module holds NaN or infinity: `not_finite` names those.
+    """
     state = read_lora(path)
-    norms = {module.key: None if module.dora else _norm(module) for module in state.modules}
+    not_finite = [module.key for module in state.modules if not _finite(module)]
+    norms = {module.key: None if module.dora or module.key in not_finite else _norm(module) for module in state.modules}
     known = [norm for norm in norms.values() if norm is not None]
     return {
         "file": str(path),
@@ -45,10 +50,15 @@ def inspect(path: Path) -> dict[str, Any]:
             if name not in ("alpha", "dora_scale")
         ),
         "untrained": [module.key for module in state.modules if module.changes_nothing],
+        "not_finite": not_finite,
         "norm": sum(norm**2 for norm in known) ** 0.5,
         "norms": norms,
         "metadata": dict(state.metadata),
     }
+
+
+def _finite(module: LoraModule) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in module.tensors.values())
 
 
 def _norm(module: LoraModule) -> float:
@@ -70,6 +80,7 @@ def merge(lora: Path, strength: float, model: Path, out: Path) -> None:
     keep their number format. InputError where the LoRA has a module that the model lacks, or `out` is there already.
     """
     state = read_lora(lora)
+    refuse_unusable(state, str(lora))
     if out.exists():
         raise InputError("there is something already", where=str(out), to_try="name a new place")
     make_folder(out.parent)
@@ -112,7 +123,8 @@ def resize(path: Path, out: Path, tolerance: float = 0.05, dtype: Dtype = "float
             to_try="0.05 loses at most 5 % of a change's norm",
         )
     state = read_lora(path)
-    modules = tuple(_resized(module, tolerance) for module in state.modules)
+    refuse_unusable(state, str(path))
+    modules = tuple(_resized(module, tolerance, _kernel(state.family, module)) for module in state.modules)
     ranks = {module.key: module.rank or 0 for module in modules}
     most = max(ranks.values())
     metadata = {
@@ -125,7 +137,13 @@ def resize(path: Path, out: Path, tolerance: float = 0.05, dtype: Dtype = "float
     return ranks
 
 
-def _resized(module: LoraModule, tolerance: float) -> LoraModule:
+def _kernel(family: Family, module: LoraModule) -> tuple[int, ...]:
+    """The kernel of the layer (kh, kw), as the published model has it; empty for a Linear."""
+    return targets_of(family).shapes.get(module.part, {}).get(module.path, ())[2:]
+
+
+def _resized(module: LoraModule, tolerance: float, kernel: tuple[int, ...]) -> LoraModule:
+    """The module as LoRA; `kernel` is the convolution's, which LoHa and LoKr may hold within `in`."""
     import torch
 
     if module.kind == "full" or (module.dora and module.kind != "lora"):
@@ -139,6 +157,8 @@ def _resized(module: LoraModule, tolerance: float) -> LoraModule:
         u, vh, shape = q_up @ u, vh @ q_down.T, (up.shape[0], *down.shape[1:])
     else:
         delta = delta_weight(module).double()
+        if kernel and delta.dim() == 2:
+            delta = delta.reshape(delta.shape[0], -1, *kernel)
         u, sigma, vh = torch.linalg.svd(delta.flatten(1), full_matrices=False)
         shape = tuple(delta.shape)
     lost = sigma.square().flip(0).cumsum(0).flip(0).sqrt()  # lost[k]: by keeping the first k

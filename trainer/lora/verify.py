@@ -7,6 +7,9 @@ ComfyUI  has a map of names (a125cd84, comfy/lora.py) and leaves out in silence 
 Forge    has ComfyUI's map, and refuses a file of which more than 12 keys are left over (dfdcbab6).
 diffusers is here, so it loads the file for real, on models without weights.
 
+What each takes: A1111 LoRA, LoHa, LoKr, full differences, IA3, GLoRA, OFT and norms; ComfyUI all of these but IA3;
+Forge neither IA3 nor OFT (its loader says "TODO: OFT"); diffusers LoRA alone.
+
 DoRA by rows, as peft trains it, is exact in none: ComfyUI and Forge divide by ‖W‖ in place of ‖W + ΔW‖, A1111 takes
 the magnitudes for those of columns, and diffusers drops them from kohya's form.
 """
@@ -16,19 +19,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.errors import InputError
 from ...core.library_output import without_bars
 from .file import family_of_modules, read_tensors
+from .groups import FileKind, ModuleGroup, grouped, other_model
 from .names import SD_LAYOUT, open_clip_path, parse_kohya_name, sgm_path
-from .state import LoraModule, kind_of
+from .state import LoraModule, misfit
 from .targets import Targets, empty_model, targets_in, targets_of
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
+# What ComfyUI's comfy/weight_adapter takes, and Forge's comfyui_lora_collection.
+TAKEN: Mapping[str, frozenset[FileKind]] = {
+    "ComfyUI": frozenset(("lora", "loha", "lokr", "full", "glora", "oft", "boft", "norm")),
+    "Forge": frozenset(("lora", "loha", "lokr", "full", "glora", "norm")),
+}
+# What diffusers' conversion raises on files that it does not know.
+REFUSALS = (ValueError, RuntimeError, KeyError, IndexError, AttributeError, TypeError, NotImplementedError)
 FORGE_PATIENCE = 12  # keys left over before Forge refuses the file
 
 
@@ -49,77 +61,44 @@ class ReaderReport:
 
 
 def verify(path: Path, model: Path | None = None) -> list[ReaderReport]:
-    """One report each for A1111, Forge, ComfyUI and diffusers.
+    """One report each for A1111, Forge, ComfyUI and diffusers. InputError for a LoRA of another model than SD.
 
-    `model` is the diffusers folder that the LoRA is for; None: the published model of its family.
+    `model` is the diffusers folder that the LoRA is for; None: the published model of its family. A file that holds
+    NaN, or a factor of 0 in every module, loads everywhere and is right nowhere: each report says so.
     """
     tensors, metadata = read_tensors(path)
     groups = grouped(tensors)
+    if other := other_model(groups):
+        raise InputError(
+            f"this is a LoRA of {other}: only those of Stable Diffusion 1.x, 2.x and XL are verified", where=str(path)
+        )
     targets = targets_in(model) if model else targets_of(family_of_modules(_modules(groups), metadata, groups))
-    return [
+    reports = [
         _a1111(groups, targets),
         _comfyui(groups, targets, "Forge"),
         _comfyui(groups, targets, "ComfyUI"),
         _diffusers(path, tensors, groups, targets),
     ]
+    notes = tuple(_content_notes(groups))
+    return [replace(report, notes=(*report.notes, *notes)) for report in reports]
 
 
-# --- what the file holds, whatever it calls it ---
-
-SPELLINGS = {
-    "lora_up.weight": "lora_up.weight",
-    "lora_down.weight": "lora_down.weight",
-    "lora_B.weight": "lora_up.weight",
-    "lora_A.weight": "lora_down.weight",
-    "lora.up.weight": "lora_up.weight",
-    "lora.down.weight": "lora_down.weight",
-    "lora_linear_layer.up.weight": "lora_up.weight",
-    "lora_linear_layer.down.weight": "lora_down.weight",
-    **{name: name for name in ("lora_mid.weight", "alpha", "dora_scale", "diff", "hada_t1", "hada_t2", "lokr_t2")},
-    **{f"hada_w{n}_{side}": f"hada_w{n}_{side}" for n in (1, 2) for side in "ab"},
-    **{f"lokr_w{n}{side}": f"lokr_w{n}{side}" for n in (1, 2) for side in ("", "_a", "_b")},
-}
-
-
-@dataclass
-class ModuleGroup:
-    """The tensors of one name: `keys` as in the file, `tensors` by kohya's suffix, `spelt` as the file spells them."""
-
-    name: str
-    keys: list[str] = field(default_factory=list)
-    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
-    spelt: set[str] = field(default_factory=set)
-
-    @property
-    def module(self) -> LoraModule | None:
-        """None where the tensors are no whole adapter."""
-        kind = kind_of(self.tensors)
-        part, path = parse_kohya_name(self.name) or ("unet", self.name)
-        return LoraModule(part, path, kind, self.tensors) if kind else None
-
-    def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether ΔW has as many numbers as a weight of this shape."""
-        import math
-
-        return self.module is not None and math.prod(self.module.shape) == math.prod(shape)
-
-
-def grouped(tensors: Mapping[str, Any]) -> dict[str, ModuleGroup]:
-    """Name → its tensors: what stands before a suffix that some reader knows, or before the first dot."""
-    groups: dict[str, ModuleGroup] = {}
-    for key, tensor in tensors.items():
-        form = next((spelling for spelling in SPELLINGS if key.endswith(f".{spelling}")), None)
-        name = key.removesuffix(f".{form}") if form else key.partition(".")[0]
-        tensors_of_name = groups.setdefault(name, ModuleGroup(name))
-        tensors_of_name.keys.append(key)
-        tensors_of_name.spelt.add(form or key[len(name) + 1 :])
-        if form:
-            tensors_of_name.tensors[SPELLINGS[form]] = tensor
-    return groups
+def _content_notes(groups: Mapping[str, ModuleGroup]) -> Iterator[str]:
+    """What is wrong with the numbers themselves, whoever reads them."""
+    misfits = {name: group.misfit for name, group in groups.items() if group.misfit}
+    broken = {name: group.not_finite for name, group in groups.items() if group.not_finite}
+    if misfits:
+        name, problem = next(iter(misfits.items()))
+        yield f"{len(misfits)} modules can't be applied, e.g. {name}: {problem}"
+    if broken:
+        name, suffix = next(iter(broken.items()))
+        yield f"{len(broken)} modules hold NaN or infinity, e.g. {name}.{suffix}: pictures turn black"
+    if groups and all(group.changes_nothing for group in groups.values()):
+        yield "the file changes nothing: in each module a factor is 0"
 
 
 def _modules(groups: Mapping[str, ModuleGroup]) -> list[LoraModule]:
-    return [group.module for group in groups.values() if group.module]
+    return [group.module for group in groups.values() if group.module and not group.misfit]
 
 
 def _report(reader: str, groups: Iterable[ModuleGroup], applied: set[str], notes: Iterable[str]) -> ReaderReport:
@@ -135,9 +114,11 @@ def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
     known = _a1111_modules(targets)
     placed = {name: place for name in groups if (place := _a1111_name(name, targets, known))}
     notes = []
-    if broken := next((name for name in placed if groups[name].module is None), None):
-        return _report("A1111", groups.values(), set(), [f"stops at {broken}: its tensors are of no kind it knows"])
-    applied = {name for name, place in placed.items() if groups[name].fits(known[place])}
+    if unknown := next((name for name in placed if not _a1111_takes(groups[name])), None):
+        return _report("A1111", groups.values(), set(), [f"stops at {unknown}: its tensors are of no kind it knows"])
+    if one_dimensional := next((name for name in placed if _is_flat(groups[name])), None):
+        return _report("A1111", groups.values(), set(), [f"stops at {one_dimensional}: a factor has one dimension"])
+    applied = {name for name, place in placed.items() if _a1111_fits(groups[name], known[place])}
     if lost := set(placed) - applied:
         notes.append(f"{len(lost)} modules have another shape than the model's, e.g. {min(lost)}")
     fused: dict[str, set[str]] = {}
@@ -155,8 +136,28 @@ def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
     return _report("A1111", groups.values(), applied, notes)
 
 
+def _a1111_takes(group: ModuleGroup) -> bool:
+    """Its network types' own conditions: GLoRA needs an alpha, a norm both weight and bias."""
+    needed = {"glora": {"alpha"}, "norm": {"b_norm"}}
+    return group.kind is not None and needed.get(group.kind, set()) <= group.tensors.keys()
+
+
+def _a1111_fits(group: ModuleGroup, shape: tuple[int, ...]) -> bool:
+    """It multiplies GLoRA's factors in the order of LyCORIS before 3.0."""
+    return group.fits(shape) and (group.kind != "glora" or group.glora_is_old(shape))
+
+
+def _is_flat(group: ModuleGroup) -> bool:
+    """Whether a LoRA's factor has one dimension: then A1111 can't make a layer of it."""
+    return group.kind == "lora" and any(
+        tensor.dim() < 2 for name, tensor in group.tensors.items() if name.startswith("lora_")
+    )
+
+
 def _is_dora_by_rows(module: LoraModule | None) -> bool:
     if module is None or not module.dora:
+        return False
+    if misfit(module):
         return False
     scale = module.tensors["dora_scale"]
     return scale.shape[0] == module.shape[0] and scale.shape[0] != 1
@@ -166,12 +167,15 @@ def _a1111_modules(targets: Targets) -> dict[str, tuple[int, ...]]:
     """Its name of each layer → shape of the weight."""
     known = {
         f"diffusion_model_{_flat(sgm_path(path, targets.layout))}": shape
-        for path, shape in targets.shapes["unet"].items()
+        for path, shape in {**targets.shapes["unet"], **targets.norms["unet"]}.items()
     }
     starts = {"text_encoder": "", "text_encoder_2": "1_"} if targets.family != "sdxl" else _SDXL_EMBEDDERS
     for part, start in starts.items():
         open_clip = part == "text_encoder_2" or targets.family == "sd2"
-        for path, shape in targets.shapes.get(part, {}).items():
+        norms: Mapping[str, tuple[int, ...]] = {} if open_clip else targets.norms.get(part, {})
+        if targets.family != "sdxl":
+            norms = {path: shape for path, shape in norms.items() if ".layers." in path}
+        for path, shape in {**targets.shapes.get(part, {}), **norms}.items():
             known[start + (f"model_{_open_clip_name(path)}" if open_clip else f"transformer_{_flat(path)}")] = shape
     return known
 
@@ -209,7 +213,7 @@ def _flat(path: str) -> str:
 
 def _comfyui(groups: Mapping[str, ModuleGroup], targets: Targets, reader: str) -> ReaderReport:
     known = comfyui_names(targets)
-    placed = {name: group for name, group in groups.items() if name in known and group.module}
+    placed = {name: group for name, group in groups.items() if name in known and group.kind in TAKEN[reader]}
     applied = {name for name, group in placed.items() if group.fits(known[name])}
     notes = []
     if lost := set(placed) - applied:
@@ -225,7 +229,7 @@ def _comfyui(groups: Mapping[str, ModuleGroup], targets: Targets, reader: str) -
 def comfyui_names(targets: Targets) -> dict[str, tuple[int, ...]]:
     """Every name of ComfyUI's key map for Linear and Conv2d → shape of the weight."""
     known = {}
-    for path, shape in targets.shapes["unet"].items():
+    for path, shape in {**targets.shapes["unet"], **targets.norms["unet"]}.items():
         sgm = sgm_path(path, targets.layout)
         processor = path.replace(".to_", ".processor.to_").removesuffix(".0" if path.endswith(".to_out.0") else "\0")
         for name in (
@@ -260,8 +264,9 @@ def _diffusers(
         try:
             state_dict, alphas = mixin.lora_state_dict(str(path), unet_config=models["unet"].config)
             _load_all(mixin, models, dict(state_dict), alphas)
-        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            return _report("diffusers", groups.values(), set(), [f"refuses the file: {str(error).split(chr(10))[0]}"])
+        except REFUSALS as error:
+            reason = str(error).split("\n")[0] or type(error).__name__
+            return _report("diffusers", groups.values(), set(), [f"refuses the file: {reason}"])
     notes += [text.split("\n")[0] for text in warnings if "unexpected" in text.lower() or "missing" in text.lower()]
     loaded = {
         (part, name if part == "unet" else name.removeprefix("text_model."))
