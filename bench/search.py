@@ -1,8 +1,9 @@
 """`python -m modiste.bench.search [--json] [--photos N] [--budgets 8,16,24,40]`: who finds the better prompt?
 
 On garments of the embedded world that its models never saw. Every method gets the same tags, model, scorer and number
-of pictures; the prompt it hands in is then drawn on seeds that none of them saw, beside the plain list of tags. What is
-compared is that gain: not what a method believes of its prompt, but what the prompt is worth.
+of pictures, and all share one negative prompt and one set of view words; the prompt it hands in is then drawn on seeds
+that none of them saw, beside the plain list of tags. What is compared is that gain, by the score and by a judge that
+nobody asked: not what a method believes of its prompt, but what the prompt is worth.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ..fashion.photos import Photo
+from ..fashion.prompts.arms import distinct_arms
 from ..fashion.prompts.renderers import Rendered, render
-from ..fashion.prompts.strategies import Context, distinct_strategies, label_shares
+from ..fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ..hosts.request import GenerationRequest
 from ..routes.evaluator import Evaluator
 from ..routes.prompt.experience import Experience
@@ -51,13 +54,17 @@ MODISTE, SINGLE, RANDOM, GREEDY, INTERROGATOR = (
 
 @dataclass(frozen=True)
 class SearchRow:
-    """One method at one budget: mean true gain over the plain list in points of similarity, with its interval."""
+    """One method at one budget: mean true gain over the plain list in points of similarity, with its interval; by the
+    score that the methods search with, and by the judge, which none of them has asked."""
 
     method: str
     budget: int
     gain: float
     low: float
     high: float
+    judge_gain: float
+    judge_low: float
+    judge_high: float
     photos: int
 
 
@@ -106,10 +113,17 @@ class Bench:
         images = [result.image for result in results]
         return [similarity.unclipped for similarity in self.session.vision.scorer.score(images, photo)]
 
-    def clipped(self, photo: Image.Image, prompt: Rendered, seeds: Sequence[int]) -> float:
-        """Mean similarity 0 … 1 of a prompt over seeds: what reports show."""
-        values = self.scores(photo, [(prompt, seed) for seed in seeds])
-        return sum(min(1.0, max(0.0, value)) for value in values) / len(values)
+    def worth(self, photo: Image.Image, prompt: Rendered, seeds: Sequence[int]) -> tuple[float, float]:
+        """Mean similarity of a prompt over seeds, unclipped, by the scorer and by the judge."""
+        vision = self.session.vision
+        assert vision.judge is not None  # the embedded preset has one
+        results = self.session.host.generate([self.request(prompt, seed) for seed in seeds])
+        pictures = [result.image for result in results]
+        scorer, judge = (
+            fmean(similarity.unclipped for similarity in who.score(pictures, photo))
+            for who in (vision.scorer, vision.judge)
+        )
+        return scorer, judge
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -143,23 +157,26 @@ def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int
     context = Context(label_shares(photo_tags))
     plan = seed_plan(seed, max(budgets), max(budgets) + evaluation_seeds)
     evaluation = plan.confirm[max(budgets) :]
-    gains: dict[tuple[str, int], list[float]] = {}
+    gains: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for budget in budgets:
-        settings = PromptSettings.for_session(session, budget=budget, seed=seed)
+        settings = PromptSettings.for_session(session, budget=budget, seed=seed, same_seeds=True)
         bench = Bench(session, settings)
         searched = modiste_prompts(bench, photos, photo_tags, context)
         for photo, tags, ours in zip(photos, photo_tags, searched, strict=True):
             print(f"budget {budget}: {photo.path.name}", file=sys.stderr, flush=True)
-            prompts = {MODISTE: ours, **rival_prompts(bench, photo, tags, context, budget, plan.search, seed)}
-            baseline = bench.clipped(photo.image, plain_list(bench, tags, context), evaluation)
+            tagged = TaggedPhoto(tags, session.vision.taxonomy, context)
+            prompts = {MODISTE: ours, **rival_prompts(bench, photo, tagged, plan.search, seed)}
+            baseline = bench.worth(photo.image, plain_list(bench, tagged), evaluation)
             for method, prompt in prompts.items():
-                gain = bench.clipped(photo.image, prompt, evaluation) - baseline
-                gains.setdefault((method, budget), []).append(gain)
-    return [
-        SearchRow(method, budget, *(round(100 * value, 2) for value in (gain.mean, gain.low, gain.high)), count)
-        for (method, budget), values in gains.items()
-        for gain in [mean_gain(values)]
-    ]
+                scorer, judge = bench.worth(photo.image, prompt, evaluation)
+                gains.setdefault((method, budget), []).append((scorer - baseline[0], judge - baseline[1]))
+    return [_row(method, budget, pairs) for (method, budget), pairs in gains.items()]
+
+
+def _row(method: str, budget: int, pairs: Sequence[tuple[float, float]]) -> SearchRow:
+    scorer, judge = (mean_gain(values) for values in zip(*pairs, strict=True))
+    figures = [round(100 * value, 2) for gain in (scorer, judge) for value in (gain.mean, gain.low, gain.high)]
+    return SearchRow(method, budget, *figures, photos=len(pairs))
 
 
 def make_photos(count: int, seed: int) -> list[Photo]:
@@ -182,12 +199,11 @@ def modiste_prompts(
     """The candidate that the product's own search hands to confirmation, photo after photo."""
     from ..runs.journal import Journal
 
-    seeds = seed_plan(bench.settings.seed, bench.settings.budget, bench.settings.budget)
     experience, prompts = Experience(bench.settings.checkpoint), []
     with tempfile.TemporaryDirectory() as folder:
         with Journal.open(folder, bench.settings.model_dump(mode="json")) as journal:
             evaluator = Evaluator(bench.session.host, journal, bench.session.vision.scorer, bench.settings.drawing)
-            run = SearchRun(bench.session, evaluator, bench.settings, seeds, context, experience)
+            run = SearchRun(bench.session, evaluator, bench.settings, {}, context, experience)
             for photo, tags in zip(photos, photo_tags, strict=True):
                 outcome = optimise_photo(photo, tags, run)
                 outcome.teach(experience)
@@ -196,42 +212,41 @@ def modiste_prompts(
 
 
 def rival_prompts(
-    bench: Bench,
-    photo: Photo,
-    tags: PhotoTags,
-    context: Context,
-    budget: int,
-    seeds: Sequence[int],
-    seed: int,
+    bench: Bench, photo: Photo, tagged: TaggedPhoto, seeds: Sequence[int], seed: int
 ) -> dict[str, Rendered]:
-    """What the others hand in; with generators of their own, so that a larger budget goes on where a smaller ended."""
-    taxonomy = bench.session.vision.taxonomy
-    noun = tags.get(taxonomy.noun.id)
+    """What the others hand in, with the view words and the negative prompt that all share.
+
+    They have generators of their own, so that a larger budget goes on where a smaller ended.
+    """
+    noun, taxonomy, budget = tagged.noun, tagged.taxonomy, bench.settings.budget
     name = noun.text if noun else "garment"
-    words = [tag.text for tag in tags.tags if tag != noun]
-    forms = distinct_strategies(bench.settings.strategies, tags, taxonomy, context, bench_render(bench))
-    prompts = [form.positive for form in forms.values()]
+    words = [tag.text for tag in tagged.tags.tags if tag != noun]
+    arms = distinct_arms(bench.settings.strategies, tagged, bench_render(bench))
+
+    def fair(words: str) -> Rendered:
+        return Rendered(", ".join([words, *taxonomy.view]), ", ".join(taxonomy.negative))
 
     def score(pictures: Sequence[tuple[str, int]]) -> list[float]:
-        return bench.scores(photo.image, [(Rendered(prompt), picture_seed) for prompt, picture_seed in pictures])
+        return bench.scores(photo.image, [(fair(words), picture_seed) for words, picture_seed in pictures])
+
+    def score_arm(pictures: Sequence[tuple[str, int]]) -> list[float]:
+        return bench.scores(photo.image, [(arms[arm], picture_seed) for arm, picture_seed in pictures])
 
     def rng() -> Random:
         return Random(f"{seed} {photo.path.name}")
 
     embed: torch.Tensor = bench.session.vision.encoder.embed_images([photo.image])[0]
-    chosen = {
-        SINGLE: rivals.best_single_image(prompts, score, budget, seeds, rng()),
-        RANDOM: rivals.random_search(words, name, score, budget, seeds, rng()),
-        GREEDY: rivals.greedy_chain(words, name, score, budget, seeds, rng()),
-        INTERROGATOR: rivals.interrogator(words, name, embed, bench.session.vision.encoder),
+    return {
+        SINGLE: arms[rivals.best_single_image(list(arms), score_arm, budget, seeds, rng())],
+        RANDOM: fair(rivals.random_search(words, name, score, budget, seeds, rng())),
+        GREEDY: fair(rivals.greedy_chain(words, name, score, budget, seeds, rng())),
+        INTERROGATOR: fair(rivals.interrogator(words, name, embed, bench.session.vision.encoder)),
     }
-    return {method: Rendered(prompt) for method, prompt in chosen.items()}
 
 
-def plain_list(bench: Bench, tags: PhotoTags, context: Context) -> Rendered:
-    """What a tagger alone gives."""
-    prompts = distinct_strategies([BASELINE], tags, bench.session.vision.taxonomy, context, bench_render(bench))
-    return prompts[BASELINE]
+def plain_list(bench: Bench, tagged: TaggedPhoto) -> Rendered:
+    """What a tagger alone gives, with the view words and the negative prompt that all share."""
+    return distinct_arms([BASELINE], tagged, bench_render(bench))[BASELINE]
 
 
 def bench_render(bench: Bench):
@@ -243,11 +258,18 @@ def bench_render(bench: Bench):
 def as_text(rows: Sequence[SearchRow]) -> str:
     """The table for people: gain in points of similarity over the plain list, with its 95 % interval over photos."""
     budgets = list(dict.fromkeys(row.budget for row in rows))
-    lines = [f"true gain over the plain list of tags, points of similarity, {rows[0].photos} photos", ""]
-    lines.append(f"{'pictures':32}" + "".join(f"{budget:>26}" for budget in budgets))
-    for method in dict.fromkeys(row.method for row in rows):
-        cells = [f"{row.gain:+.1f} ({row.low:+.1f} … {row.high:+.1f})" for row in rows if row.method == method]
-        lines.append(f"{method:32}" + "".join(f"{cell:>26}" for cell in cells))
+    lines = []
+    for who, figures in (
+        ("score", lambda row: (row.gain, row.low, row.high)),
+        ("judge", lambda row: (row.judge_gain, row.judge_low, row.judge_high)),
+    ):
+        lines += [f"true gain over the plain list by the {who}, points of similarity, {rows[0].photos} photos", ""]
+        lines.append(f"{'pictures':32}" + "".join(f"{budget:>26}" for budget in budgets))
+        for method in dict.fromkeys(row.method for row in rows):
+            gains = [figures(row) for row in rows if row.method == method]
+            cells = [f"{mean:+.1f} ({low:+.1f} … {high:+.1f})" for mean, low, high in gains]
+            lines.append(f"{method:32}" + "".join(f"{cell:>26}" for cell in cells))
+        lines.append("")
     return "\n".join(lines)
 
 

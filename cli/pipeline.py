@@ -17,6 +17,7 @@ from .options import (
     LearnFromEarlier,
     LoraDir,
     PresetName,
+    SameSeeds,
     Seed,
 )
 from .terminal import Display, print_json, say
@@ -44,6 +45,7 @@ def pipeline(
     train_steps: Annotated[int | None, typer.Option("--train-steps", help="Optimizer updates.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, in the comparison.", min=2, max=64)] = 4,
     seed: Seed = 0,
+    same_seeds: SameSeeds = False,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
@@ -75,7 +77,9 @@ def pipeline(
         if lora_dir is None and train.get("method") != "full":
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
     settings = PipelineSettings(
-        prompt=PromptSettings.for_session(session, budget=budget, seed=seed, learn=learn, **sampling.as_fields()),
+        prompt=PromptSettings.for_session(
+            session, budget=budget, seed=seed, same_seeds=same_seeds, learn=learn, **sampling.as_fields()
+        ),
         trigger=trigger,
         bound=groups_of(bind, session.vision.taxonomy),
         searched=searched,

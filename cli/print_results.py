@@ -50,6 +50,9 @@ def print_summary(report: PromptReport, out: Path, explain: bool = False) -> Non
     )
     console.print(f"  gain over minimal  {_points(total.gain_over_minimal)}")
     console.print(f"  gain over all tags {_points(total.gain_over_baseline)}")
+    judge = total.judge_gain_over_baseline
+    console.print(f"  the judge says     {_points(judge) if judge else 'nothing: there is none on this machine'}")
+    console.print(f"  proven for {total.proven} of {total.photos} together, for {total.improved} by their own interval")
     console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
     for skip in report.skipped:
         console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
@@ -71,7 +74,9 @@ def print_verdict(report: ComparisonReport, out: Path) -> None:
         table.add_row(f"{ARMS[arm.name]}{worn}", _percent(arm.similarity), judge, _percent(arm.adherence))
     console.print(table)
     console.print()
-    console.print(f"{report.verdict.decision}: {report.verdict.sentence} {report.verdict.cost}", markup=False)
+    verdict = report.verdict
+    level = f" ({verdict.level})" if verdict.level else ""
+    console.print(f"{verdict.decision}{level}: {verdict.sentence} {verdict.cost}", markup=False)
     for number, step in enumerate(report.verdict.next_steps, 1):
         console.print(f"  {number}. {step}", markup=False)
     for skip in report.skipped:

@@ -16,6 +16,7 @@ from .options import (
     LearnFromEarlier,
     Photos,
     PresetName,
+    SameSeeds,
     Seed,
 )
 from .terminal import Display, print_json
@@ -30,6 +31,7 @@ def prompt(
     host: HostOptions,
     budget: Annotated[int, typer.Option(help="Pictures a photo, confirmation included.", min=8, max=400)] = 40,
     seed: Seed = 0,
+    same_seeds: SameSeeds = False,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
     sampling: SamplingOptions,
     models: ModelOptions,
@@ -49,6 +51,7 @@ def prompt(
         session,
         budget=budget,
         seed=seed,
+        same_seeds=same_seeds,
         strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
         learn=learn,
         **sampling.as_fields(),

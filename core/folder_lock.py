@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 # Windows locks bytes against reading too; this one lies behind the text, so that others can read the pid.
 LOCKED_BYTE = 1 << 20
@@ -26,7 +26,7 @@ class FolderLock:
         """Raises FolderBusy at once where another process, or another part of this one, holds it."""
         self._file = path.open("a+", encoding="ascii")
         try:
-            _lock(self._file)
+            lock_file(self._file)
         except BlockingIOError:
             pid = self._read_pid()
             self._file.close()
@@ -41,7 +41,7 @@ class FolderLock:
         """Ends the lock. The file stays: removing it would let two processes lock two files of one name."""
         if not self._file.closed:
             self._write("")
-            _unlock(self._file)
+            unlock_file(self._file)
             self._file.close()
 
     def _read_pid(self) -> int | None:
@@ -56,7 +56,8 @@ class FolderLock:
         self._file.flush()
 
 
-def _lock(file: IO[str]) -> None:
+def lock_file(file: IO[Any]) -> None:
+    """Locks an open file until it is closed or unlocked; raises BlockingIOError at once if another process has it."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -71,7 +72,8 @@ def _lock(file: IO[str]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _unlock(file: IO[str]) -> None:
+def unlock_file(file: IO[Any]) -> None:
+    """Ends the lock of `lock_file`."""
     if sys.platform == "win32":
         import msvcrt
 

@@ -17,18 +17,23 @@ class Sampler:
     scheduler: str
     config: dict[str, Any] = field(default_factory=dict)
     automatic: str = "Uniform"
+    aliases: tuple[str, ...] = ()  # other names that A1111 takes for it
 
 
 SAMPLERS = {
-    "DPM++ 2M": Sampler("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}, "Karras"),
-    "DPM++ 2M SDE": Sampler("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "Karras"),
-    "Euler": Sampler("EulerDiscreteScheduler"),
-    "Euler a": Sampler("EulerAncestralDiscreteScheduler"),
-    "Heun": Sampler("HeunDiscreteScheduler"),
-    "UniPC": Sampler("UniPCMultistepScheduler"),
-    "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}),
-    "PLMS": Sampler("PNDMScheduler", {"timestep_spacing": "leading", "skip_prk_steps": True}),
-    "LCM": Sampler("LCMScheduler"),
+    "DPM++ 2M": Sampler("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}, "Karras", ("k_dpmpp_2m",)),
+    "DPM++ 2M SDE": Sampler(
+        "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "Karras", ("k_dpmpp_2m_sde",)
+    ),
+    "Euler": Sampler("EulerDiscreteScheduler", aliases=("k_euler",)),
+    "Euler a": Sampler("EulerAncestralDiscreteScheduler", aliases=("k_euler_a", "k_euler_ancestral")),
+    "Heun": Sampler("HeunDiscreteScheduler", aliases=("k_heun",)),
+    "UniPC": Sampler("UniPCMultistepScheduler", aliases=("unipc",)),
+    "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}, aliases=("ddim",)),
+    "PLMS": Sampler("PNDMScheduler", {"timestep_spacing": "leading", "skip_prk_steps": True}, aliases=("plms",)),
+    "LCM": Sampler("LCMScheduler", aliases=("k_lcm",)),
+    "DPM2": Sampler("KDPM2DiscreteScheduler", {}, "Karras", ("k_dpm_2",)),
+    "DPM2 a": Sampler("KDPM2AncestralDiscreteScheduler", {}, "Karras", ("k_dpm_2_a", "k_dpm_2_ancestral")),
 }
 SCHEDULES: dict[str, dict[str, Any]] = {
     "Automatic": {},

@@ -16,7 +16,7 @@ class ModisteCompare(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs: base, tuned model and references. Outputs: a grid, the verdict and its figures."""
+        """Base, tuned and references in; a grid and a verdict with its interval out."""
         return io.Schema(
             node_id="ModisteCompare",
             display_name="Compare Base and Tuned",
@@ -96,7 +96,7 @@ class ModisteCompare(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, strengths: list[str | None]) -> bool | str:
-        """Refuses a strength that is no number before queueing; None is a link, whose value is known later."""
+        """Says before queueing where a strength is no number; None is a link, seen later."""
         from .vision.comparison import strengths_in
 
         return strengths[0] is None or check_result(lambda: strengths_in(strengths[0]))
@@ -124,7 +124,7 @@ class ModisteCompare(io.ComfyNode):
         lora: list[Any] | None = None,
         tuned_model: list[Any] | None = None,
     ) -> io.NodeOutput:
-        """Draws, scores and compares the pictures."""
+        """Draws, scores, compares."""
         from .choices import AUTO
         from .comfy.graph_search import host_of, tuned_hosts
         from .comfy.images import grid_of, image_of, pictures_of

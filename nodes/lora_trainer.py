@@ -11,7 +11,7 @@ from .comfy.folders import checkpoint_names, photo_folder, runs_root
 from .missing_libraries import advice, require
 from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, seed_input
 
-LIBRARIES = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
+LIBRARIES = ("diffusers", "peft", "transformers", "accelerate")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
 
 
@@ -207,14 +207,14 @@ class ModisteLoraTrainer(io.ComfyNode):
 
         from .comfy.images import pictures_of
         from .comfy.model_management import device
-        from .training.config import TrainingOptions
+        from .training.config import TrainingWidgets
         from .training.dataset import fingerprint, require_one_source
         from .training.in_comfyui import train_and_publish, training_base, write_dataset
         from .training.run import decide
 
         require("Training", *LIBRARIES)
         require_one_source(folder[0], images is not None)
-        options = TrainingOptions(
+        options = TrainingWidgets(
             recipe=recipe[0],
             method=method[0],
             rank=rank[0],

@@ -69,7 +69,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "verdict": ("Verdict", "判定"),
     "v_training": ("Training paid", "訓練值得"),
     "v_no difference": ("No difference", "沒有差異"),
-    "v_worse": ("Training harmed", "訓練有害"),
+    "v_words": ("The words do it", "文字就夠了"),
+    "v_worse than words": ("Worse than the words", "不如文字"),
+    "v_worse than base": ("Training harmed", "訓練有害"),
+    "v_changes nothing": ("This file changes nothing", "此檔案毫無作用"),
     "verdict_line": (
         "{decision}: {gain:+.1f} points over the best words ({low:+.1f} to {high:+.1f})",
         "{decision}：比最佳文字 {gain:+.1f} 分（{low:+.1f} 至 {high:+.1f}）",

@@ -110,12 +110,23 @@ class TunedModelReport(ReportSection):
     training: Training | None = None
 
 
-class Verdict(ReportSection):
-    """What to use. Training has paid where the tuned model beats the best words and, on the same prompts, the base
-    model, each of the scorer's intervals above 0, and the judge sees a gain over the words too; the judge's interval
-    says whether that is proven by itself. It has harmed where all see less, each interval below 0."""
+class ProvenLoss(ReportSection):
+    """An interval that lies below 0: `arm` is worse than `over`, as `by` sees it."""
 
-    decision: Literal["training", "no difference", "worse"]
+    arm: ArmName
+    over: ArmName
+    by: Literal["scorer", "judge"]
+    interval: Interval
+
+
+class Verdict(ReportSection):
+    """What to use, by the one rule of search/route_decision.py, and how sure that is: `proven` where the scorer's and
+    the judge's whole intervals agree, `likely` where the judge's mean points the same way, `one witness` where there is
+    no judge; None where nothing is claimed. `losses` are all that are proven, whatever the decision."""
+
+    decision: Literal["training", "words", "no difference", "worse than words", "worse than base", "changes nothing"]
+    level: Literal["proven", "likely", "one witness"] | None = None
+    losses: list[ProvenLoss] = []
     words: bool  # the words paid: proven better than the garment's name alone
     judged: bool  # there was a second opinion
     strength: float | None  # recommended
@@ -184,7 +195,9 @@ class PromptSummary(ReportSection):
     mean_similarity: float
     gain_over_minimal: Interval
     gain_over_baseline: Interval
+    judge_gain_over_baseline: Interval | None = None
     improved: int
+    proven: int = 0
     best_image: str  # the photo whose prompt draws it best
     best_photo_copy: str
     best_picture: str

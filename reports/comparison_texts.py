@@ -15,18 +15,36 @@ VERDICT: dict[str, tuple[str, str]] = {
     # the verdict
     "d_training": ("Training paid", "訓練值得"),
     "d_no difference": ("No difference", "沒有差異"),
-    "d_worse": ("Training harmed", "訓練有害"),
+    "d_words": ("The words do it", "文字就夠了"),
+    "d_worse than words": ("Worse than the words", "不如文字"),
+    "d_worse than base": ("Training harmed", "訓練有害"),
+    "d_changes nothing": ("This file changes nothing", "此檔案毫無作用"),
+    "level_proven": ("proven: score and second opinion agree", "已證實：評分與第二意見一致"),
+    "level_likely": ("likely: the second opinion only points the same way", "可能：第二意見僅方向相同"),
+    "level_one witness": ("one witness: there was no second opinion", "單一證據：沒有第二意見"),
     "d_training_short": (
-        "Use the tuned file: its pictures are proven nearer to the collection.",
-        "請用訓練出的檔案：圖片經證實更接近這個系列。",
+        "Use the tuned file: its pictures are nearer to the collection than the best words’.",
+        "請用訓練出的檔案：圖片比最佳文字更接近這個系列。",
+    ),
+    "d_words_short": (
+        "Stay with the words: the best prompt brings what there is to gain, and nothing is proven that the file adds.",
+        "維持用文字：能得到的進步已由最佳提示詞帶來，檔案的額外效果未經證實。",
     ),
     "d_no difference_short": (
         "Stay with the words: nothing is proven that the file adds.",
         "維持用文字：檔案的額外效果未經證實。",
     ),
-    "d_worse_short": (
-        "Leave the file: its pictures are proven further from the collection.",
-        "別用這個檔案：圖片經證實離這個系列更遠。",
+    "d_worse than words_short": (
+        "Stay with the words: the file’s pictures are further from the collection than the best words’.",
+        "維持用文字：檔案的圖片比最佳文字離這個系列更遠。",
+    ),
+    "d_worse than base_short": (
+        "Leave the file: its pictures are further from the collection than the base model’s.",
+        "別用這個檔案：圖片比原模型離這個系列更遠。",
+    ),
+    "d_changes nothing_short": (
+        "Base and tuned model draw the same pictures, pixel by pixel.",
+        "原模型與訓練後的模型畫出完全相同的圖片。",
     ),
     "s_training": (
         "On garments that it never saw, the tuned model comes {gain} points nearer to the photo than the best words do "
@@ -39,8 +57,8 @@ VERDICT: dict[str, tuple[str, str]] = {
         "以相同的提示詞與種子，訓練後模型的差異為 {gain} 分（{low} 至 {high}）：無法排除為零。",
     ),
     "s_same": (
-        "Both models draw the same pictures, to the last pixel that the scorer sees.",
-        "兩個模型畫出相同的圖片，評分者看不出任何不同。",
+        "Both models draw the same pictures, pixel by pixel.",
+        "兩個模型畫出的圖片，每個像素都相同。",
     ),
     "s_worse": (
         "With the same prompts and seeds the tuned model is {gain} points ({low} to {high}): further from the photos.",
@@ -51,6 +69,31 @@ VERDICT: dict[str, tuple[str, str]] = {
         "not count.",
         "與原模型相比，分數上升 {gain} 分（{low} 至 {high}），但並非各項都一致，因此不算數。",
     ),
+    "s_worse_words": (
+        "On garments that it never saw, the tuned model is {gain} points ({low} to {high}) against the best words: "
+        "further from the photos.",
+        "在從未見過的衣服上，訓練後的模型與最佳文字相比為 {gain} 分（{low} 至 {high}）：離照片更遠。",
+    ),
+    "s_over_base": (
+        "Over the base model on the same prompts it is {gain} ({low} to {high}), which the words alone surpass.",
+        "以相同提示詞與原模型相比為 {gain} 分（{low} 至 {high}），但不如只用文字。",
+    ),
+    "s_words_won": (
+        "The base model comes {gain} points nearer to the photos with the best words than with the training’s own "
+        "prompt ({low} to {high}).",
+        "原模型使用最佳文字，比使用訓練的提示詞更接近照片 {gain} 分（{low} 至 {high}）。",
+    ),
+    "s_file_adds": (
+        "Over the best words the tuned model comes to {gain} ({low} to {high}).",
+        "與最佳文字相比，訓練後的模型為 {gain} 分（{low} 至 {high}）。",
+    ),
+    "s_loss": (
+        "Proven the other way: {pair}, {gain} ({low} to {high}) by the {witness}.",
+        "另有證實的退步：{pair}，{gain} 分（{low} 至 {high}），依{witness}。",
+    ),
+    "loss_tuned_base": ("the tuned model against the base model", "訓練後的模型對原模型"),
+    "loss_tuned_words": ("the tuned model against the best words", "訓練後的模型對最佳文字"),
+    "loss_words_base": ("the best words against the training’s own prompt", "最佳文字對訓練的提示詞"),
     "s_judge": (
         "The second opinion, a model that chose nothing here, says {gain} ({low} to {high}).",
         "未參與任何選擇的第二意見為 {gain} 分（{low} 至 {high}）。",
@@ -161,6 +204,10 @@ VERDICT: dict[str, tuple[str, str]] = {
     "n_copies": (
         "Against copies: fewer --steps, a smaller --rank, or more photos.",
         "避免抄襲：減少 --steps、降低 --rank，或增加照片。",
+    ),
+    "n_nothing": (
+        "Check that {file} belongs to this base model and is not empty: lora verify says which of its keys are read.",
+        "請確認 {file} 適用於這個原模型且並非空檔：lora verify 會列出讀得到的鍵。",
     ),
     "n_harm": (
         "Look at the captions first: a word that is wrong in many of them is learned like one that is right.",
@@ -309,9 +356,10 @@ VERDICT: dict[str, tuple[str, str]] = {
     ),
     "how_rule": (
         "“Paid” is said only where the score’s intervals over the best words, and over the base model on the same "
-        "prompts, lie above zero, and a judge that chose nothing sees a gain too; its interval says how sure it is.",
-        "只有與最佳文字、以及以相同提示詞與原模型相比，評分區間都在零以上，"
-        "且未參與選擇的第二意見也看到進步時，才說「值得」；第二意見自己的區間說明它有多肯定。",
+        "prompts, lie above zero, and a judge that chose nothing sees a gain in both; where its intervals exclude zero "
+        "too it is “proven”, else “likely”. A loss that is proven is always said.",
+        "只有與最佳文字、以及以相同提示詞與原模型相比，評分區間都在零以上，且未參與選擇的第二意見在兩者中都看到進步時，"
+        "才說「值得」；第二意見的區間也排除零時為「已證實」，否則為「可能」。任何已證實的退步都會寫出。",
     ),
     "choose_seeds": ("Seeds that chose", "選擇用種子"),
     "tuned_file": ("Tuned model", "訓練後的模型"),

@@ -66,9 +66,14 @@ class PhotoReport(ReportSection):
     baseline_score: float  # the all_tags prompt
     minimal_score: float  # the garment's name alone
     raw_cosine: float  # mean over the confirm pictures of the winner
+    # Gains are of the candidate, chosen before and whatever is recommended then; their scores are not clipped to 0 … 1.
     confidence_interval: Interval  # paired gain of the candidate over the baseline
-    minimal_interval: Interval  # paired gain of what is recommended over minimal
-    improved: bool  # the interval's lower end lies above 0: the candidate is recommended, else the baseline
+    minimal_interval: Interval  # paired gain of the candidate over minimal
+    improved: bool  # that gain's interval lies above 0 and the judge's not below: the candidate is recommended
+    proven: bool = False  # improved, counting that the run asks so of every photo (Holm)
+    adjusted_p: float = 1.0  # Holm's, of "no gain", two-sided
+    look: int = 0  # how often the photo's prompts had been confirmed before, each time on other seeds
+    seeds: dict[Literal["search", "confirm"], list[int]] = {}  # the photo's own
     candidate: str = ""  # the strategy that won the search
     candidate_prompt: str = ""
     candidate_score: float = 0.0
@@ -76,7 +81,7 @@ class PhotoReport(ReportSection):
     judge_score: float | None = None  # the same pictures, by the encoder the search never saw
     judge_baseline: float | None = None
     judge_interval: Interval | None = None  # paired gain of the candidate over the baseline, as the judge sees it
-    metric_hacking: bool = False  # the search's encoder sees a gain that the judge does not
+    metric_hacking: bool = False  # the search's encoder proves a gain that the judge does not see at all
     agreement: dict[str, float] = {}  # group → share of the recommended prompt's pictures that show the photo's label
     palette_delta_e: float | None = None  # CIEDE2000 between the palettes of photo and pictures, mean
     beyond_words: list[str] = []  # groups that the prompt names and the pictures miss; "look": what no word names
@@ -124,15 +129,19 @@ class BestStrategies(ReportSection):
 
 
 class Summary(ReportSection):
-    """The run in figures, each on the confirm seeds."""
+    """The run in figures, each on the confirm seeds. Gains are means over all photos of what each search chose as
+    candidate, adopted or not (intention to treat)."""
 
     photos: int
     mean_similarity: float
     mean_baseline: float
     mean_minimal: float
-    gain_over_minimal: Interval  # over photos
+    gain_over_minimal: Interval  # over garments
     gain_over_baseline: Interval
-    improved: int
+    judge_gain_over_baseline: Interval | None = None  # as the judge sees the same pictures; None without a judge
+    improved: int  # photos whose own interval says so
+    proven: int = 0  # photos of which the run as a whole proves it: any false one among them in at most 5 % of runs
+    worse: int = 0  # photos of which it proves a loss
     generations: int
     elapsed_s: float
     seconds_per_photo: float

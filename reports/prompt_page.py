@@ -144,12 +144,20 @@ class Page:
         return in_both_languages(lambda language: charts.intervals(words("worth", language), rows))
 
     def gains(self) -> Markup:
-        """The run's two gains with their intervals."""
+        """The run's gains with their intervals, the judge's too where there is one."""
         summary = self.report.summary
-        rows = (("best_over_name", summary.gain_over_minimal), ("best_over_tags", summary.gain_over_baseline))
+        rows = {
+            "best_over_name": summary.gain_over_minimal,
+            "best_over_tags": summary.gain_over_baseline,
+            "best_over_tags_judge": summary.judge_gain_over_baseline,
+        }
 
         def draw(language: str) -> str:
-            gains = [charts.GainBar(words(key, language), gain.mean, gain.low, gain.high) for key, gain in rows]
+            gains = [
+                charts.GainBar(words(key, language), gain.mean, gain.low, gain.high)
+                for key, gain in rows.items()
+                if gain is not None
+            ]
             return charts.intervals(words("gain_chart", language), gains)
 
         return in_both_languages(draw)
@@ -165,14 +173,30 @@ class Page:
             _gain("over_name", summary.gain_over_minimal),
             _gain("over_tags", summary.gain_over_baseline),
         ]
+        judge = summary.judge_gain_over_baseline
+        sentences.append(say("judge_over_tags", **charts.signed_interval(judge)) if judge else say("judge_none"))
         if summary.photos > 1:
-            sentences.append(say("improved_count", improved=summary.improved, n=summary.photos))
+            counts = {"proven": summary.proven, "improved": summary.improved, "n": summary.photos}
+            sentences += [say("improved_count", **counts), say("every_candidate")]
         confidence = f"{100 * summary.gain_over_baseline.confidence:g}"
         sentences.append(say("interval_note", confidence=confidence))
         form = report.best_strategies.optimal_prompt_format
         if summary.photos > 1 and {"strategy", "wins", "photos"} <= form.keys():
             sentences.append(say("format", **{name: form[name] for name in ("strategy", "wins", "photos")}))
         return sentences
+
+    def confirm_seeds(self, photo: PhotoReport) -> list[int]:
+        """The seeds that the photo's pictures were confirmed on."""
+        return photo.seeds.get("confirm") or self.report.seeds.get("confirm", [])
+
+    def standing(self, photo: PhotoReport) -> str:
+        """The key of the photo's badge."""
+        return "proven" if photo.proven else "improved" if photo.improved else "not_improved"
+
+    def judge_gain(self, photo: PhotoReport) -> Markup | None:
+        """The judge's gain of the candidate; None without a judge, and where the plain list itself won."""
+        gain = photo.judge_interval
+        return say("judge_gain", **charts.signed_interval(gain)) if gain and photo.candidate != "all_tags" else None
 
     def verdict(self, photo: PhotoReport) -> Markup:
         """The photo in one sentence; English is the report's own."""

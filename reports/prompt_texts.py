@@ -22,8 +22,14 @@ TEXT: dict[str, tuple[str, str]] = {
     "name_only": ("Name only", "僅名稱"),
     "all_tags": ("All tags", "全部標籤"),
     "best": ("Best prompt", "最佳提示詞"),
-    "name_only_is": ("what the garment is called, nothing more", "只有衣服的名稱，別無其他"),
-    "all_tags_is": ("every word a tagger finds, in a row", "標記器找到的所有詞，依序排列"),
+    "name_only_is": (
+        "what the garment is called, with the view words and the negative prompt that all share",
+        "只有衣服的名稱，加上各寫法共用的光線背景詞與負面提示詞",
+    ),
+    "all_tags_is": (
+        "every word a tagger finds, in a row, with the same view words and negative prompt",
+        "標記器找到的所有詞，依序排列，加上相同的光線背景詞與負面提示詞",
+    ),
     "best_is": ("what the search found and fresh seeds confirmed", "搜尋所得，並以全新種子驗證"),
     "of_100": ("similarity, of 100", "相似度，滿分 100"),
     "lead_many": (
@@ -35,16 +41,18 @@ TEXT: dict[str, tuple[str, str]] = {
         "在搜尋從未用過的種子上，最佳提示詞達到 <b>{best}</b> 分（滿分 100）。",
     ),
     "over_name_up": (
-        "That is <b>{gain}</b> points over the garment’s name alone ({low} to {high}).",
-        "比只寫衣服名稱高出 <b>{gain}</b> 分（{low} 至 {high}）。",
+        "What the searches chose is <b>{gain}</b> points over the garment’s name alone ({low} to {high}).",
+        "搜尋選出的提示詞比只寫衣服名稱高出 <b>{gain}</b> 分（{low} 至 {high}）。",
     ),
     "over_name_even": (
-        "Against the garment’s name alone that is {gain} points ({low} to {high}): not told apart yet.",
-        "與只寫衣服名稱相比為 {gain} 分（{low} 至 {high}）：尚無法分出高下。",
+        "Against the garment’s name alone what the searches chose is {gain} points ({low} to {high}): not told apart "
+        "yet.",
+        "搜尋選出的提示詞與只寫衣服名稱相比為 {gain} 分（{low} 至 {high}）：尚無法分出高下。",
     ),
     "over_name_down": (
-        "Against the garment’s name alone that is <b>{gain}</b> ({low} to {high}): the name does better.",
-        "與只寫衣服名稱相比為 <b>{gain}</b> 分（{low} 至 {high}）：只寫名稱反而更好。",
+        "Against the garment’s name alone what the searches chose is <b>{gain}</b> ({low} to {high}): the name does "
+        "better.",
+        "搜尋選出的提示詞與只寫衣服名稱相比為 <b>{gain}</b> 分（{low} 至 {high}）：只寫名稱反而更好。",
     ),
     "over_tags_up": (
         "Against a tagger’s plain list of words it gains <b>{gain}</b> ({low} to {high}).",
@@ -58,9 +66,22 @@ TEXT: dict[str, tuple[str, str]] = {
         "Against a tagger’s plain list of words it is <b>{gain}</b> ({low} to {high}): the list does better.",
         "與標記器的單純詞列相比為 <b>{gain}</b> 分（{low} 至 {high}）：單純詞列反而更好。",
     ),
+    "judge_over_tags": (
+        "A model that knows only looks and chose nothing says {gain} ({low} to {high}) for the same pictures.",
+        "只看外觀、未參與任何選擇的模型，對相同圖片的判斷為 {gain} 分（{low} 至 {high}）。",
+    ),
+    "judge_none": (
+        "There was no second opinion on this machine: read the figures with care.",
+        "這台機器上沒有第二意見：請謹慎解讀數字。",
+    ),
     "improved_count": (
-        "{improved} of {n} photos have a prompt that is proven better than the plain list.",
-        "{n} 張照片中，有 {improved} 張找到經證實優於單純詞列的提示詞。",
+        "Proven for {proven} of {n} photos, all of them together; by its own interval alone for {improved}.",
+        "{n} 張照片合併檢定，有 {proven} 張證實優於單純詞列；僅看各自的區間則有 {improved} 張。",
+    ),
+    "every_candidate": (
+        "The gains count every photo with the prompt that its search chose, adopted or not; the scores above are of "
+        "what is recommended.",
+        "提升分數計入每張照片由搜尋選出的提示詞，不論最後是否採用；上方分數則為最後推薦者。",
     ),
     "interval_note": (
         "Brackets hold {confidence} % intervals of the paired difference.",
@@ -69,6 +90,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "gain_chart": ("Gain in points, with interval", "提升分數與區間"),
     "best_over_name": ("Best over name only", "最佳 對 僅名稱"),
     "best_over_tags": ("Best over all tags", "最佳 對 全部標籤"),
+    "best_over_tags_judge": ("The same, second opinion", "同上，第二意見"),
     "format": (
         "The form that won most often: <b>{strategy}</b> ({wins} of {photos} photos).",
         "最常勝出的寫法：<b>{strategy}</b>（{photos} 張照片中的 {wins} 張）。",
@@ -77,6 +99,7 @@ TEXT: dict[str, tuple[str, str]] = {
     # one photo
     "photo": ("Photo", "照片"),
     "improved": ("Improved", "已改善"),
+    "proven": ("Proven", "已證實"),
     "not_improved": ("No improvement found", "未發現改善"),
     "verdict_up": (
         "“{strategy}” gains {gain} points over the plain list of tags ({low} to {high}).",
@@ -130,6 +153,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "A model that knows only looks, never asked by the search, gives {score}.",
         "另一個只看外觀、搜尋時從未徵詢的模型給 {score} 分。",
     ),
+    "judge_gain": (
+        "Over the plain list that is {gain} ({low} to {high}), as it sees the candidate’s pictures.",
+        "就候選提示詞的圖片而言，比單純標籤列為 {gain} 分（{low} 至 {high}）。",
+    ),
     "hacking": (
         "Careful: the score rose, but the model that knows only looks sees no gain ({gain}). The search may have "
         "pleased its own measure; trust your eyes.",
@@ -169,15 +196,18 @@ TEXT: dict[str, tuple[str, str]] = {
         "因為同類別中兩件不同的衣服，原始餘弦值就已有 {raw_zero}，直接當成百分比會人人高分。",
     ),
     "how_seeds": (
-        "Seeds come in two sets. The search chooses on the first; the figures here are of the second, which "
-        "it never saw, and the plain list is drawn on the same ones. So luck can’t pass for skill.",
-        "種子分為兩組。搜尋以第一組做選擇；這裡的數字來自搜尋從未見過的第二組，單純詞列也以同一組種子繪製，"
-        "因此運氣不會被當成本事。",
+        "Each photo has two sets of seeds of its own. The search chooses on the first; the figures here are of the "
+        "second, which it never saw, and the plain list is drawn on the same ones. A later run of the same photo gets "
+        "fresh ones. So luck can’t pass for skill.",
+        "每張照片各有兩組種子。搜尋以第一組做選擇；這裡的數字來自搜尋從未見過的第二組，單純詞列也以同一組種子繪製。"
+        "之後再跑同一張照片會換新的種子，因此運氣不會被當成本事。",
     ),
     "how_interval": (
-        "An interval says how far the difference could be from what was measured. Only when all of it lies "
-        "above zero do we say “improved”.",
-        "區間表示真實差異與量測值可能相距多遠。只有整個區間都在零以上時，我們才說「已改善」。",
+        "An interval says how far the difference could be from what was measured. “Improved” asks that all of it lies "
+        "above zero and that the second opinion proves no loss. Of many photos some pass by luck; “proven” counts "
+        "that all of them were asked (Holm), so that at most one run in twenty says it of a photo wrongly.",
+        "區間表示真實差異與量測值可能相距多遠。整個區間都在零以上，且第二意見未證實退步時，才說「已改善」。"
+        "照片一多，總會有幾張靠運氣通過；「已證實」則考慮到每張照片都經過檢定（Holm），二十次執行中至多一次誤判。",
     ),
     "calibration": ("Calibration", "校準"),
     "anchors": (

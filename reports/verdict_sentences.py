@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from .charts import signed_interval
-from .comparison import ComparisonReport, PipelineReport
+from .comparison import ArmName, ComparisonReport, PipelineReport, ProvenLoss
 from .comparison_texts import words
 
 Line = tuple[str, dict[str, Any]]
@@ -56,32 +56,57 @@ def verdict_lines(report: ComparisonReport) -> list[Line]:
     verdict = report.verdict
     same = report.gain("tuned", "base", "scorer")
     lines: list[Line] = []
+    over_words = signed_interval(report.gain("tuned", "words", "scorer"))
     if verdict.decision == "training":
-        lines.append(("s_training", signed_interval(report.gain("tuned", "words", "scorer"))))
-        lines.append(_judge(report, "words"))
-    elif verdict.decision == "worse":
-        lines += [("s_worse", signed_interval(same)), _judge(report, "base")]
-    elif same.low == same.high == 0:
+        lines += [("s_training", over_words), _judge(report, "tuned", "words")]
+    elif verdict.decision == "worse than base":
+        lines += [("s_worse", signed_interval(same)), _judge(report, "tuned", "base")]
+    elif verdict.decision == "worse than words":
+        lines += [("s_worse_words", over_words), _judge(report, "tuned", "words")]
+        lines.append(("s_over_base", signed_interval(same)))
+    elif verdict.decision == "changes nothing":
         lines.append(("s_same", {}))
-    elif same.low > 0:
-        lines += [("s_scorer_only", signed_interval(same)), _judge(report, "base")]
+    elif verdict.decision == "words":
+        lines.append(("s_words_won", signed_interval(report.gain("words", "base", "scorer"))))
+        lines += [_judge(report, "words", "base"), ("s_file_adds", over_words)]
     else:
-        lines += [("s_even", signed_interval(same)), _judge(report, "base")]
+        key = "s_scorer_only" if same.low > 0 else "s_even"
+        lines += [(key, signed_interval(same)), _judge(report, "tuned", "base"), ("s_file_adds", over_words)]
+    lines += [_loss_line(loss) for loss in verdict.losses if (loss.arm, loss.over, loss.by) not in _told(report)]
     lines += _words(report)
     if verdict.decision == "training":
         lines += [("s_groups", {"groups": verdict.attributes})] if verdict.attributes else []
         lines += [("s_look", {})] if verdict.look else []
-    lines += [("s_lost", {"groups": verdict.lost})] if verdict.lost and verdict.decision != "no difference" else []
-    if not same.low == same.high == 0:
+    if verdict.lost and verdict.decision not in ("no difference", "changes nothing"):
+        lines.append(("s_lost", {"groups": verdict.lost}))
+    if verdict.decision != "changes nothing":
         lines += _honesty(report)
     return lines
 
 
-def _judge(report: ComparisonReport, over: str) -> Line:
-    judged = report.gain("tuned", over, "judge")
-    if judged and report.verdict.decision == "training" and judged.low <= 0:
+def _judge(report: ComparisonReport, arm: ArmName, over: ArmName) -> Line:
+    judged = report.gain(arm, over, "judge")
+    if judged and report.verdict.level == "likely":
         return "s_judge_unsure", signed_interval(judged)
     return ("s_judge", signed_interval(judged)) if judged else ("s_no_judge", {})
+
+
+def _told(report: ComparisonReport) -> set[tuple[str, str, str]]:
+    """(arm, over, by) of the intervals that the decision's own sentences give already."""
+    told = {
+        "worse than base": {("tuned", "base", "scorer"), ("tuned", "base", "judge")},
+        "worse than words": {("tuned", "words", "scorer"), ("tuned", "words", "judge"), ("tuned", "base", "scorer")},
+        "no difference": {("tuned", "base", "judge")},
+    }
+    return told.get(report.verdict.decision, set())
+
+
+def _loss_line(loss: ProvenLoss) -> Line:
+    """A loss that is proven although the decision is another."""
+    pair = f"loss_{loss.arm}_{loss.over}"
+    both = {code: words(pair, code) for code in ("en", "zh-TW")}
+    witness = {code: words(f"by_{loss.by}", code) for code in ("en", "zh-TW")}
+    return "s_loss", {"pair": both, "witness": witness, **signed_interval(loss.interval)}
 
 
 def _words(report: ComparisonReport) -> list[Line]:
@@ -134,9 +159,11 @@ def next_lines(report: ComparisonReport) -> list[Line]:
         lines.append(("n_use" if tuned.kind == "lora" else "n_use_model", use))
     elif verdict.words:
         lines.append(("n_words", {}))
-    if verdict.decision == "worse":
+    if verdict.decision.startswith("worse"):
         lines.append(("n_harm", {}))
-    if verdict.decision == "no difference" and tuned.training:
+    if verdict.decision == "changes nothing":
+        lines.append(("n_nothing", {"file": name}))
+    if verdict.decision in ("no difference", "words") and tuned.training:
         lines.append(("n_photos", {"n": tuned.training.photos}))
     garments = len({photo.garment for photo in report.images})
     if verdict.decision == "no difference" and garments < ENOUGH_GARMENTS:

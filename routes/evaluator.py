@@ -165,6 +165,11 @@ def _file_of(record: Record) -> Path:
     return record.path
 
 
+def unclipped(pictures: Sequence[Picture]) -> list[float]:
+    """Calibrated similarities before clipping, which gains are made of; an unusable picture counts as 0."""
+    return [picture.score.unclipped for picture in pictures]
+
+
 def similarities(pictures: Sequence[Picture]) -> list[float]:
-    """Calibrated similarities 0 … 1, in the order of the seeds."""
+    """Calibrated similarities 0 … 1, in the order of the seeds: what is shown."""
     return [picture.score.similarity for picture in pictures]

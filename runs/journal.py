@@ -32,7 +32,7 @@ from . import pictures
 from .database import JournalError, connect, lock_folder
 from .pictures import Key, PictureOrigin, UnusablePicture
 from .records import PictureTable, Record, Score, State
-from .settings import canonical, differences, fingerprint
+from .settings import OTHER_FOLDER, canonical, differences, fingerprint, refusal
 
 if TYPE_CHECKING:
     from ..hosts.request import GenerationResult
@@ -103,13 +103,9 @@ class Journal:
             return str(self._database.execute("SELECT created FROM run").fetchone()[0])
 
     def _refuse_other_settings(self, old: dict[str, Any], new: Mapping[str, Any]) -> None:
-        changed = differences(old, json.loads(canonical(new)))
-        if changed:
-            raise JournalError(
-                f"the run folder belongs to other settings: {'; '.join(changed)}",
-                where=str(self.folder),
-                to_try="use another --out, or the old settings",
-            )
+        reason = refusal(old, json.loads(canonical(new)))
+        if reason:
+            raise JournalError(reason, where=str(self.folder), to_try=OTHER_FOLDER)
 
     def _note_other_versions(self, old: dict[str, Any]) -> None:
         changed = differences(old, installed_versions())

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+OTHER_FOLDER = "use another --out, or the settings and the version that the folder was begun with"
+
 
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces; ValueError for NaN and infinities."""
@@ -26,6 +28,16 @@ def differences(old: Any, new: Any) -> list[str]:
         for name in dict.fromkeys((*before, *after))
         if name not in before or name not in after or before[name] != after[name]
     ]
+
+
+def refusal(old: Any, new: Any) -> str | None:
+    """Why a folder that was begun with the settings `old` is not continued with `new`; None where they are the same."""
+    changed = differences(old, new)
+    if not changed:
+        return None
+    if any(difference.partition(": ")[0].rpartition(".")[2] == "rules" for difference in changed):
+        return "the run folder was begun by a version of Modiste that searched and judged by other rules"
+    return f"the run folder belongs to other settings: {'; '.join(changed)}"
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

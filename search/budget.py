@@ -32,7 +32,7 @@ class BudgetPlan:
 
 
 SMALL = 20  # images; below, one picture shows what the bare name is worth
-SCREENED_FROM = 20  # search images; below, a screening would take the halving's last ones
+SCREENED_FROM = 32  # search images; below, a screening would take those on which the finalists meet
 SCREENING = 8  # images: every word tested on one seed
 DUEL = 2  # images: what the screening suggests against the winner
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from ..core.errors import InputError
-from .student_t import student_quantile
+from .student_t import student_cdf, student_quantile
 from .trials import Noise
 
 SCALE = 1.0  # two similarities 0 … 1 differ by no more than this
@@ -23,7 +23,9 @@ TIED = 1e-9  # differences closer than this are one value: rounding, not spread
 class PairedGain:
     """Mean gain over `n` pairs with its two-sided interval, in the scores' unit; all finite.
 
-    `note` says why an interval is wider than Student's, or of no width.
+    `p` is the two-sided p-value of "no gain": the interval at confidence 1 − α leaves 0 out where p < α, so that
+    a run of many photos can ask more of each (multiple_testing.py). `note` says why an interval is wider than
+    Student's, or of no width.
     """
 
     mean: float
@@ -32,11 +34,17 @@ class PairedGain:
     n: int
     confidence: float = 0.95
     note: str = ""
+    p: float = 1.0  # 1: nothing was tested
 
     @property
     def improved(self) -> bool:
         """Whether the whole interval lies above 0."""
         return self.low > 0
+
+    @property
+    def nothing_tested(self) -> bool:
+        """Whether both sides are the same pictures, whose gain is 0 without any doubt."""
+        return self.low == self.high == 0
 
 
 def paired_gain(
@@ -94,7 +102,7 @@ def _interval(gains: Sequence[float], confidence: float, noise: Noise | None) ->
         raise InputError(f"a confidence of {confidence} is none", to_try="give one between 0 and 1, e.g. 0.95")
     n, mean = len(gains), math.fsum(gains) / len(gains)
     scale = max(SCALE, max(map(abs, gains)))
-    squares, df, note = math.fsum((gain - mean) ** 2 for gain in gains), n - 1, ""
+    squares, df, note, p = math.fsum((gain - mean) ** 2 for gain in gains), n - 1, "", 1.0
     if noise is not None and noise.df > 0:
         weight = min(noise.df, NOISE_DF)
         squares, df = squares + weight * 2 * noise.sd**2, df + weight
@@ -102,12 +110,14 @@ def _interval(gains: Sequence[float], confidence: float, noise: Noise | None) ->
         low, high, note = -scale, scale, "one pair has no spread: the interval is the whole scale"
     elif squares <= n * TIED**2:
         unseen = 1 - ((1 - confidence) / 2) ** (1 / n)  # Clopper & Pearson (1934) for 0 of n
+        p = min(1.0, 2 * (scale / (scale + abs(mean))) ** n)  # the confidence at which an end is 0
         low, high = mean - unseen * (mean + scale), mean + unseen * (scale - mean)
         note = f"all {n} differences are equal, as clipped scores are: the interval allows for values not seen yet"
     else:
-        half = student_quantile((1 + confidence) / 2, df) * math.sqrt(squares / df / n)
+        se = math.sqrt(squares / df / n)
+        half, p = student_quantile((1 + confidence) / 2, df) * se, 2 * student_cdf(-abs(mean) / se, df)
         low, high = max(mean - half, -scale), min(mean + half, scale)
-    return PairedGain(mean, low, high, n, confidence, note)
+    return PairedGain(mean, low, high, n, confidence, note, p)
 
 
 @dataclass(frozen=True)
@@ -119,15 +129,27 @@ class Decision:
     sentence: str
 
 
-def decide(winner: str, baseline: str, gain: PairedGain) -> Decision:
-    """Adopts the winner only if its paired interval lies above 0; "no improvement found" is a result too."""
+def decide(winner: str, baseline: str, gain: PairedGain, judge: PairedGain | None = None) -> Decision:
+    """Adopts the winner only if its paired interval lies above 0 and the judge's not below; "no improvement
+    found" is a result too.
+
+    `judge` is the same pairs' gain by a scorer that chose nothing; None where there is none.
+    """
     seeds = f"{gain.n} held-out seed{'s' * (gain.n != 1)}"
-    points = f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f}) on {seeds}"
+    points = f"{_in_points(gain)} on {seeds}"
+    second = f"; the judge says {_in_points(judge)}" if judge else ""
     if winner == baseline:
         return Decision(baseline, False, f"No improvement found: {baseline} itself came out best.")
+    if gain.improved and judge and judge.high < 0:
+        against = f"the judge proves a loss of {_in_points(judge)}"
+        return Decision(baseline, False, f"No improvement found: {winner} beats {baseline} by {points}, but {against}.")
     if gain.improved:
-        return Decision(winner, True, f"{winner} beats {baseline} by {points}.")
+        return Decision(winner, True, f"{winner} beats {baseline} by {points}{second}.")
     if gain.high < 0:
-        return Decision(baseline, False, f"No improvement found: {winner} is worse than {baseline}, {points}.")
+        return Decision(baseline, False, f"No improvement found: {winner} is worse than {baseline}, {points}{second}.")
     reason = f" ({gain.note})" if gain.note else ""
-    return Decision(baseline, False, f"No improvement found: {winner} against {baseline} is {points}{reason}.")
+    return Decision(baseline, False, f"No improvement found: {winner} against {baseline} is {points}{reason}{second}.")
+
+
+def _in_points(gain: PairedGain) -> str:
+    return f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"

@@ -1,32 +1,31 @@
-"""Successive halving over strategies on common seeds, under a budget of images. Asks and is told; draws
-nothing.
+"""Successive halving over arms on common seeds, under a budget of images. Asks and is told; draws nothing.
 
-    rung 1   ● ● ● ● ● ● ● ● ● ●    every arm on the same first seed
-    rung 2   ● ●   ● ●   ●   ●      the better ones on the next seed …
-    rung 3   ● ●         ●   ●
-    rung 4     ●         ●   ●
-    rung 5     ●         ●          … until one is left
+    24 images, 12 of them for the search          40 images, 22 of them for the search
+    seed 1   ● ● ● ● ● ● ●                        seed 1   ● ● ● ● ● ● ● ● ● ● ●
+    seed 2   ● ● ●                                seed 2   ● ● ● ● ● ● ●
+    seed 3   ● ●                                  seed 3   ● ● ● ●
 
-Common seeds: an easy seed flatters every arm alike and cancels when arms are compared. Karnin, Koren &
-Somekh, "Almost Optimal Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured
-in whole images and a gentler cut.
+Half leaves at each seed, and the finalists have met on three seeds before one of them is confirmed. Common seeds: an
+easy seed flatters every arm alike and cancels when arms are compared. Karnin, Koren & Somekh, "Almost Optimal
+Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured in whole images, the arms of its
+first round drawn from what is believed of them, and its rounds judged by that belief (arm_model.py). Top-two Thompson
+sampling and the knowledge gradient, which ask for one image after another, choose no better (docs/log.md).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 from ..core.errors import InputError
-from .priors import ArmPrior, hopeful_arms, posterior_means
+from .arm_model import ArmModel
+from .priors import ArmPrior
 from .trials import Noise, Trial, TrialKey, paired_fit, refuse_doubles
 
-# Of a rung's arms. Halves lose a good arm to one unlucky picture: with 4 … 14 arms and 12 … 40 images 0.6 has
-# up to a quarter less regret and hardly ever more (bench/search_simulation.py's setting).
-KEEP = 0.6
+FINALISTS, MEETINGS = 2, 3  # arms at least that meet on so many common seeds at least, where the images suffice
+GENTLEST = 2 / 3  # of the arms go on where there are images for more than half
 
 
 @dataclass(frozen=True)
@@ -45,34 +44,36 @@ class Rung:
 def ladder(arms: int, budget: int, seeds: int | None = None) -> tuple[Rung, ...]:
     """The rungs for `arms` under `budget` images and at most `seeds` seeds (None: as many as needed).
 
-    A rung gets its share of the images that are left, and no more arms than can still be narrowed down to
-    one. The images never exceed `budget`.
+    The first rung is the widest from which halving can still lead two finalists to their third seed. What is left
+    goes to the rungs below it, as long as a third of the arms leaves at each, then to more seeds of the last one.
+    Where the images do not suffice for three seeds of two arms, they try as many arms as they can.
     """
-    rungs: list[Rung] = []
-    running, images, left = min(arms, budget), budget, budget if seeds is None else seeds
-    while running > 1 and left > 0 and images >= running:
-        to_come = _narrowing(running)
-        depth = min(max(1, images // (len(to_come) * running)), left)
-        rungs.append(Rung(running, depth))
-        images -= running * depth
-        left -= depth
-        running = _kept(running)
-        while running > 1 and sum(_narrowing(running)) > images:
-            running -= 1
-    return tuple(rungs)
+    most = budget if seeds is None else seeds
+    if arms < 2 or budget < 2 or most < 1:
+        return ()
+    if budget < FINALISTS * MEETINGS or most < MEETINGS:
+        width = min(arms, budget)
+        return (Rung(width, max(1, min(most, budget // width))),)
+    widths = next(found for first in range(arms, 1, -1) if sum(found := _halved(first)) <= budget)[:most]
+    left = budget - sum(widths)
+    while wider := [place for place in range(1, len(widths)) if widths[place] < GENTLEST * widths[place - 1] - 1][
+        :left
+    ]:
+        for place in wider:
+            widths[place] += 1
+        left -= len(wider)
+    while left >= widths[-1] and len(widths) < most:
+        widths.append(widths[-1])
+        left -= widths[-1]
+    return tuple(Rung(width, widths.count(width)) for width in dict.fromkeys(widths))
 
 
-def _narrowing(running: int) -> list[int]:
-    """The arms of each rung from here on."""
-    sizes = []
-    while running > 1:
-        sizes.append(running)
-        running = _kept(running)
-    return sizes
-
-
-def _kept(running: int) -> int:
-    return min(running - 1, math.ceil(KEEP * running))
+def _halved(first: int) -> list[int]:
+    """The arms on each seed: half of them again and again, the finalists on as many as it takes."""
+    widths = [first]
+    while widths[-1] > FINALISTS:
+        widths.append(max(FINALISTS, widths[-1] // 2))
+    return widths + [FINALISTS] * (MEETINGS - len(widths))
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ class SuccessiveHalving:
 
     `ask` names the pictures of the next rung that are not drawn yet, `tell` takes their scores in any order
     and any portions; telling a journal's rows again brings the search back to where it was. Told trials
-    outside the plan change nothing. With `priors` (gains on the scores' scale) the arms start in the order of
-    their promise, hopeless ones are left out, and a rung's means are shrunk towards what earlier photos
-    taught. With `rng` they start in an order of chance instead: strategies differ less from each other than
-    each does from photo to photo, so that a small budget gains by variety, not by trying the same few again.
+    outside the plan change nothing. `model` holds what is believed of the arms; without it they have nothing in
+    common, and `priors` (gains on the scores' scale) say what each is worth. The first rung's arms are the most
+    promising; with `rng` they are drawn by chance in proportion to their promise, so that the photos of a run try
+    different ones. Arms without hope are left out.
     """
 
     def __init__(
@@ -105,16 +106,21 @@ class SuccessiveHalving:
         budget: int,
         priors: Mapping[str, ArmPrior] | None = None,
         rng: Random | None = None,
+        model: ArmModel | None = None,
     ):
         refuse_doubles("arm", arms)
         refuse_doubles("seed", seeds)
         if budget < 1:
             raise InputError(f"a budget of {budget} images can't be searched with", to_try="give 1 image or more")
         self.arms, self.seeds, self.budget = tuple(arms), tuple(seeds), budget
-        self.priors = dict(priors or {})
-        self._start = hopeful_arms(self.arms, self.priors, rng)
+        self.model = model or ArmModel.of_arms(self.arms, priors)
+        if self.model.prior.arms != self.arms:
+            raise ValueError(f"the model knows {self.model.prior.arms}, the search has {self.arms}")
+        hopeless = self.model.prior.hopeless()
+        self._start = [arm for arm in self.model.prior.order(rng) if arm not in hopeless]
         self.rungs = ladder(len(self._start), budget, len(self.seeds))
         self._told: dict[TrialKey, Trial] = {}
+        self._walked: _Walk | None = None  # of what was told so far
 
     def ask(self) -> list[TrialKey]:
         """The pictures of the next rung that have no score yet, seed by seed; empty when done."""
@@ -122,6 +128,7 @@ class SuccessiveHalving:
 
     def tell(self, trials: Iterable[Trial]) -> None:
         """Takes scores; the same trial twice is one. InputError: an unknown arm, or a second, different score."""
+        self._walked = None
         for trial in trials:
             if trial.arm not in self.arms:
                 raise InputError(
@@ -175,6 +182,11 @@ class SuccessiveHalving:
         return Standing(arm, mean, estimate, len(scores), walk.lasted[arm], standing)
 
     def _walk(self) -> _Walk:
+        """Where the search is."""
+        self._walked = self._walked or self._replayed()
+        return self._walked
+
+    def _replayed(self) -> _Walk:
         """The search replayed from the scores; a rung's verdict sees that rung's and earlier pictures only."""
         order, drawn, first = list(self._start), [], 0
         lasted = dict.fromkeys(self.arms, 0)
@@ -203,11 +215,8 @@ class SuccessiveHalving:
         """`running`, best first; a draw keeps the order that they came in."""
         if not trials:
             return running
-        fit = paired_fit([trial for trial in trials if trial.arm in running])
-        estimates = fit.means
-        if self.priors:
-            estimates = posterior_means(fit, self.priors, paired_fit(trials).noise)
-        return sorted(running, key=lambda arm: -estimates[arm])
+        belief = self.model.posterior(trials)
+        return sorted(running, key=lambda arm: -belief.of(arm))
 
     def _left_out(self) -> list[str]:
         return [arm for arm in self.arms if arm not in self._start]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from random import Random
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .trials import Noise, PairedFit, Trial, paired_fit
+from .trials import Trial, paired_fit
 
-HOPELESS_Z = 1.645  # an arm that beats the most promising one with less than 5 % probability is not drawn
 LEAST_PHOTO_SHARE = 0.1  # of the spread within a cell: photos always differ, whatever the moments say
 SMALLEST_SD = 1e-6
 BACKFITS = 20
-GUESS_DF = 2  # weight of the prior guess of the noise, in degrees of freedom
 
 
 class ArmPrior(BaseModel):
@@ -35,42 +32,6 @@ def complete(arms: Sequence[str], priors: Mapping[str, ArmPrior]) -> dict[str, A
     spread = math.sqrt(_mean((prior.mean - average) ** 2 for prior in known))
     unknown = ArmPrior(mean=average, sd=math.hypot(max(prior.sd for prior in known), spread))
     return {arm: priors.get(arm, unknown) for arm in arms}
-
-
-def hopeful_arms(arms: Sequence[str], priors: Mapping[str, ArmPrior], rng: Random | None = None) -> list[str]:
-    """The arms worth drawing, most promising first; without priors all of them as they came.
-
-    With `rng` in an order of chance: where images are fewer than arms, the photos of a run try different ones.
-    """
-    if not priors:
-        return list(arms) if rng is None else rng.sample(list(arms), len(arms))
-    whole = complete(arms, priors)
-    order = sorted(arms, key=lambda arm: -whole[arm].mean)
-    best = whole[order[0]]
-    hopeful = [
-        arm
-        for place, arm in enumerate(order)
-        if place < 2 or best.mean - whole[arm].mean < HOPELESS_Z * math.hypot(best.sd, whole[arm].sd)
-    ]
-    return hopeful if rng is None else rng.sample(hopeful, len(hopeful))
-
-
-def posterior_means(fit: PairedFit, priors: Mapping[str, ArmPrior], noise: Noise) -> dict[str, float]:
-    """Each arm's gain given prior and pictures: precision-weighted, with the photo's own level estimated from
-    both.
-
-    Normal model score = level + gain + noise with a flat level. `noise` is pooled with a guess, the typical prior sd,
-    that weighs as much as two residuals.
-    """
-    whole = complete(list(fit.means), priors)
-    guess = sum(prior.sd**2 for prior in whole.values()) / len(whole)
-    variance = (GUESS_DF * guess + noise.df * noise.sd**2) / (GUESS_DF + noise.df)
-    weights = {arm: 1 / (whole[arm].sd ** 2 + variance / fit.n[arm]) for arm in whole}
-    level = sum(weights[arm] * (fit.means[arm] - whole[arm].mean) for arm in whole) / sum(weights.values())
-    return {
-        arm: prior.mean + prior.sd**2 * weights[arm] * (fit.means[arm] - level - prior.mean)
-        for arm, prior in whole.items()
-    }
 
 
 class PhotoResult(BaseModel):

@@ -1,4 +1,9 @@
-"""Seeds of one run: common to all arms, and held-out ones that the search never sees."""
+"""Seeds of one run: common to all arms, and held-out ones that the search never sees.
+
+`photo_seed_plan` is the prompt route's: each photo has seeds of its own, so that what a run learns about strategies is
+not the luck of one seed, and each look at a photo is confirmed on seeds that no look before it has seen.
+`seed_plan` is that of comparisons, which share one stream out among their photos.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +34,23 @@ def seed_plan(base_seed: int, n_search: int, n_confirm: int) -> SeedPlan:
     return SeedPlan(
         search=tuple(islice(_stream(base_seed, "search", last_bit=0), n_search)),
         confirm=tuple(islice(_stream(base_seed, "confirm", last_bit=1), n_confirm)),
+    )
+
+
+def photo_seed_plan(run_seed: int, photo: str, look: int, n_search: int, n_confirm: int) -> SeedPlan:
+    """Seeds 0 … 2³²−1 of one photo, by its identity (sha256), derived as in `seed_plan` from the run's seed.
+
+    `look` counts the photo's earlier confirmations, from 0: whoever edits the words and runs again would otherwise
+    meet the same "unseen" seeds until they agree. The search's seeds stay the same at every look, so that its
+    pictures are found again; its even seeds are never a confirmation's odd ones.
+    """
+    if min(n_search, n_confirm, look) < 0:
+        raise InputError(
+            f"{n_search} search and {n_confirm} confirm seeds were asked at look {look}", to_try="ask for 0 or more"
+        )
+    return SeedPlan(
+        search=tuple(islice(_stream(run_seed, f"search|{photo}", last_bit=0), n_search)),
+        confirm=tuple(islice(_stream(run_seed, f"confirm|{photo}|{look}", last_bit=1), n_confirm)),
     )
 
 

@@ -109,7 +109,7 @@ def settings(seed: int = 0, **asked) -> PipelineSettings:
     small = {"steps": 8, "batch_size": 2, "save_every": 2, "validation": {"every": 4, "timesteps": 2}, "seed": seed}
     return PipelineSettings(
         prompt=PromptSettings.for_session(
-            session(), budget=8, seed=seed, learn=False, strategies=("sentence", "tag_list")
+            session(), budget=8, seed=seed, learn=False, same_seeds=True, strategies=("sentence", "tag_list")
         ),
         trigger=TRIGGER,
         searched=3,

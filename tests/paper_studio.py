@@ -129,6 +129,6 @@ def preset() -> Preset:
     return Preset(**names, width=SIDE, height=SIDE, steps=1, cfg_scale=1.0, sampler="Pencil")
 
 
-def settings(budget: int = 40, seed: int = 0) -> PromptSettings:
-    """A run's settings."""
-    return PromptSettings.for_session(session(), budget=budget, seed=seed)
+def settings(budget: int = 40, seed: int = 0, same_seeds: bool = True) -> PromptSettings:
+    """A run's settings; as if nobody had looked at the photos before, so that runs can be compared."""
+    return PromptSettings.for_session(session(), budget=budget, seed=seed, same_seeds=same_seeds)

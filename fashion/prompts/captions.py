@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .grammar import article
 from .renderers import render
-from .strategies import REFINED, STRATEGIES, Context, TaggedPhoto, sentence
+from .strategies import STRATEGIES, Context, TaggedPhoto, form_of, sentence
 from .tree import Phrase, Prompt
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def strategy_prompt(strategy: str, photo: TaggedPhoto) -> Prompt:
     """The strategy's prompt of a photo; the sentence where the strategy has none."""
-    prompt = STRATEGIES[strategy.removesuffix(REFINED)].write(photo) or sentence(photo)
+    prompt = STRATEGIES[form_of(strategy)].write(photo) or sentence(photo)
     assert prompt is not None  # a sentence can always be written
     return prompt
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .strategies import REFINED, STRATEGIES, TaggedPhoto
+from .strategies import REFINED, STRATEGIES, TaggedPhoto, form_of
 from .tree import Clause, Phrase, Prompt
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Composition:
     @property
     def name(self) -> str:
         """The name in reports of a prompt with some factors left out."""
-        return self.strategy + REFINED
+        return self.strategy.removesuffix(REFINED) + REFINED
 
     def factors(self, most: int) -> tuple[str, ...]:
         """At most `most` factors: the least certain tags, then the negative prompt, the view, what to avoid.
@@ -44,7 +44,7 @@ class Composition:
     def prompt(self, factors: Sequence[str], on: Collection[str]) -> Prompt | None:
         """The strategy's prompt with only those of `factors` that are `on`; None where the strategy writes none."""
         out = set(factors) - set(on)
-        written = STRATEGIES[self.strategy].write(self.photo.only(lambda tag: factor_of(tag) not in out))
+        written = STRATEGIES[form_of(self.strategy)].write(self.photo.only(lambda tag: factor_of(tag) not in out))
         if written is None:
             return None
         positive, negative = written.positive, written.negative

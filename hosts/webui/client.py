@@ -1,6 +1,7 @@
 """One picture from the server in spite of failures: send, watch, wait, send again, or say why not.
 
-refused, busy, NaN, out of memory, unreadable    a pause with jitter, then again
+refused, busy, out of memory, unreadable         a pause with jitter, then again
+NaN                                              once more, then another seed tells what is broken (overflow.py)
 lost                                             wait until the server is idle, then again: never two at once
 anything else                                    a trial picture tells whether everything fails, then the error
 five failures in a row                           the server is left alone for a while
@@ -16,9 +17,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ...core.progress import Progress, ProgressCallback, silent
-from ..errors import HostBroken, HostError, Interrupted, UnknownOutcome
+from ..errors import HostBroken, HostError, Interrupted, NotANumber, UnknownOutcome
 from ..request import GenerationRequest
 from .capability import OPTIONS, TXT2IMG
+from .overflow import diagnose_overflow
 from .payload import payload_of
 from .responses import read_json
 from .result import Txt2ImgResult
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from .jobs import Jobs
 
 log = logging.getLogger("modiste")
+
+OVERFLOWS = 2  # of the same request, and it is not drawn a third time
 
 
 class RetryingClient:
@@ -61,6 +65,11 @@ class RetryingClient:
                     result = self._attempt(request, checkpoint)
                     self.breaker.succeeded()
                     return result
+                except NotANumber as error:
+                    self.breaker.succeeded()  # the server answers: it is the picture that can't be drawn
+                    if failures >= min(OVERFLOWS, limits.tries):
+                        raise self._overflow(error, request, checkpoint) from error
+                    log.warning("%s: trying again", error)
                 except PASSING as error:
                     self.breaker.failed()
                     if failures == limits.tries or self._interrupted.is_set():
@@ -103,6 +112,13 @@ class RetryingClient:
             self.jobs.wait_until_idle()
         else:
             self.sleep(pause_s(self.connection.limits, failures, error))
+
+    def _overflow(self, error: NotANumber, request: GenerationRequest, checkpoint: Checkpoint | None) -> HostError:
+        title = checkpoint.title if checkpoint else None
+        model = f"the model {checkpoint.name}" if checkpoint else "the loaded model"
+        return diagnose_overflow(
+            error, request, TRIAL, lambda variant: self._send(variant, title), self.connection, model
+        )
 
     def _diagnose(self, error: HostError) -> HostError:
         """The error itself, or that the server fails at everything: options of a wrong type do that to it for good."""

@@ -24,7 +24,7 @@ EXAMPLE = 'for example {"data": {"flip": true}}'
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingWidgets:
     """The values of the node's widgets; 0 takes the base's default."""
 
     recipe: str = "standard"
@@ -40,7 +40,7 @@ class TrainingOptions:
     config: str = ""  # JSON, which overrides the fields above
 
 
-def config_of(options: TrainingOptions, preset: Preset, folders: Sequence[Path]) -> TrainConfig:
+def config_of(options: TrainingWidgets, preset: Preset, folders: Sequence[Path]) -> TrainConfig:
     """The trainer's config from the options; InputError names each wrong field."""
     if options.recipe not in RECIPES or options.method not in METHODS:
         raise InputError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
-from ...fashion.batch_tagging import write_caption
+from ...fashion.caption_files import write_caption
 from ...fashion.photos import SUFFIXES, BadPhoto, Photo, Skip, find_photos, nothing_usable, read_photo
 from ...trainer.data.caption_files import own_caption
 from ..vision.batches import one_or_each

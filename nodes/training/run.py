@@ -19,7 +19,7 @@ from ...models.presets import PRESETS
 from ...routes.dataset_folder import PHOTOS, lay_out
 from ...trainer.data.caption_files import own_caption
 from ...trainer.results import LORA_FILE, RECORD
-from .config import TrainingOptions, config_of, preset_for, slug
+from .config import TrainingWidgets, config_of, preset_for, slug
 from .dataset import ENCODER_SIDE, read_photos
 from .history import History, RunRecord, now, read_record, running
 from .process import TrainingFailed, training_events
@@ -42,7 +42,7 @@ class LoraRun:
 
     id: str
     folder: Path
-    options: TrainingOptions
+    options: TrainingWidgets
     checkpoint: Path | None
     photos: Path
 
@@ -67,7 +67,7 @@ class LoraRun:
         return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
 
 
-def decide(options: TrainingOptions, checkpoint: Path | None, photos: Path, fingerprint: str, root: Path) -> LoraRun:
+def decide(options: TrainingWidgets, checkpoint: Path | None, photos: Path, fingerprint: str, root: Path) -> LoraRun:
     """The run, named by a digest of all that decides its weights; InputError for options that can't be trained."""
     run = LoraRun("", root, replace(options, name=slug(options.name)), checkpoint, photos)
     config = config_of(run.options, run.preset, [photos])

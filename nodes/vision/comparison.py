@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...hosts.request import GenerationRequest
-from ...routes.compare.rule import Decision, Evidence, choose_strength, decide, gain_over_garments
+from ...routes.compare.rule import choose_strength, gain_over_garments
 from ...search.confirmation import PairedGain
+from ...search.route_decision import Evidence, RouteDecision, RouteOutcome, decide_route
 from ...search.seeds import seed_plan
 from .batches import observe, one_or_each, similarities
 
@@ -91,10 +92,15 @@ def plan_pictures(
 
 @dataclass(frozen=True)
 class PairScores:
-    """Each picture's similarity to its own reference, 0 … 1; `judge` is None where there is no judge."""
+    """Each picture's similarity to its own reference, not clipped to 0 … 1; `judge` is None where there is no judge."""
 
     scorer: list[float]
     judge: list[float] | None
+
+    @property
+    def shown(self) -> float:
+        """The scorer's mean of the similarities as people see them, 0 … 1."""
+        return fmean(min(1.0, max(0.0, score)) for score in self.scorer)
 
     def over(self, base: PairScores, references: Sequence[int]) -> Evidence:
         """The gain over the base's pictures on the same seeds, by scorer and judge, each reference a witness."""
@@ -131,23 +137,24 @@ class StrengthSweep:
     base: float
     strength: float
     evidence: Evidence
+    identical: bool  # base and tuned drew the same pictures
     requests: list[PairedRequest]
     pictures: list[list[Image.Image]]
 
     @property
     def gain(self) -> PairedGain:
         """Of the chosen strength over the base, on the pictures that decide."""
-        return self.evidence.scorer
+        return self.evidence.score
 
     @property
-    def decision(self) -> Decision:
-        """By the command's rule; the node's one prompt is the words and the base model's own prompt at once."""
-        return decide(tuned_words=self.evidence, tuned_base=self.evidence)
+    def decision(self) -> RouteDecision:
+        """By the command's rule; the node draws no other words than the base model's prompt."""
+        return decide_route(self.evidence, identical=self.identical)
 
     @property
     def improved(self) -> bool:
         """Whether training paid."""
-        return self.decision == "training"
+        return self.decision.outcome == RouteOutcome.TRAINING
 
     @property
     def verdict(self) -> str:
@@ -155,12 +162,14 @@ class StrengthSweep:
         gain = self.gain
         points = f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
         references = f"{gain.n} reference{'s' * (gain.n != 1)}"
+        if self.identical:
+            return "This file changes nothing: base and tuned model draw the same pictures, pixel by pixel."
         if self.improved:
             return (
                 f"The tuned model at strength {self.strength:g} is closer to the photos by {points} on "
                 f"{references}.{self._second_opinion()}"
             )
-        if self.decision == "worse":
+        if self.decision.outcome == RouteOutcome.WORSE_THAN_BASE:
             return (
                 f"The tuned model is worse than its base: {points} at its best strength {self.strength:g}, on "
                 f"{references}.{self._second_opinion()}"
@@ -171,10 +180,14 @@ class StrengthSweep:
         )
 
     def _second_opinion(self) -> str:
-        judge = self.evidence.judge
+        """What the judge says, how sure the decision is, and a loss that the judge alone proves."""
+        judge, decision = self.evidence.judge, self.decision
         if judge is None:
             return " There was no second opinion on this machine."
-        return f" The second opinion: {100 * judge.mean:+.1f} ({100 * judge.low:+.1f} … {100 * judge.high:+.1f})."
+        level = f", {decision.level.value}" if decision.level else ""
+        proven = ": a proven loss" if judge.high < 0 else ""
+        interval = f"{100 * judge.mean:+.1f} ({100 * judge.low:+.1f} … {100 * judge.high:+.1f})"
+        return f" The second opinion: {interval}{proven or level}."
 
     def as_json(self) -> dict[str, Any]:
         """What the page draws."""
@@ -240,8 +253,7 @@ def compare(
     def scored(pictures: Sequence[Image.Image], pairs: Sequence[PairedRequest]) -> PairScores:
         looked_at = zip(observe(vision.tagger, pictures, _quiet), pairs, strict=True)
         scorer = [
-            similarities(vision.scorer, [picture], [photos[pair.reference]])[0].similarity_score
-            for picture, pair in looked_at
+            similarities(vision.scorer, [picture], [photos[pair.reference]])[0].unclipped for picture, pair in looked_at
         ]
         return PairScores(scorer, _judged(vision, pictures, references, pairs))
 
@@ -252,20 +264,18 @@ def compare(
     by_strength = {strength: scores for (strength, _), scores in zip(tuned, tuned_scores, strict=True)}
     strength = choose_strength({at: scores.by_reference(witnesses) for at, scores in by_strength.items()})
     rows = [
-        StrengthRow(at, fmean(scores.scorer), gain_over_garments(scores.scorer, base_scores.scorer, witnesses))
+        StrengthRow(at, scores.shown, gain_over_garments(scores.scorer, base_scores.scorer, witnesses))
         for at, scores in by_strength.items()
     ]
 
     # the same seeds, which have chosen nothing
-    deciding = base_scores, by_strength[strength]
+    deciding = pictures[0], pictures[1]
     if competing:
-        host = dict(tuned)[strength]
-        deciding = (
-            scored(draw(base, plan.confirm, "base"), plan.confirm),
-            scored(draw(host, plan.confirm, "tuned"), plan.confirm),
-        )
-    evidence = deciding[1].over(deciding[0], [pair.reference for pair in plan.confirm])
-    return StrengthSweep(rows, fmean(base_scores.scorer), strength, evidence, requests, pictures)
+        deciding = draw(base, plan.confirm, "base"), draw(dict(tuned)[strength], plan.confirm, "tuned")
+    base_confirm, tuned_confirm = (scored(drawn, plan.confirm) for drawn in deciding)
+    evidence = tuned_confirm.over(base_confirm, [pair.reference for pair in plan.confirm])
+    identical = all(ours.tobytes() == theirs.tobytes() for ours, theirs in zip(*deciding, strict=True))
+    return StrengthSweep(rows, base_scores.shown, strength, evidence, identical, requests, pictures)
 
 
 def _judged(
@@ -282,7 +292,7 @@ def _judged(
         places = [place for place, pair in enumerate(pairs) if pair.reference == reference]
         judged = vision.judge.score([pictures[place] for place in places], references[reference])
         for place, similarity in zip(places, judged, strict=True):
-            scores[place] = similarity.similarity_score
+            scores[place] = similarity.unclipped
     return scores
 
 

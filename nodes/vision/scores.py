@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PictureScores:
+class ScoredPictures:
     """A similarity and a list of differences for each picture, and the calibration behind them."""
 
     similarities: list[Similarity]
@@ -67,7 +67,7 @@ def score_pictures(
     references: Sequence[Image.Image],
     compare: bool,
     show_progress: ShowProgress,
-) -> PictureScores:
+) -> ScoredPictures:
     """Scores all pictures; with `compare` also the attributes that differ from the first reference's."""
     observations = observe(vision.tagger, [*references, *pictures], show_progress)
     seen_references, seen_pictures = observations[: len(references)], observations[len(references) :]
@@ -76,4 +76,4 @@ def score_pictures(
         first, *others = vision.tagger.read([seen_references[0], *seen_pictures])
         differing = [differences(first, picture_tags) for picture_tags in others]
     scores = similarities(vision.scorer, seen_pictures, seen_references)
-    return PictureScores(scores, differing, vision.scorer.calibration)
+    return ScoredPictures(scores, differing, vision.scorer.calibration)

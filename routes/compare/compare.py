@@ -14,15 +14,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...core.progress import Pace, ProgressCallback, silent
+from ...fashion.prompts.arms import dressed_as, refuse_unknown_arm
 from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import (
-    Context,
-    TaggedPhoto,
-    distinct_strategies,
-    label_shares,
-    refuse_unknown_strategies,
-)
+from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ...hosts.request import GenerationRequest
 from ...search.seeds import seed_plan
 from ..evaluator import Candidate, Evaluator
@@ -57,7 +52,7 @@ def compare(
     from ...runs.journal import Journal
     from .report import report_of
 
-    refuse_unknown_strategies([settings.strategy])
+    refuse_unknown_arm(settings.strategy)
     # the same prompts
     pairs = prompts_of(proof, session, settings)
     seeds = seed_plan(settings.seed, settings.choosing_seeds * len(pairs), settings.confirm_seeds * len(pairs))
@@ -93,16 +88,22 @@ def compare(
 
 
 def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSettings) -> list[PhotoPair]:
-    """Each photo's prompts: the bare name, the best words, and those of the captions with their trigger."""
+    """Each photo's prompts: the bare name, the best words, and those of the captions with their trigger.
+
+    All share the view words and the negative prompt that the best words have.
+    """
     taxonomy = session.vision.taxonomy
     write = partial(render, dialect=session.host.dialect, count=session.host.count_tokens)
     photo_tags = session.vision.tagger.tag([photo.image for photo in photos])
     context, pairs = Context(share=label_shares(photo_tags)), []
     for photo, tags in zip(photos, photo_tags, strict=True):
-        name = distinct_strategies(["minimal"], tags, taxonomy, context, write)["minimal"]
         tagged = TaggedPhoto(tags, taxonomy, context)
-        words = write(strategy_prompt(settings.strategy, tagged))
-        with_trigger = write(caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound))
+        contents = (
+            strategy_prompt("minimal", tagged),
+            strategy_prompt(settings.strategy, tagged),
+            caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound),
+        )
+        name, words, with_trigger = (write(dressed_as(settings.strategy, content, taxonomy)) for content in contents)
         prompts = {
             "name": name,
             "words": words,
@@ -129,15 +130,14 @@ def draw(
     drawn = []
     for reference, candidates in work:
         pictures = evaluator.evaluate(reference, candidates)
-        scores = evaluator.judge(reference, pictures, judge) if judge else []
-        opinions = [score.similarity for score in scores] or [None] * len(pictures)
+        opinions = evaluator.judge(reference, pictures, judge) if judge else [None] * len(pictures)
         drawn.append([JudgedPicture(picture, opinion) for picture, opinion in zip(pictures, opinions, strict=True)])
     return drawn
 
 
 def _photo_means(pairs: Sequence[PhotoPair], strength: float) -> list[float]:
     """The scorer's mean over each photo's choosing pictures at `strength`."""
-    return [fmean(judged.picture.score.similarity for judged in pair.by_strength[strength]) for pair in pairs]
+    return [fmean(judged.picture.score.unclipped for judged in pair.by_strength[strength]) for pair in pairs]
 
 
 def _evaluator(run: ComparisonRun, lora: LoraRef | None, pace: Pace, strength: float) -> Evaluator:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...fashion.prompts.renderers import Rendered
     from ...fashion.tags import PhotoTags
     from ...models.session import Session
-    from ...runs.journal import Journal
+    from ...runs.journal import Journal, Score
     from ...search.seeds import SeedPlan
     from ..evaluator import Picture
     from .settings import CompareSettings
@@ -25,10 +25,10 @@ ARMS = {"name": False, "words": False, "base": False, "tuned": True, "tuned_word
 
 @dataclass(frozen=True)
 class JudgedPicture:
-    """A picture with the scorer's similarity, and the judge's, where there is one."""
+    """A picture with the scorer's score, and the judge's, where there is one."""
 
     picture: Picture
-    judge: float | None
+    judge: Score | None
 
 
 @dataclass

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from .pairs import ComparisonRun, JudgedPicture, PhotoPair
     from .tuned import TunedModel
 
-COMPARED = (("words", "name"), ("tuned", "base"), ("tuned", "words"), ("tuned", "name"), ("tuned_words", "words"))
+COMPARED = (
+    ("words", "name"),
+    ("tuned", "base"),
+    ("tuned", "words"),
+    ("tuned", "name"),
+    ("tuned_words", "words"),
+    ("words", "base"),
+)
 POINTS = 400  # of the loss curve in the report
 FEW_GARMENTS = 3
 
@@ -71,7 +78,7 @@ def report_of(
             base=diversity_of([picture for picture in pictures if picture.arm == "base"], vision.scorer),
         ),
         memorisation=memorisation_of(pictures, pairs, training, vision.scorer, folder) if training else None,
-        verdict=verdict_of(gains, judged, strength),
+        verdict=verdict_of(gains, judged, strength, _identical(pairs)),
         pictures=len(done),
         elapsed_s=round(sum(record.elapsed_s or 0.0 for record in done), 3),
         notes=_notes(run.tuned, pairs),
@@ -127,8 +134,8 @@ def _paired(pictures: Sequence[TaggedPicture], arm: str, over: str, who: str, gr
         (picture.photo, picture.picture.candidate.seed): picture for picture in with_group if picture.arm == over
     }
     drawn = [picture for picture in with_group if picture.arm == arm]
-    ours = [picture.by(who, group) for picture in drawn]
-    theirs = [partners[picture.photo, picture.picture.candidate.seed].by(who, group) for picture in drawn]
+    ours = [picture.unclipped(who, group) for picture in drawn]
+    theirs = [partners[picture.photo, picture.picture.candidate.seed].unclipped(who, group) for picture in drawn]
     return interval_of(gain_over_garments(ours, theirs, [picture.garment for picture in drawn]))
 
 
@@ -136,7 +143,7 @@ def _strengths(pairs: Sequence[PhotoPair], judged: bool) -> list[Strength]:
     strengths = []
     for strength in pairs[0].by_strength:
         drawn = [picture for pair in pairs for picture in pair.by_strength[strength]]
-        opinions = [picture.judge for picture in drawn if picture.judge is not None]
+        opinions = [picture.judge.similarity for picture in drawn if picture.judge is not None]
         strengths.append(
             Strength(
                 strength=strength,
@@ -167,6 +174,22 @@ def _photo(index: int, pair: PhotoPair, pictures: Sequence[TaggedPicture], folde
         pictures={arm: _files(drawn, folder) for arm, drawn in pair.arms.items()},
         strengths={f"{strength:g}": _files(drawn, folder) for strength, drawn in pair.by_strength.items()},
     )
+
+
+def _identical(pairs: Sequence[PhotoPair]) -> bool:
+    """Whether base and tuned drew the same confirm pictures of the same prompts, pixel by pixel."""
+    from PIL import Image
+
+    def pixels(judged: JudgedPicture) -> bytes | None:
+        path = judged.picture.path
+        return None if path is None else Image.open(path).convert("RGB").tobytes()
+
+    same = (
+        pixels(base) == pixels(tuned)
+        for pair in pairs
+        for base, tuned in zip(pair.arms["base"], pair.arms["tuned"], strict=True)
+    )
+    return all(same)
 
 
 def _files(judged: Sequence[JudgedPicture], folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...fashion.tagger import Tagger
+    from ...runs.journal import Score
     from ..evaluator import Picture
     from .pairs import JudgedPicture, PhotoPair
 
@@ -23,7 +24,7 @@ class TaggedPicture:
     garment: str
     photo: int  # index of its pair
     picture: Picture
-    judge: float | None
+    judge: Score | None
     shows: dict[str, bool]  # group → whether it shows the photo's labels
     embed: torch.Tensor | None  # unit vector [D] of the tagger's encoder; None: the picture was unusable
 
@@ -33,10 +34,21 @@ class TaggedPicture:
         return sum(self.shows.values()) / max(1, len(self.shows))
 
     def by(self, who: str, group: str | None = None) -> float:
-        """Its score, 0 … 1, by `scorer`, `judge` or the tagger's `agreement`, there of one group or of all."""
+        """Its score, 0 … 1, by `scorer`, `judge` or the tagger's `agreement`, of one group or of all."""
         if who == "agreement":
             return self.adherence if group is None else float(self.shows[group])
-        return self.picture.score.similarity if who == "scorer" else (self.judge or 0.0)
+        score = self._score(who)
+        return score.similarity if score else 0.0
+
+    def unclipped(self, who: str, group: str | None = None) -> float:
+        """The same before it is clipped to 0 … 1: what gains are made of."""
+        if who == "agreement":
+            return self.by(who, group)
+        score = self._score(who)
+        return score.unclipped if score else 0.0
+
+    def _score(self, who: str) -> Score | None:
+        return self.picture.score if who == "scorer" else self.judge
 
 
 def tagged_pictures(index: int, pair: PhotoPair, tagger: Tagger) -> list[TaggedPicture]:

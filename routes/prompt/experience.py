@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError
 from ...core.files import write_whole
 from ...core.home import modiste_home
-from ...search.priors import PhotoResult, Priors, learn_priors
+from ...core.state_files import read_state
+from ...fashion.prompts.arms import factors_of
+from ...search.arm_model import FactorPriors
+from ...search.factor_priors import learn_factor_priors
+from ...search.priors import PhotoResult
 from ...search.screening import Effects
 from ...search.shrinkage import EffectPrior, learn_effect_prior
 
 if TYPE_CHECKING:
     from ...search.trials import Trial
 
-FILE = "experience-1.sqlite"  # the number changes with what a lesson is
+FILE = "experience-2.sqlite"  # the number changes with what a lesson is
 BEGUN_WITH = "experience.json"  # in the run's folder
+BEGIN_ANEW = "delete the file; the run begins with what is known now"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS lessons (
     photo TEXT NOT NULL, checkpoint TEXT NOT NULL, scorer TEXT NOT NULL, lesson TEXT NOT NULL,
@@ -56,7 +61,7 @@ class Lesson:
 
 @dataclass
 class Experience:
-    """The lessons that a photo's search begins with; those of other checkpoints count less (search/priors.py)."""
+    """The lessons that a photo's search begins with; of arms those of its checkpoint count, of words all."""
 
     checkpoint: str = ""
     lessons: list[Lesson] = field(default_factory=list)
@@ -66,13 +71,18 @@ class Experience:
         self.lessons.append(Lesson(PhotoResult.from_trials(photo, category, self.checkpoint, trials), effects))
         return self.lessons[-1]
 
-    def of_strategies(self) -> Priors:
-        """The priors of what a new photo's strategies gain."""
-        return learn_priors(lesson.result for lesson in self.lessons)
+    def of_factors(self) -> FactorPriors:
+        """The priors of what the factors of a new photo's arms bring, from photos that this checkpoint drew."""
+        rows = [lesson.result for lesson in self.lessons if lesson.result.checkpoint == self.checkpoint]
+        return learn_factor_priors(rows, {arm: factors_of(arm) for row in rows for arm in row.gains})
 
     def of_words(self) -> EffectPrior | None:
         """The prior of what a word brings; None where no photo was screened yet."""
         return learn_effect_prior(lesson.effects for lesson in self.lessons if lesson.effects)
+
+
+def _lessons(lines: list[str]) -> list[Lesson]:
+    return [Lesson.from_json(line) for line in lines]
 
 
 class ExperienceFile:
@@ -88,11 +98,10 @@ class ExperienceFile:
         """
         begun_with = run / BEGUN_WITH
         if begun_with.is_file():
-            lines = json.loads(begun_with.read_text(encoding="utf-8"))
-        else:
-            lines = [text for photo, text in self._latest() if photo not in photos]
-            write_whole(begun_with, json.dumps(lines).encode())
-        return Experience(checkpoint, [Lesson.from_json(line) for line in lines])
+            return Experience(checkpoint, read_state(begun_with, _lessons, BEGIN_ANEW))
+        lines = [text for photo, text in self._latest() if photo not in photos]
+        write_whole(begun_with, json.dumps(lines).encode())
+        return Experience(checkpoint, _lessons(lines))
 
     def keep(self, lesson: Lesson) -> None:
         """Adds a lesson; the same photo and checkpoint again replaces the old one."""

@@ -1,34 +1,30 @@
 """The prompt route: the page that reads like the diagram. The weights never change.
 
-photo → tags → prompts → pictures → scores → next strategy → confirmed winner → report
+photo → tags → arms → pictures → scores → next arm → candidate → confirmed on fresh seeds → report
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from ...core.progress import Pace, ProgressCallback, silent
+from ...fashion.prompts.arms import distinct_arms, factors_of, write_arm
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import (
-    Context,
-    TaggedPhoto,
-    describe,
-    distinct_strategies,
-    label_shares,
-    refuse_unknown_strategies,
-)
+from ...fashion.prompts.strategies import Context, TaggedPhoto, describe, label_shares, refuse_unknown_strategies
 from ...hosts.request import GenerationRequest
+from ...search.arm_model import ArmModel
 from ...search.budget import plan_budget, screening_share
 from ...search.confirmation import decide, paired_gain
 from ...search.halving import SuccessiveHalving
-from ...search.seeds import seed_plan
+from ...search.seeds import photo_seed_plan
 from ...search.trials import Trial
-from ..evaluator import Candidate, Evaluator, Picture, Reference, similarities
+from ..evaluator import Candidate, Evaluator, Picture, Reference, unclipped
 from .experience import Experience, ExperienceFile
+from .looks import begin_looks
 from .outcome import BASELINE, MINIMAL, PhotoOutcome
 from .refinement import Refinement, Screening, refine
 from .settings import PromptSettings
@@ -42,19 +38,26 @@ if TYPE_CHECKING:
     from ...models.session import Session
     from ...reports.prompt import PromptReport
     from ...search.budget import BudgetPlan
+    from ...search.confirmation import PairedGain
     from ...search.seeds import SeedPlan
 
 
 @dataclass(frozen=True)
 class SearchRun:
-    """What every photo of a run is searched with. `seeds` are common to all photos; `experience` grows with each."""
+    """What every photo of a run is searched with. `looks`: photo (sha256) → how often it was confirmed before;
+    `experience` grows with each photo."""
 
     session: Session
     evaluator: Evaluator
     settings: PromptSettings
-    seeds: SeedPlan
+    looks: Mapping[str, int]
     context: Context
     experience: Experience
+
+    def seeds_of(self, photo: Photo) -> SeedPlan:
+        """The photo's own seeds, more than any search of the run's budget can use."""
+        budget = self.settings.budget
+        return photo_seed_plan(self.settings.seed, photo.sha256, self.looks.get(photo.sha256, 0), budget, budget)
 
     def write(self, prompt: Prompt) -> Rendered:
         """The prompt's text in the host's dialect, within its limit of tokens."""
@@ -80,7 +83,6 @@ def optimise_prompts(
     refuse_unknown_strategies(settings.strategies)
     session.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
     photo_tags = session.vision.tagger.tag([photo.image for photo in gathered.photos])
-    seeds = seed_plan(settings.seed, settings.budget, settings.budget)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
         evaluator = Evaluator(session.host, journal, session.vision.scorer, settings.drawing, pace.step)
@@ -88,74 +90,80 @@ def optimise_prompts(
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
         learned_from = len(experience.lessons)
-        run = SearchRun(session, evaluator, settings, seeds, Context(label_shares(photo_tags)), experience)
+        looks = begin_looks(journal.folder, [photo.sha256 for photo in gathered.photos], settings.same_seeds)
+        run = SearchRun(session, evaluator, settings, looks, Context(label_shares(photo_tags)), experience)
         outcomes: list[PhotoOutcome] = []
         for photo, tags in zip(gathered.photos, photo_tags, strict=True):
             outcomes.append(optimise_photo(photo, tags, run))
             if settings.learn:
                 file.keep(outcomes[-1].teach(experience))
             pace.reach(len(outcomes) * settings.budget, photo.path.name)
-        report = report_of(outcomes, gathered, session, settings, seeds, evaluator, learned_from)
+        report = report_of(outcomes, gathered, session, settings, evaluator, learned_from)
         write_report(report, out, taxonomy=session.vision.taxonomy, describe=describe)
     return report
 
 
 def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcome:
-    """One photo's search: prompts compete on common seeds, then the winner meets the baseline on held-out ones."""
+    """One photo's search: arms compete on common seeds, then the candidate meets the baseline on held-out ones."""
     taxonomy, settings = run.session.vision.taxonomy, run.settings
-    reference, category = Reference(photo.image, photo.sha256), category_of(tags, taxonomy)
-    names = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
-    competing = distinct_strategies(names, tags, taxonomy, run.context, run.write)
-    prompts = {**distinct_strategies([MINIMAL], tags, taxonomy, run.context, run.write), **competing}
-    plan = plan_budget(settings.budget, len(competing))
+    tagged, reference = TaggedPhoto(tags, taxonomy, run.context), Reference(photo.image, photo.sha256)
+    forms = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
+    competing = distinct_arms(forms, tagged, run.write)
+    name_alone = write_arm(MINIMAL, tagged)
+    assert name_alone is not None  # a garment's name can always be written
+    prompts = {MINIMAL: run.write(name_alone), **competing}
+    plan, seeds = plan_budget(settings.budget, len(competing)), run.seeds_of(photo)
     images = screening_share(plan.search) if settings.refine else 0
 
-    # strategies compete
-    search = _new_search(list(competing), plan, images, photo, category, run)
+    # arms compete
+    search = _new_search(list(competing), plan, images, photo, run)
     tried = _compete(search, prompts, reference, run.evaluator)
 
     # the winner's words are screened
     refinement = refine(
         search.winner,
-        TaggedPhoto(tags, taxonomy, run.context),
+        tagged,
         reference,
         [picture for pictures in tried.values() for picture in pictures],
         run.evaluator,
         run.session.vision.tagger,
-        Screening(run.seeds.search[max(1, plan.search_seeds) :], images, search.noise, run.experience.of_words()),
+        Screening(seeds.search[max(1, plan.search_seeds) :], images, search.noise, run.experience.of_words()),
         run.write,
     )
-    winner = _winner_of(search, refinement, prompts)
+    candidate = _winner_of(search, refinement, prompts)
 
-    # winner, baseline and the bare name on seeds that nobody has seen
-    counts = {MINIMAL: plan.minimal, BASELINE: plan.baseline, winner: plan.winner}
-    confirmed = _confirm(counts, prompts, reference, run)
-    gain = paired_gain(similarities(confirmed[winner]), similarities(confirmed[BASELINE]))
+    # candidate, baseline and the bare name on seeds that nobody has seen
+    counts = {MINIMAL: plan.minimal, BASELINE: plan.baseline, candidate: plan.winner}
+    confirmed = _confirm(counts, prompts, reference, seeds, run.evaluator)
+    gain = paired_gain(unclipped(confirmed[candidate]), unclipped(confirmed[BASELINE]))
+    judge_gain = _judge_gain(confirmed[candidate], confirmed[BASELINE], reference, run)
     return PhotoOutcome(
         photo=photo,
         tags=tags,
-        category=category,
+        category=category_of(tags, taxonomy),
+        seeds=seeds,
+        look=run.looks.get(photo.sha256, 0),
         prompts=prompts,
         plan=plan,
         tried=tried,
-        winner=confirmed[winner],
+        winner=confirmed[candidate],
         baseline=confirmed[BASELINE],
         minimal=confirmed[MINIMAL],
         gain=gain,
-        verdict=decide(winner, BASELINE, gain),
+        judge_gain=judge_gain,
+        verdict=decide(candidate, BASELINE, gain, judge_gain),
         refinement=refinement,
     )
 
 
-def _new_search(
-    arms: list[str], plan: BudgetPlan, screening: int, photo: Photo, category: str, run: SearchRun
-) -> SuccessiveHalving:
+def _new_search(arms: list[str], plan: BudgetPlan, screening: int, photo: Photo, run: SearchRun) -> SuccessiveHalving:
     """The halving over `arms`, which leaves `screening` pictures of the search's share to what follows it."""
-    priors = run.experience.of_strategies().for_photo(category, run.settings.checkpoint)
     # With a single arm there is nothing to choose, and no picture is drawn for it.
     images = max(1, plan.search - screening)
+    model = ArmModel.of_factors({arm: factors_of(arm) for arm in arms}, run.experience.of_factors())
+    seeds = run.seeds_of(photo).search[: max(1, plan.search_seeds)]
     rng = Random(f"{run.settings.seed} {photo.sha256}")
-    return SuccessiveHalving(arms, run.seeds.search[: max(1, plan.search_seeds)], images, priors, rng)
+    return SuccessiveHalving(arms, seeds, images, rng=rng, model=model)
 
 
 def _compete(
@@ -183,14 +191,32 @@ def _winner_of(search: SuccessiveHalving, refinement: Refinement | None, prompts
 
 
 def _confirm(
-    counts: Mapping[str, int], prompts: Mapping[str, Rendered], reference: Reference, run: SearchRun
+    counts: Mapping[str, int],
+    prompts: Mapping[str, Rendered],
+    reference: Reference,
+    seeds: SeedPlan,
+    evaluator: Evaluator,
 ) -> dict[str, list[Picture]]:
     """Arm → its pictures on the first confirm seeds, as many as `counts` says, drawn in one batch."""
     candidates = [
-        Candidate(name, prompts[name], seed) for name, count in counts.items() for seed in run.seeds.confirm[:count]
+        Candidate(name, prompts[name], seed) for name, count in counts.items() for seed in seeds.confirm[:count]
     ]
-    pictures = run.evaluator.evaluate(reference, candidates)
+    pictures = evaluator.evaluate(reference, candidates)
     return {name: [picture for picture in pictures if picture.candidate.strategy == name] for name in counts}
+
+
+def _judge_gain(
+    candidate: Sequence[Picture], baseline: Sequence[Picture], reference: Reference, run: SearchRun
+) -> PairedGain | None:
+    """The same pairs as the judge sees them; None without a judge."""
+    judge = run.session.vision.judge
+    if judge is None:
+        return None
+    ours, theirs = (
+        [score.unclipped for score in run.evaluator.judge(reference, pictures, judge)]
+        for pictures in (candidate, baseline)
+    )
+    return paired_gain(ours, theirs)
 
 
 def category_of(tags: PhotoTags, taxonomy: Taxonomy) -> str:

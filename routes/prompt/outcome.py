@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...search.budget import BudgetPlan
 from ...search.confirmation import Decision
+from ...search.seeds import SeedPlan
 from ...search.trials import Trial
 from ..evaluator import Picture
 from .experience import Experience
@@ -29,13 +30,16 @@ class PhotoOutcome:
     photo: Photo
     tags: PhotoTags
     category: str
+    seeds: SeedPlan  # the photo's own
+    look: int  # how often its prompts were confirmed before
     prompts: dict[str, Rendered]
     plan: BudgetPlan
     tried: dict[str, list[Picture]]  # strategy → its pictures on search seeds
     winner: list[Picture]  # on confirm seeds, as are the next two
     baseline: list[Picture]
     minimal: list[Picture]
-    gain: PairedGain  # of the search's winner over the baseline
+    gain: PairedGain  # of the search's winner over the baseline, whatever is adopted then
+    judge_gain: PairedGain | None  # the same pairs as the judge sees them; None without a judge
     verdict: Decision
     refinement: Refinement | None = None
 
@@ -63,5 +67,5 @@ class PhotoOutcome:
 
     @property
     def adopted(self) -> list[Picture]:
-        """The pictures of what is recommended: the winner if it is proven better, else the baseline."""
+        """The pictures of what is recommended: the winner if it is improved, else the baseline."""
         return self.winner if self.verdict.improved else self.baseline

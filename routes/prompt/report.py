@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.version import VERSION
 from ...fashion.agreement import Agreement, measure_agreement
+from ...fashion.photos import garment_of
 from ...reports.prompt import (
     AttributeWorth,
     BestSample,
@@ -19,8 +20,9 @@ from ...reports.prompt import (
     Summary,
     Tried,
 )
-from ...search.confirmation import PairedGain, mean_gain, paired_gain
-from ..evaluator import Reference, similarities
+from ...search.confirmation import PairedGain, paired_gain
+from ...search.multiple_testing import intention_to_treat, prove_run
+from ..evaluator import Reference, similarities, unclipped
 from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from ...fashion.scorer import Scorer
     from ...models.session import Session
     from ...models.vision import VisionModels
-    from ...search.seeds import SeedPlan
+    from ...search.multiple_testing import PhotoProof, RunProof
     from ..evaluator import Evaluator, Picture
     from .outcome import PhotoOutcome
     from .settings import PromptSettings
@@ -43,46 +45,54 @@ def report_of(
     gathered: Gathered,
     session: Session,
     settings: PromptSettings,
-    seeds: SeedPlan,
     evaluator: Evaluator,
     learned_from: int = 0,
 ) -> PromptReport:
     """The report; copies each photo into the run's folder as it was read."""
     folder, judge = evaluator.journal.folder, session.vision.judge
-    photos = [_photo_report(outcome, gathered, session.vision, evaluator, folder) for outcome in outcomes]
+    proof = prove_run(
+        [outcome.gain for outcome in outcomes],
+        [outcome.judge_gain for outcome in outcomes],
+        [garment_of(outcome.photo.path) for outcome in outcomes],
+    )
+    photos = [
+        _photo_report(outcome, photo_proof, gathered, session.vision, evaluator, folder)
+        for outcome, photo_proof in zip(outcomes, proof.photos, strict=True)
+    ]
     return PromptReport(
         version=VERSION,
         created=evaluator.journal.created,
         preset=settings.preset,
         host=session.host.describe().model_dump(mode="json", exclude={"samplers"}),
         settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
-        seeds={
-            "search": _used(seeds.search, outcomes),
-            "confirm": list(seeds.confirm[: max(outcome.plan.confirm_seeds for outcome in outcomes)]),
-        },
+        seeds={name: [seed for photo in photos for seed in photo.seeds[name]] for name in ("search", "confirm")},
         calibration=calibration_of(session.vision.scorer),
         judge=calibration_of(judge) if judge else None,
         learned_from=learned_from,
         best_strategies=_best_strategies(outcomes, evaluator, session.vision.judge),
-        summary=_summary(outcomes, evaluator),
+        summary=_summary(outcomes, proof, evaluator),
         images=photos,
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in gathered.skipped],
     )
 
 
-def _used(seeds: Sequence[int], outcomes: Sequence[PhotoOutcome]) -> list[int]:
-    """Those of `seeds` that a search or a screening has drawn on."""
-    drawn = {
-        picture.candidate.seed
-        for outcome in outcomes
-        for pictures in (*outcome.tried.values(), outcome.refinement.pictures if outcome.refinement else ())
-        for picture in pictures
+def _used_seeds(outcome: PhotoOutcome) -> dict[str, list[int]]:
+    """The photo's seeds that a search or a screening has drawn on, and those of its confirmation."""
+    refined = outcome.refinement.pictures if outcome.refinement else ()
+    drawn = {picture.candidate.seed for pictures in (*outcome.tried.values(), refined) for picture in pictures}
+    return {
+        "search": [seed for seed in outcome.seeds.search if seed in drawn],
+        "confirm": list(outcome.seeds.confirm[: outcome.plan.confirm_seeds]),
     }
-    return [seed for seed in seeds if seed in drawn]
 
 
 def _photo_report(
-    outcome: PhotoOutcome, gathered: Gathered, vision: VisionModels, evaluator: Evaluator, folder: Path
+    outcome: PhotoOutcome,
+    proof: PhotoProof,
+    gathered: Gathered,
+    vision: VisionModels,
+    evaluator: Evaluator,
+    folder: Path,
 ) -> PhotoReport:
     shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
     best, candidate = outcome.adopted[0].candidate, outcome.winner[0].candidate
@@ -108,6 +118,10 @@ def _photo_report(
         confidence_interval=interval_of(outcome.gain),
         minimal_interval=interval_of(_over_the_bare_name(outcome)),
         improved=outcome.verdict.improved,
+        proven=proof.proven and outcome.verdict.improved,
+        adjusted_p=round(proof.adjusted_p, 6),
+        look=outcome.look,
+        seeds=_used_seeds(outcome),
         candidate=candidate.strategy,
         candidate_prompt=candidate.prompt.positive,
         candidate_score=rounded_mean(similarities(outcome.winner)),
@@ -128,16 +142,15 @@ def _photo_report(
 def _second_opinion(outcome: PhotoOutcome, evaluator: Evaluator, judge: Scorer | None) -> dict[str, Any]:
     """The judge's fields of PhotoReport; None and False without a judge."""
     reference = Reference(outcome.photo.image, outcome.photo.sha256)
-    adopted, baseline, candidate = (
-        _judged(evaluator, judge, reference, pictures)
-        for pictures in (outcome.adopted, outcome.baseline, outcome.winner)
+    adopted, baseline = (
+        _judged(evaluator, judge, reference, pictures) for pictures in (outcome.adopted, outcome.baseline)
     )
-    gain = paired_gain(candidate, baseline) if candidate and baseline else None
+    gain = outcome.judge_gain
     return {
         "judge_score": rounded_mean(adopted) if adopted else None,
         "judge_baseline": rounded_mean(baseline) if baseline else None,
         "judge_interval": interval_of(gain) if gain else None,
-        "metric_hacking": bool(gain and outcome.verdict.improved and gain.mean <= 0),
+        "metric_hacking": bool(gain and outcome.gain.improved and gain.mean <= 0),
     }
 
 
@@ -196,8 +209,9 @@ def _beyond_words(again: Agreement, similarity: float) -> list[str]:
 
 
 def _over_the_bare_name(outcome: PhotoOutcome) -> PairedGain:
-    bare = similarities(outcome.minimal)
-    return paired_gain(similarities(outcome.adopted)[: len(bare)], bare)
+    """The candidate over the garment's name alone, on the seeds that both were drawn on."""
+    bare = unclipped(outcome.minimal)
+    return paired_gain(unclipped(outcome.winner)[: len(bare)], bare)
 
 
 def _best_strategies(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator, judge: Scorer | None) -> BestStrategies:
@@ -229,11 +243,13 @@ def _best_strategies(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator, jud
     return BestStrategies(high_performing_samples=samples, optimal_prompt_format=form)
 
 
-def _summary(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator) -> Summary:
+def _summary(outcomes: Sequence[PhotoOutcome], proof: RunProof, evaluator: Evaluator) -> Summary:
     best, baseline, minimal = (
         [rounded_mean(similarities(getattr(outcome, role))) for outcome in outcomes]
         for role in ("adopted", "baseline", "minimal")
     )
+    over_minimal = [_over_the_bare_name(outcome) for outcome in outcomes]
+    garments = [garment_of(outcome.photo.path) for outcome in outcomes]
     records = [record for record in evaluator.journal.rows() if record.state == "done"]
     elapsed_s = sum(record.elapsed_s or 0.0 for record in records)
     return Summary(
@@ -241,9 +257,12 @@ def _summary(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator) -> Summary:
         mean_similarity=rounded_mean(best),
         mean_baseline=rounded_mean(baseline),
         mean_minimal=rounded_mean(minimal),
-        gain_over_minimal=interval_of(mean_gain([a - b for a, b in zip(best, minimal, strict=True)])),
-        gain_over_baseline=interval_of(mean_gain([a - b for a, b in zip(best, baseline, strict=True)])),
+        gain_over_minimal=interval_of(intention_to_treat(over_minimal, garments)),
+        gain_over_baseline=interval_of(proof.mean),
+        judge_gain_over_baseline=interval_of(proof.judge_mean) if proof.judge_mean else None,
         improved=sum(outcome.verdict.improved for outcome in outcomes),
+        proven=proof.proven,
+        worse=proof.worse,
         generations=sum(outcome.generations for outcome in outcomes),
         elapsed_s=round(elapsed_s, 3),
         seconds_per_photo=round(elapsed_s / len(outcomes), 3),

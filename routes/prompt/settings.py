@@ -18,6 +18,7 @@ class PromptSettings(DrawingSettings):
     seed: int
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
     refine: bool = True  # screen the winner's words where the budget allows it
+    same_seeds: bool = False  # as if nobody had looked at these photos before: for replays
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
 
     @classmethod

@@ -8,6 +8,7 @@ from tiny_models import tiny_diffusion
 from modiste.bench.pipeline import OTHER_LUCK, OtherLuck, PipelineRow, as_text
 from modiste.hosts.local import LocalHost
 from modiste.hosts.request import GenerationRequest, LoraRef
+from modiste.search.route_decision import RouteOutcome
 
 
 def row(kind: str, decision: str, seed: int = 0) -> PipelineRow:
@@ -16,16 +17,25 @@ def row(kind: str, decision: str, seed: int = 0) -> PipelineRow:
 
 @pytest.mark.parametrize(
     ("kind", "right"),
-    [("whole run", "training"), ("same model", "no difference"), ("other luck", "no difference")],
+    [
+        ("whole run", {"training"}),
+        ("same model", {"changes nothing"}),
+        ("other luck", {"no difference", "words", "worse than words"}),
+    ],
 )
 def test_a_run_is_right_where_it_says_what_is_true(kind, right):
-    for decision in ("training", "no difference", "worse"):
-        assert row(kind, decision).right == (decision == right)
+    for outcome in RouteOutcome:
+        assert row(kind, outcome.value).right == (outcome.value in right)
 
 
 def test_the_text_counts_what_was_right_and_what_the_judge_alone_proves():
-    text = as_text([row("whole run", "training"), row("whole run", "worse", 1), row("same model", "no difference")])
-    assert "whole run, seed 1: worse, strength 1; over the words +30.0 (+20.0 … +40.0), judge +20.0 (-1.0 …" in text
+    text = as_text(
+        [row("whole run", "training"), row("whole run", "worse than base", 1), row("same model", "changes nothing")]
+    )
+    assert (
+        "whole run, seed 1: worse than base, strength 1; over the words +30.0 (+20.0 … +40.0), judge +20.0 (-1.0 …"
+        in text
+    )
     assert "whole run: right in 1 of 2; by the judge alone the gain is proven in 0" in text
     assert text.endswith("same model: right in 1 of 1")
 

@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from word_encoder import TAXONOMY, WordEncoder, shown
 
 from modiste.bench.tagging import PHOTO, make_photos
 from modiste.core.errors import InputError
-from modiste.fashion.batch_tagging import TAGGING_SIDE, TagFile, Tagged, tag_photos, write_caption
+from modiste.fashion.batch_tagging import TAGGING_SIDE
 from modiste.fashion.encoder_cache import ObservationCache, RememberingEncoder
 from modiste.fashion.encoders.load import load_encoder
-from modiste.fashion.encoders.protocol import EncoderIdentity
 from modiste.fashion.encoders.settings import EncoderSettings
-from modiste.fashion.photos import Skip, decode_photo, read_file
+from modiste.fashion.photos import decode_photo, read_file
 from modiste.fashion.prompts.captions import caption_of
 from modiste.fashion.tagger import Observation, Tagger
-from modiste.fashion.taxonomy import Taxonomy, load_taxonomy
+from modiste.fashion.taxonomy import load_taxonomy
 from modiste.models.presets import missing_weights, preset
-
-WORDS = ("dress", "top", "long sleeves", "short sleeves", "hidden sleeves", "evening", "casual", "sport")
-
-
-class WordEncoder:
-    """An encoder whose space has one axis a word; a picture's red, green and blue say how much of which it shows."""
-
-    identity = EncoderIdentity(id="words", revision="1", preprocessing="none")
-    logit_scale = 20.0
-
-    def embed_images(self, images):
-        return torch.nn.functional.normalize(torch.stack([image.shown for image in images]), dim=-1)
-
-    def embed_texts(self, texts):
-        axes = torch.eye(len(WORDS))
-        return torch.stack([axes[[word in text for word in WORDS].index(True)] for text in texts])
-
-
-def shown(**words: float) -> Image.Image:
-    image = Image.new("RGB", (32, 32))
-    image.shown = torch.tensor([words.get(word.replace(" ", "_"), 0.0) for word in WORDS])
-    return image
-
-
-def labels(*words: str) -> list[dict]:
-    return [{"id": word.split()[0], "prompt_text": word, "probe_texts": [f"a {word}", f"the {word}"]} for word in words]
-
-
-TAXONOMY = Taxonomy.model_validate(
-    {
-        "id": "test",
-        "version": "1",
-        "groups": [
-            {"id": "category", "slot": "noun", "labels": labels("dress", "top")},
-            {
-                "id": "sleeves",
-                "slot": "after",
-                "labels": labels("long sleeves", "short sleeves"),
-                "absent": ["hidden sleeves"],
-                "applies_to": {"category": ["top"]},
-            },
-            {"id": "style", "slot": "before", "exclusive": False, "labels": labels("evening", "casual", "sport")},
-        ],
-    }
-)
 
 
 def tags_of(temperatures=None, **words):
@@ -204,84 +157,7 @@ def test_what_is_bound_to_the_trigger_is_left_unsaid_and_only_beside_a_trigger()
     assert {group.id for group in load_taxonomy("garments").groups if group.binds} == {"details", "style"}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for name in ("a.png", "b.png", "=c.png"):
-        Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / name)
-    (photos / "bad.png").write_bytes(b"")
-    return photos
-
-
-class Plain(Tagger):
-    """The same tags for every photo: what is written is tested here, not what is seen."""
-
-    observed = 0
-
-    def observe(self, images):
-        self.observed += len(images)
-        return Tagger(self.encoder, self.taxonomy).observe([shown(top=1, long_sleeves=1, casual=1) for _ in images])
-
-
-def run(folder, out, skipped, tagger=None) -> list[str]:
-    tagger = tagger or Plain(WordEncoder(), TAXONOMY)
-    with TagFile(out) as file, ObservationCache(tagger.encoder.identity.key, folder.parent / "cache") as cache:
-        lines = list(tag_photos([folder], tagger, cache=cache, done=file.done, skipped=skipped))
-        for _, line in lines:
-            file.add(line)
-    return [line.image for _, line in lines]
-
-
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_a_tag_file_goes_on_where_it_stopped_and_drops_a_torn_line(folder, suffix, tmp_path):
-    out, skipped = tmp_path / "new" / f"tags{suffix}", []
-    out.parent.mkdir()
-    first = run(folder, out, skipped)
-    assert len(first) == 3 and [skip.code for skip in skipped] == ["EMPTY"]
-    whole = out.read_bytes()
-    out.write_bytes(whole[:-9])  # killed while writing the last line
-    again = run(folder, out, [])
-    assert len(again) == 1 and out.read_bytes() == whole
-    assert run(folder, out, []) == []
-
-
-def test_lines_hold_tags_and_caption_and_cells_hold_no_formulas(folder, tmp_path):
-    run(folder, tmp_path / "tags.jsonl", [])
-    line = json.loads((tmp_path / "tags.jsonl").read_text().splitlines()[0])
-    assert line.keys() == {"image", "tags", "not_visible", "caption"}
-    assert {tag["label"] for tag in line["tags"]} == {"top", "long", "casual"}
-    with TagFile(tmp_path / "cells.csv") as file:
-        file.add(Tagged("=1+1.png", [], [], "+cmd"))
-    rows = list(csv.DictReader((tmp_path / "cells.csv").read_text().splitlines()))
-    assert rows[0]["image"] == "'=1+1.png" and rows[0]["caption"] == "'+cmd"
-    with TagFile(tmp_path / "cells.csv") as again:
-        assert again.done == {"=1+1.png"}
-
-
-def test_tags_of_another_form_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"\.jsonl or \.csv"):
-        TagFile(tmp_path / "tags.txt")
-
-
-def test_a_folder_without_a_usable_photo_is_an_error(tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"")
-    skipped: list[Skip] = []
-    with ObservationCache("words", tmp_path) as cache, pytest.raises(InputError, match="EMPTY"):
-        list(tag_photos([tmp_path], Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
-
-
 # ── what was seen is kept ──
-
-
-def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary(folder, tmp_path):
-    first = Plain(WordEncoder(), TAXONOMY)
-    run(folder, tmp_path / "1.jsonl", [], first)
-    assert first.observed == 3  # photos that are the same are found before the batch is over only later
-    (folder / "a.png").rename(folder / "renamed.png")
-    other = TAXONOMY.model_copy(update={"groups": TAXONOMY.groups[:1]})
-    second = Plain(WordEncoder(), other)
-    assert len(run(folder, tmp_path / "2.jsonl", [], second)) == 3 and second.observed == 0
 
 
 def test_what_is_kept_comes_back_to_the_bit_and_belongs_to_its_encoder(tmp_path):
@@ -317,11 +193,6 @@ def test_a_broken_cache_is_named_with_what_to_do(tmp_path):
     (tmp_path / "observations-1.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(InputError, match="observations-1.sqlite.*delete"):
         ObservationCache("a", tmp_path)
-
-
-def test_a_caption_lies_beside_its_photo(folder):
-    assert write_caption(folder / "a.png", "a photo of a top") == folder / "a.txt"
-    assert (folder / "a.txt").read_text() == "a photo of a top\n"
 
 
 @pytest.mark.skipif(bool(missing_weights(preset("mini"))), reason="the embedded weights are not here")

@@ -15,7 +15,7 @@ from modiste.core.errors import InputError
 from modiste.models.presets import PRESETS
 from modiste.nodes.comfy.graph import checkpoint_of, digest_of
 from modiste.nodes.comfy.safe_paths import inside, photo_folders
-from modiste.nodes.training.config import TrainingOptions, config_of, preset_for, slug
+from modiste.nodes.training.config import TrainingWidgets, config_of, preset_for, slug
 from modiste.nodes.training.dataset import (
     caption_photos,
     content_of,
@@ -193,13 +193,13 @@ def test_photos_come_from_one_place():
 
 
 def test_a_recipe_is_a_share_of_what_suits_the_base_and_json_comes_before_the_fields(tmp_path):
-    quick = config_of(TrainingOptions(recipe="quick", trigger=" vesper "), PRESETS["sd15"], [tmp_path])
+    quick = config_of(TrainingWidgets(recipe="quick", trigger=" vesper "), PRESETS["sd15"], [tmp_path])
     assert (quick.steps, quick.data.resolution, quick.network.rank, quick.network.alpha) == (300, 512, 16, 16)
     assert quick.data.trigger == "vesper" and quick.learning_rate == 1e-4
-    xl = config_of(TrainingOptions(steps=7, rank=4, method="lokr"), PRESETS["sdxl"], [tmp_path])
+    xl = config_of(TrainingWidgets(steps=7, rank=4, method="lokr"), PRESETS["sdxl"], [tmp_path])
     assert (xl.steps, xl.data.resolution, xl.network.kind) == (7, 1024, "lokr")
     own = config_of(
-        TrainingOptions(rank=4, config='{"network": {"rank": 9}, "data": {"flip": true}}'), PRESETS["mini"], [tmp_path]
+        TrainingWidgets(rank=4, config='{"network": {"rank": 9}, "data": {"flip": true}}'), PRESETS["mini"], [tmp_path]
     )
     assert own.network.rank == 9 and own.data.flip and own.data.folders == (tmp_path,)
 
@@ -207,15 +207,15 @@ def test_a_recipe_is_a_share_of_what_suits_the_base_and_json_comes_before_the_fi
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (TrainingOptions(config="{"), "config is no JSON"),
-        (TrainingOptions(config="[]"), "not a JSON object"),
-        (TrainingOptions(config='{"learning_rate": NaN}'), "config holds NaN"),
-        (TrainingOptions(config='{"stepz": 3}'), "stepz"),
-        (TrainingOptions(config='{"method": "full"}'), "gives no LoRA"),
-        (TrainingOptions(learning_rate=float("nan")), "learning_rate is nan"),
-        (TrainingOptions(resolution=100), "resolution 100"),
-        (TrainingOptions(recipe="slow"), "no recipe 'slow'"),
-        (TrainingOptions(method="full"), "methods: lora"),
+        (TrainingWidgets(config="{"), "config is no JSON"),
+        (TrainingWidgets(config="[]"), "not a JSON object"),
+        (TrainingWidgets(config='{"learning_rate": NaN}'), "config holds NaN"),
+        (TrainingWidgets(config='{"stepz": 3}'), "stepz"),
+        (TrainingWidgets(config='{"method": "full"}'), "gives no LoRA"),
+        (TrainingWidgets(learning_rate=float("nan")), "learning_rate is nan"),
+        (TrainingWidgets(resolution=100), "resolution 100"),
+        (TrainingWidgets(recipe="slow"), "no recipe 'slow'"),
+        (TrainingWidgets(method="full"), "methods: lora"),
     ],
 )
 def test_options_that_can_not_be_trained_are_refused_before_anything_is_opened(options, message, tmp_path):
@@ -249,7 +249,7 @@ def test_the_same_options_find_their_run_again_and_others_have_their_own(tmp_pat
     photos = draw_photos(tmp_path / "photos", 3)
 
     def run(seen: str = "a", **options: object) -> LoraRun:
-        return decide(TrainingOptions(**options), None, photos, seen, tmp_path / "runs")
+        return decide(TrainingWidgets(**options), None, photos, seen, tmp_path / "runs")
 
     assert run() == run() and run(device="cpu").id == run().id
     others = [run(), run("b"), run(rank=8), run(seed=1), run(name="coats"), run(config='{"ema": 0.9}')]
@@ -298,7 +298,7 @@ def test_cancel_keeps_a_checkpoint_and_the_same_command_goes_on_to_the_end(tiny)
 
 
 def test_cancel_that_shows_while_the_page_is_told_ends_the_process_too(tiny, monkeypatch):
-    options = TrainingOptions(steps=400, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=400)))
+    options = TrainingWidgets(steps=400, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=400)))
     run = decide(options, None, tiny / "photos", "a", tiny / "runs")
 
     def tell(heard: dict, history: History) -> None:

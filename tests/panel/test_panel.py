@@ -28,6 +28,7 @@ from modiste.panel.results import drawing_of, gallery, infotexts, prompt_tag, re
 from modiste.panel.texts import LANGUAGES, WORDS, Words, language_of
 from modiste.panel.webui_settings import WebuiSettings
 from modiste.reports.comparison_texts import VERDICT
+from modiste.search.route_decision import RouteOutcome
 
 ROOT = Path(__file__).parents[2]
 EN = Words("en")
@@ -59,8 +60,8 @@ def test_every_word_is_there_in_both_languages_with_the_same_fields():
     for key, (english, chinese) in WORDS.items():
         assert english and chinese and fields(english) == fields(chinese), key
         assert key in ("rank",) or any("\u4e00" <= char <= "\u9fff" for char in chinese), key
-    for decision in ("training", "no difference", "worse"):
-        assert WORDS[f"v_{decision}"] == VERDICT[f"d_{decision}"]
+    for decision in RouteOutcome:
+        assert WORDS[f"v_{decision.value}"] == VERDICT[f"d_{decision.value}"]
     assert Words("zh-TW")("start") == "開始" and Words("fr")("start") == "Start" and LANGUAGES == ("en", "zh-TW")
 
 

@@ -18,10 +18,13 @@ from modiste.fashion.photos import Photo, gather_photos
 from modiste.hosts.request import GenerationRequest, GenerationResult
 from modiste.models.session import Session
 from modiste.reports.comparison import ComparisonReport
+from modiste.reports.prompt import Interval
+from modiste.reports.verdict_sentences import filled, verdict_lines
 from modiste.routes.compare.compare import compare
 from modiste.routes.compare.pairs import ARMS
 from modiste.routes.compare.settings import CompareSettings
 from modiste.routes.compare.tuned import TunedModel, open_tuned, proof_photos
+from modiste.routes.compare.verdict import verdict_of
 from modiste.routes.pipeline.split import split_photos
 from modiste.runs.journal import JournalError
 from modiste.search.confirmation import mean_gain
@@ -82,11 +85,11 @@ def test_a_lora_that_has_learned_the_look_pays_and_the_look_is_what_it_brings(pa
     assert verdict.next_steps[0] == "Use signature.safetensors at strength 1 and write “atelierx” before the garment."
 
 
-def test_the_same_model_twice_is_no_difference_in_every_one_of_20_seeds(parts, tmp_path):
+def test_the_same_model_twice_changes_nothing_in_every_one_of_20_seeds(parts, tmp_path):
     session = brand_studio.session(learned=0.0)
     for seed in range(20):
         report = compared((parts[0][:3], []), tmp_path / str(seed), session, seed)
-        assert report.verdict.decision == "no difference" and report.verdict.strength is None
+        assert report.verdict.decision == "changes nothing" and report.verdict.strength is None
         gain = report.gain("tuned", "base", "scorer")
         assert gain.mean == gain.low == gain.high == 0 and report.verdict.sentence.startswith("Both")
 
@@ -95,12 +98,12 @@ def test_the_same_model_on_other_luck_is_called_different_no_oftener_than_95_per
     """Two of 20 and less: by chance alone more than that has a probability of 0.08."""
     session = replace(brand_studio.session(), host=Reseeded())
     found = [compared(parts, tmp_path / str(seed), session, seed).verdict.decision for seed in range(20)]
-    assert found.count("no difference") >= 18
+    assert sum(decision in ("no difference", "words", "worse than words") for decision in found) >= 18
 
 
 def test_a_lora_that_harms_is_found_out(parts, tmp_path):
     report = compared(parts, tmp_path, brand_studio.session(learned=0.0, noise=60.0), confirm_seeds=6)
-    assert report.verdict.decision == "worse" and report.verdict.strength is None
+    assert report.verdict.decision == "worse than base" and report.verdict.strength is None
     assert "further from the photos" in report.verdict.sentence
 
 
@@ -113,7 +116,12 @@ def test_what_the_judge_does_not_see_does_not_count(parts, tmp_path):
 
 def test_without_a_judge_the_verdict_says_so(parts, tmp_path):
     report = compared(parts, tmp_path, brand_studio.session(judge=None))
-    assert report.verdict.decision == "training" and not report.verdict.judged and report.judge is None
+    assert (
+        report.verdict.level == "one witness"
+        and report.verdict.decision == "training"
+        and not report.verdict.judged
+        and report.judge is None
+    )
     assert "no second opinion" in report.verdict.sentence and report.gain("tuned", "words", "judge") is None
 
 
@@ -126,20 +134,57 @@ def test_copies_of_training_photos_are_found_and_shown(parts, tmp_path):
     assert abs(report.diversity.tuned) < 1e-3 < report.diversity.base
 
 
+def told(report: ComparisonReport, language: str = "en", **gains: tuple[float, float, float, float]):
+    """The verdict and its sentences with other gains, points: `tuned_words=(score's low, high, judge's low, high)`."""
+    intervals = {}
+    for pair, ends in gains.items():
+        arm, over = pair.split("_")
+        for by, (low, high) in (("scorer", ends[:2]), ("judge", ends[2:])):
+            intervals[arm, over, by] = Interval(mean=(low + high) / 200, low=low / 100, high=high / 100, n=6)
+    changed = [
+        gain.model_copy(update={"interval": intervals.get((gain.arm, gain.over, gain.by), gain.interval)})
+        for gain in report.gains
+    ]
+    verdict = verdict_of(changed, judged=True, strength=1.0)
+    changed_report = report.model_copy(update={"gains": changed, "verdict": verdict})
+    return verdict, " ".join(filled(line, language, str) for line in verdict_lines(changed_report))
+
+
+def test_a_proven_loss_is_never_left_out_of_the_sentence(parts, tmp_path):
+    report = compared(parts, tmp_path, brand_studio.session())
+    up, even = (12, 38, 10, 30), (-5, 6, -4, 5)
+    verdict, sentence = told(report, tuned_words=(-40, -20, -35, -5), tuned_base=up, words_base=up)
+    assert verdict.decision == "worse than words" and verdict.level == "proven" and len(verdict.losses) == 2
+    assert "−30.0 points (−40.0 to −20.0) against the best words" in sentence and "+25.0 (+12.0 to +38.0)" in sentence
+    verdict, sentence = told(report, tuned_words=even, tuned_base=(12, 38, -30, -4), words_base=even)
+    assert verdict.decision == "no difference" and [loss.by for loss in verdict.losses] == ["judge"]
+    assert "−17.0 (−30.0 to −4.0)" in sentence
+    verdict, sentence = told(report, tuned_words=(12, 38, 10, 30), tuned_base=up, words_base=(-20, -2, -9, 9))
+    assert verdict.decision == "training" and "Proven the other way: the best words against" in sentence
+    verdict, sentence = told(report, tuned_words=even, tuned_base=even, words_base=(10, 20, -1, 9))
+    assert verdict.decision == "words" and verdict.level == "likely" and "unsure: +4.0" in sentence
+    for language in ("en", "zh-TW"):
+        for pair in ("tuned_words", "tuned_base", "words_base"):
+            gains = {"tuned_words": even, "tuned_base": even, "words_base": even, pair: (-20, -2, -9, 9)}
+            assert "−11.0" in told(report, language, **gains)[1], "whatever is proven to be worse is said"
+
+
 # ── figures ──
 
 
 def test_every_figure_is_recomputed_from_the_pictures(parts, tmp_path):
     session = brand_studio.session(learned=0.7)
     report = compared(parts, tmp_path, session, confirm_seeds=3)
-    seen = {}
+    seen, unclipped = {}, {}
     for who, scorer in (("scorer", session.vision.scorer), ("judge", session.vision.judge)):
         for photo, proof in zip(report.images, parts[0], strict=True):
             assert photo.image_sha256 == proof.sha256
             for arm, files in photo.pictures.items():
                 pictures = [Image.open(tmp_path / file).convert("RGB") for file in files]
-                scores = [one.similarity_score for one in scorer.score(pictures, proof.image)]
+                similarities = scorer.score(pictures, proof.image)
+                scores = [similarity.similarity_score for similarity in similarities]
                 seen[who, arm, photo.garment] = scores
+                unclipped[who, arm, photo.garment] = [similarity.unclipped for similarity in similarities]
                 assert getattr(photo, "similarity" if who == "scorer" else who)[arm] == pytest.approx(
                     mean(scores), abs=2e-6
                 )
@@ -148,10 +193,14 @@ def test_every_figure_is_recomputed_from_the_pictures(parts, tmp_path):
             continue
         mine, theirs, garments = [], [], []
         for photo in report.images:
-            mine += seen[gain.by, gain.arm, photo.garment]
-            theirs += seen[gain.by, gain.over, photo.garment]
+            mine += unclipped[gain.by, gain.arm, photo.garment]
+            theirs += unclipped[gain.by, gain.over, photo.garment]
             garments += [photo.garment] * 3
-        expected = mean_gain([a - b for a, b in zip(mine, theirs, strict=True)], garments)
+        differences = [a - b for a, b in zip(mine, theirs, strict=True)]
+        if not any(differences):  # the same pictures
+            assert gain.interval.low == gain.interval.high == 0
+            continue
+        expected = mean_gain(differences, garments)
         found = (gain.interval.mean, gain.interval.low, gain.interval.high, gain.interval.n)
         assert found == pytest.approx((expected.mean, expected.low, expected.high, len(report.images)), abs=5e-6)
     for arm in report.arms:
@@ -248,5 +297,5 @@ def test_a_whole_model_is_compared_without_strengths(parts, tmp_path):
     tuned = open_tuned(base, brand_studio.TRIGGER)
     report = compared((parts[0][:2], []), tmp_path / "out", session, tuned=tuned, strengths=(0.5,), confirm_seeds=2)
     assert report.strengths == [] and report.seeds["choose"] == [] and report.memorisation is None
-    assert report.verdict.decision == "no difference" and set(report.images[0].pictures) == set(ARMS)
+    assert report.verdict.decision == "changes nothing" and set(report.images[0].pictures) == set(ARMS)
     assert any("nobody" in note or "not known" in note for note in report.notes)

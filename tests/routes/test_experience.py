@@ -37,8 +37,9 @@ def test_a_run_begins_with_what_others_taught_and_goes_on_with_that_whatever_com
     taught(file, "abc")
     begun = file.begin(run, "sd15", {"c"})
     assert [lesson.result.photo for lesson in begun.lessons] == ["a", "b"]
-    priors = begun.of_strategies().for_photo("dress", "sd15")
-    assert priors["good"].mean > priors["poor"].mean + 0.3 and begun.of_words().n == 2
+    priors = begun.of_factors()
+    assert priors.of("good").mean > priors.of("poor").mean + 0.1 and begun.of_words().n == 2
+    assert Experience("another", begun.lessons).of_factors().of("good").mean == 0, "arms teach their own checkpoint"
     taught(file, "defg")
     assert file.begin(run, "sd15", {"c"}) == begun
     (home / "next").mkdir()

@@ -16,6 +16,7 @@ from modiste.routes.prompt.optimise import optimise_prompts
 from modiste.runs.journal import Journal, JournalError
 from modiste.search.budget import plan_budget
 from modiste.search.confirmation import mean_gain, paired_gain
+from modiste.search.multiple_testing import holm
 
 TIMES = {"elapsed_s", "seconds_per_photo"}
 
@@ -57,7 +58,9 @@ def test_search_and_confirmation_never_share_a_seed(report):
     search, confirm = map(set, (report["seeds"]["search"], report["seeds"]["confirm"]))
     assert not search & confirm
     for image in report["images"]:
-        assert all(set(tried["seeds"]) <= search for tried in image["tried"])
+        assert all(set(tried["seeds"]) <= set(image["seeds"]["search"]) <= search for tried in image["tried"])
+    of_photos = [seed for image in report["images"] for seed in (*image["seeds"]["search"], *image["seeds"]["confirm"])]
+    assert len(of_photos) == len(set(of_photos)), "each photo has seeds of its own"
 
 
 def test_no_photo_costs_more_pictures_than_its_budget(paper_run, report):
@@ -71,23 +74,24 @@ def test_every_figure_is_recomputed_from_pictures_and_journal(paper_run, report)
     scorer, judge = paper_studio.session().vision.scorer, paper_studio.session().vision.judge
     with Journal.open(paper_run, paper_studio.settings().model_dump(mode="json")) as journal:
         rows = [row for row in journal.rows() if row.state == "done"]
-    gains, rises = [], []
+    gains, judge_gains, rises, p_values = [], [], [], []
     for image in report["images"]:
         photo = Image.open(image["image"]).convert("RGB")
         mine = [row for row in rows if row.key.image_sha256 == image["image_sha256"]]
         seen: dict[tuple[str, int], float] = {}
         judged: dict[tuple[str, int], float] = {}
         raw: dict[tuple[str, int], float] = {}
+        open_ended: dict[tuple[str, int], float] = {}
+        judged_open: dict[tuple[str, int], float] = {}
         for row in mine:
             picture = Image.open(row.path).convert("RGB")
             key = (row.key.strategy_id, row.key.seed)
-            seen[key], raw[key] = (
-                getattr(scorer.score([picture], photo)[0], name) for name in ("similarity_score", "raw_cosine")
-            )
-            judged[key] = judge.score([picture], photo)[0].similarity_score
+            score, opinion = scorer.score([picture], photo)[0], judge.score([picture], photo)[0]
+            seen[key], open_ended[key], raw[key] = score.similarity_score, score.unclipped, score.raw_cosine
+            judged[key], judged_open[key] = opinion.similarity_score, opinion.unclipped
 
-        def on_confirm(strategy: str, of: dict) -> list[float]:
-            return [of[strategy, seed] for seed in report["seeds"]["confirm"] if (strategy, seed) in of]
+        def on_confirm(strategy: str, of: dict, seeds: tuple = tuple(image["seeds"]["confirm"])) -> list[float]:
+            return [of[strategy, seed] for seed in seeds if (strategy, seed) in of]
 
         adopted = on_confirm(image["strategy"], seen)
         assert image["similarity_score"] == pytest.approx(mean(adopted), abs=2e-6)
@@ -95,23 +99,39 @@ def test_every_figure_is_recomputed_from_pictures_and_journal(paper_run, report)
         assert image["minimal_score"] == pytest.approx(mean(on_confirm("minimal", seen)), abs=2e-6)
         assert image["raw_cosine"] == pytest.approx(mean(on_confirm(image["strategy"], raw)), abs=2e-6)
         assert image["judge_score"] == pytest.approx(mean(on_confirm(image["strategy"], judged)), abs=2e-6)
-        gain = paired_gain(on_confirm(image["candidate"], seen), on_confirm("all_tags", seen))
-        interval = image["confidence_interval"]
-        assert (interval["mean"], interval["low"], interval["high"]) == pytest.approx(
-            (gain.mean, gain.low, gain.high), abs=5e-6
+        gain, judge_gain = (
+            paired_gain(on_confirm(image["candidate"], of), on_confirm("all_tags", of))
+            for of in (open_ended, judged_open)
         )
-        assert image["improved"] == (gain.low > 0) and (image["improved"] or image["strategy"] == "all_tags")
+        for interval, expected in ((image["confidence_interval"], gain), (image["judge_interval"], judge_gain)):
+            assert (interval["mean"], interval["low"], interval["high"]) == pytest.approx(
+                (expected.mean, expected.low, expected.high), abs=5e-6
+            )
+        assert image["improved"] == (gain.low > 0 and judge_gain.high >= 0)
+        assert image["improved"] or image["strategy"] == "all_tags"
         for tried in image["tried"]:
             shown = [seen[tried["strategy"], seed] for seed in tried["seeds"]]
             assert tried["score"] == pytest.approx(mean(shown), abs=2e-6)
-        gains.append(mean(adopted) - mean(on_confirm("all_tags", seen)))
-        rises.append(mean(adopted) - mean(on_confirm("minimal", seen)))
+        gains.append(gain.mean)
+        judge_gains.append(judge_gain.mean)
+        p_values.append(gain.p)
+        bare = on_confirm("minimal", open_ended)
+        rises.append(mean(on_confirm(image["candidate"], open_ended)[: len(bare)]) - mean(bare))
     summary = report["summary"]
-    for name, values in (("gain_over_baseline", gains), ("gain_over_minimal", rises)):
+    figures = {
+        "gain_over_baseline": gains,
+        "judge_gain_over_baseline": judge_gains,
+        "gain_over_minimal": rises,
+    }
+    for name, values in figures.items():
         expected = mean_gain(values)
         assert (summary[name]["mean"], summary[name]["low"], summary[name]["high"]) == pytest.approx(
             (expected.mean, expected.low, expected.high), abs=5e-6
         )
+    adjusted = holm(p_values)
+    assert [image["adjusted_p"] for image in report["images"]] == pytest.approx(adjusted, abs=2e-6)
+    proven = [p <= 0.05 and image["improved"] for p, image in zip(adjusted, report["images"], strict=True)]
+    assert [image["proven"] for image in report["images"]] == proven and summary["proven"] == sum(proven)
     assert summary["generations"] == len(rows) == sum(image["generations"] for image in report["images"])
 
 
@@ -198,4 +218,44 @@ def test_another_seed_gives_other_pictures_and_the_same_seed_the_same(paper_phot
 
 def test_the_budget_is_shared_as_planned(report):
     arms = len({tried["strategy"] for tried in report["images"][0]["tried"]})
-    assert arms >= 8 and len(report["seeds"]["confirm"]) == plan_budget(40, 9).confirm_seeds
+    assert arms >= 6 and len(report["images"][0]["seeds"]["confirm"]) == plan_budget(40, 9).confirm_seeds
+
+
+# ── fair arms, and fresh seeds at every look ──
+
+
+def test_every_arm_the_baseline_and_the_bare_name_share_view_words_and_negative_prompt(paper_run, report):
+    with Journal.open(paper_run, paper_studio.settings().model_dump(mode="json")) as journal:
+        rows = [row for row in journal.rows() if row.state == "done" and "refined" not in row.key.strategy_id]
+    for row in rows:
+        arm, request = row.key.strategy_id, row.request
+        if not arm.startswith("screening"):
+            assert ("plain background" in request["prompt"]) == (", no view" not in arm), arm
+            assert (request["negative_prompt"] == "blurry") == (", no negative" not in arm), arm
+    arms = {row.key.strategy_id for row in rows}
+    assert {"minimal", "all_tags"} <= arms and any(", no negative" in arm or ", no view" in arm for arm in arms)
+
+
+def test_a_second_look_at_a_photo_is_confirmed_on_fresh_seeds_and_a_replay_on_the_same(
+    paper_photos, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    gathered = gather_photos([paper_photos / "2.png"])
+
+    def looked(name: str, same_seeds: bool = False):
+        settings = paper_studio.settings(8, same_seeds=same_seeds)
+        return optimise_prompts(gathered, paper_studio.session(), settings, tmp_path / name).images[0]
+
+    first, second, again, replay = looked("a"), looked("b"), looked("a"), looked("c", same_seeds=True)
+    assert (first.look, second.look, again.look, replay.look) == (0, 1, 0, 0)
+    assert not set(first.seeds["confirm"]) & set(second.seeds["confirm"])
+    assert first.seeds["search"] == second.seeds["search"]
+    assert again.seeds == replay.seeds == first.seeds
+
+
+def test_a_folder_that_was_begun_by_other_rules_is_refused_in_words(paper_photos, tmp_path):
+    settings = paper_studio.settings(8)
+    before = {name: value for name, value in settings.model_dump(mode="json").items() if name != "rules"}
+    Journal.open(tmp_path, before).close()
+    with pytest.raises(JournalError, match="searched and judged by other rules"):
+        optimise_prompts(gather_photos([paper_photos / "0.png"]), paper_studio.session(), settings, tmp_path)

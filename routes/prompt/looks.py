@@ -1,0 +1,53 @@
+"""How often a photo's prompts were confirmed before: each look at a photo gets seeds that no look before it has seen.
+
+Whoever edits the words and runs again would otherwise meet the same "unseen" seeds until they agree. The counts lie in
+a file in MODISTE_HOME. A run keeps its own beside its journal, so that it can be stopped, continued and repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from ...core.errors import InputError
+from ...core.files import write_whole
+from ...core.home import modiste_home
+
+FILE = "looks-1.sqlite"
+BEGUN_WITH = "looks.json"  # in the run's folder: photo → its look
+SCHEMA = "CREATE TABLE IF NOT EXISTS looks (photo TEXT PRIMARY KEY, looks INTEGER NOT NULL)"
+COUNT = "INSERT INTO looks VALUES (?, 1) ON CONFLICT (photo) DO UPDATE SET looks = looks + 1"
+LOOKS = "SELECT looks FROM looks WHERE photo = ?"
+WAIT_S = 30.0  # for another process that writes
+
+
+def begin_looks(run: Path, photos: Sequence[str], same_seeds: bool, home: Path | None = None) -> dict[str, int]:
+    """Photo (sha256) → how many looks there were before this run's, from 0; all 0 with `same_seeds`.
+
+    Counts this one before anything of it is seen, and once for a run folder. InputError where the file can't be used.
+    """
+    file = run / BEGUN_WITH
+    known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    new = [photo for photo in dict.fromkeys(photos) if photo not in known]
+    if new:
+        known |= dict.fromkeys(new, 0) if same_seeds else _count(new, (home or modiste_home()) / FILE)
+        write_whole(file, json.dumps(known, indent=1).encode())
+    return {photo: known[photo] for photo in photos}
+
+
+def _count(photos: Sequence[str], path: Path) -> dict[str, int]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=WAIT_S)) as database, database:
+            database.execute(SCHEMA)
+            database.executemany(COUNT, [(photo,) for photo in photos])
+            return {photo: database.execute(LOOKS, (photo,)).fetchone()[0] - 1 for photo in photos}
+    except (OSError, sqlite3.Error) as error:
+        raise InputError(
+            f"how often the photos were looked at before can't be kept: {error}",
+            where=str(path),
+            to_try="delete that file, or run with --same-seeds",
+        ) from error

@@ -1,0 +1,245 @@
+"""Tags of a catalogue on disk: files that continue, captions beside photos, and nothing of the user's overwritten."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+from word_encoder import TAXONOMY, WordEncoder, shown
+
+from modiste.cli.app import app
+from modiste.core.disk import DiskError, write_error
+from modiste.core.errors import InputError
+from modiste.fashion.batch_tagging import tag_photos
+from modiste.fashion.caption_files import CaptionWriter, write_caption
+from modiste.fashion.encoder_cache import ObservationCache
+from modiste.fashion.photos import Skip
+from modiste.fashion.tag_file import SYNC_EVERY, TagFile, TaggedFile
+from modiste.fashion.tagger import Tagger
+
+
+@pytest.fixture
+def folder(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png", "=c.png"):
+        Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / name)
+    (photos / "bad.png").write_bytes(b"")
+    return photos
+
+
+class Plain(Tagger):
+    """The same tags for every photo: what is written is tested here, not what is seen."""
+
+    observed = 0
+
+    def observe(self, images):
+        self.observed += len(images)
+        return Tagger(self.encoder, self.taxonomy).observe([shown(top=1, long_sleeves=1, casual=1) for _ in images])
+
+
+def run(folder, out, skipped, tagger=None, trigger="") -> list[str]:
+    tagger = tagger or Plain(WordEncoder(), TAXONOMY)
+    with TagFile(out) as file, ObservationCache(tagger.encoder.identity.key, folder.parent / "cache") as cache:
+        file.refuse_other_captions(TAXONOMY, trigger, None)
+        lines = list(tag_photos([folder], tagger, cache=cache, trigger=trigger, done=file.done, skipped=skipped))
+        for _, line in lines:
+            file.add(line)
+    return [line.image for _, line in lines]
+
+
+def line(image: str, caption: str = "a photo of a top") -> TaggedFile:
+    return TaggedFile(image, [{"group": "category", "label": "top", "confidence": 0.9}], [], caption)
+
+
+# ── files of tags ──
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_tag_file_goes_on_where_it_stopped_and_drops_a_torn_line(folder, suffix, tmp_path):
+    out, skipped = tmp_path / "new" / f"tags{suffix}", []
+    first = run(folder, out, skipped)
+    assert len(first) == 3 and [skip.code for skip in skipped] == ["EMPTY"]
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-9])  # killed while writing the last line
+    again = run(folder, out, [])
+    assert len(again) == 1 and out.read_bytes() == whole
+    assert run(folder, out, []) == []
+
+
+def test_lines_hold_tags_and_caption_and_cells_hold_no_formulas(folder, tmp_path):
+    run(folder, tmp_path / "tags.jsonl", [])
+    first = json.loads((tmp_path / "tags.jsonl").read_text().splitlines()[0])
+    assert first.keys() == {"image", "tags", "not_visible", "caption"}
+    assert {tag["label"] for tag in first["tags"]} == {"top", "long", "casual"}
+    with TagFile(tmp_path / "cells.csv") as file:
+        file.add(TaggedFile("=1+1.png", [], [], "+cmd"))
+    rows = list(csv.DictReader((tmp_path / "cells.csv").read_text().splitlines()))
+    assert rows[0]["image"] == "'=1+1.png" and rows[0]["caption"] == "'+cmd"
+    with TagFile(tmp_path / "cells.csv") as again:
+        assert again.done == {"=1+1.png"}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+@pytest.mark.parametrize("name", ["a\u2028b", "a\u0085b", "a\u2029b", "a\nb", "a\r\nb", 'a"b', "a,b", "a; b: c (0.10)"])
+def test_a_name_that_ends_a_line_elsewhere_is_read_again_as_it_is(suffix, name, tmp_path):
+    out = tmp_path / f"tags{suffix}"
+    with TagFile(out) as file:
+        file.add(line(f"{name}.png"))
+        file.add(line("last.png"))
+    with TagFile(out) as again:
+        assert again.done == {f"{name}.png", "last.png"}
+    whole = out.read_bytes()
+    for cut in range(1, len(whole) - whole.rindex(b"last")):  # torn anywhere in the last line
+        out.write_bytes(whole[:-cut])
+        with TagFile(out) as torn:
+            assert torn.done == {f"{name}.png"}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_file_has_one_writer(suffix, tmp_path):
+    with TagFile(tmp_path / f"tags{suffix}") as file:
+        file.add(line("a.png"))
+        with pytest.raises(InputError, match="another run is writing this file.*tags"):
+            TagFile(tmp_path / f"tags{suffix}")
+    with TagFile(tmp_path / f"tags{suffix}") as file:
+        assert file.done == {"a.png"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("prices.csv", b"sku,price\n1,2\n"),
+        ("binary.csv", bytes(range(256)) + b"\n"),
+        ("quote.csv", b'image,caption,tags\na,"b"c,d\n'),
+        ("short.csv", b"image,caption,tags\na,b\n"),
+        ("binary.jsonl", b"\xff\xfe\n"),
+        ("other.jsonl", b'{"a": 1}\n'),
+        ("list.jsonl", b"[]\n"),
+        ("deep.jsonl", b"[" * 100_000 + b"\n"),
+        ("nul.jsonl", bytes(100) + b"\n"),
+    ],
+)
+def test_a_file_that_is_none_of_ours_is_refused_and_stays_as_it_is(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"no file of tags.*{name}.*another file") as caught:
+        TagFile(tmp_path / name)
+    assert caught.value.exit_code == 2 and (tmp_path / name).read_bytes() == content
+
+
+def test_places_that_can_not_hold_a_file_are_messages(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder.csv").mkdir()
+    for place in ("file/tags.csv", "folder.csv"):
+        with pytest.raises(InputError, match=place):
+            TagFile(tmp_path / place)
+    with pytest.raises(InputError, match=r"\.jsonl or \.csv"):
+        TagFile(tmp_path / "tags.txt")
+    read_only = write_error(tmp_path, OSError(errno.EROFS, "x"))
+    assert isinstance(read_only, InputError) and "read-only" in str(read_only)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limits of that kind there")
+def test_a_full_disk_is_a_message_with_exit_code_4_and_leaves_whole_lines(tmp_path):
+    import resource
+
+    out, limits = tmp_path / "tags.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    with TagFile(out) as file:
+        file.add(line("a.png"))
+    whole = out.read_bytes()
+    with TagFile(out) as file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, limits[1]))
+        try:
+            with pytest.raises(DiskError, match=r"larger than the disk allows.*tags\.jsonl.*continues") as caught:
+                file.add(line("b.png"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.exit_code == 4 and out.read_bytes() == whole
+
+
+def test_lines_are_synced_before_the_file_is_closed(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    file = TagFile(tmp_path / "tags.jsonl")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(fsync(descriptor)))
+    for number in range(SYNC_EVERY):
+        file.add(line(f"{number}.png"))
+    assert len(synced) == 1
+    file.add(line("more.png"))
+    file.close()
+    assert len(synced) == 2
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_captions_of_two_triggers_do_not_stand_in_one_file(folder, suffix, tmp_path):
+    out = tmp_path / f"tags{suffix}"
+    run(folder, out, [], trigger="vesper")
+    whole = out.read_bytes()
+    for trigger in ("", "atelier"):
+        with pytest.raises(InputError, match="captions of another form.*vesper.*--trigger"):
+            run(folder, out, [], trigger=trigger)
+    assert run(folder, out, [], trigger="vesper") == [] and out.read_bytes() == whole
+
+
+def test_a_folder_without_a_usable_photo_is_an_error(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    skipped: list[Skip] = []
+    with ObservationCache("words", tmp_path) as cache, pytest.raises(InputError, match="EMPTY"):
+        list(tag_photos([tmp_path], Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
+
+
+def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary(folder, tmp_path):
+    first = Plain(WordEncoder(), TAXONOMY)
+    run(folder, tmp_path / "1.jsonl", [], first)
+    assert first.observed == 3  # photos that are the same are found before the batch is over only later
+    (folder / "a.png").rename(folder / "renamed.png")
+    other = TAXONOMY.model_copy(update={"groups": TAXONOMY.groups[:1]})
+    second = Plain(WordEncoder(), other)
+    assert len(run(folder, tmp_path / "2.jsonl", [], second)) == 3 and second.observed == 0
+
+
+# ── captions beside photos ──
+
+
+def test_a_caption_lies_beside_its_photo(folder):
+    assert write_caption(folder / "a.png", "a photo of a top") == folder / "a.txt"
+    assert (folder / "a.txt").read_text() == "a photo of a top\n"
+
+
+def test_a_caption_of_the_user_s_stays_and_one_of_ours_is_replaced_until_it_is_edited(folder, tmp_path):
+    (folder / "a.txt").write_text("my own words\n")
+    with CaptionWriter(folder=tmp_path) as writer:
+        assert [writer.write(folder / name, "a photo of a top") for name in ("a.png", "b.png")] == [False, True]
+        assert writer.kept == [folder / "a.txt"] and writer.written == 1
+    with CaptionWriter(folder=tmp_path) as again:
+        assert again.write(folder / "b.png", "a photo of a vesper top") and again.written == 1
+        (folder / "b.txt").write_text("edited\n")
+        assert not again.write(folder / "b.png", "a photo of a top")
+    assert (folder / "a.txt").read_text() == "my own words\n" and (folder / "b.txt").read_text() == "edited\n"
+    with CaptionWriter(overwrite=True, folder=tmp_path) as writer:
+        assert writer.write(folder / "a.png", "a photo of a top") and writer.kept == []
+    assert (folder / "a.txt").read_text() == "a photo of a top\n"
+
+
+def test_the_command_keeps_the_user_s_captions_and_writes_those_of_an_earlier_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("look-01.jpg", "look-02.jpg"):
+        (photos / name).write_bytes((Path(__file__).parents[2] / "examples" / "photos" / name).read_bytes())
+    tag = ["tag", str(photos), "--preset", "mini", "--out", str(tmp_path / "tags.jsonl")]
+    assert CliRunner().invoke(app, tag).exit_code == 0 and not list(photos.glob("*.txt"))
+    (photos / "look-01.txt").write_text("my own words\n")
+    result = CliRunner().invoke(app, [*tag, "--captions"])
+    assert result.exit_code == 3
+    assert "kept 1 caption that Modiste did not write" in result.stderr and "--overwrite" in result.stderr
+    assert (photos / "look-01.txt").read_text() == "my own words\n"
+    assert (photos / "look-02.txt").read_text().startswith("a photo of")
+    assert CliRunner().invoke(app, [*tag, "--captions", "--trigger", "vesper"]).exit_code == 2
+    assert CliRunner().invoke(app, [*tag, "--captions", "--overwrite"]).exit_code == 0
+    assert (photos / "look-01.txt").read_text().startswith("a photo of")
