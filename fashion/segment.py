@@ -123,7 +123,8 @@ def _oval(height: int, width: int) -> np.ndarray:
     import numpy as np
 
     y, x = np.mgrid[0:height, 0:width]
-    return ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.5) / 0.18) ** 2 <= 1
+    oval = ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.5) / 0.18) ** 2 <= 1
+    return oval if oval.any() else ~oval  # of one to three pixels a side, no pixel may lie inside
 
 
 MOST_PIXELS = 1024  # of a garment: shares within a percent or two, three kilobytes to keep
