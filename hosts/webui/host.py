@@ -162,6 +162,11 @@ class WebuiHost:
 
     # ── LoRA ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def lora_readers(self) -> tuple[str, ...]:
+        """Whose rules the server reads LoRA files by: A1111 or Forge; none for our own server."""
+        return self.capability.lora_readers
+
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """Draws `request` with and without the LoRA: what it changes."""
         self.check(request)
