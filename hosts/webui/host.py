@@ -150,11 +150,10 @@ class WebuiHost:
             yield result
 
     def _draw(self, request: GenerationRequest) -> GenerationResult:
-        began = time.monotonic()
         checkpoint = self.catalogue.checkpoint(request.checkpoint) if request.checkpoint else self.pinned
         answer = self.client.fetch(request, checkpoint)
         used = answer.used(request.loras)
-        return GenerationResult(answer.image, request, used, time.monotonic() - began)
+        return GenerationResult(answer.image, request, used, answer.elapsed_s)
 
     def interrupt(self) -> bool:
         """Ends our own picture, never another's, and whoever waits for it; from any thread. Whether it was told to."""
