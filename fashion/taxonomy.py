@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..core.errors import InputError
 from ..core.home import modiste_home
+from ..core.state_files import read_state
 
 SHIPPED = Path(__file__).parent / "taxonomies"
 
@@ -125,10 +125,9 @@ def load_taxonomy(name_or_file: str | Path) -> Taxonomy:
             where=str(file),
             to_try=f"one of {', '.join(known)}, or a JSON file like those in {SHIPPED}",
         )
-    try:
-        return Taxonomy.model_validate(json.loads(file.read_text(encoding="utf-8-sig")))
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise InputError(f"the vocabulary can't be read: {error}", where=str(file)) from error
+    return read_state(
+        file, Taxonomy.model_validate, f"correct the vocabulary, in the form of those in {SHIPPED}, saved as UTF-8"
+    )
 
 
 def _places(name: str, users: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from .comfy.folders import checkpoint_names, photo_folder, runs_root
 from .missing_libraries import advice, require
 from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, seed_input
 
-LIBRARIES = ("diffusers", "peft", "transformers", "accelerate", "open_clip")
+LIBRARIES = ("diffusers", "peft", "transformers", "accelerate")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
 
 

@@ -6,13 +6,13 @@ by model.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ...core.errors import InputError
 from ...core.home import modiste_home
+from ...core.state_files import json_object, read_state
 
 FILE = "encoders.json"
 TEMPLATES = ("{}", "a photo of {}")  # of a model without settings
@@ -43,10 +43,12 @@ def encoder_settings(model: str) -> EncoderSettings:
     for file in (modiste_home() / FILE, Path(__file__).parent / FILE):
         if not file.is_file():
             continue
-        try:
-            known = json.loads(file.read_text(encoding="utf-8-sig"))
-            if name in known:
-                return EncoderSettings.model_validate(known[name])
-        except (ValidationError, json.JSONDecodeError, TypeError) as error:
-            raise InputError(f"the settings of encoders can't be read: {error}", where=str(file)) from error
+
+        def settings_of_model(content: Any) -> EncoderSettings | None:
+            models = json_object(content)
+            return EncoderSettings.model_validate(models[name]) if name in models else None
+
+        settings = read_state(file, settings_of_model, "correct the settings of encoders, saved as UTF-8")
+        if settings is not None:
+            return settings
     return EncoderSettings()

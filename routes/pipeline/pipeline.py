@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.files import write_whole
 from ...core.progress import ProgressCallback, silent
+from ...core.state_files import json_object, read_state
 from ...fashion.photos import Gathered
 from ...reports.comparison import ComparisonReport
 from ...reports.comparison_page import write_verdict
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ...trainer.config import TrainConfig
     from .split import Split
 
+AGAIN = "delete stages.json beside it; the same command makes it again"
 SEARCHED = 8  # photos: a form that wins on some wins on the rest
 # Where nothing else is asked for. The loss on validation photos is least long before the pictures are best: of the
 # embedded collection after 80 to 160 steps, where the judge sees harm; from 600 on scorer and judge see a gain. So it
@@ -106,8 +108,8 @@ def run_pipeline(
             return None
 
         # a verdict
-        best, captions = _best(out), json.loads((out / CAPTIONS).read_text(encoding="utf-8"))
-        comparison = ComparisonReport.model_validate_json((out / COMPARISON).read_text(encoding="utf-8"))
+        best, captions = _best(out), read_state(out / CAPTIONS, json_object, AGAIN)
+        comparison = read_state(out / COMPARISON, ComparisonReport.model_validate, AGAIN)
         generated = len(list((out / DATASET / GENERATED).glob("*.png")))
         report = pipeline_report(best, comparison, split, stages.of, generated, captions, out)
         write_verdict(report, out, taxonomy=session.vision.taxonomy)
@@ -116,7 +118,7 @@ def run_pipeline(
 
 def _best(out: Path) -> PromptReport:
     """What the prompt route found."""
-    return PromptReport.model_validate_json((out / PROMPT / "report.json").read_text(encoding="utf-8"))
+    return read_state(out / PROMPT / "report.json", PromptReport.model_validate, AGAIN)
 
 
 def _finetune(

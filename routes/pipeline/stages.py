@@ -21,6 +21,7 @@ from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
 from ...core.folder_lock import FolderBusy, FolderLock
 from ...core.progress import Progress, ProgressCallback
+from ...core.state_files import json_object, read_state
 from ...runs.settings import OTHER_FOLDER, canonical, refusal
 from .split import Split
 
@@ -28,6 +29,7 @@ SETTINGS, SPLIT, RECORD, LOCK = "pipeline.json", "split.json", "stages.json", "p
 STAGES = ("prompt", "finetune", "compare")
 PROMPT, CLASS, DATASET, TRAINING = "prompt", "class", "dataset", "training"  # folders
 WRITE_EVERY_S = 5.0
+CONTINUE = "delete the file; the run continues with the settings and photos of this command"
 
 
 class Stage(BaseModel):
@@ -57,16 +59,19 @@ class Stages:
             raise InputError(message, where=str(folder), to_try="wait for it, or another --out") from None
         except OSError as error:
             raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(folder)) from error
-        write_whole(folder / SETTINGS, json.dumps(settings, indent=1).encode())
-        write_whole(folder / SPLIT, (split.model_dump_json(indent=1) + "\n").encode())
-        known = self._read(RECORD) or {}
-        self.of = {name: Stage.model_validate(known.get(name, {})) for name in STAGES}
+        try:
+            self.of = self._read(RECORD, _stages) or {name: Stage() for name in STAGES}
+            write_whole(folder / SETTINGS, json.dumps(settings, indent=1).encode())
+            write_whole(folder / SPLIT, (split.model_dump_json(indent=1) + "\n").encode())
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _refuse_other(self, settings: dict[str, Any], split: Split) -> None:
         reason = refusal(self._read(SETTINGS) or settings, json.loads(canonical(settings)))
         if reason:
             raise InputError(reason, where=str(self.folder), to_try=OTHER_FOLDER)
-        before = self._read(SPLIT)
+        before = self._read(SPLIT, _split)
         now = split.model_dump(mode="json")
         if before and [_contents(before[part]) for part in now] != [_contents(now[part]) for part in now]:
             raise InputError(
@@ -112,15 +117,23 @@ class Stages:
         known = {name: stage.model_dump() for name, stage in self.of.items()}
         write_whole(self.folder / RECORD, (json.dumps(known, indent=1) + "\n").encode())
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, form: Callable[[Any], dict[str, Any]] = json_object) -> dict[str, Any] | None:
         file = self.folder / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return read_state(file, form, CONTINUE) if file.is_file() else None
 
     def __enter__(self) -> Stages:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
+
+
+def _stages(record: Any) -> dict[str, Any]:
+    return {name: Stage.model_validate(json_object(record).get(name, {})) for name in STAGES}
+
+
+def _split(record: Any) -> dict[str, Any]:
+    return Split.model_validate(record).model_dump(mode="json")
 
 
 def _contents(photos: list[dict[str, str]]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError
 from ...core.files import write_whole
 from ...core.home import modiste_home
+from ...core.state_files import read_state
 from ...fashion.prompts.arms import factors_of
 from ...search.arm_model import FactorPriors
 from ...search.factor_priors import learn_factor_priors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FILE = "experience-2.sqlite"  # the number changes with what a lesson is
 BEGUN_WITH = "experience.json"  # in the run's folder
+BEGIN_ANEW = "delete the file; the run begins with what is known now"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS lessons (
     photo TEXT NOT NULL, checkpoint TEXT NOT NULL, scorer TEXT NOT NULL, lesson TEXT NOT NULL,
@@ -79,6 +81,10 @@ class Experience:
         return learn_effect_prior(lesson.effects for lesson in self.lessons if lesson.effects)
 
 
+def _lessons(lines: list[str]) -> list[Lesson]:
+    return [Lesson.from_json(line) for line in lines]
+
+
 class ExperienceFile:
     """The lessons of all runs whose scores are comparable, those of one scorer. Safe among processes."""
 
@@ -92,11 +98,10 @@ class ExperienceFile:
         """
         begun_with = run / BEGUN_WITH
         if begun_with.is_file():
-            lines = json.loads(begun_with.read_text(encoding="utf-8"))
-        else:
-            lines = [text for photo, text in self._latest() if photo not in photos]
-            write_whole(begun_with, json.dumps(lines).encode())
-        return Experience(checkpoint, [Lesson.from_json(line) for line in lines])
+            return Experience(checkpoint, read_state(begun_with, _lessons, BEGIN_ANEW))
+        lines = [text for photo, text in self._latest() if photo not in photos]
+        write_whole(begun_with, json.dumps(lines).encode())
+        return Experience(checkpoint, _lessons(lines))
 
     def keep(self, lesson: Lesson) -> None:
         """Adds a lesson; the same photo and checkpoint again replaces the old one."""

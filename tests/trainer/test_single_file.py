@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -139,6 +140,14 @@ def test_a_text_is_filled_up_with_what_its_encoder_learned_with(family, pads, tm
     for tokenizer, pad in zip(tokenizers, pads, strict=True):
         ids = token_ids(tokenizer, ["a red dress"])[0].tolist()
         assert ids == [49406, 320, 736, 2595, 49407, *[pad] * 72]
+
+
+def test_the_tokenizer_needs_no_open_clip(tmp_path, monkeypatch):
+    """A host's Python has none: ComfyUI's requirements do not bring it."""
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    write_tokenizer(tmp_path / "tokenizer")
+    words = json.loads((tmp_path / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    assert len(words) == 49408 and words["dress</w>"] == 2595
 
 
 def test_the_tokenizer_gives_the_ids_of_open_clips(tmp_path):
