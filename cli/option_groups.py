@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from .options import (
     AllowRemote,
+    CaFile,
     CfgScale,
     Checkpoint,
     Encoder,
@@ -47,12 +48,13 @@ class HostOptions(OptionGroup):
     url: Urls = None
     allow_remote: AllowRemote = False
     workflow: Workflow = None
+    ca_file: CaFile = None
 
     def choice(self, lora_dir: Path | None = None) -> HostChoice:
         """The host as the models' room knows it; a WebUI's user and password come from MODISTE_WEBUI_AUTH alone."""
         from ..models.drawing_host import HostChoice
 
-        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir)
+        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
 
     @property
     def is_local(self) -> bool:

@@ -4,6 +4,7 @@ HostError              exit 4   anything that a host did or failed to do
 ├── RequestRefused     exit 2   the request can't be drawn there (unknown sampler, LoRA, size): nothing was sent
 ├── AccessDenied       exit 2   name and password are missing or wrong
 ├── ApiMissing         exit 2   somebody answers, but not with the API (a WebUI without --api, another program)
+├── UntrustedServer    exit 2   no secure connection: its certificate is not believed, or it speaks plain HTTP
 ├── HostUnreachable    exit 4   nobody answers
 ├── HostBusy           exit 4   asked to come again later (429, 503), perhaps with a time
 ├── UnknownOutcome     exit 4   sent, and no answer came: the host may still be drawing it
@@ -40,6 +41,12 @@ class AccessDenied(HostError):
 
 class ApiMissing(HostError):
     """What answers at the address does not speak the API."""
+
+    exit_code = 2
+
+
+class UntrustedServer(HostError):
+    """TLS ended the connection: nothing was sent, and asking again changes nothing."""
 
     exit_code = 2
 

@@ -20,7 +20,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
-from .errors import AccessDenied, ApiMissing, HostBroken, HostError, HostUnreachable, RequestRefused, WrongResult
+from .errors import (
+    AccessDenied,
+    ApiMissing,
+    HostBroken,
+    HostError,
+    HostUnreachable,
+    RequestRefused,
+    UntrustedServer,
+    WrongResult,
+)
 from .request import GenerationRequest, GenerationResult, HostDescription
 
 if TYPE_CHECKING:
@@ -33,7 +42,7 @@ REST_S, LONGEST_REST_S = 5.0, 60.0
 PATIENCE = 2.0  # times its own pace that an idle server waits before it draws another's request too
 UNKNOWN_PACE_S = 30.0  # of a server that has drawn nothing yet
 INTERRUPT_S = 3.0  # to end what is under way when the run is interrupted
-FATAL = (AccessDenied, ApiMissing, HostBroken)
+FATAL = (AccessDenied, ApiMissing, HostBroken, UntrustedServer)
 
 
 @dataclass

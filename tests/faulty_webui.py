@@ -11,6 +11,7 @@ import json
 import random
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -39,7 +40,16 @@ def openapi(server: str = "a1111") -> dict:
 class FaultyWebui:
     """A server on a port of its own. `faults` are used up one a picture; `rate` of the others fail at random."""
 
-    def __init__(self, kind: str = "a1111-with-page", *, auth: str = "", draw_s: float = 0.0, rate: float = 0.0):
+    def __init__(
+        self,
+        kind: str = "a1111-with-page",
+        *,
+        auth: str = "",
+        draw_s: float = 0.0,
+        rate: float = 0.0,
+        certificate: Path | None = None,  # a PEM file with its key: the server speaks HTTPS
+    ):
+        self.certificate = certificate
         self.openapi, self.auth, self.draw_s, self.rate = openapi(kind), auth, draw_s, rate
         self.openapi["paths"].setdefault(
             "/sdapi/v1/cmd-flags", {}
@@ -81,6 +91,10 @@ class FaultyWebui:
             webui = faulty
 
         self._server = _Server(("127.0.0.1", self.port), Handler)
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
@@ -99,7 +113,7 @@ class FaultyWebui:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     # ── drawing ──
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,12 @@ from .data.sampler import BatchSampler, SampleVisit
 from .loop.checkpoint import load_latest, save_checkpoint, whole_checkpoints
 from .loop.denoising_loss import DenoisingLoss
 from .loop.gradient import Gradient
-from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan
+from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan, too_little_memory
 from .loop.objective import Diffusion
 from .loop.optimization import Optimization
 from .loop.processes import Processes
 from .loop.samples import Critic, Samples
-from .loop.trained_model import TrainedModel, open_model
+from .loop.trained_model import open_model
 from .loop.validation import ValidationResult
 from .model.base_model import unet_weights
 from .results import TrainResult, finish, writing
@@ -55,16 +56,13 @@ def train(
     processes = Processes.of_launch(choose_device(config.device))
     progress = silent if processes.rank else progress
     lock = locked(out) if processes.rank == 0 else None
+    run = None
     try:
         run = begin_run(config, out, read, tag, progress, processes, critic)
         take_steps(run, progress, stop)
         return finish(run, progress)
     except _out_of_memory() as error:
-        raise Stopped(
-            "the device has too little memory for this run",
-            where=config.device,
-            to_try="a smaller micro_batch or resolution, or checkpointing; the batch_size may stay",
-        ) from error
+        raise too_little_memory(config, run.plan if run else None) from error
     finally:
         if lock:
             lock.release()
@@ -96,7 +94,10 @@ def begin_run(
     diffusion = Diffusion.of(model.base.scheduler_config, config.loss.zero_terminal_snr)
     gradient = Gradient(DenoisingLoss(model, diffusion), processes)
     model.plan = _measured(gradient, data, out)
-    _follow_plan(model)
+    if model.plan.checkpointing:
+        model.recompute_activations()
+    if model.plan.compile:
+        model.base.unet.compile()
 
     # Go on where it was left.
     optimization = Optimization.of(config, model.parameters, plan.precision)
@@ -117,7 +118,9 @@ def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
             measured = Plan.model_validate_json(file.read_text(encoding="utf-8"))
             plan = kept_plan(model.plan, measured, model.config)
         else:
-            plan = measured_plan(model.plan, model.config, lambda: _measure(gradient.loss, data.samples[0]))
+            step = partial(_measure, gradient.loss, data.samples[0])
+            weights = sum(parameter.numel() for parameter in model.parameters.values())
+            plan = measured_plan(model.plan, model.config, step, model.recompute_activations, weights)
         with writing("the plan", out):
             write_whole(file, plan.model_dump_json(indent=1).encode())
     gradient.processes.wait()
@@ -131,13 +134,6 @@ def _measure(loss: DenoisingLoss, sample: Sample) -> None:
     torch.autograd.backward(loss.of_visits([SampleVisit(sample, 0, 0, 0)]).sum())
     for parameter in loss.model.parameters.values():
         parameter.grad = None
-
-
-def _follow_plan(model: TrainedModel) -> None:
-    if model.plan.checkpointing:
-        model.base.unet.enable_gradient_checkpointing()
-    if model.plan.compile:
-        model.base.unet.compile()
 
 
 # ── the loop ──

@@ -45,7 +45,7 @@ def studio_on(*servers: FaultyWebui) -> Session:
 
 
 def search(session: Session, photos, out):
-    settings = PromptSettings.for_session(session, budget=16, seed=0, sampler="Euler", learn=False)
+    settings = PromptSettings.for_session(session, budget=16, seed=0, sampler="Euler", learn=False, same_seeds=True)
     return optimise_prompts(gather_photos([photos / "0.png", photos / "1.png"]), session, settings, out)
 
 

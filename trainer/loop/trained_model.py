@@ -51,6 +51,10 @@ class TrainedModel:
             return nullcontext()
         return torch.autocast(self.device.type, self.plan.dtype)
 
+    def recompute_activations(self) -> None:
+        """From now on the UNet keeps few activations, and computes them again for the backward pass."""
+        self.base.unet.enable_gradient_checkpointing()
+
     def sampled_latents(self, visit: SampleVisit) -> torch.Tensor:
         """One draw of the photo's posterior, scaled: float32 [4, h, w], on the CPU."""
         moments = self.latents.moments(visit.sample, visit.flipped)
