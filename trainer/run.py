@@ -12,7 +12,8 @@ from ..core.files import make_folder
 from ..core.folder_lock import FolderBusy, FolderLock
 from ..core.library_versions import installed_versions
 from .data.sample import Dataset
-from .loop.checkpoint import TrainState
+from .loop.arithmetic import arithmetic_of, changes
+from .loop.checkpoint import TrainState, newest_manifest
 from .loop.gradient import Gradient
 from .loop.optimization import Optimization
 from .loop.samples import Samples
@@ -46,6 +47,7 @@ class LoopState:
     losses: list[float] = field(default_factory=list)  # of each update with a finite gradient
     validation: Validation = field(default_factory=Validation)
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # name → weights of the best validation, on the CPU
+    arithmetic: list[dict[str, Any]] = field(default_factory=list)  # what was computed with, where it changed
 
 
 @dataclass
@@ -86,6 +88,7 @@ class TrainingRun:
                 "losses": loop.losses,
                 **self.optimization.state(),
                 "looks": loop.validation.as_json(),
+                "arithmetic": loop.arithmetic,
                 "samples": self.samples.taken if self.samples else [],
             },
         )
@@ -99,9 +102,26 @@ class TrainingRun:
                 parameter.copy_(state.weights[name])
         self.optimization.load(state.optimizer, state.ema, state.record)
         validation = Validation.from_json(state.record["looks"])
-        self.loop = LoopState(state.step, state.consumed, list(state.record["losses"]), validation, state.best)
+        losses, arithmetic = list(state.record["losses"]), list(state.record.get("arithmetic", []))
+        self.loop = LoopState(state.step, state.consumed, losses, validation, state.best, arithmetic)
         if self.samples:
             self.samples.taken = list(state.record["samples"])
+
+    def note_arithmetic(self) -> list[str]:
+        """Notes what this start computes with; says where it is something else than before, so that bits may differ."""
+        now = arithmetic_of(self.plan.device)
+        changed = changes(self.loop.arithmetic, now)
+        if not self.loop.arithmetic or changed:
+            self.loop.arithmetic.append(now)
+        if not changed:
+            return []
+        return [f"weights may differ in their last bits from those of one start: {'; '.join(changed)}"]
+
+
+def arithmetic_begun(out: Path) -> list[dict[str, Any]]:
+    """What the run in `out` has computed with, first start first; empty where that is not known."""
+    manifest = newest_manifest(out / CHECKPOINTS)
+    return list(manifest["record"].get("arithmetic", [])) if manifest else []
 
 
 def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, plan: Plan) -> dict[str, Any]:

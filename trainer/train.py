@@ -17,7 +17,8 @@ from ..core.files import write_whole
 from ..core.progress import Pace, Progress, ProgressCallback, silent
 from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
-from .loop.checkpoint import begun_identity, load_latest, save_checkpoint, whole_checkpoints
+from .loop.arithmetic import threads_of
+from .loop.checkpoint import load_latest, newest_manifest, save_checkpoint, whole_checkpoints
 from .loop.denoising_loss import DenoisingLoss
 from .loop.gradient import Gradient
 from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan, too_little_memory
@@ -29,7 +30,7 @@ from .loop.trained_model import open_model
 from .loop.validation import ValidationResult
 from .model.base_model import unet_weights
 from .results import TrainResult, finish, writing
-from .run import CHECKPOINTS, TrainingRun, as_begun, identity_of, locked
+from .run import CHECKPOINTS, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -61,9 +62,10 @@ def train(
     lock = locked(out) if processes.rank == 0 else None
     run = None
     try:
-        run = begin_run(config, out, read, tag, progress, processes, critic, garment)
-        take_steps(run, progress, stop)
-        return finish(run, progress)
+        with threads_of(arithmetic_begun(out)):
+            run = begin_run(config, out, read, tag, progress, processes, critic, garment)
+            take_steps(run, progress, stop)
+            return finish(run, progress)
     except _out_of_memory() as error:
         raise too_little_memory(config, run.plan if run else None) from error
     finally:
@@ -86,7 +88,8 @@ def begin_run(
 ) -> TrainingRun:
     """The run before its next step: at its start, or where it was left."""
     # Read photos and captions.
-    config = as_begun(config, begun_identity(out / CHECKPOINTS))
+    manifest = newest_manifest(out / CHECKPOINTS)
+    config = as_begun(config, manifest["identity"] if manifest else None)
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
@@ -112,6 +115,8 @@ def begin_run(
     if state is not None:
         run.restore(state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
+    for message in run.note_arithmetic():
+        progress(Progress("train", run.loop.step, config.steps, message))
     return run
 
 

@@ -107,10 +107,10 @@ def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:
     return None
 
 
-def begun_identity(folder: Path) -> dict[str, Any] | None:
-    """The identity in the newest checkpoint that is whole; None where there is none."""
+def newest_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the newest checkpoint that is whole; None where there is none."""
     manifests = (verify(checkpoint) for checkpoint in reversed(whole_checkpoints(folder)))
-    return next((manifest["identity"] for manifest in manifests if manifest is not None), None)
+    return next((manifest for manifest in manifests if manifest is not None), None)
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
