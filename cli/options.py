@@ -58,6 +58,7 @@ LearnFromEarlier = Annotated[
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]
+Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 SameSeeds = Annotated[
     bool,

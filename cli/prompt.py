@@ -13,6 +13,7 @@ from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_opti
 from .options import (
     AsJson,
     Device,
+    Force,
     LearnFromEarlier,
     Photos,
     PresetName,
@@ -37,16 +38,20 @@ def prompt(
     models: ModelOptions,
     device: Device = "auto",
     learn: LearnFromEarlier = True,
+    force: Force = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
+    from ..fashion.batch_tagging import leave_out_without_garment
     from ..fashion.photos import gather_photos
     from ..routes.prompt.optimise import optimise_prompts
     from ..routes.prompt.settings import PromptSettings
 
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device)
+    if not force:
+        leave_out_without_garment(gathered, session.vision.tagger, photos)
     settings = PromptSettings.for_session(
         session,
         budget=budget,
