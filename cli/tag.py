@@ -75,12 +75,7 @@ def tag(
             results.add(photo, line)
         if writer and file:
             write_earlier_captions(photos, file, writer)
-    if json:
-        print_json([line.as_json() for line in results.lines])
-    for skip in skipped:
-        say(f"skipped {skip.path}: {skip.code}, {skip.reason}")
-    say_kept(writer.kept if writer else [])
-    return EXIT_SKIPS if skipped or (writer and writer.kept) else EXIT_OK
+    return results.finish(skipped)
 
 
 class Results:
@@ -100,6 +95,16 @@ class Results:
             self.lines.append(line)
         elif not self.file:
             print(f"{line.image}: {line.caption}")
+
+    def finish(self, skipped: list[Skip]) -> int:
+        """Prints the JSON document, and names what was skipped and kept; the exit code."""
+        if self.json:
+            print_json([line.as_json() for line in self.lines])
+        for skip in skipped:
+            say(f"skipped {skip.path}: {skip.code}, {skip.reason}")
+        kept = self.writer.kept if self.writer else []
+        say_kept(kept)
+        return EXIT_SKIPS if skipped or kept else EXIT_OK
 
 
 def say_kept(files: list[Path]) -> None:

@@ -50,7 +50,7 @@ class Familiarity:
         means = torch.stack([exact[category == number].mean(0) for number in category.unique()])
         centred = exact - means[torch.searchsorted(category.unique(), category)]
         covariance = centred.T @ centred / len(centred) + RIDGE * torch.eye(embeds.shape[1], dtype=torch.double)
-        whitening = torch.linalg.cholesky(torch.linalg.inv(covariance)).float()
+        whitening = torch.linalg.cholesky(torch.linalg.inv(covariance)).float().contiguous()
         untested = cls(means.float(), whitening, float("inf"))
         return cls(means.float(), whitening, float(torch.quantile(untested.distances(held_out), QUANTILE)))
 
