@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from .options import (
     AllowRemote,
+    CaFile,
     CfgScale,
     Checkpoint,
     Encoder,
     Framing,
     HostKind,
+    LearnFromEarlier,
     LearningRate,
     Method,
     Rank,
+    SameSeeds,
     Sampler,
     Steps,
     TrainingConfigFile,
@@ -47,12 +50,13 @@ class HostOptions(OptionGroup):
     url: Urls = None
     allow_remote: AllowRemote = False
     workflow: Workflow = None
+    ca_file: CaFile = None
 
     def choice(self, lora_dir: Path | None = None) -> HostChoice:
         """The host as the models' room knows it; a WebUI's user and password come from MODISTE_WEBUI_AUTH alone."""
         from ..models.drawing_host import HostChoice
 
-        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir)
+        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
 
     @property
     def is_local(self) -> bool:
@@ -128,6 +132,18 @@ class TrainOptions(OptionGroup):
             "device": None if device == "auto" else device,
             "network": None if self.rank is None else {"rank": self.rank, "alpha": float(self.rank)},
         }
+
+
+@dataclass(frozen=True)
+class EarlierRunsOptions(OptionGroup):
+    """What a search takes from the runs before it."""
+
+    same_seeds: SameSeeds = False
+    learn: LearnFromEarlier = True
+
+    def as_fields(self) -> dict[str, bool]:
+        """The fields of PromptSettings."""
+        return {"same_seeds": self.same_seeds, "learn": self.learn}
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

@@ -10,15 +10,30 @@ import typer
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
 PresetName = Annotated[
     str | None,
-    typer.Option("--preset", help="mini | sd15 | sdxl; without it sd15 where its weights are, else mini."),
+    typer.Option(
+        "--preset",
+        help="mini | sd15 | sdxl, as what draws is, a server too; without it sd15 where its weights are, else mini.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 HostKind = Annotated[str, typer.Option("--host", help="Who draws: local | webui (A1111, Forge, reForge) | comfy.")]
 Urls = Annotated[
     list[str] | None,
-    typer.Option("--url", help="The server's address; several share the work.", show_default="the usual local one"),
+    typer.Option(
+        "--url",
+        help="The server's address; several share the work. Behind --api-auth: MODISTE_WEBUI_AUTH=user:password.",
+        show_default="the usual local one",
+    ),
 ]
 AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let --url be another machine.")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        help="Certificates (PEM) to believe where --url is https, such as a server's self-signed one.",
+        show_default="REQUESTS_CA_BUNDLE, or the usual ones",
+    ),
+]
 Workflow = Annotated[
     Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
 ]

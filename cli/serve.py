@@ -24,6 +24,10 @@ def serve(
     api_auth: Annotated[
         str, typer.Option(help="user:password,…; better said in the environment.", envvar="MODISTE_API_AUTH")
     ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse fields that would be ignored with a warning.")
+    ] = False,
+    docs: Annotated[bool, typer.Option("--docs", help="A page at /docs to try the routes by hand.")] = False,
     device: Device = "auto",
 ) -> int:
     """Answer A1111's API (txt2img, img2img, …) with a preset's model, for the clients that speak it."""
@@ -31,6 +35,7 @@ def serve(
     from ..hosts.local import LocalHost
     from ..server.app import make_app
     from ..server.guard import OWN_NAMES, read_users
+    from ..server.interrogate import TaggerInterrogator
     from ..server.lora_folder import LoraFolder
     from ..server.serving import listen_on, serve
 
@@ -40,7 +45,9 @@ def serve(
     own = is_loopback(address)
     if not own and not users:
         say("anyone who reaches this port can draw here: MODISTE_API_AUTH=user:password asks who it is")
-    web = make_app(drawing, LoraFolder(lora_dir), users, OWN_NAMES if own else None)
+    looking = TaggerInterrogator(chosen, device)
+    names = OWN_NAMES if own else None
+    web = make_app(drawing, LoraFolder(lora_dir), users, names, strict=strict, docs=docs, interrogator=looking)
     where = f"[{address}]" if ":" in address else address
     say(f"{drawing.describe().checkpoint} draws at http://{where}:{listening.getsockname()[1]} (Ctrl-C ends it)")
     serve(web, listening)

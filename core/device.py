@@ -49,6 +49,14 @@ def memory_bytes(device: str) -> int | None:
     return torch.cuda.get_device_properties(device).total_memory if device.startswith("cuda") else None
 
 
+def free_bytes(device: str) -> int:
+    """What this process could still have of a CUDA device: the driver's free memory, and its own that holds nothing."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def used_mb(device: str) -> float:
     """Memory of this process in MiB: its peak so far on a CUDA device, its resident memory now on any other."""
     import psutil

@@ -1,6 +1,7 @@
 """HTTP with one server: a method and a path → status, headers and at most so many bytes, within a time limit.
 
 refused, no route, connect timeout      HostUnreachable   nothing was sent: asking again is safe
+TLS: certificate, plain HTTP            UntrustedServer   nothing was sent, and asking again changes nothing
 reset, silence, a drip, cut off         UnknownOutcome    it was sent: it may have been carried out
 3xx                                     HostError         never followed: the password would go along
 """
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .certificates import refused_certificate, trusted_certificates
 from .errors import HostError, HostUnreachable, UnknownOutcome, UnreadableAnswer
 from .limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import requests
 
@@ -38,9 +41,15 @@ class Answer:
 class Connection:
     """Speaks HTTP with one server. Safe among threads; `abort` ends whatever is under way."""
 
-    def __init__(self, url: str, auth: tuple[str, str] | None = None, limits: Limits | None = None):
+    def __init__(
+        self,
+        url: str,
+        auth: tuple[str, str] | None = None,
+        limits: Limits | None = None,
+        ca_file: Path | None = None,
+    ):
         self.url, self.limits = url, limits or Limits()
-        self._auth = auth
+        self._auth, self._ca_file = auth, ca_file
         self._sockets: set[Any] = set()
         self._local = threading.local()
 
@@ -79,7 +88,7 @@ class Connection:
                     raise OSError("cut off by the watchdog")
                 return Answer(where, response.status_code, response.headers, body)
         except exceptions.SSLError as error:
-            raise HostUnreachable(f"no secure connection: {error}", where=self.url) from error
+            raise refused_certificate(error, self.url) from error
         except (exceptions.RequestException, OSError) as error:
             if _never_sent(error):
                 raise HostUnreachable(
@@ -107,7 +116,9 @@ class Connection:
     @cached_property
     def _session(self) -> requests.Session:
         """One for all threads: cookies, which threads would share, are off."""
-        return _new_session(self._opened)
+        session = _new_session(self._opened)
+        session.verify = trusted_certificates(self._ca_file) or True
+        return session
 
     def _opened(self, connected: Any) -> None:
         """A request took this socket."""

@@ -4,11 +4,13 @@ HostError              exit 4   anything that a host did or failed to do
 ├── RequestRefused     exit 2   the request can't be drawn there (unknown sampler, LoRA, size): nothing was sent
 ├── AccessDenied       exit 2   name and password are missing or wrong
 ├── ApiMissing         exit 2   somebody answers, but not with the API (a WebUI without --api, another program)
+├── UntrustedServer    exit 2   no secure connection: its certificate is not believed, or it speaks plain HTTP
 ├── HostUnreachable    exit 4   nobody answers
 ├── HostBusy           exit 4   asked to come again later (429, 503), perhaps with a time
 ├── UnknownOutcome     exit 4   sent, and no answer came: the host may still be drawing it
 ├── OutOfMemory        exit 4   the model's device is too small for the request
 ├── NotANumber         exit 4   the model's numbers overflowed
+│   └── BrokenPicture           with this seed or prompt alone: other pictures can be drawn
 ├── HostBroken         exit 4   every request fails, whatever it asks: the host must be started anew
 └── WrongResult        exit 4   the host answered, but not with what was asked
     ├── UnreadableAnswer        cut off, too long, HTML, not base64, not a picture
@@ -43,6 +45,12 @@ class ApiMissing(HostError):
     exit_code = 2
 
 
+class UntrustedServer(HostError):
+    """TLS ended the connection: nothing was sent, and asking again changes nothing."""
+
+    exit_code = 2
+
+
 class HostUnreachable(HostError):
     """Nobody answers at the host's address."""
 
@@ -65,6 +73,10 @@ class OutOfMemory(HostError):
 
 class NotANumber(HostError):
     """The model's numbers overflowed, which half precision does now and then."""
+
+
+class BrokenPicture(NotANumber):
+    """The numbers overflow with this seed or this prompt, and not with others: a run can go on without the picture."""
 
 
 class HostBroken(HostError):

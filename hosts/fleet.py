@@ -20,7 +20,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
-from .errors import AccessDenied, ApiMissing, HostBroken, HostError, HostUnreachable, RequestRefused, WrongResult
+from .errors import (
+    AccessDenied,
+    ApiMissing,
+    BrokenPicture,
+    HostBroken,
+    HostError,
+    HostUnreachable,
+    RequestRefused,
+    UntrustedServer,
+    WrongResult,
+)
 from .request import GenerationRequest, GenerationResult, HostDescription
 
 if TYPE_CHECKING:
@@ -33,7 +43,7 @@ REST_S, LONGEST_REST_S = 5.0, 60.0
 PATIENCE = 2.0  # times its own pace that an idle server waits before it draws another's request too
 UNKNOWN_PACE_S = 30.0  # of a server that has drawn nothing yet
 INTERRUPT_S = 3.0  # to end what is under way when the run is interrupted
-FATAL = (AccessDenied, ApiMissing, HostBroken)
+FATAL = (AccessDenied, ApiMissing, HostBroken, UntrustedServer)
 
 
 @dataclass
@@ -185,6 +195,13 @@ class Fleet:
             self.interrupt()
             raise
 
+    @property
+    def lora_readers(self) -> tuple[str, ...]:
+        """Whose rules the servers that can be reached read LoRA files by."""
+        self.describe()
+        readers = [getattr(member.host, "lora_readers", ()) for member in self.members if member.gated]
+        return tuple(dict.fromkeys(reader for of_member in readers for reader in of_member))
+
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """By each server that can be reached and has the LoRA, on its own; the weakest proof of them."""
         self.check(request)
@@ -283,7 +300,7 @@ class Fleet:
             job.result = job.result or result
         elif isinstance(result, HostError):
             job.failed[member.name] = result
-            if not isinstance(result, RequestRefused):
+            if not isinstance(result, (RequestRefused, BrokenPicture)):  # the server is well
                 member.rest(result, self.rest_s)
         else:
             raise result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ BATCH_PIXELS_CPU = 4 * 64 * 64  # twice as fast as one by one; more draws hardly
 PIXELS_A_GIB = 512 * 512 // 2  # what a card draws beside a half-precision SD 1.5, a GiB of free memory
 HASH_DIGITS = 10  # as A1111 shows
 MIN_STEPS = 1  # of an img2img drawing
+
+IMPORTING = threading.Lock()  # two threads that import diffusers for the first time at once would see half of it
 
 StepCallback = Callable[[int, int, int], None]  # steps done, of how many, pictures in the batch
 
@@ -94,8 +97,9 @@ class LocalHost:
         """Refuses unknown samplers, schedules, checkpoints and LoRAs; nothing is loaded for it."""
         refuse_unknown("sampler", request.sampler, SAMPLERS)
         refuse_unknown("scheduler", request.scheduler, SCHEDULES)
-        patch_torchvision_ops()
-        refuse_unfit(request.sampler, request.scheduler)
+        with IMPORTING:
+            patch_torchvision_ops()
+            refuse_unfit(request.sampler, request.scheduler)
         if request.checkpoint not in (None, self.checkpoint, self._name()):
             raise RequestRefused(
                 f"this host has {self._name()} open, not {request.checkpoint}", to_try="open another host for it"
@@ -116,8 +120,21 @@ class LocalHost:
     def pipeline(self) -> Any:
         """The opened `StableDiffusionPipeline` or `StableDiffusionXLPipeline`."""
         if self._pipeline is None:
-            self._pipeline = self._open()
+            with IMPORTING:
+                self._pipeline = self._open()
         return self._pipeline
+
+    def unload(self) -> None:
+        """Frees the pipeline's memory; the next picture opens it again."""
+        import gc
+
+        import torch
+
+        self._pipeline = self._img2img = None
+        self._adapters.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _open(self) -> Any:
         patch_torchvision_ops()

@@ -35,7 +35,7 @@ class GenerationRequest(BaseModel):
     prompt: str
     negative_prompt: str = ""
     seed: int = Field(ge=0, lt=2**32)
-    steps: int = Field(default=20, ge=1, le=150)
+    steps: int = Field(default=20, ge=1, le=1000)  # A1111's page ends at 150, its API knows no end
     cfg_scale: float = Field(default=7.0, ge=1.0, le=30.0)
     width: int = Field(default=512, ge=64, le=2048, multiple_of=8)  # pixels
     height: int = Field(default=512, ge=64, le=2048, multiple_of=8)  # pixels

@@ -25,6 +25,7 @@ class HostChoice:
     allow_remote: bool = False
     workflow: Path | None = None  # ComfyUI's, in place of the plain one
     lora_dir: Path | None = None  # the server's own LoRA folder, for files that are trained here
+    ca_file: Path | None = None  # certificates to believe where the address is https
 
 
 def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = "auto") -> Host:
@@ -58,9 +59,11 @@ def _open_server(choice: HostChoice, url: str, checkpoint: str | None) -> Any:
     if choice.kind == "comfy":
         from ..hosts.comfy.host import ComfyHost
 
-        return ComfyHost(url, checkpoint, allow_remote=choice.allow_remote, workflow=choice.workflow)
+        return ComfyHost(
+            url, checkpoint, allow_remote=choice.allow_remote, workflow=choice.workflow, ca_file=choice.ca_file
+        )
     if choice.workflow:
         raise InputError("--workflow is a ComfyUI graph", to_try="--host comfy")
     from ..hosts.webui.host import WebuiHost
 
-    return WebuiHost(url, checkpoint=checkpoint, allow_remote=choice.allow_remote)
+    return WebuiHost(url, checkpoint=checkpoint, allow_remote=choice.allow_remote, ca_file=choice.ca_file)

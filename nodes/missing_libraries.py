@@ -7,8 +7,6 @@ import sys
 
 from ..core.errors import InputError
 
-DISTRIBUTIONS = {"open_clip": "open_clip_torch"}  # where the name to install is another than the name to import
-
 
 def missing(*libraries: str) -> list[str]:
     """The libraries that this Python does not have; nothing is imported."""
@@ -20,8 +18,8 @@ def advice(what: str, *libraries: str) -> str | None:
     lacking = missing(*libraries)
     if not lacking:
         return None
-    names = " ".join(DISTRIBUTIONS.get(name, name) for name in lacking)
-    return f"{what} needs {' and '.join(lacking)}, not installed here; try: {sys.executable} -m pip install {names}"
+    install = f"{sys.executable} -m pip install {' '.join(lacking)}"
+    return f"{what} needs {' and '.join(lacking)}, not installed here; try: {install}"
 
 
 def require(what: str, *libraries: str) -> None:

@@ -98,7 +98,7 @@ class _Photos:
         """[photos, arms]: whether the photo has pictures of the arm."""
         return self.pictures > 0
 
-    def posterior(self, mean: np.ndarray, variance: np.ndarray, own: float):
+    def posterior(self, mean: np.ndarray, variance: np.ndarray, own: float) -> tuple[np.ndarray, ...]:
         """Mean and variance of each photo's factor effects [photos, factors], then of its arms' own [photos, arms]."""
         import numpy as np
 

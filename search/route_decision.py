@@ -138,7 +138,7 @@ def decide_route(
     if tuned_words and tuned_words.loss:
         return decision(RouteOutcome.WORSE_THAN_WORDS, tuned_words.loss)
     if tuned_base.gain and (tuned_words is None or tuned_words.gain):
-        return decision(RouteOutcome.TRAINING, tuned_base.gain, tuned_words and tuned_words.gain)
+        return decision(RouteOutcome.TRAINING, tuned_base.gain, tuned_words.gain if tuned_words else None)
     if words_base and words_base.gain and tuned_words and not tuned_words.gain:
         return decision(RouteOutcome.WORDS, words_base.gain)
     return decision(RouteOutcome.NO_DIFFERENCE)

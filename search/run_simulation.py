@@ -96,7 +96,9 @@ class PhotoTruth:
         own = rng.normal(0.0, setting.own_sd, len(setting.arms))
         self.noise = float(np.exp(rng.normal(0.0, setting.photo_spread)))
         self.seed_sds = np.array([one.seed_sd for one in truth])
-        self.worth = dict(zip(setting.arms, setting.effect * (self.amounts @ factor + own), strict=True))
+        self.worth: dict[str, float] = dict(
+            zip(setting.arms, setting.effect * (self.amounts @ factor + own), strict=True)
+        )
         self._seeds: dict[int, dict[str, float]] = {}
 
     def score(self, shot: TrialKey) -> float:

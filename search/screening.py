@@ -10,9 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
 from .trials import Noise, refuse_doubles
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # First rows of the cyclic designs, by their number of runs; they hold one factor less.
 GENERATORS = {
@@ -122,8 +126,8 @@ def effects(design: Design, responses: Sequence[float], noise: Noise | None = No
     return Effects(dict(zip(design.factors, map(float, found), strict=True)), se, error_df)
 
 
-def _lenth(sizes) -> float:
-    """Lenth's pseudo standard error of effects by their absolute `sizes`."""
+def _lenth(sizes: np.ndarray) -> float:
+    """Lenth's pseudo standard error of effects by their absolute `sizes` [effects]."""
     import numpy as np
 
     rough = 1.5 * np.median(sizes)

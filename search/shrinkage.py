@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .screening import Effects
 from .student_t import student_quantile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 STEPS = 60  # of τ
 
@@ -76,14 +79,15 @@ def _attribute(name: str, mean: float, sd: float, t: float, raw: float) -> Attri
     return AttributeEffect(name, mean, sd, low, high, raw, "brings" if low > 0 else "costs" if high < 0 else "unclear")
 
 
-def _combined(raw, se: float, prior: EffectPrior):
+def _combined(raw: np.ndarray, se: float, prior: EffectPrior) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean and sd [effects] under a known prior."""
     import numpy as np
 
     kept = prior.sd**2 / (prior.sd**2 + se**2)
     return prior.mean + kept * (raw - prior.mean), np.full(len(raw), se * math.sqrt(kept))
 
 
-def _averaged(raw, se: float):
+def _averaged(raw: np.ndarray, se: float) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and sd with μ and τ integrated out, τ on a grid to far beyond the effects' spread."""
     import numpy as np
 
@@ -108,7 +112,8 @@ def learn_effect_prior(screenings: Iterable[Effects]) -> EffectPrior | None:
 
     τ² is the effects' variance less what their own errors explain, 0 at least.
     """
-    values, errors = [], []
+    values: list[float] = []
+    errors: list[float] = []
     for found in screenings:
         values += found.effect.values()
         errors += [found.se**2] * len(found.effect)

@@ -161,7 +161,8 @@ class SimulatedPhoto:
     def score(self, on: np.ndarray, block: np.ndarray) -> np.ndarray:
         """Scores of pictures with the attributes `on` [pictures, attributes]; each `block` has its own seed."""
         luck = self.rng.normal(0, self.setting.seed_sd, int(block.max()) + 1)
-        return on @ self.effect + luck[block] + self.rng.normal(0, self.setting.interaction_sd, len(on))
+        scores: np.ndarray = on @ self.effect + luck[block] + self.rng.normal(0, self.setting.interaction_sd, len(on))
+        return scores
 
     def gain(self, on: np.ndarray) -> float:
         """The truth: what the subset has over all attributes."""
@@ -178,43 +179,43 @@ class SimulatedPhoto:
         return Noise(self.setting.interaction_sd * (self.rng.chisquare(15) / 15) ** 0.5, 15)
 
 
-def plackett_burman_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
+def plackett_burman_subset(photo: SimulatedPhoto, budget: int) -> np.ndarray:
     """Plackett–Burman with its foldover, effects shrunk to what earlier photos taught."""
     import numpy as np
 
-    names = [str(index) for index in range(len(wardrobe.effect))]
+    names = [str(index) for index in range(len(photo.effect))]
     design = screening_design(names, budget, range(budget))
     on = np.array([[name in run.on for name in names] for run in design.runs], dtype=float)
-    scores = wardrobe.score(on, np.array([run.seed for run in design.runs]))
-    found = effects(design, scores.tolist(), wardrobe.noise)
-    return _subset(names, choose_subset(shrink(found, wardrobe.learned)))
+    scores = photo.score(on, np.array([run.seed for run in design.runs]))
+    found = effects(design, scores.tolist(), photo.noise)
+    return _subset(names, choose_subset(shrink(found, photo.learned)))
 
 
-def leave_one_out_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
+def leave_one_out_subset(photo: SimulatedPhoto, budget: int) -> np.ndarray:
     """All attributes against all but one, on common seeds, shrunk in the same way."""
     import numpy as np
 
-    count = len(wardrobe.effect)
+    count = len(photo.effect)
     names, rounds = [str(index) for index in range(count)], budget // (count + 1)
     on = np.tile(np.vstack([np.ones(count), 1 - np.eye(count)]), (rounds, 1))
-    scores = wardrobe.score(on, np.repeat(np.arange(rounds), count + 1)).reshape(rounds, count + 1)
+    scores = photo.score(on, np.repeat(np.arange(rounds), count + 1)).reshape(rounds, count + 1)
     effect = (scores[:, :1] - scores[:, 1:]).mean(0)
-    noise = wardrobe.noise
+    noise = photo.noise
     found = Effects(dict(zip(names, effect.tolist(), strict=True)), noise.sd * (2 / rounds) ** 0.5, noise.df)
-    return _subset(names, choose_subset(shrink(found, wardrobe.learned)))
+    return _subset(names, choose_subset(shrink(found, photo.learned)))
 
 
-def greedy_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
+def greedy_subset(photo: SimulatedPhoto, budget: int) -> np.ndarray:
     """From nothing, adds the attribute whose picture scores best, while that beats the last best."""
     import numpy as np
 
-    count = len(wardrobe.effect)
+    count = len(photo.effect)
     on = np.zeros(count)
-    best, spent = float(wardrobe.score(on[None], np.zeros(1, int))[0]), 1
+    best, spent = float(photo.score(on[None], np.zeros(1, int))[0]), 1
     while on.sum() < count and spent + (count - on.sum()) <= budget:
         free = np.flatnonzero(on == 0)
         candidates = np.maximum(on, np.eye(count)[free])
-        scores = wardrobe.score(candidates, np.arange(len(free)))
+        scores = photo.score(candidates, np.arange(len(free)))
         spent += len(free)
         if scores.max() <= best:
             break
@@ -222,12 +223,13 @@ def greedy_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
     return on
 
 
-def random_subset(wardrobe: SimulatedPhoto, budget: int) -> np.ndarray:
+def random_subset(photo: SimulatedPhoto, budget: int) -> np.ndarray:
     """Random subsets, one picture each; the best picture wins."""
     import numpy as np
 
-    on = (wardrobe.rng.random((budget, len(wardrobe.effect))) < 0.7).astype(float)
-    return on[wardrobe.score(on, np.arange(budget)).argmax()]
+    on = (photo.rng.random((budget, len(photo.effect))) < 0.7).astype(float)
+    best: np.ndarray = on[photo.score(on, np.arange(budget)).argmax()]
+    return best
 
 
 def _subset(names: list[str], kept: tuple[str, ...]) -> np.ndarray:
@@ -272,7 +274,7 @@ def simulate_subsets(
             drawn = np.random.default_rng([seed, images])
             gains = []
             for truth in truths:
-                wardrobe = SimulatedPhoto(truth, setting, drawn)
-                gains.append(wardrobe.gain(pick(wardrobe, images)))
+                photo = SimulatedPhoto(truth, setting, drawn)
+                gains.append(photo.gain(pick(photo, images)))
             outcomes.append(SubsetOutcome(name, images, float(np.mean(gains)), float(np.std(gains) / trials**0.5)))
     return outcomes

@@ -25,7 +25,7 @@ class Trial:
     seed: int
     score: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not math.isfinite(self.score):
             raise InputError(
                 f"the score {self.score} of {self.arm!r} is not a finite number",
@@ -71,11 +71,11 @@ def paired_fit(trials: Iterable[Trial]) -> PairedFit:
     if not trials:
         return PairedFit({}, {}, Noise(0.0, 0))
     scores = np.array([trial.score for trial in trials])
-    columns = {arm: index for index, arm in enumerate(arms)}
-    columns |= {seed: len(arms) + index for index, seed in enumerate(seeds)}
-    design = np.zeros((len(trials), len(columns)))
+    arm_columns = {arm: index for index, arm in enumerate(arms)}
+    seed_columns = {seed: len(arms) + index for index, seed in enumerate(seeds)}
+    design = np.zeros((len(trials), len(arms) + len(seeds)))
     for row, trial in enumerate(trials):
-        design[row, [columns[trial.arm], columns[trial.seed]]] = 1
+        design[row, [arm_columns[trial.arm], seed_columns[trial.seed]]] = 1
     level = scores.mean()
     parts, _, rank, _ = np.linalg.lstsq(design, scores - level, rcond=None)
     residual = scores - level - design @ parts

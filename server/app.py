@@ -1,10 +1,14 @@
 """A1111's API over the local host: txt2img, img2img, and the running job.
 
 body → order (requests.py) → job (jobs.py) → pictures and info (pictures.py)
+
+Whatever takes long (decoding, drawing, encoding) happens on other threads than the event loop's.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +21,11 @@ from .fields import (
     TextToImageResponse,
 )
 from .guard import add_guard
+from .hires import HiresPass
 from .jobs import DrawingJob, JobQueue
 from .lists import add_lists, model_names
-from .pictures import choose_start, decode, encode, info_of, text_of
+from .picture_routes import add_picture_routes
+from .pictures import choose_start, decode_start, encode, info_of, text_of
 from .requests import read_order
 
 if TYPE_CHECKING:
@@ -29,51 +35,90 @@ if TYPE_CHECKING:
     from ..hosts.request import GenerationResult
     from .fields import _Processing
     from .lora_folder import LoraFolder
+    from .picture_routes import Interrogator
     from .requests import DrawingOrder
+
+log = logging.getLogger("modiste")
 
 
 def make_app(
-    host: LocalHost, loras: LoraFolder, users: dict[str, str] | None = None, names: tuple[str, ...] | None = None
+    host: LocalHost,
+    loras: LoraFolder,
+    users: dict[str, str] | None = None,
+    names: tuple[str, ...] | None = None,
+    *,
+    strict: bool = False,
+    docs: bool = False,
+    interrogator: Interrogator | None = None,
 ) -> FastAPI:
-    """The server; `users` and `names` are the guard's (guard.py)."""
+    """The server; `users` and `names` are the guard's (guard.py).
+
+    `strict` refuses what would otherwise be ignored with a warning, `docs` adds the page /docs, `interrogator` says
+    what a picture shows. `app.state.stop` ends the drawing.
+    """
     from fastapi import FastAPI
 
-    app = FastAPI(title="Modiste", description="The part of A1111's API that its clients use.", docs_url=None)
+    app = FastAPI(
+        title="Modiste",
+        description="The part of A1111's API that its clients use.",
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+        strict_content_type=False,  # clients post JSON without saying so
+    )
     add_error_shapes(app)
     add_guard(app, users or {}, names)
-    add_drawing(app, host, loras)
-    add_lists(app, host, loras)
+    jobs = JobQueue(host)
+    add_drawing(app, host, loras, jobs, strict)
+    add_progress(app, jobs)
+    add_lists(app, host, loras, jobs)
+    add_picture_routes(app, interrogator)
+    app.state.stop = jobs.stop
     return app
 
 
-def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
-    """The routes that draw, and those that watch or stop the running job."""
-    jobs = JobQueue(host)
+def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder, jobs: JobQueue, strict: bool) -> None:
+    """txt2img and img2img."""
     checkpoints = set(model_names(host).values())
+    logged: set[str] = set()
+
+    def understand_and_check(body: _Processing) -> DrawingOrder:
+        order = understand(body, loras, checkpoints, strict)
+        host.check(order.requests[0])
+        log_once(order.warnings, logged)
+        return order
 
     @app.post("/sdapi/v1/txt2img", response_model=TextToImageResponse)
     async def txt2img(body: StableDiffusionProcessingTxt2Img) -> dict[str, Any]:
-        order = understand(body, loras, checkpoints)
-        host.check(order.requests[0])
-        job = await jobs.draw("txt2img", len(order.requests), lambda: host.generate(order.requests))
-        return answer(body, order, job, None)
+        order = await asyncio.to_thread(understand_and_check, body)
+        hires = HiresPass.of(body)
+        if hires is None:
+            job = await jobs.draw("txt2img", len(order.requests), lambda: host.generate(order.requests))
+            return await asyncio.to_thread(answer, body, order, job, None)
+        await asyncio.to_thread(host.check, as_validation(lambda: hires.request(order.requests[0])))
+        job = await jobs.draw("txt2img", len(order.requests), lambda: hires.draw(host, order.requests))
+        return await asyncio.to_thread(answer, body, order, job, hires.strength, hires.infotext)
 
     @app.post("/sdapi/v1/img2img", response_model=ImageToImageResponse)
     async def img2img(body: StableDiffusionProcessingImg2Img) -> dict[str, Any]:
-        chosen = choose_start(body.init_images, body.n_iter * body.batch_size)
-        order = understand(body, loras, checkpoints)
-        host.check(order.requests[0])
-        starts = [decode(image, body.width, body.height, body.resize_mode) for image in chosen]
+        order = await asyncio.to_thread(understand_and_check, body)
+        images = choose_start(body.init_images, len(order.requests))
         strength = 0.75 if body.denoising_strength is None else body.denoising_strength
         if not 0 <= strength <= 1:
             raise Refusal(422, f"denoising_strength is 0 … 1, not {strength:g}")
+        first = order.requests[0]
+        size = first.width, first.height
 
         def drawing() -> Iterator[GenerationResult]:
-            for start, request in zip(starts, order.requests, strict=True):
-                yield from host.redraw(start, strength, [request])
+            starts = {image: decode_start(image, *size, body.resize_mode) for image in dict.fromkeys(images)}
+            for image, request in zip(images, order.requests, strict=True):
+                yield from host.redraw(starts[image], strength, [request])
 
         job = await jobs.draw("img2img", len(order.requests), drawing)
-        return answer(body, order, job, strength)
+        return await asyncio.to_thread(answer, body, order, job, strength)
+
+
+def add_progress(app: FastAPI, jobs: JobQueue) -> None:
+    """How far the running job is, and its end."""
 
     @app.get("/sdapi/v1/progress", response_model=ProgressResponse)
     async def progress(skip_current_image: bool = False) -> dict[str, Any]:
@@ -83,7 +128,7 @@ def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
             "progress": job.share,
             "eta_relative": job.left_s,
             "state": job.as_state(),
-            "current_image": encode(shown) if shown else None,
+            "current_image": await asyncio.to_thread(encode, shown) if shown else None,
         }
 
     @app.post("/sdapi/v1/interrupt")
@@ -97,21 +142,37 @@ def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
         return {}
 
 
-def understand(body: _Processing, loras: LoraFolder, checkpoints: set[str]) -> DrawingOrder:
+def understand(body: _Processing, loras: LoraFolder, checkpoints: set[str], strict: bool) -> DrawingOrder:
     """The order; a value that no picture can have becomes the framework's validation error, by its field."""
+    return as_validation(lambda: read_order(body, loras, checkpoints, strict))
+
+
+def as_validation(read: Any) -> Any:
+    """What `read` gives; its ValidationError as the framework's own, which names the field in the body."""
     from fastapi.exceptions import RequestValidationError
     from pydantic import ValidationError
 
     try:
-        return read_order(body, loras, checkpoints)
+        return read()
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_context=False)
         raise RequestValidationError([error | {"loc": ("body", *error["loc"])} for error in errors]) from invalid
 
 
-def answer(body: _Processing, order: DrawingOrder, job: DrawingJob, strength: float | None) -> dict[str, Any]:
+def log_once(warnings: tuple[str, ...], logged: set[str]) -> None:
+    """A log line for each field that is ignored, the first time."""
+    for warning in warnings:
+        field = warning.partition(":")[0]
+        if field not in logged:
+            logged.add(field)
+            log.warning("a client sends what is ignored here: %s", warning)
+
+
+def answer(
+    body: _Processing, order: DrawingOrder, job: DrawingJob, strength: float | None, hires: str = ""
+) -> dict[str, Any]:
     """The pictures of a job, with what was asked and what was used."""
-    texts = [text_of(result, order, strength) for result in job.results]
+    texts = [text_of(result, order, strength, hires) for result in job.results]
     images = [encode(result.image, text) for result, text in zip(job.results, texts, strict=True)]
     parameters = body.model_dump(mode="json")
     if not getattr(body, "include_init_images", True):

@@ -1,20 +1,43 @@
 """A1111's request and answer bodies, field by field with its names, types and defaults.
 
-`openapi.json` says what a real server's says (1.10). A field that A1111 does not have is a validation error (a real
-server drops it); one that can't be honoured here is taken with a value that changes no picture (supported_fields.py).
+`openapi.json` says what a real server's says (1.10). What happens with fields that A1111 does not have, or that this
+server can't honour, says supported_fields.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def _unsayable(value: Any) -> str:
+    """What of a JSON value can't be written again; empty where all of it can."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a number that is not finite"
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "half of a surrogate pair, which is no character"
+    items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_unsayable, items)), "")
 
 
 class _Processing(BaseModel):
     """What both ways of drawing take."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_unsayable(cls, body: Any) -> Any:
+        """ValueError for NaN, infinities and lone surrogates anywhere: no answer could repeat them."""
+        for field, value in body.items() if isinstance(body, dict) else ():
+            if what := _unsayable([field, value]):
+                raise ValueError(f"{field!a} holds {what}")
+        return body
 
     prompt: str = ""
     negative_prompt: str = ""
@@ -97,6 +120,58 @@ class StableDiffusionProcessingImg2Img(_Processing):
     initial_noise_multiplier: float | None = None
     latent_mask: str | None = None
     include_init_images: bool = False
+
+
+class ExtrasBaseRequest(BaseModel):
+    """How a picture is resized."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    resize_mode: Literal[0, 1] = 0  # 0: by a factor, 1: to a size
+    show_extras_results: bool = True
+    gfpgan_visibility: float = Field(default=0, ge=0, le=1)
+    codeformer_visibility: float = Field(default=0, ge=0, le=1)
+    codeformer_weight: float = Field(default=0, ge=0, le=1)
+    upscaling_resize: float = Field(default=2, gt=0)  # the factor
+    upscaling_resize_w: int = Field(default=512, ge=1)  # pixels
+    upscaling_resize_h: int = Field(default=512, ge=1)
+    upscaling_crop: bool = True  # to the exact size
+    upscaler_1: str = "None"
+    upscaler_2: str = "None"
+    extras_upscaler_2_visibility: float = Field(default=0, ge=0, le=1)
+    upscale_first: bool = False
+
+
+class ExtrasSingleImageRequest(ExtrasBaseRequest):
+    """One picture, base64."""
+
+    image: str = ""
+
+
+class FileData(BaseModel):
+    """A picture with its name."""
+
+    data: str  # base64
+    name: str = ""
+
+
+class ExtrasBatchImagesRequest(ExtrasBaseRequest):
+    """Several pictures."""
+
+    imageList: list[FileData]  # noqa: N815, the API's own name
+
+
+class PNGInfoRequest(BaseModel):
+    """A picture whose texts are read."""
+
+    image: str
+
+
+class InterrogateRequest(BaseModel):
+    """A picture to describe: `clip` gives a caption, `deepdanbooru` tags."""
+
+    image: str = ""
+    model: str = "clip"
 
 
 class TextToImageResponse(BaseModel):

@@ -11,11 +11,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import BUSY, STOPPING, Refusal
 
 if TYPE_CHECKING:
     from ..hosts.local import LocalHost
     from ..hosts.request import GenerationResult
+
+
+Result = TypeVar("Result")
+MOST_WAITING = 64  # jobs, the running one included
 
 
 class JobInterrupted(Exception):
@@ -66,20 +72,44 @@ class DrawingJob:
 
 
 class JobQueue:
-    """The host's only user."""
+    """The host's only user: one thread that draws, and how many may wait for it."""
 
     def __init__(self, host: LocalHost):
         self.running = DrawingJob()
         self._thread = ThreadPoolExecutor(1, "modiste-draw")
+        self._waiting = 0  # the running job included
+        self._stopping = False
         host.on_step = self._step
 
     async def draw(self, kind: str, count: int, drawing: Callable[[], Iterator[GenerationResult]]) -> DrawingJob:
         """Waits for its turn, draws, and returns the job; an interrupted one holds the pictures finished by then."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._draw, kind, count, drawing)
+        return await self.run(lambda: self._draw(kind, count, drawing))
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """The call on the drawing thread, after the jobs that wait; Refusal (429) where too many do."""
+        if self._stopping:
+            raise Refusal(STOPPING, "the server is being stopped")
+        if self._waiting >= MOST_WAITING:
+            raise Refusal(BUSY, f"{self._waiting} jobs wait already; ask again later")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._unless_stopping, call)
+        finally:
+            self._waiting -= 1
 
     def interrupt(self) -> None:
         """Stops the running job at its next step; the waiting ones stay."""
         self.running.interrupted = self.running.job_count > 0
+
+    def stop(self) -> None:
+        """Stops the running job at its next step, and refuses the waiting ones and all that come."""
+        self._stopping = True
+        self.interrupt()
+
+    def _unless_stopping(self, call: Callable[[], Result]) -> Result:
+        if self._stopping:
+            raise Refusal(STOPPING, "the server is being stopped")
+        return call()
 
     def _draw(self, kind: str, count: int, drawing: Callable[[], Iterator[GenerationResult]]) -> DrawingJob:
         stamp = datetime.now().strftime("%Y%m%d%H%M%S")
@@ -88,7 +118,7 @@ class JobQueue:
             for result in drawing():
                 job.results.append(result)
                 job.job_no, job.sampling_step = len(job.results), 0
-                if job.interrupted:
+                if job.interrupted or self._stopping:
                     break
         except JobInterrupted:
             pass
@@ -99,5 +129,5 @@ class JobQueue:
     def _step(self, step: int, steps: int, pictures: int) -> None:
         job = self.running
         job.sampling_step, job.sampling_steps, job.pictures = step, steps, pictures
-        if job.interrupted:
+        if job.interrupted or self._stopping:
             raise JobInterrupted

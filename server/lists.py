@@ -8,22 +8,34 @@ from ..hosts.samplers import SAMPLERS, SCHEDULES
 from .errors import UNKNOWN_NAME, Refusal
 from .fields import SamplerItem, SchedulerItem, SDModelItem
 from .requests import name_of
+from .supported_fields import DRAWING_SETTINGS, ignored_setting
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ..hosts.local import LocalHost
+    from .jobs import JobQueue
     from .lora_folder import LoraFolder
 
 # Lists that a real server fills and that are empty here.
-EMPTY_LISTS = ("script-info", "sd-vae", "upscalers", "hypernetworks", "face-restorers", "prompt-styles")
+EMPTY_LISTS = (
+    "script-info",
+    "sd-vae",
+    "sd-modules",
+    "hypernetworks",
+    "face-restorers",
+    "realesrgan-models",
+    "prompt-styles",
+    "extensions",
+)
+REFRESHED = ("loras", "checkpoints", "vae", "embeddings")  # read anew for each request, or the one there is
 
 
-def add_lists(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
+def add_lists(app: FastAPI, host: LocalHost, loras: LoraFolder, jobs: JobQueue) -> None:
     """The routes that list what there is to choose from."""
     add_options(app, host)
     add_models(app, host, loras)
-    add_machine(app, host, loras)
+    add_machine(app, host, loras, jobs)
 
 
 def model_names(host: LocalHost) -> dict[str, str]:
@@ -56,10 +68,10 @@ def add_options(app: FastAPI, host: LocalHost) -> None:
 
     @app.post("/sdapi/v1/options")
     async def set_options(changes: dict[str, Any]) -> None:
-        """Accepts the values that hold already; settings of one request belong into its override_settings."""
+        """Accepts what changes no picture; settings of one request belong into its override_settings."""
         for setting, value in changes.items():
-            accepted = names.values() if setting == "sd_model_checkpoint" else [options.get(setting)]
-            if setting not in options or value not in accepted:
+            accepted = list(names.values()) if setting == "sd_model_checkpoint" else [options.get(setting)]
+            if value not in accepted and (setting in DRAWING_SETTINGS or not _is_harmless(setting, value)):
                 raise Refusal(UNKNOWN_NAME, f"{setting} can't be {value!r} here; send it as override_settings")
 
 
@@ -74,7 +86,7 @@ def add_models(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
     @app.get("/sdapi/v1/samplers", response_model=list[SamplerItem])
     async def samplers() -> list[dict[str, Any]]:
         return [
-            {"name": name, "aliases": [], "options": {"scheduler": name_of(sampler.automatic)}}
+            {"name": name, "aliases": list(sampler.aliases), "options": {"scheduler": name_of(sampler.automatic)}}
             for name, sampler in SAMPLERS.items()
         ]
 
@@ -86,14 +98,6 @@ def add_models(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
     def list_loras() -> list[dict[str, Any]]:
         return loras.listed()
 
-    @app.post("/sdapi/v1/refresh-loras")
-    async def refresh_loras() -> None:
-        """Nothing to do: the folder is read anew for each request."""
-
-    @app.post("/sdapi/v1/refresh-checkpoints")
-    async def refresh_checkpoints() -> None:
-        """Nothing to do: there is one checkpoint, the one that the server was started with."""
-
     @app.get("/sdapi/v1/scripts")
     async def scripts() -> dict[str, list[str]]:
         return {"txt2img": [], "img2img": []}
@@ -104,10 +108,27 @@ def add_models(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
 
     for path in EMPTY_LISTS:
         app.get(f"/sdapi/v1/{path}")(_empty_list)
+    for path in REFRESHED:
+        app.post(f"/sdapi/v1/refresh-{path}")(_nothing_to_do)
 
 
-def add_machine(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
-    """How the server was started, and its device's memory."""
+def add_machine(app: FastAPI, host: LocalHost, loras: LoraFolder, jobs: JobQueue) -> None:
+    """How the server was started, its device's memory, and the model in it."""
+
+    @app.get("/internal/ping")
+    async def ping() -> dict[str, str]:
+        return {}
+
+    @app.post("/sdapi/v1/unload-checkpoint")
+    async def unload_checkpoint() -> dict[str, str]:
+        """Frees the model's memory; the next picture loads it again."""
+        await jobs.run(host.unload)
+        return {}
+
+    @app.post("/sdapi/v1/reload-checkpoint")
+    async def reload_checkpoint() -> dict[str, str]:
+        await jobs.run(lambda: host.pipeline)
+        return {}
 
     @app.get("/sdapi/v1/cmd-flags")
     async def flags() -> dict[str, Any]:
@@ -119,6 +140,18 @@ def add_machine(app: FastAPI, host: LocalHost, loras: LoraFolder) -> None:
 
         total = memory_bytes(host.device)
         return {"ram": {}, "cuda": {"error": "unavailable"} if total is None else {"system": {"total": total}}}
+
+
+def _is_harmless(setting: str, value: Any) -> bool:
+    try:
+        ignored_setting(setting, value)
+    except Refusal:
+        return False
+    return True
+
+
+async def _nothing_to_do() -> None:
+    """Folders are read anew for each request, and there is one checkpoint."""
 
 
 async def _empty_list() -> list[Any]:

@@ -15,6 +15,7 @@ from ..core.version import VERSION
 from ..fashion.photos import BadPhoto, PhotoFile, decode_photo
 from ..runs.pictures import infotext
 from .errors import NOT_HONOURED, NOT_THERE, Refusal
+from .resize import filled
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,26 +23,43 @@ if TYPE_CHECKING:
     from ..hosts.request import GenerationResult
     from .requests import DrawingOrder
 
-CROP = 1  # resize_mode
+CROP, FILL = 1, 2  # resize_mode
 LONGEST = 2048  # pixels, of a picture that comes in
 
 
-def decode(encoded: Any, width: int, height: int, resize_mode: int) -> Image.Image:
+def decode_start(encoded: Any, width: int, height: int, resize_mode: int) -> Image.Image:
     """A client's picture, RGB, of the size to draw; Refusal with A1111's words where it is none."""
     from PIL import ImageOps
 
-    if not isinstance(encoded, str) or encoded.startswith(("http://", "https://")):
-        raise Refusal(500, "Requests not allowed" if isinstance(encoded, str) else "Invalid encoded image")
+    image = decode(encoded, LONGEST)
+    if resize_mode == CROP:
+        return ImageOps.fit(image, (width, height))
+    if resize_mode == FILL:
+        return filled(image, (width, height))
+    return image.resize((width, height))
+
+
+def bytes_of(encoded: Any) -> bytes:
+    """The file behind base64 or a data URI; Refusal where it is neither."""
+    if not isinstance(encoded, str):
+        raise Refusal(NOT_HONOURED, "Invalid encoded image")
+    if encoded.startswith(("http://", "https://")):
+        raise Refusal(NOT_HONOURED, "Requests not allowed")
     if encoded.startswith("data:image/"):
         encoded = encoded.partition(",")[2]
     try:
-        data = base64.b64decode(encoded, validate=True)
-        photo = decode_photo(PhotoFile(Path("init_image"), data, hashlib.sha256(data).hexdigest()), LONGEST)
-    except (binascii.Error, BadPhoto) as error:
-        raise Refusal(500, f"Invalid encoded image: {error}") from error
-    if resize_mode == CROP:
-        return ImageOps.fit(photo.image, (width, height))
-    return photo.image.resize((width, height))
+        return base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(NOT_HONOURED, f"Invalid encoded image: {error}") from error
+
+
+def decode(encoded: Any, side: int) -> Image.Image:
+    """A client's picture, RGB, at most `side` pixels long; Refusal (422) where it can't be decoded."""
+    data = bytes_of(encoded)
+    try:
+        return decode_photo(PhotoFile(Path("image"), data, hashlib.sha256(data).hexdigest()), side).image
+    except BadPhoto as error:
+        raise Refusal(NOT_HONOURED, f"Invalid encoded image: {error}") from error
 
 
 def choose_start(init_images: Sequence[Any] | None, count: int) -> list[Any]:
@@ -50,14 +68,16 @@ def choose_start(init_images: Sequence[Any] | None, count: int) -> list[Any]:
         raise Refusal(NOT_THERE, "Init image not found")
     if len(init_images) not in (1, count):
         raise Refusal(NOT_HONOURED, f"{len(init_images)} init_images for {count} pictures; send one, or one for each")
+    if not all(isinstance(image, str) for image in init_images):
+        raise Refusal(NOT_HONOURED, "Invalid encoded image")
     return list(init_images) * (count if len(init_images) == 1 else 1)
 
 
-def text_of(result: GenerationResult, order: DrawingOrder, strength: float | None) -> str:
-    """A1111's infotext of one picture, with the prompt as the client wrote it."""
+def text_of(result: GenerationResult, order: DrawingOrder, strength: float | None, hires: str = "") -> str:
+    """A1111's infotext of one picture, with the prompt as the client wrote it; `hires`: what hires fix adds."""
     settings = result.request.model_dump(mode="json") | {"prompt": order.prompt}
     more = "" if strength is None else f", Denoising strength: {strength:g}"
-    return f"{infotext(settings, result.used.model_dump(mode='json'))}{more}, Version: modiste {VERSION}"
+    return f"{infotext(settings, result.used.model_dump(mode='json'))}{more}{hires}, Version: modiste {VERSION}"
 
 
 def encode(image: Image.Image, text: str = "") -> str:
@@ -116,4 +136,6 @@ def info_of(
         "is_using_inpainting_conditioning": False,
         "version": f"modiste {VERSION}",
     }
+    if order.warnings:
+        document["warnings"] = list(order.warnings)
     return json.dumps(document, ensure_ascii=False)

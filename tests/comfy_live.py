@@ -1,7 +1,9 @@
-"""A real ComfyUI for tests: started from a checkout on the CPU, with a folder of its own, and spoken to by HTTP.
+"""A real ComfyUI for tests: started from a checkout on the CPU, with a folder of its own, and used through HTTP.
 
 MODISTE_COMFYUI             the checkout
-MODISTE_COMFYUI_PATH        further folders with what the checkout needs and this Python lacks, as in PYTHONPATH
+MODISTE_COMFYUI_PYTHON      the host's own Python, made by ComfyUI's requirements and `install.py` alone; without it
+                            venv/ or .venv/ of the checkout; else the tests' Python, which hides what a host lacks
+MODISTE_COMFYUI_PATH        with the tests' Python: further folders with what the checkout needs, as in PYTHONPATH
 MODISTE_COMFYUI_CHECKPOINT  a Stable Diffusion 1.5 file; without it a random one (2 GB) is made once
 """
 
@@ -32,8 +34,8 @@ START_S, RUN_S = 300, 1500
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
+PATCH = "from modiste.core.torchvision_ops import patch_torchvision_ops; patch_torchvision_ops()\n"
 BOOT = """
-from modiste.core.torchvision_ops import heal; heal()
 import runpy, sys
 sys.argv = ["main.py", *sys.argv[1:]]
 runpy.run_path("main.py", run_name="__main__")
@@ -41,7 +43,6 @@ runpy.run_path("main.py", run_name="__main__")
 
 # Random weights under the names that ComfyUI knows a Stable Diffusion 1.5 by, of a size that keeps activations finite.
 RANDOM_SD15 = """
-from modiste.core.torchvision_ops import heal; heal()
 import sys
 file, sys.argv = sys.argv[1], ["main.py", "--cpu"]
 import comfy.options; comfy.options.enable_args_parsing()
@@ -85,9 +86,30 @@ save_file(weights, file)
 """
 
 
+def host_python() -> Path | None:
+    """The Python of the host's own environment; None where there is none and the tests' Python stands in."""
+    if given := os.environ.get("MODISTE_COMFYUI_PYTHON"):
+        return Path(given)
+    checkout = Path(os.environ["MODISTE_COMFYUI"])
+    places = [checkout / name / inner for name in ("venv", ".venv") for inner in ("bin/python", "Scripts/python.exe")]
+    return next((python for python in places if python.is_file()), None)
+
+
+def _command(code: str) -> list[str]:
+    """Runs code with the host's Python as it is; the tests' own Python may need its torchvision patched first."""
+    python = host_python()
+    return [str(python), "-c", code] if python else [sys.executable, "-c", PATCH + code]
+
+
 def _environment(home: Path) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (os.environ["MODISTE_COMFYUI"], os.environ.get("MODISTE_COMFYUI_PATH"))))
-    return {**os.environ, "PYTHONPATH": path, "MODISTE_HOME": str(home), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    """Environment of the server; nothing of the tests' Python reaches the host's."""
+    hidden = ("PYTHONPATH", "VIRTUAL_ENV")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    if host_python() is None:
+        folders = filter(None, (os.environ["MODISTE_COMFYUI"], os.environ.get("MODISTE_COMFYUI_PATH")))
+        kept["PYTHONPATH"] = os.pathsep.join(folders)
+    settings = {"PYTHONNOUSERSITE": "1", "MODISTE_HOME": str(home)}
+    return {**kept, **settings, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def random_checkpoint() -> Path:
@@ -97,7 +119,7 @@ def random_checkpoint() -> Path:
     file = Path(tempfile.gettempdir()) / f"modiste-{CHECKPOINT}"
     if not file.is_file():
         begun = file.with_suffix(".part")
-        command = [sys.executable, "-c", RANDOM_SD15, str(begun)]
+        command = [*_command(RANDOM_SD15), str(begun)]
         subprocess.run(command, cwd=os.environ["MODISTE_COMFYUI"], env=_environment(file.parent), check=True)
         begun.rename(file)
     return file
@@ -230,6 +252,7 @@ def comfyui(base: Path) -> Iterator[Comfy]:
     (base / "custom_nodes" / "modiste").symlink_to(ROOT, target_is_directory=True)
     (base / "models" / "checkpoints").mkdir(parents=True)
     (base / "models" / "checkpoints" / CHECKPOINT).symlink_to(random_checkpoint())
+    (base / "models" / "checkpoints" / "zz-broken.safetensors").write_bytes(b"\xff" * 64)
     (base / "input" / "empty").mkdir(parents=True)
     photos = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
     (base / "input" / "photos").mkdir()
@@ -243,7 +266,7 @@ def comfyui(base: Path) -> Iterator[Comfy]:
     flags = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-auto-launch"]
     flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste"]
     with log.open("wb") as said:
-        command = [sys.executable, "-c", BOOT, *flags]
+        command = [*_command(BOOT), *flags]
         process = subprocess.Popen(
             command, cwd=os.environ["MODISTE_COMFYUI"], env=_environment(base / "home"), stdout=said, stderr=said
         )

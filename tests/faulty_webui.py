@@ -11,6 +11,7 @@ import json
 import random
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -39,13 +40,27 @@ def openapi(server: str = "a1111") -> dict:
 class FaultyWebui:
     """A server on a port of its own. `faults` are used up one a picture; `rate` of the others fail at random."""
 
-    def __init__(self, kind: str = "a1111-with-page", *, auth: str = "", draw_s: float = 0.0, rate: float = 0.0):
+    def __init__(
+        self,
+        kind: str = "a1111-with-page",
+        *,
+        auth: str = "",
+        draw_s: float = 0.0,
+        rate: float = 0.0,
+        certificate: Path | None = None,  # a PEM file with its key: the server speaks HTTPS
+    ):
+        self.certificate = certificate
         self.openapi, self.auth, self.draw_s, self.rate = openapi(kind), auth, draw_s, rate
+        self.openapi["paths"].setdefault(
+            "/sdapi/v1/cmd-flags", {}
+        )  # real ones have it; the recorded list is a short one
         self.records = recorded("forge" if "forge" in kind else "a1111")
         self.models = {"tiny-sd15-a": "99502ed0e1", "tiny-sd15-b": "1a2b3c4d5e"}
         self.loaded, self.hashed = "tiny-sd15-a", True
         self.loras, self.effective_loras = {"brand": "brand"}, {"brand"}
         self.options: dict = {"CLIP_stop_at_last_layers": 1.0, "samples_format": "png"}
+        self.broken: set[tuple[str, int]] = set()  # prompts with seeds whose pictures are NaN
+        self.flags: dict = {}  # what it was started with
         self.faults: deque[str] = deque()
         self.random, self.retry_after = random.Random(0), "0"
         self.away = 0  # requests whose connection is cut without an answer
@@ -77,6 +92,10 @@ class FaultyWebui:
             webui = faulty
 
         self._server = _Server(("127.0.0.1", self.port), Handler)
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
@@ -95,7 +114,7 @@ class FaultyWebui:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
     # ── drawing ──
 
@@ -130,6 +149,8 @@ class FaultyWebui:
                     self.release.wait()
                 if isinstance(options["CLIP_stop_at_last_layers"], str):
                     raise ServerError("TypeError", "bad operand type for unary -: 'str'")
+                if (payload["prompt"], payload["seed"]) in self.broken:
+                    raise ServerError(*ERRORS["nan"])
                 if fault in ERRORS:
                     raise ServerError(*ERRORS[fault])
                 return self._picture(payload, options, fault)
@@ -318,6 +339,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _sdapi_v1_refresh_loras(self, method: str, payload: dict | None) -> None:
         self._send(200, None)
+
+    def _sdapi_v1_cmd_flags(self, method: str, payload: dict | None) -> None:
+        self._send(200, self.webui.flags)
 
     def _sdapi_v1_options(self, method: str, payload: dict | None) -> None:
         assert method == "GET", "global options are nobody's business"

@@ -6,16 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
-from modiste.server.serving import listen_on
+from modiste.server.serving import listen_on, make_server
 
 
 @contextmanager
-def listening(app) -> Iterator[str]:
+def listening(app, **limits) -> Iterator[str]:
     """The server's address; it is stopped at the end."""
     socket = listen_on("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    server = make_server(app, **limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:

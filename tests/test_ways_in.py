@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from lora_samples import random_lora
 from source_tree import (
     HEAVY,
     HOST_START_S,
@@ -23,6 +24,8 @@ from source_tree import (
     left_behind,
     python,
 )
+
+from modiste.trainer.lora.file import write_lora
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +196,7 @@ def test_the_wheel_holds_every_module_and_every_data_file_of_every_room(wheel, c
     assert not {name for name in held if name.endswith(".pyc")}
 
 
-def test_the_wheel_imports_and_its_command_runs_where_there_is_no_checkout(wheel, tmp_path):
+def test_the_wheel_imports_and_its_commands_run_where_there_is_no_checkout(wheel, tmp_path, monkeypatch):
     interpreter = empty_environment(tmp_path / "env")
     pip("install", "--ignore-installed", "--prefix", tmp_path / "env", wheel, cwd=tmp_path)
     code = "import modiste.fashion.taxonomy, modiste.models.presets; print(modiste.__file__)"
@@ -201,8 +204,17 @@ def test_the_wheel_imports_and_its_command_runs_where_there_is_no_checkout(wheel
     assert where.is_relative_to(tmp_path / "env")
     command = interpreter.with_name("modiste" + interpreter.suffix)
     assert command.exists()
-    help_text = python("-m", "modiste.harness", "--help", cwd=tmp_path, interpreter=interpreter)
-    assert "prompt" in help_text
+    shutil.copy(ROOT / "examples" / "photos" / "look-01.jpg", tmp_path)
+    write_lora(random_lora("sd1"), tmp_path / "brand.safetensors", {})
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+
+    def modiste(*words: str) -> str:
+        return python("-m", "modiste.harness", *words, cwd=tmp_path, interpreter=interpreter)
+
+    assert json.loads(modiste("doctor", "--json"))["presets"]["mini"]["ready"]
+    (tagged,) = json.loads(modiste("tag", "look-01.jpg", "--preset", "mini", "--json"))
+    assert tagged["caption"].startswith("a photo of")
+    assert {report["applied"] for report in json.loads(modiste("lora", "verify", "brand.safetensors", "--json"))} != {0}
 
 
 def test_an_editable_install_imports_from_the_checkout(clone, tmp_path):
@@ -228,10 +240,10 @@ def test_pytest_runs_in_a_folder_of_any_name(name, clone, tmp_path):
         textwrap.dedent("""
             from pathlib import Path
             from modiste.core.errors import InputError
-            from modiste import errors
+            from modiste.core import errors
 
             def test_here():
-                assert Path(errors.__file__).parent == Path(__file__).parent.parent
+                assert Path(errors.__file__).parents[1] == Path(__file__).parents[1]
                 assert InputError("a", to_try="b").exit_code == 2
         """)
     )

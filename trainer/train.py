@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +17,24 @@ from ..core.files import write_whole
 from ..core.progress import Pace, Progress, ProgressCallback, silent
 from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
-from .loop.checkpoint import load_latest, save_checkpoint, whole_checkpoints
+from .loop.arithmetic import threads_of
+from .loop.checkpoint import load_latest, newest_manifest, save_checkpoint, whole_checkpoints
 from .loop.denoising_loss import DenoisingLoss
 from .loop.gradient import Gradient
-from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan
+from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan, too_little_memory
 from .loop.objective import Diffusion
 from .loop.optimization import Optimization
 from .loop.processes import Processes
 from .loop.samples import Critic, Samples
-from .loop.trained_model import TrainedModel, open_model
+from .loop.trained_model import open_model
 from .loop.validation import ValidationResult
 from .model.base_model import unet_weights
 from .results import TrainResult, finish, writing
-from .run import CHECKPOINTS, TrainingRun, identity_of, locked
+from .run import CHECKPOINTS, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
 
 if TYPE_CHECKING:
     from .config import TrainConfig
+    from .data.held_out import Garment
     from .data.sample import Dataset, Read, Sample, Tag
 
 MOST_BAD_STEPS = 5  # in a row
@@ -46,25 +49,25 @@ def train(
     progress: ProgressCallback = silent,
     stop: Callable[[], bool] = lambda: False,
     critic: Critic | None = None,
+    garment: Garment | None = None,
 ) -> TrainResult:
     """Trains, or goes on where `out` was left; the same config gives the same weights, however often it was stopped.
 
     `read` opens a photo, `tag` captions those without one, `critic` looks at pictures that the model draws on the way;
-    none are drawn without it. Stopped where `stop` says so: a checkpoint is kept.
+    none are drawn without it. `garment` names what a photo shows: validation holds out whole garments. Stopped where
+    `stop` says so: a checkpoint is kept.
     """
     processes = Processes.of_launch(choose_device(config.device))
     progress = silent if processes.rank else progress
     lock = locked(out) if processes.rank == 0 else None
+    run = None
     try:
-        run = begin_run(config, out, read, tag, progress, processes, critic)
-        take_steps(run, progress, stop)
-        return finish(run, progress)
+        with threads_of(arithmetic_begun(out)):
+            run = begin_run(config, out, read, tag, progress, processes, critic, garment)
+            take_steps(run, progress, stop)
+            return finish(run, progress)
     except _out_of_memory() as error:
-        raise Stopped(
-            "the device has too little memory for this run",
-            where=config.device,
-            to_try="a smaller micro_batch or resolution, or checkpointing; the batch_size may stay",
-        ) from error
+        raise too_little_memory(config, run.plan if run else None) from error
     finally:
         if lock:
             lock.release()
@@ -81,11 +84,14 @@ def begin_run(
     progress: ProgressCallback,
     processes: Processes,
     critic: Critic | None = None,
+    garment: Garment | None = None,
 ) -> TrainingRun:
     """The run before its next step: at its start, or where it was left."""
     # Read photos and captions.
+    manifest = newest_manifest(out / CHECKPOINTS)
+    config = as_begun(config, manifest["identity"] if manifest else None)
     progress(Progress("data", 0, 1, "reading photos and captions"))
-    data = load_dataset(config.data, read, tag, progress)
+    data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
 
     # Open the model, cache what its frozen parts make of the data, put the adapters on.
@@ -96,16 +102,21 @@ def begin_run(
     diffusion = Diffusion.of(model.base.scheduler_config, config.loss.zero_terminal_snr)
     gradient = Gradient(DenoisingLoss(model, diffusion), processes)
     model.plan = _measured(gradient, data, out)
-    _follow_plan(model)
+    if model.plan.checkpointing:
+        model.recompute_activations()
+    if model.plan.compile:
+        model.base.unet.compile()
 
     # Go on where it was left.
     optimization = Optimization.of(config, model.parameters, plan.precision)
-    identity = identity_of(config, data, model.base.sha256, model.plan)
+    identity = identity_of(config, data, model.base, model.plan)
     run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
     state = load_latest(out / CHECKPOINTS, identity)
     if state is not None:
         run.restore(state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
+    for message in run.note_arithmetic():
+        progress(Progress("train", run.loop.step, config.steps, message))
     return run
 
 
@@ -117,7 +128,9 @@ def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
             measured = Plan.model_validate_json(file.read_text(encoding="utf-8"))
             plan = kept_plan(model.plan, measured, model.config)
         else:
-            plan = measured_plan(model.plan, model.config, lambda: _measure(gradient.loss, data.samples[0]))
+            step = partial(_measure, gradient.loss, data.samples[0])
+            weights = sum(parameter.numel() for parameter in model.parameters.values())
+            plan = measured_plan(model.plan, model.config, step, model.recompute_activations, weights)
         with writing("the plan", out):
             write_whole(file, plan.model_dump_json(indent=1).encode())
     gradient.processes.wait()
@@ -131,13 +144,6 @@ def _measure(loss: DenoisingLoss, sample: Sample) -> None:
     torch.autograd.backward(loss.of_visits([SampleVisit(sample, 0, 0, 0)]).sum())
     for parameter in loss.model.parameters.values():
         parameter.grad = None
-
-
-def _follow_plan(model: TrainedModel) -> None:
-    if model.plan.checkpointing:
-        model.base.unet.enable_gradient_checkpointing()
-    if model.plan.compile:
-        model.base.unet.compile()
 
 
 # ── the loop ──

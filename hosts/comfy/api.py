@@ -14,6 +14,8 @@ from ..connection import Connection
 from ..errors import ApiMissing, HostUnreachable, RequestRefused, UnreadableAnswer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..connection import Answer
     from ..limits import Limits
     from .workflow import Graph
@@ -24,8 +26,8 @@ HOW_TO_START = "start ComfyUI, or correct --url"
 class ComfyApi:
     """One ComfyUI server's HTTP."""
 
-    def __init__(self, url: str, limits: Limits):
-        self.url, self._connection = url, Connection(url, None, limits)
+    def __init__(self, url: str, limits: Limits, ca_file: Path | None = None):
+        self.url, self._connection = url, Connection(url, None, limits, ca_file)
 
     def stats(self) -> dict[str, Any]:
         """Versions and devices."""

@@ -9,7 +9,10 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from ..certificates import trusted_certificates
 
 log = logging.getLogger("modiste")
 
@@ -21,10 +24,10 @@ MOST_BYTES = 1 << 20  # of one event; binary messages (previews) are ignored
 class EventStream:
     """The websocket of one client."""
 
-    def __init__(self, url: str, client_id: str, connect_s: float):
+    def __init__(self, url: str, client_id: str, connect_s: float, ca_file: Path | None = None):
         scheme, _, rest = url.partition("://")
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?clientId={client_id}"
-        self._connect_s, self._breaks = connect_s, 0
+        self._connect_s, self._breaks, self._ca_file = connect_s, 0, ca_file
         self._socket: Any = None  # a websocket.WebSocket
 
     def open(self) -> None:
@@ -34,7 +37,13 @@ class EventStream:
         if self._socket is not None or self._breaks >= BREAKS_IN_A_ROW:
             return
         try:
-            self._socket = websocket.create_connection(self._url, timeout=self._connect_s, redirect_limit=0)
+            bundle = trusted_certificates(self._ca_file)
+            self._socket = websocket.create_connection(
+                self._url,
+                timeout=self._connect_s,
+                redirect_limit=0,
+                sslopt={} if bundle is None else {"ca_cert_path" if Path(bundle).is_dir() else "ca_certs": bundle},
+            )
         except (OSError, websocket.WebSocketException) as error:
             self._breaks += 1
             log.info("no events from %s by websocket (%s): polling instead", self._url.partition("?")[0], error)

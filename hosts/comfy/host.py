@@ -51,6 +51,7 @@ class ComfyHost:
         *,
         allow_remote: bool = False,
         limits: Limits | None = None,
+        ca_file: Path | None = None,
         workflow: Path | None = None,
     ):
         self.url = base_url(url, allow_remote=allow_remote)
@@ -58,9 +59,9 @@ class ComfyHost:
         self.workflow = Workflow.read(workflow) if workflow else Workflow.read()
         self.on_step: Callable[[int, int, int], None] | None = None  # steps done, of how many, pictures
         self._client_id = uuid.uuid4().hex
-        self._api = ComfyApi(self.url, self.limits)
+        self._api = ComfyApi(self.url, self.limits, ca_file)
         self._catalogue = ComfyCatalogue(self._api, self.workflow, checkpoint)
-        self._events = EventStream(self.url, self._client_id, self.limits.connect_s)
+        self._events = EventStream(self.url, self._client_id, self.limits.connect_s, ca_file)
 
     # ── what it is ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,6 +91,8 @@ class ComfyHost:
                 yield self._result(request, graph)
         finally:
             self._events.close()
+
+    lora_readers = ("ComfyUI",)  # whose rules the server reads LoRA files by
 
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """Draws `request` with and without the LoRA: what it changes."""

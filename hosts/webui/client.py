@@ -1,6 +1,7 @@
 """One picture from the server in spite of failures: send, watch, wait, send again, or say why not.
 
-refused, busy, NaN, out of memory, unreadable    a pause with jitter, then again
+refused, busy, out of memory, unreadable         a pause with jitter, then again
+NaN                                              once more, then another seed tells what is broken (overflow.py)
 lost                                             wait until the server is idle, then again: never two at once
 anything else                                    a trial picture tells whether everything fails, then the error
 five failures in a row                           the server is left alone for a while
@@ -13,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.progress import Progress, ProgressCallback, silent
-from ..errors import HostBroken, HostError, Interrupted, UnknownOutcome
+from ..errors import HostBroken, HostError, Interrupted, NotANumber, UnknownOutcome
 from ..request import GenerationRequest
 from .capability import OPTIONS, TXT2IMG
+from .overflow import diagnose_overflow
 from .payload import payload_of
 from .responses import read_json
 from .result import Txt2ImgResult
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from .jobs import Jobs
 
 log = logging.getLogger("modiste")
+
+OVERFLOWS = 2  # of the same request, and it is not drawn a third time
 
 
 class RetryingClient:
@@ -61,6 +66,11 @@ class RetryingClient:
                     result = self._attempt(request, checkpoint)
                     self.breaker.succeeded()
                     return result
+                except NotANumber as error:
+                    self.breaker.succeeded()  # the server answers: it is the picture that can't be drawn
+                    if failures >= min(OVERFLOWS, limits.tries):
+                        raise self._overflow(error, request, checkpoint) from error
+                    log.warning("%s: trying again", error)
                 except PASSING as error:
                     self.breaker.failed()
                     if failures == limits.tries or self._interrupted.is_set():
@@ -88,6 +98,7 @@ class RetryingClient:
 
     def _send(self, request: GenerationRequest, title: str | None) -> Txt2ImgResult:
         payload = payload_of(request, title, self.jobs.begin())
+        began = time.monotonic()
         try:
             with self._reporting_steps(request):
                 answer = self.connection.post(TXT2IMG, payload, self.connection.limits.picture_s)
@@ -96,13 +107,21 @@ class RetryingClient:
             raise
         finally:
             self.jobs.end()
-        return Txt2ImgResult.read(read_json(answer), answer.url)
+        result = Txt2ImgResult.read(read_json(answer), answer.url)
+        return replace(result, elapsed_s=time.monotonic() - began)
 
     def _recover(self, error: HostError, failures: int) -> None:
         if isinstance(error, UnknownOutcome):
             self.jobs.wait_until_idle()
         else:
             self.sleep(pause_s(self.connection.limits, failures, error))
+
+    def _overflow(self, error: NotANumber, request: GenerationRequest, checkpoint: Checkpoint | None) -> HostError:
+        title = checkpoint.title if checkpoint else None
+        model = f"the model {checkpoint.name}" if checkpoint else "the loaded model"
+        return diagnose_overflow(
+            error, request, TRIAL, lambda variant: self._send(variant, title), self.connection, model
+        )
 
     def _diagnose(self, error: HostError) -> HostError:
         """The error itself, or that the server fails at everything: options of a wrong type do that to it for good."""

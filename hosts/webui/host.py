@@ -30,6 +30,8 @@ from .responses import read_json
 from .retry import Breaker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..request import Dialect
     from .catalogue import Checkpoint
 
@@ -38,7 +40,8 @@ class WebuiHost:
     """Draws on a server with A1111's API. Nothing is asked before the first use.
 
     `checkpoint` names the model to draw with; without it the one that the server has loaded. Either is asked for with
-    every picture, so that nobody who chooses another one there changes ours.
+    every picture, so that nobody who chooses another one there changes ours. `ca_file`: certificates to
+    believe on https.
     """
 
     dialect: Dialect = "a1111"
@@ -50,12 +53,13 @@ class WebuiHost:
         checkpoint: str | None = None,
         allow_remote: bool = False,
         auth: tuple[str, str] | None = None,
+        ca_file: Path | None = None,
         limits: Limits | None = None,
         progress: ProgressCallback = silent,
         sleep: Callable[[float], None] = time.sleep,
     ):
         self.url, self.limits = base_url(url, allow_remote=allow_remote), limits or Limits()
-        self.connection = Connection(self.url, auth or credentials(), self.limits)
+        self.connection = Connection(self.url, auth or credentials(), self.limits, ca_file)
         self.breaker = Breaker(self.limits)
         self.progress, self.sleep = progress, sleep
         self._checkpoint_name = checkpoint
@@ -146,17 +150,21 @@ class WebuiHost:
             yield result
 
     def _draw(self, request: GenerationRequest) -> GenerationResult:
-        began = time.monotonic()
         checkpoint = self.catalogue.checkpoint(request.checkpoint) if request.checkpoint else self.pinned
         answer = self.client.fetch(request, checkpoint)
         used = answer.used(request.loras)
-        return GenerationResult(answer.image, request, used, time.monotonic() - began)
+        return GenerationResult(answer.image, request, used, answer.elapsed_s)
 
     def interrupt(self) -> bool:
         """Ends our own picture, never another's, and whoever waits for it; from any thread. Whether it was told to."""
         return self.client.interrupt()
 
     # ── LoRA ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def lora_readers(self) -> tuple[str, ...]:
+        """Whose rules the server reads LoRA files by: A1111 or Forge; none for our own server."""
+        return self.capability.lora_readers
 
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """Draws `request` with and without the LoRA: what it changes."""

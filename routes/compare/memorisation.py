@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...reports.comparison import Memorisation
+from ..nearest_photo import nearest_photo
 from ..report_parts import copy_photo, rounded_mean
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def memorisation_of(
 
     def nearest(embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Similarity [N] to the nearest training photo, and its index [N], of embeddings [N, D]."""
-        table = [[likeness.unclipped for likeness in scorer.compare(embeds, photo)] for photo in known]
-        return torch.tensor(table).max(0)
+        return nearest_photo(scorer, embeds, known)
 
     def usable(arm: str) -> list[TaggedPicture]:
         return [picture for picture in pictures if picture.arm == arm and picture.embed is not None]

@@ -89,7 +89,6 @@ def test_what_passes_is_tried_again_and_the_picture_is_the_same(webui, fault, ca
     ("fault", "kind"),
     [
         ("oom", errors.OutOfMemory),
-        ("nan", errors.NotANumber),
         ("busy", errors.HostBusy),
         ("half_json", errors.UnreadableAnswer),
         ("html", errors.UnreadableAnswer),
@@ -111,6 +110,55 @@ def test_what_does_not_pass_ends_after_five_tries_and_then_the_server_is_left_al
     assert len(webui.received) == 5
     host.breaker.now = lambda: time.monotonic() + QUICK.rest_s
     assert draw(host, request()) and host.breaker.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "kind", "words", "drawn"),
+    [
+        (2, errors.BrokenPicture, "with the seed", 3),
+        (3, errors.BrokenPicture, "with this prompt", 4),
+        (4, errors.HostBroken, "whatever it draws", 4),
+    ],
+)
+def test_a_picture_of_nan_is_asked_for_twice_and_then_it_is_told_what_is_broken(webui, faults, kind, words, drawn):
+    host = host_for(webui)
+    host.describe()
+    asked = request()
+    webui.faults.extend(["nan"] * faults)
+    with pytest.raises(errors.HostError, match=words) as caught:
+        draw(host, asked)
+    assert type(caught.value) is kind and caught.value.exit_code == 4 and "tiny-sd15-a" in str(caught.value)
+    seeds = [payload["seed"] for payload in webui.received]
+    assert len(seeds) == drawn and seeds[:3] == [asked.seed, asked.seed, asked.seed + 1]
+    assert draw(host, request(seed=99))  # the server is not left alone: it is well
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({}, "start the WebUI with --no-half-vae (it runs in half precision)"),
+        ({"no_half_vae": True}, "start the WebUI with --no-half (it runs in half precision, --no-half-vae is on)"),
+        ({"no_half": True}, "start the WebUI with --no-half-vae (it runs in full precision, --no-half is on)"),
+        ({"no_half": True, "no_half_vae": True}, "are on already"),
+    ],
+)
+def test_the_switch_that_is_named_is_one_that_is_not_on(webui, flags, words):
+    webui.flags = flags
+    host = host_for(webui)
+    host.describe()
+    webui.faults.extend(["nan"] * 2)
+    with pytest.raises(errors.BrokenPicture) as caught:
+        draw(host, request())
+    assert words in caught.value.to_try
+
+
+def test_the_time_of_drawing_is_without_the_failures_and_pauses_before_it(webui):
+    webui.draw_s = 0.05
+    host = host_for(webui, sleep=lambda seconds: time.sleep(1.0))
+    host.describe()
+    webui.faults.extend(["oom", "oom"])
+    (result,) = draw(host, request())
+    assert 0.05 <= result.elapsed_s < 1.0 and len(webui.received) == 3
 
 
 def test_pauses_double_up_to_a_cap_are_random_and_heed_the_server():

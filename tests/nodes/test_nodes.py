@@ -76,6 +76,14 @@ def test_every_widget_has_a_default_within_its_bounds(node):
             assert "default" in about, name
 
 
+def test_no_node_needs_a_library_that_install_py_does_not_bring_to_a_host():
+    brought = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    for file in (ROOT / "nodes").glob("*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LIBRARIES":
+                assert set(ast.literal_eval(node.value)) <= set(brought), file.name
+
+
 def test_a_designer_sees_few_fields_at_first():
     for node in GOLDEN:
         widgets = [about for kind, about in inputs_of(node).values() if "default" in about]

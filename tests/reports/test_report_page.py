@@ -130,16 +130,35 @@ def test_the_page_shows_every_photo_with_its_prompt_tags_and_scores(report, page
             assert trial.strategy in text and trial.prompt in text and describe(trial.strategy, "zh-TW") in text
         for tag in photo.tags:
             assert tag["label"] in text
-    for figure in (report.summary.gain_over_baseline, report.summary.gain_over_minimal):
+    summary = report.summary
+    for figure in (summary.gain_over_baseline, summary.gain_over_minimal, summary.judge_gain_over_baseline):
         assert charts.signed(figure.mean) in text and charts.signed(figure.low) in text
     assert all(skip.path in text and skip.reason in text for skip in report.skipped)
     assert all(str(seed) in text for seed in report.seeds["confirm"])
     assert report.calibration.encoder in text and report.judge.encoder in text
 
 
+def test_the_judges_gain_stands_beside_every_gain_and_a_badge_says_what_is_proven(report, page, paper_run):
+    searched = [photo for photo in report.images if photo.candidate != "all_tags"]
+    assert searched
+    for photo in searched:
+        sentence = TEXT["judge_gain"][0].format(**charts.signed_interval(photo.judge_interval))
+        assert sentence in Elements(page).text
+    photos = [
+        photo.model_copy(update={"improved": True, "proven": proven})
+        for photo, proven in zip(report.images, (True, False, False), strict=True)
+    ]
+    marked = render_report(report.model_copy(update={"images": photos}), paper_run)
+    badges = [marked.count(f'<span lang="en">{TEXT[key][0]}</span>') for key in ("proven", "improved")]
+    assert badges == [1, 2]
+    alone = report.summary.model_copy(update={"judge_gain_over_baseline": None})
+    without = Elements(render_report(report.model_copy(update={"summary": alone}), paper_run)).text
+    assert TEXT["judge_none"][0] in without
+
+
 def test_photo_baseline_and_best_stand_side_by_side_and_a_lost_picture_leaves_a_gap(report, page, paper_run):
     pictures = sum(tag == "img" for tag, _ in Elements(page).tags)
-    seeds = len(report.seeds["confirm"])
+    seeds = len(report.images[0].seeds["confirm"])
     assert pictures == len(report.images) * (1 + 1 + 3 + 3 * seeds)
     lost = [photo.model_copy(update=dict(pictures={"winner": ["images/gone.png"]})) for photo in report.images]
     gaps = render_report(report.model_copy(update=dict(images=lost)), paper_run)

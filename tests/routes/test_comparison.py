@@ -175,14 +175,16 @@ def test_a_proven_loss_is_never_left_out_of_the_sentence(parts, tmp_path):
 def test_every_figure_is_recomputed_from_the_pictures(parts, tmp_path):
     session = brand_studio.session(learned=0.7)
     report = compared(parts, tmp_path, session, confirm_seeds=3)
-    seen = {}
+    seen, unclipped = {}, {}
     for who, scorer in (("scorer", session.vision.scorer), ("judge", session.vision.judge)):
         for photo, proof in zip(report.images, parts[0], strict=True):
             assert photo.image_sha256 == proof.sha256
             for arm, files in photo.pictures.items():
                 pictures = [Image.open(tmp_path / file).convert("RGB") for file in files]
-                scores = [one.similarity_score for one in scorer.score(pictures, proof.image)]
+                similarities = scorer.score(pictures, proof.image)
+                scores = [similarity.similarity_score for similarity in similarities]
                 seen[who, arm, photo.garment] = scores
+                unclipped[who, arm, photo.garment] = [similarity.unclipped for similarity in similarities]
                 assert getattr(photo, "similarity" if who == "scorer" else who)[arm] == pytest.approx(
                     mean(scores), abs=2e-6
                 )
@@ -191,10 +193,14 @@ def test_every_figure_is_recomputed_from_the_pictures(parts, tmp_path):
             continue
         mine, theirs, garments = [], [], []
         for photo in report.images:
-            mine += seen[gain.by, gain.arm, photo.garment]
-            theirs += seen[gain.by, gain.over, photo.garment]
+            mine += unclipped[gain.by, gain.arm, photo.garment]
+            theirs += unclipped[gain.by, gain.over, photo.garment]
             garments += [photo.garment] * 3
-        expected = mean_gain([a - b for a, b in zip(mine, theirs, strict=True)], garments)
+        differences = [a - b for a, b in zip(mine, theirs, strict=True)]
+        if not any(differences):  # the same pictures
+            assert gain.interval.low == gain.interval.high == 0
+            continue
+        expected = mean_gain(differences, garments)
         found = (gain.interval.mean, gain.interval.low, gain.interval.high, gain.interval.n)
         assert found == pytest.approx((expected.mean, expected.low, expected.high, len(report.images)), abs=5e-6)
     for arm in report.arms:

@@ -232,7 +232,7 @@ def test_wrong_requests_get_the_error_bodies_of_a_real_server(url):
         assert [answer.status_code, answer.json()] == list(recorded[name].values())
     assert requests.get(f"{url}/txt2img", timeout=10).json() == recorded["405"]["body"]
     answer = requests.post(f"{url}/img2img", json=DRAWING | {"init_images": ["%%%notbase64"]}, timeout=10)
-    assert answer.status_code == 500 and answer.json()["detail"].startswith("Invalid encoded image")
+    assert answer.status_code == 422 and answer.json()["detail"].startswith("Invalid encoded image")
 
 
 @pytest.mark.parametrize(
@@ -246,14 +246,23 @@ def test_wrong_requests_get_the_error_bodies_of_a_real_server(url):
         ({"prompt": "a dress <lora:Maison:9>"}, 422, "strength"),
         ({"prompt": "a dress <lora:Maison:x>"}, 422, "strength"),
         ({"prompt": "a dress <hypernet:Maison:1>"}, 422, "<lora:name:strength>"),
-        ({"width": 65}, 422, "width"),
+        ({"width": 60}, 422, "width"),
         ({"steps": 0}, 422, "steps"),
         ({"prompt": None}, 422, "prompt"),
-        ({"stpes": 3}, 422, "stpes"),
-        ({"enable_hr": True}, 422, "enable_hr"),
+        ({"negativ_prompt": "blurry"}, 422, "did you mean 'negative_prompt'"),
+        ({"enable_hr": True}, 422, "denoising_strength"),
+        ({"enable_hr": True, "denoising_strength": 0.5, "hr_upscaler": "Latent"}, 400, "Lanczos"),
+        ({"sampler": "DDIM"}, 422, "sampler_name"),
+        ({"clip_skip": 2}, 422, "CLIP_stop_at_last_layers"),
+        ({"restore_faces": True}, 422, "restore_faces"),
+        ({"sampler_name": "Euler", "s_churn": 5}, 422, "s_churn"),
+        ({"override_settings": {"sd_vae": "kl-f8.safetensors"}}, 422, "sd_vae"),
+        ({"seed": 2**80}, 422, "4294967295"),
+        ({"seed": -2}, 422, "seed"),
+        ({"batch_size": -1, "n_iter": -1}, 422, "at least 1"),
         ({"subseed_strength": 0.5}, 422, "subseed_strength"),
         ({"sampler_name": "DDIM", "eta": 1.0}, 422, "eta"),
-        ({"alwayson_scripts": {"ADetailer": {}}}, 422, "ADetailer"),
+        ({"alwayson_scripts": {"ADetailer": {"args": [True]}}}, 422, "ADetailer"),
         ({"override_settings": {"eta_noise_seed_delta": 1}}, 422, "eta_noise_seed_delta"),
         ({"override_settings": {"CLIP_stop_at_last_layers": "two"}}, 422, "clip_skip"),
         ({"n_iter": 0}, 422, "n_iter"),
@@ -278,8 +287,9 @@ def test_pictures_that_are_bombs_urls_or_too_many_are_refused(url):
     Image.new("1", (20000, 20000)).save(bomb, "PNG")
     one = base64.b64encode(green_png()).decode()
     for images, status in (
-        ([base64.b64encode(bomb.getvalue()).decode()], 500),
-        (["http://127.0.0.1/a.png"], 500),
+        ([base64.b64encode(bomb.getvalue()).decode()], 422),
+        (["http://127.0.0.1/a.png"], 422),
+        ([{"not": "text"}], 422),
         ([one] * 3, 422),
     ):
         answer = requests.post(f"{url}/img2img", json=DRAWING | {"init_images": images}, timeout=30)
@@ -413,6 +423,25 @@ def test_redrawing_nothing_is_refused(host):
     with pytest.raises(RequestRefused, match="none of 3 steps"):
         start = Image.new("RGB", (64, 64))
         list(host.redraw(start, 0.1, [GenerationRequest(prompt="", seed=1, steps=3, width=64, height=64)]))
+
+
+def test_ctrl_c_ends_a_busy_server_after_the_step_it_is_at(tmp_path):
+    harness = Path(__file__).parents[2] / "harness.py"
+    command = [sys.executable, harness, "serve", "--preset", "mini", "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        url = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())[0] + "/sdapi/v1"
+        answers = []
+        long = DRAWING | {"steps": 1000, "n_iter": 128}
+        clients = [threading.Thread(target=lambda: answers.append(ask(url, **long))) for _ in range(3)]
+        for client in clients:
+            client.start()
+        while not requests.get(f"{url}/progress", timeout=60).json()["state"]["sampling_step"]:
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        for client in clients:
+            client.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 503, 503], [a.text[:300] for a in answers]
 
 
 def test_the_command_serves_the_embedded_model_until_it_is_interrupted(tmp_path):

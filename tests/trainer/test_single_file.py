@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from train_samples import tiny_base
 from modiste.core.errors import InputError
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.trainer.model.single_file import FIRST_LAYER, _config_folder, open_pipeline, recognised, write_tokenizer
+from modiste.trainer.model.text_encoding import token_ids
 
 patch_torchvision_ops()
 TEXT_KEY = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
@@ -123,6 +125,29 @@ def test_the_configs_of_each_family_build_models_of_the_published_sizes(family, 
     index = json.loads((folder / "model_index.json").read_text())
     parts = {name for name, value in index.items() if isinstance(value, list) and value[0]}
     assert parts == {one.name for one in folder.iterdir() if one.is_dir()}
+
+
+@pytest.mark.parametrize(
+    ("family", "pads"), [("sd1", [49407]), ("sd2", [0]), ("sdxl", [49407, 0])], ids=["sd1", "sd2", "sdxl"]
+)
+def test_a_text_is_filled_up_with_what_its_encoder_learned_with(family, pads, tmp_path):
+    """OpenAI's CLIP with its end, OpenCLIP's H and bigG with token 0: as the published folders have it."""
+    from transformers import CLIPTokenizer
+
+    folder = _config_folder(tmp_path, family, "epsilon")
+    tokenizers = [CLIPTokenizer.from_pretrained(one) for one in sorted(folder.glob("tokenizer*"))]
+    assert [tokenizer.pad_token_id for tokenizer in tokenizers] == pads
+    for tokenizer, pad in zip(tokenizers, pads, strict=True):
+        ids = token_ids(tokenizer, ["a red dress"])[0].tolist()
+        assert ids == [49406, 320, 736, 2595, 49407, *[pad] * 72]
+
+
+def test_the_tokenizer_needs_no_open_clip(tmp_path, monkeypatch):
+    """A host's Python has none: ComfyUI's requirements do not bring it."""
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    write_tokenizer(tmp_path / "tokenizer")
+    words = json.loads((tmp_path / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    assert len(words) == 49408 and words["dress</w>"] == 2595
 
 
 def test_the_tokenizer_gives_the_ids_of_open_clips(tmp_path):

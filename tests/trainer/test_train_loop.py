@@ -16,7 +16,7 @@ from modiste.core.progress import silent
 from modiste.fashion.photos import read_photo
 from modiste.trainer.data.sampler import BatchSampler, SampleVisit
 from modiste.trainer.loop.loss_curve import draw_curve, running_mean
-from modiste.trainer.loop.memory_plan import first_plan, kept_plan
+from modiste.trainer.loop.memory_plan import MemoryFigures, first_plan, fitted, kept_plan, state_bytes
 from modiste.trainer.loop.optimizers import LARGEST_SCALE, PATIENCE, LossScale, rate_factor
 from modiste.trainer.loop.validation import Validation, ValidationResult, strata
 from modiste.trainer.lora.file import read_lora
@@ -666,6 +666,63 @@ def test_what_was_measured_is_kept_for_a_run_that_goes_on_unless_something_else_
     assert kept_plan(first, measured, plain) == measured
     asked = kept_plan(first, measured, config(base, photos, batch_size=4, micro_batch=1, checkpointing=False))
     assert (asked.micro_batch, asked.checkpointing, asked.step_s) == (1, False, 0.5)
+
+
+GIB = 2**30
+
+
+def short_of_memory(needs_recomputing: bool = True):
+    """A stand-in for a card: a UNet that learns without recomputing its activations runs out of memory."""
+    from diffusers import UNet2DConditionModel
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    def refuse(module, arguments):
+        if isinstance(module, UNet2DConditionModel) and torch.is_grad_enabled():
+            if not (needs_recomputing and module.is_gradient_checkpointing):
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    return register_module_forward_pre_hook(refuse)
+
+
+@pytest.mark.parametrize("asked", [dict(checkpointing=True), dict()], ids=["asked for", "by the plan"])
+def test_a_card_that_needs_activations_recomputed_trains_with_it(asked, base, photos, tmp_path):
+    with short_of_memory():
+        record = trained(config(base, photos, steps=2, **asked), tmp_path).record
+    assert record["plan"]["checkpointing"] and record["plan"]["step_s"] > 0 and len(record["losses"]) == 2
+    reasons = "".join(record["plan"]["reasons"])
+    assert ("does not fit without recomputing" in reasons) == (not asked)
+
+
+def test_what_is_recommended_where_memory_is_short_is_not_done_already(base, photos, tmp_path):
+    cases = {
+        "never": (dict(checkpointing=False), "checkpointing true; or a smaller resolution", True),
+        "asked": (dict(checkpointing=True), r"64 px, with activations recomputed \(cpu\); a smaller resolution", False),
+        "full": (dict(method="full", checkpointing=True), "or method lora", False),
+    }
+    for name, (asked, message, enough) in cases.items():
+        with short_of_memory(enough), pytest.raises(Stopped, match=message) as stopped:
+            trained(config(base, photos, steps=2, **asked), tmp_path / name)
+        assert stopped.value.exit_code == 4
+        assert ("checkpointing true" in str(stopped.value)) == (name == "never")
+
+
+def test_pictures_at_once_follow_what_is_free_and_what_the_optimizer_will_hold(base, photos):
+    """A card of 24 GiB, of which another program holds 12: figures as such a card reports them."""
+    wanted = config(base, photos, batch_size=8, method="full")
+    plan = first_plan(wanted, 60_000, 100)
+    alone = MemoryFigures(model=2 * GIB, peak=4 * GIB, free=22 * GIB)
+    assert fitted(plan, wanted, alone).micro_batch == 8 < int(0.85 * 22) // 2  # no more than the batch
+    shared = MemoryFigures(model=2 * GIB, peak=4 * GIB, free=10 * GIB)
+    assert fitted(plan, wanted, shared).micro_batch == 4
+    weights = 860_000_000
+    assert state_bytes(wanted, weights) == 8 * weights
+    assert state_bytes(wanted.model_copy(update=dict(optimizer="adamw8bit", ema=0.999)), weights) == 6 * weights
+    with_states = MemoryFigures(model=2 * GIB, peak=4 * GIB, free=10 * GIB, states=state_bytes(wanted, weights))
+    assert fitted(plan, wanted, with_states).micro_batch == 1  # 8.5 GiB − 6.4 GiB
+    full = MemoryFigures(model=2 * GIB, peak=4 * GIB, free=7 * GIB, states=state_bytes(wanted, weights))
+    assert fitted(plan, wanted, full).reasons[-1].endswith("it may not fit")
+    asked = wanted.model_copy(update=dict(micro_batch=8))
+    assert fitted(first_plan(asked, 60_000, 100), asked, shared).micro_batch == 8
 
 
 def test_a_plan_left_by_a_run_that_kept_nothing_does_not_bind_the_next_one(base, photos, tmp_path):

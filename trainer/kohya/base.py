@@ -60,7 +60,7 @@ def kohya_base(base: str) -> KohyaBase:
 
 
 def write_tokenizers(family: Family, folder: Path) -> Path:
-    """sd-scripts' `tokenizer_cache_dir`, made from the vocabulary that open_clip brings: no hub is asked."""
+    """sd-scripts' `tokenizer_cache_dir`, made from CLIP's vocabulary beside model/single_file.py: no hub is asked."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, padding in TOKENIZERS[family].items():

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ...core.device import GIB, choose_device, memory_bytes
-from ...core.errors import InputError
+from ...core.device import GIB, choose_device, free_bytes
+from ...core.errors import InputError, Stopped
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 BATCH = 4  # pictures an update; a collection of 20–200 photos gains nothing from more
 SMALL = 50_000_000  # weights of a UNet; a smaller one is faster in float32 than its casts are
-SPARE = 0.85  # of a card's memory
+SPARE = 0.85  # of the memory that is free before a step
+# Bytes a trained weight of the optimizer's state; Adafactor's is factored, Prodigy keeps two more copies.
+STATE_BYTES = {"adamw": 8, "adamw8bit": 2, "adafactor": 1, "prodigy": 16}
 PEAK_SIDE, PEAK_SECONDS = 1024, 0.3
 
 
@@ -101,47 +104,113 @@ def _native_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def measured_plan(plan: Plan, config: TrainConfig, step: Callable[[], Any]) -> Plan:
-    """After `step`, one picture forward and backward, has run: pictures at once and checkpointing by memory."""
+@dataclass(frozen=True)
+class MemoryFigures:
+    """A device's memory around one picture's forward and backward, in bytes."""
+
+    model: int  # held before: weights, adapters
+    peak: int  # held at most while it ran, gradients among it
+    free: int  # what this process could still have before it, whoever uses the rest of the device
+    states: int = 0  # what comes later: the optimizer's and the moving average's
+
+    @property
+    def picture(self) -> int:
+        """What one picture takes."""
+        return max(1, self.peak - self.model)
+
+    @property
+    def room(self) -> int:
+        """What is left for pictures."""
+        return int(SPARE * self.free) - self.states
+
+
+def state_bytes(config: TrainConfig, weights: int) -> int:
+    """What optimizer and moving average will hold for so many trained weights."""
+    return weights * (STATE_BYTES[config.optimizer] + (4 if config.ema else 0))
+
+
+def measured_plan(
+    plan: Plan, config: TrainConfig, step: Callable[[], Any], recompute: Callable[[], Any], weights: int = 0
+) -> Plan:
+    """The plan after `step`, one picture forward and backward, has run: pictures at once and checkpointing by memory.
+
+    `recompute` switches the recomputation of activations on: before the step where that is asked for, and after one
+    that did not fit. `weights` are trained. torch's OutOfMemoryError where one picture does not fit either way.
+    """
+    import torch
+
+    if plan.checkpointing:
+        recompute()
+    try:
+        measured, figures = _measured_step(plan, step, state_bytes(config, weights))
+    except torch.OutOfMemoryError:
+        if plan.checkpointing or config.checkpointing is False:
+            raise
+        figures = None
+    if config.checkpointing is None and not plan.checkpointing and (figures is None or not _fits(figures)):
+        torch.cuda.empty_cache()
+        recompute()
+        reason = "one picture does not fit without recomputing activations"
+        plan = plan.model_copy(update={"checkpointing": True, "reasons": (*plan.reasons, reason)})
+        measured, figures = _measured_step(plan, step, state_bytes(config, weights))
+    plan = plan.model_copy(update=measured)
+    return fitted(plan, config, figures) if figures else plan
+
+
+def _fits(figures: MemoryFigures) -> bool:
+    return figures.picture <= figures.room
+
+
+def fitted(plan: Plan, config: TrainConfig, figures: MemoryFigures) -> Plan:
+    """The plan with as many pictures at once as there is room for; one where there is none."""
+    reason = f"{figures.picture / GIB:.2f} GiB a picture, {figures.room / GIB:.1f} GiB free for pictures"
+    if not _fits(figures):
+        reason += ": it may not fit"
+    changes: dict[str, Any] = {"memory_gib": round(figures.peak / GIB, 2), "reasons": (*plan.reasons, reason)}
+    if config.micro_batch is None:
+        changes["micro_batch"] = max(1, min(plan.batch_size, figures.room // figures.picture))
+    return plan.model_copy(update=changes)
+
+
+def _measured_step(plan: Plan, step: Callable[[], Any], states: int) -> tuple[dict[str, Any], MemoryFigures | None]:
+    """What of a plan one step shows, and the memory that it took of a card."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    try:
-        with FlopCounterMode(display=False) as counter:
-            step()
-    except torch.OutOfMemoryError:
-        if config.checkpointing is not None:
-            raise
-        torch.cuda.empty_cache()
-        reason = "one picture does not fit without recomputing activations"
-        smaller = {"checkpointing": True, "micro_batch": config.micro_batch or 1}
-        return plan.model_copy(update={**smaller, "reasons": (*plan.reasons, reason)})
+    with FlopCounterMode(display=False) as counter:
+        step()
     on_card = plan.device.startswith("cuda")
+    model = free = 0
     if on_card:
         torch.cuda.reset_peak_memory_stats(plan.device)
-        before = torch.cuda.memory_allocated(plan.device)
+        model, free = torch.cuda.memory_allocated(plan.device), free_bytes(plan.device)
     began = time.perf_counter()
     step()
     if on_card:
         torch.cuda.synchronize(plan.device)
     step_s, flop = time.perf_counter() - began, float(counter.get_total_flops())
-    measured: dict[str, Any] = {
-        "step_s": round(step_s, 4),
-        "step_flop": flop,
-        "peak_share": round(flop / step_s / _peak(plan), 4),
-    }
-    reasons = list(plan.reasons)
-    if on_card:
-        peak, total = torch.cuda.max_memory_allocated(plan.device), memory_bytes(plan.device) or 0
-        measured["memory_gib"] = round(peak / GIB, 2)
-        each, room = max(1, peak - before), SPARE * total - before
-        if config.micro_batch is None:
-            measured["micro_batch"] = max(1, min(plan.batch_size, int(room / each)))
-            reasons.append(f"{each / GIB:.2f} GiB a picture, {room / GIB:.1f} GiB free")
-        if config.checkpointing is None and each > room:
-            measured["checkpointing"] = True
-            reasons.append("one picture does not fit without recomputing activations")
-    return plan.model_copy(update={**measured, "reasons": tuple(reasons)})
+    peak_share = round(flop / step_s / _peak(plan), 4)
+    measured = {"step_s": round(step_s, 4), "step_flop": flop, "peak_share": peak_share}
+    if not on_card:
+        return measured, None
+    return measured, MemoryFigures(model, torch.cuda.max_memory_allocated(plan.device), free, states)
+
+
+def too_little_memory(config: TrainConfig, plan: Plan | None) -> Stopped:
+    """What to say where the device ran out of memory; only what is not done already is recommended."""
+    recomputes = plan.checkpointing if plan else bool(config.checkpointing)
+    at_once = plan.micro_batch if plan else config.micro_batch or 1
+    advice = [f"micro_batch {at_once // 2}, the batch_size may stay"] if at_once > 1 else []
+    advice += [] if recomputes else ["checkpointing true"]
+    advice += ["a smaller resolution", "closing what else uses the device"]
+    advice += ["method lora"] if config.method == "full" else []
+    done = ", with activations recomputed" if recomputes else ""
+    pictures = "one picture at once" if at_once == 1 else f"{at_once} pictures at once"
+    return Stopped(
+        f"the device has too little memory for {pictures} of {config.data.resolution} px{done}",
+        where=plan.device if plan else config.device,
+        to_try="; or ".join(advice),
+    )
 
 
 def _peak(plan: Plan) -> float:

@@ -45,7 +45,7 @@ def _adamw8bit(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim
 def _adafactor(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
     from transformers.optimization import Adafactor
 
-    return Adafactor(  # type: ignore[no-untyped-call]
+    return Adafactor(
         groups, scale_parameter=False, relative_step=False, warmup_init=False, weight_decay=config.weight_decay
     )
 

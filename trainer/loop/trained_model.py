@@ -51,6 +51,10 @@ class TrainedModel:
             return nullcontext()
         return torch.autocast(self.device.type, self.plan.dtype)
 
+    def recompute_activations(self) -> None:
+        """From now on the UNet keeps few activations, and computes them again for the backward pass."""
+        self.base.unet.enable_gradient_checkpointing()
+
     def sampled_latents(self, visit: SampleVisit) -> torch.Tensor:
         """One draw of the photo's posterior, scaled: float32 [4, h, w], on the CPU."""
         moments = self.latents.moments(visit.sample, visit.flipped)
@@ -117,7 +121,8 @@ def open_model(
     latents.build(base.vae, photos[share], config.data.flip, progress)
     texts, captions = None, possible_captions(photos, config.data)
     if not config.network.text_rank:
-        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}", config.clip_skip)
+        padding = f" padded with {base.padding}" if base.padding else ""
+        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}{padding}", config.clip_skip)
         texts.build([*(captions or []), *(prompts or [])][share], progress)
     processes.wait()
     base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)

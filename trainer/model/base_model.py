@@ -12,7 +12,7 @@ from ...core.files import sha256_of
 from ...core.torchvision_ops import patch_torchvision_ops
 from ...core.weights import download_command, hub_cache, locate
 from ..families.configs import Family, family_of_unet
-from .single_file import open_pipeline
+from .single_file import END, open_pipeline
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +35,16 @@ class StableDiffusionParts:
     scheduler_config: Any
     source: Path
     scaling_factor: float  # latents are the VAE's times this
+
+    @property
+    def padding(self) -> str | None:
+        """What fills texts up to 77 tokens, where that was another token in versions before; None elsewhere.
+
+        Single files of SD 2 and XL were padded with the end of text: what is cached or half trained by that is another
+        text encoder's.
+        """
+        pads = [str(tokenizer.pad_token) for tokenizer in self.tokenizers]
+        return " ".join(pads) if self.source.is_file() and any(pad != END for pad in pads) else None
 
     @property
     def parts(self) -> dict[str, Any]:

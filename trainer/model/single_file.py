@@ -1,13 +1,12 @@
 """Opens a base model: a diffusers folder, or a host's single `.safetensors` checkpoint, without any hub.
 
-A checkpoint file holds weights only. The small configs of its family are in `families/`, and CLIP's vocabulary is in
-open_clip's own package.
+A checkpoint file holds weights only. The small configs of its family are in `families/`, and CLIP's vocabulary lies
+beside this module.
 """
 
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,16 @@ from .unet_file import read_unet
 if TYPE_CHECKING:
     import torch
 
+CLIP_MERGES = "clip_merges.txt.gz"  # 48,894 pairs, of https://github.com/openai/CLIP: clip_merges.LICENSE
 FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+END = "<|endoftext|>"
+# What fills a text up to 77 tokens: OpenAI's CLIP learned with its end, OpenCLIP's H and bigG with token 0, "!". As in
+# the published folders, sd-scripts' strategy_sdxl.py, and ComfyUI's `pad_with_end=False`.
+PADDING: dict[Family, dict[str, str]] = {
+    "sd1": {"tokenizer": END},
+    "sd2": {"tokenizer": "!"},
+    "sdxl": {"tokenizer": END, "tokenizer_2": "!"},
+}
 SCALED_LINEAR = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -153,8 +161,8 @@ def _config_folder(folder: Path, family: Family, prediction: str) -> Path:
         (folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json")).write_text(
             json.dumps(values)
         )
-    for name in [part for part in parts if part.startswith("tokenizer")]:
-        write_tokenizer(folder / name)
+    for name, padding in PADDING[family].items():
+        write_tokenizer(folder / name, padding)
     return folder
 
 
@@ -176,21 +184,19 @@ def _vae(family: Family) -> dict[str, Any]:
     }
 
 
-def write_tokenizer(folder: Path) -> None:
-    """CLIP's own byte-pair vocabulary as a transformers folder, from the file that open_clip brings."""
-    package = importlib.util.find_spec("open_clip")
-    assert package and package.origin  # a dependency of the standalone environment
-    with gzip.open(Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8") as lines:
-        merges = lines.read().split("\n")[1 : 49152 - 256 - 2 + 1]
+def write_tokenizer(folder: Path, padding: str = END) -> None:
+    """CLIP's own byte-pair vocabulary, 49,408 words, as a transformers folder; `padding` fills a text up to 77."""
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
 
+    with gzip.open(Path(__file__).with_name(CLIP_MERGES), "rt", encoding="utf-8") as lines:
+        merges = lines.read().splitlines()
     symbols = list(_byte_symbols().values())
     words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(pair.split()) for pair in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
+    words += ["<|startoftext|>", END]
     folder.mkdir()
     (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}), encoding="utf-8")
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
-    CLIPTokenizer.from_pretrained(folder, model_max_length=77).save_pretrained(folder)
+    CLIPTokenizer.from_pretrained(folder, model_max_length=77, pad_token=padding).save_pretrained(folder)
 
 
 def _byte_symbols() -> dict[int, str]:
