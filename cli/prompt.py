@@ -11,6 +11,7 @@ from .choices import open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import EarlierRunsOptions, HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
+    DEMONSTRATION,
     AsJson,
     Device,
     Force,
@@ -18,7 +19,7 @@ from .options import (
     PresetName,
     Seed,
 )
-from .terminal import Display, print_json
+from .terminal import Display, print_json, say
 
 
 @with_option_groups
@@ -40,15 +41,18 @@ def prompt(
     json: AsJson = False,
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
-    from ..fashion.batch_tagging import leave_out_without_garment
+    from ..fashion.batch_tagging import leave_out, photos_without_garment
     from ..fashion.photos import gather_photos
     from ..routes.prompt.optimise import optimise_prompts
     from ..routes.prompt.settings import PromptSettings
 
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device)
-    if not force:
-        leave_out_without_garment(gathered, session.vision.tagger, photos)
+    unknown = photos_without_garment(gathered.photos, session.vision.tagger)
+    if unknown and force:
+        say(f"{unknown[0].path}: {DEMONSTRATION}")
+    elif unknown:
+        leave_out(unknown, gathered, photos)
     settings = PromptSettings.for_session(
         session,
         budget=budget,

@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import VisionOptions, with_option_groups
-from .options import AsJson, Device, Force, Photos, PresetName
+from .options import DEMONSTRATION, AsJson, Device, Force, Photos, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -133,6 +133,6 @@ class Demonstration:
     def __call__(self, photo: Path) -> bool:
         """True: the photo is tagged."""
         if not self.said:
-            say(f"{photo}: this does not look like the garments that the encoder knows; its tags are a demonstration")
+            say(f"{photo}: {DEMONSTRATION}")
         self.said = True
         return True

@@ -65,12 +65,17 @@ def tag_photos(
         raise nothing_usable(paths, skipped)
 
 
-def leave_out_without_garment(gathered: Gathered, tagger: Tagger, paths: Sequence[str | Path]) -> None:
-    """Moves photos without a garment to the skipped ones. Raises InputError where none is left."""
-    photos = gathered.photos
+def photos_without_garment(photos: Sequence[Photo], tagger: Tagger) -> list[Photo]:
+    """Those of the photos that show no garment that the encoder knows."""
     shown = tagger.shows_garment(tagger.observe([photo.image for photo in photos]))
-    gathered.photos = [photo for photo, there in zip(photos, shown, strict=True) if there]
-    gathered.skipped += [no_garment(photo.path) for photo, there in zip(photos, shown, strict=True) if not there]
+    return [photo for photo, there in zip(photos, shown, strict=True) if not there]
+
+
+def leave_out(unknown: Sequence[Photo], gathered: Gathered, paths: Sequence[str | Path]) -> None:
+    """Moves photos without a garment to the skipped ones. Raises InputError where none is left."""
+    left_out = {photo.sha256 for photo in unknown}
+    gathered.photos = [photo for photo in gathered.photos if photo.sha256 not in left_out]
+    gathered.skipped += [no_garment(photo.path) for photo in unknown]
     if not gathered.photos:
         raise nothing_usable(paths, gathered.skipped)
 
