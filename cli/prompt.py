@@ -9,14 +9,12 @@ import typer
 
 from .choices import open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
+from .option_groups import EarlierRunsOptions, HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
     AsJson,
     Device,
-    LearnFromEarlier,
     Photos,
     PresetName,
-    SameSeeds,
     Seed,
 )
 from .terminal import Display, print_json
@@ -31,12 +29,11 @@ def prompt(
     host: HostOptions,
     budget: Annotated[int, typer.Option(help="Pictures a photo, confirmation included.", min=8, max=400)] = 40,
     seed: Seed = 0,
-    same_seeds: SameSeeds = False,
+    earlier: EarlierRunsOptions,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
-    learn: LearnFromEarlier = True,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
 ) -> int:
@@ -51,9 +48,8 @@ def prompt(
         session,
         budget=budget,
         seed=seed,
-        same_seeds=same_seeds,
+        **earlier.as_fields(),
         strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
-        learn=learn,
         **sampling.as_fields(),
     )
     with Display(quiet=json) as display:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from ..core.files import make_folder
 from ..core.folder_lock import FolderBusy, FolderLock
 from ..core.library_versions import installed_versions
 from .data.sample import Dataset
-from .loop.checkpoint import TrainState
+from .loop.arithmetic import arithmetic_of, changes
+from .loop.checkpoint import TrainState, newest_manifest
 from .loop.gradient import Gradient
 from .loop.optimization import Optimization
 from .loop.samples import Samples
@@ -30,6 +32,9 @@ CHECKPOINTS = "checkpoints"
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
 FREE_DATA = {"folders", "masks", "prior_folder"}
+# Fields that older versions did not have, by the value that is as they were: a run that was begun without one goes on
+# with that value, and as long as it has it the run's identity does not name it.
+LATER: dict[tuple[str, str], Any] = {("data", "held_out_by"): "photo"}
 FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
 
 
@@ -42,6 +47,7 @@ class LoopState:
     losses: list[float] = field(default_factory=list)  # of each update with a finite gradient
     validation: Validation = field(default_factory=Validation)
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # name → weights of the best validation, on the CPU
+    arithmetic: list[dict[str, Any]] = field(default_factory=list)  # what was computed with, where it changed
 
 
 @dataclass
@@ -82,6 +88,7 @@ class TrainingRun:
                 "losses": loop.losses,
                 **self.optimization.state(),
                 "looks": loop.validation.as_json(),
+                "arithmetic": loop.arithmetic,
                 "samples": self.samples.taken if self.samples else [],
             },
         )
@@ -95,16 +102,32 @@ class TrainingRun:
                 parameter.copy_(state.weights[name])
         self.optimization.load(state.optimizer, state.ema, state.record)
         validation = Validation.from_json(state.record["looks"])
-        self.loop = LoopState(state.step, state.consumed, list(state.record["losses"]), validation, state.best)
+        losses, arithmetic = list(state.record["losses"]), list(state.record.get("arithmetic", []))
+        self.loop = LoopState(state.step, state.consumed, losses, validation, state.best, arithmetic)
         if self.samples:
             self.samples.taken = list(state.record["samples"])
+
+    def note_arithmetic(self) -> list[str]:
+        """Notes what this start computes with; says where it is something else than before, so that bits may differ."""
+        now = arithmetic_of(self.plan.device)
+        changed = changes(self.loop.arithmetic, now)
+        if not self.loop.arithmetic or changed:
+            self.loop.arithmetic.append(now)
+        if not changed:
+            return []
+        return [f"weights may differ in their last bits from those of one start: {'; '.join(changed)}"]
+
+
+def arithmetic_begun(out: Path) -> list[dict[str, Any]]:
+    """What the run in `out` has computed with, first start first; empty where that is not known."""
+    manifest = newest_manifest(out / CHECKPOINTS)
+    return list(manifest["record"].get("arithmetic", [])) if manifest else []
 
 
 def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, plan: Plan) -> dict[str, Any]:
     """What a resume must find the same, as JSON."""
-    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": FREE_VALIDATION}
     return {
-        "config": config.model_dump(mode="json", exclude=free),
+        "config": config_identity(config, FREE_VALIDATION),
         "data": data.manifest_sha256,
         "base": base.sha256,
         **({"padding": base.padding} if base.padding else {}),
@@ -112,6 +135,28 @@ def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, 
         "batch_size": plan.batch_size,
         "versions": installed_versions(),
     }
+
+
+def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str, Any]:
+    """The fields that decide the weights, as JSON, without those that are as they were before there were any."""
+    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": free_validation}
+    fields = config.model_dump(mode="json", exclude=free)
+    for (section, name), before in LATER.items():
+        if fields[section][name] == before:
+            del fields[section][name]
+    return fields
+
+
+def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainConfig:
+    """`config` with what a run was begun with, where its version did not have the field yet; None: nothing is begun."""
+    if identity is None:
+        return config
+    begun = identity["config"]
+    for (section, name), before in LATER.items():
+        if name not in begun.get(section, {}):
+            part = getattr(config, section).model_copy(update={name: before})
+            config = config.model_copy(update={section: part})
+    return config
 
 
 def locked(out: Path) -> FolderLock:

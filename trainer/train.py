@@ -17,7 +17,8 @@ from ..core.files import write_whole
 from ..core.progress import Pace, Progress, ProgressCallback, silent
 from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
-from .loop.checkpoint import load_latest, save_checkpoint, whole_checkpoints
+from .loop.arithmetic import threads_of
+from .loop.checkpoint import load_latest, newest_manifest, save_checkpoint, whole_checkpoints
 from .loop.denoising_loss import DenoisingLoss
 from .loop.gradient import Gradient
 from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan, too_little_memory
@@ -29,10 +30,11 @@ from .loop.trained_model import open_model
 from .loop.validation import ValidationResult
 from .model.base_model import unet_weights
 from .results import TrainResult, finish, writing
-from .run import CHECKPOINTS, TrainingRun, identity_of, locked
+from .run import CHECKPOINTS, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
 
 if TYPE_CHECKING:
     from .config import TrainConfig
+    from .data.held_out import Garment
     from .data.sample import Dataset, Read, Sample, Tag
 
 MOST_BAD_STEPS = 5  # in a row
@@ -47,20 +49,23 @@ def train(
     progress: ProgressCallback = silent,
     stop: Callable[[], bool] = lambda: False,
     critic: Critic | None = None,
+    garment: Garment | None = None,
 ) -> TrainResult:
     """Trains, or goes on where `out` was left; the same config gives the same weights, however often it was stopped.
 
     `read` opens a photo, `tag` captions those without one, `critic` looks at pictures that the model draws on the way;
-    none are drawn without it. Stopped where `stop` says so: a checkpoint is kept.
+    none are drawn without it. `garment` names what a photo shows: validation holds out whole garments. Stopped where
+    `stop` says so: a checkpoint is kept.
     """
     processes = Processes.of_launch(choose_device(config.device))
     progress = silent if processes.rank else progress
     lock = locked(out) if processes.rank == 0 else None
     run = None
     try:
-        run = begin_run(config, out, read, tag, progress, processes, critic)
-        take_steps(run, progress, stop)
-        return finish(run, progress)
+        with threads_of(arithmetic_begun(out)):
+            run = begin_run(config, out, read, tag, progress, processes, critic, garment)
+            take_steps(run, progress, stop)
+            return finish(run, progress)
     except _out_of_memory() as error:
         raise too_little_memory(config, run.plan if run else None) from error
     finally:
@@ -79,11 +84,14 @@ def begin_run(
     progress: ProgressCallback,
     processes: Processes,
     critic: Critic | None = None,
+    garment: Garment | None = None,
 ) -> TrainingRun:
     """The run before its next step: at its start, or where it was left."""
     # Read photos and captions.
+    manifest = newest_manifest(out / CHECKPOINTS)
+    config = as_begun(config, manifest["identity"] if manifest else None)
     progress(Progress("data", 0, 1, "reading photos and captions"))
-    data = load_dataset(config.data, read, tag, progress)
+    data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
 
     # Open the model, cache what its frozen parts make of the data, put the adapters on.
@@ -107,6 +115,8 @@ def begin_run(
     if state is not None:
         run.restore(state)
         progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
+    for message in run.note_arithmetic():
+        progress(Progress("train", run.loop.step, config.steps, message))
     return run
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.home import modiste_home
+from ...core.suggestions import did_you_mean
 from ...core.weights import MARKERS
 from ...fashion.taxonomy import SHIPPED
 from ..choices import FASHION_CLIP, MINI
@@ -14,7 +15,8 @@ from .safe_paths import inside, photo_folders
 ENCODERS = "fashion_clip"  # the folder under models/
 LORAS = "loras"
 RUNS = "modiste"  # the folder under output/
-PHOTOS = "photos"  # the only entry of the list of folders where input/ holds none yet
+PHOTOS = "photos"  # the folder of input/ that texts recommend
+NO_FOLDER = "(no folder of photos in input/ yet)"  # the only entry of the list where there is none
 
 
 def register() -> None:
@@ -73,17 +75,23 @@ def photo_folder(name: str, must_exist: bool = True) -> Path:
 
     InputError where it lies elsewhere, or where `must_exist` and it does not exist.
     """
+    if name == NO_FOLDER:
+        raise InputError(
+            "input/ holds no folder of photos yet", to_try=f"copy your photos into {input_root() / PHOTOS}"
+        )
     folder = inside(name, [input_root(), output_root()])
     if must_exist and not folder.is_dir():
+        there = photo_folders(input_root())
+        copy = f"copy your photos into {input_root() / PHOTOS}"
         raise InputError(
-            f"there is no folder {name!r}", where=str(folder), to_try=f"copy your photos into {input_root() / PHOTOS}"
+            f"there is no folder {name!r}", where=str(folder), to_try=did_you_mean(name, there) if there else copy
         )
     return folder
 
 
 def photo_folder_names() -> list[str]:
-    """Folders of ComfyUI's input that hold photos; [PHOTOS] where there are none yet."""
-    return photo_folders(input_root()) or [PHOTOS]
+    """Folders of ComfyUI's input that hold photos; [NO_FOLDER] where there are none yet."""
+    return photo_folders(input_root()) or [NO_FOLDER]
 
 
 def checkpoint_names() -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...fashion.photos import SUFFIXES
 
+LONGEST_NAME = 255  # bytes of a file's name, on every common file system
 MAX_DEPTH = 3  # levels below the root that lists show
 
 
@@ -18,6 +19,9 @@ def inside(name: str, roots: Sequence[Path]) -> Path:
         raise InputError("no folder was named", to_try=f"a folder inside {roots[0]}")
     if "\0" in name:
         raise InputError("a path holds a NUL byte", to_try=f"a folder inside {roots[0]}")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(name.strip()).parts):
+        shown = f"{name.strip()[:40]}…"
+        raise InputError(f"a name in the path {shown!r} is too long", to_try=f"at most {LONGEST_NAME} bytes a name")
     path = Path(os.path.realpath(roots[0] / name.strip()))
     for root in roots:
         real = os.path.realpath(root)

@@ -60,7 +60,7 @@ def finetune(
     With a preset whose encoder is on this machine, pictures are drawn on the way, scored, and looked at for signs of
     overfitting. `bound`: groups of the vocabulary that captions leave to the trigger; None: those that it binds.
     """
-    from ...fashion.photos import read_photo
+    from ...fashion.photos import garment_of, read_photo
     from ...trainer.kohya.train import refuse_mixed, train_with_kohya
     from ...trainer.train import train
 
@@ -71,6 +71,7 @@ def finetune(
     read = partial(read_photo, side=READ_SIDE * config.data.resolution)
     critic = _critic(preset, config, opened, progress) if preset and engine == "diffusers" else None
     run = partial(train, critic=critic) if engine == "diffusers" else train_with_kohya
+    run = partial(run, garment=garment_of)
     return run(config, out, read, tag if preset else None, progress, stop)
 
 

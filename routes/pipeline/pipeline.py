@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ...core.errors import Stopped
 from ...core.files import write_whole
-from ...core.progress import ProgressCallback, silent
+from ...core.progress import Progress, ProgressCallback, silent
 from ...core.state_files import json_object, read_state
 from ...fashion.photos import Gathered
 from ...reports.comparison import ComparisonReport
@@ -82,7 +83,8 @@ def run_pipeline(
 ) -> PipelineReport | None:
     """Runs all stages, or `stage` alone; returns the report once all are finished, None before.
 
-    Killed at any instant and started again with the same settings, it does nothing twice and reports the same.
+    Killed at any instant and started again with the same settings, it does nothing twice and reports the same. Stopped
+    where `stop` says so: after the picture or the training step that is under way.
     """
     from .report import pipeline_report
 
@@ -93,7 +95,7 @@ def run_pipeline(
         # the prompt route finds the best strategies
         stages.once(
             "prompt",
-            lambda tell: optimise_prompts(searched, session, settings.prompt, out / PROMPT, tell),
+            lambda tell: optimise_prompts(searched, session, settings.prompt, out / PROMPT, _until(stop, tell, out)),
             progress,
         )
         # their format and samples are what the training route learns from
@@ -103,7 +105,11 @@ def run_pipeline(
             progress,
         )
         # the original and the tuned model draw the same prompts
-        stages.once("compare", lambda tell: _compare(gathered, split, session, settings, out, tell), progress)
+        stages.once(
+            "compare",
+            lambda tell: _compare(gathered, split, session, settings, out, _until(stop, tell, out)),
+            progress,
+        )
         if not all(record.finished for record in stages.of.values()):
             return None
 
@@ -114,6 +120,21 @@ def run_pipeline(
         report = pipeline_report(best, comparison, split, stages.of, generated, captions, out)
         write_verdict(report, out, taxonomy=session.vision.taxonomy)
         return report
+
+
+def _until(stop: Callable[[], bool], progress: ProgressCallback, out: Path) -> ProgressCallback:
+    """`progress`, which ends the stage once `stop` says so: what is reported is kept by then."""
+
+    def tell(report: Progress) -> None:
+        progress(report)
+        if stop():
+            raise Stopped(
+                f"stopped ({report.stage}: {report.done} of {report.total}); what is done is kept",
+                where=str(out),
+                to_try="the same command goes on",
+            )
+
+    return tell
 
 
 def _best(out: Path) -> PromptReport:
@@ -141,11 +162,18 @@ def _finetune(
     if settings.with_generated:
         learned = slice(len(split.training))
         generated = draw_class(
-            training_data[learned], tags[learned], prompt_style, session, settings.prompt, out / CLASS, progress
+            training_data[learned],
+            tags[learned],
+            prompt_style,
+            session,
+            settings.prompt,
+            out / CLASS,
+            _until(stop, progress, out),
         )
         generated |= {out / PROMPT / sample.image: sample.prompt for sample in best.high_performing_samples}
     data = lay_out(training_data, captions, generated, out / DATASET)
-    data |= {"held_out": 0.0, "held_out_least": len(split.validation)}  # the split's own: those of the smallest hashes
+    # The split's own: those of the smallest hashes.
+    data |= {"held_out": 0.0, "held_out_least": len(split.validation), "held_out_by": "photo"}
     finetune(settings.train_config(session, data), out / TRAINING, None, progress, stop)
 
 

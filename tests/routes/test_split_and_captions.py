@@ -86,7 +86,9 @@ def test_the_trainer_holds_out_just_the_validation_photos_of_the_split(gathered,
     chosen = split.of((*split.training, *split.validation), gathered.photos)
     data = lay_out(chosen, {photo.sha256: "a dress" for photo in chosen}, {}, tmp_path / "dataset")
     assert data["prior_folder"] is None
-    config = DataConfig(folders=data["folders"], resolution=64, held_out=0, held_out_least=len(split.validation))
+    config = DataConfig(
+        folders=data["folders"], resolution=64, held_out=0, held_out_least=len(split.validation), held_out_by="photo"
+    )
     dataset = load_dataset(config, read_photo)
     assert {one.sha256 for one in dataset.held_out} == {one.sha256 for one in split.validation}
     assert {one.sha256 for one in dataset.samples} == {one.sha256 for one in split.training}

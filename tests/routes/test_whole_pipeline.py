@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from page_elements import EVIL, Elements
 from train_samples import tiny_base
 
-from modiste.core.errors import InputError
+from modiste.core.errors import InputError, Stopped
 from modiste.fashion.photos import gather_photos
 from modiste.reports.comparison import PipelineReport
 from modiste.reports.comparison_page import render_verdict
@@ -109,6 +110,28 @@ def test_a_run_killed_at_ten_random_instants_reports_what_the_uninterrupted_one_
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
     assert done.returncode == 0
     assert without_times(shop / "out") == without_times(shop / "whole")
+
+
+def test_a_wish_to_stop_ends_each_stage_within_a_report_and_the_run_goes_on_to_the_same_end(shop):
+    out = shop / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    for stage in ("prompt", "finetune", "compare"):
+        heard, asked = [], []
+
+        def stop(stage=stage, heard=heard, asked=asked) -> bool:
+            finished = json.loads((out / "stages.json").read_text()) if (out / "stages.json").is_file() else {}
+            before = {"prompt": [], "finetune": ["prompt"], "compare": ["prompt", "finetune"]}[stage]
+            if all(finished.get(name, {}).get("finished") for name in before) and len(heard) > 3:
+                asked.append(len(heard))
+            return bool(asked)
+
+        with pytest.raises(Stopped, match="kept"):
+            brand_studio.run(shop / "photos", shop / "base", out, progress=heard.append, stop=stop)
+        assert len(heard) - asked[0] <= 2, "a report or two after the wish, not a stage"
+        assert not json.loads((out / "stages.json").read_text())[stage]["finished"]
+    brand_studio.run(shop / "photos", shop / "base", out)
+    assert without_times(out) == without_times(shop / "whole")
+    shutil.rmtree(out)
 
 
 def test_a_finished_run_started_again_draws_and_trains_nothing_and_its_stages_alone_give_the_same(shop, tmp_path):

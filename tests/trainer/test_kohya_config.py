@@ -58,6 +58,7 @@ ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "data.masks": ("{masks}", {}),
     "data.held_out": (0.5, {}),
     "data.held_out_least": (2, {}),
+    "data.held_out_by": ("photo", {"data.held_out": 0.5}),
     "data.prior_folder": ("{prior}", {}),
     "data.prior_weight": (0.5, {"data.prior_folder": "{prior}"}),
     "data.seed": (1, {}),

@@ -455,32 +455,67 @@ def collection(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_held_out_photos_are_a_share_none_of_them_trains_and_adding_photos_moves_none(tmp_path):
-    few = load(collection(tmp_path, 60), held_out=0.2)
-    held = {one.id for one in few.held_out}
-    assert 5 <= len(held) <= 20 and not held & {one.id for one in few.samples}
-    assert len(held) + len(few.samples) == 60
-    more = load(collection(tmp_path, 90), held_out=0.2)
-    assert {one.id for one in more.held_out} & {one.id for one in (*few.samples, *few.held_out)} == held
+@pytest.mark.parametrize(
+    ("photos", "share", "least", "held"),
+    [
+        (20, 0.15, 2, 3),
+        (20, 0.1, 2, 2),
+        (60, 0.2, 2, 12),
+        (3, 0.15, 2, 1),
+        (5, 0.0, 3, 2),
+        (1, 0.15, 2, 0),
+        (8, 0.0, 0, 0),
+    ],
+)
+def test_as_many_photos_are_held_out_as_the_share_says_and_no_more_than_half(photos, share, least, held, tmp_path):
+    dataset = load(collection(tmp_path, photos), held_out=share, held_out_least=least)
+    assert (len(dataset.held_out), len(dataset.samples)) == (held, photos - held)
+    assert not {one.id for one in dataset.held_out} & {one.id for one in dataset.samples}
+    assert any("too few to hold any out" in note for note in dataset.notes) == (photos == 1)
+
+
+def test_photos_of_one_garment_are_held_out_together_or_not_at_all(tmp_path):
+    collection(tmp_path, 40)
+    for path in sorted(tmp_path.glob("*.*")):
+        number = int(path.stem)
+        path.rename(path.with_name(f"{number // 4:02}-view {number % 4}{path.suffix}"))
+
+    def garment(path: Path) -> str:
+        return path.stem.partition("-")[0]
+
+    whole = load_dataset(config(tmp_path, held_out=0.2), read_photo, garment=garment)
+    held = {garment(one.path) for one in whole.held_out}
+    assert len(whole.held_out) == 8 and len(held) == 2
+    assert not held & {garment(one.path) for one in whole.samples}
+    apart = load_dataset(config(tmp_path, held_out=0.2), read_photo)
+    assert {garment(one.path) for one in apart.held_out} & {garment(one.path) for one in apart.samples}
+    few = load_dataset(config(tmp_path, held_out=0.05), read_photo, garment=garment)  # 2 photos, and garments have 4
+    assert len({garment(one.path) for one in few.held_out}) == 1 and len(few.held_out) == 4
+    one = load_dataset(config(tmp_path, held_out=0.2), read_photo, garment=lambda path: "one")
+    assert one.held_out == () and len(one.samples) == 40
+
+
+def test_names_and_seeds_do_not_choose_what_is_held_out(tmp_path):
+    before = load(collection(tmp_path, 30), held_out=0.2)
     (tmp_path / "000.png").rename(tmp_path / "zzz.png")
     (tmp_path / "000.txt").rename(tmp_path / "zzz.txt")
-    assert {one.id for one in load(tmp_path, held_out=0.2, seed=5).held_out} == {one.id for one in more.held_out}
+    after = load(tmp_path, held_out=0.2, seed=5)
+    assert {one.id for one in after.held_out} == {one.id for one in before.held_out}
 
 
-def test_at_least_so_many_are_held_out_and_something_is_left(tmp_path):
+def test_by_photo_adding_photos_moves_none(tmp_path):
+    few = load(collection(tmp_path, 60), held_out=0.2, held_out_by="photo")
+    held = {one.id for one in few.held_out}
+    assert 5 <= len(held) <= 20 and not held & {one.id for one in few.samples}
+    more = load(collection(tmp_path, 90), held_out=0.2, held_out_by="photo")
+    assert {one.id for one in more.held_out} & {one.id for one in (*few.samples, *few.held_out)} == held
+
+
+def test_by_photo_at_least_so_many_are_held_out_and_something_is_left(tmp_path):
     collection(tmp_path, 5)
-    assert len(load(tmp_path, held_out_least=3).held_out) == 3
-    assert load(tmp_path).held_out == ()
+    assert len(load(tmp_path, held_out_least=3, held_out_by="photo").held_out) == 3
     with pytest.raises(InputError, match="held_out_least 5 .*of 5 photos leave nothing to train"):
-        load(tmp_path, held_out_least=5)
-
-
-def test_a_new_photo_takes_the_place_of_one_held_out_photo_at_most(tmp_path):
-    before = {one.id for one in load(collection(tmp_path, 8), held_out_least=3).held_out}
-    for count in range(9, 16):
-        after = {one.id for one in load(collection(tmp_path, count), held_out_least=3).held_out}
-        assert len(before - after) <= 1
-        before = after
+        load(tmp_path, held_out_least=5, held_out_by="photo")
 
 
 def test_a_copy_is_never_on_the_other_side(tmp_path):

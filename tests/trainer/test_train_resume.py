@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_samples import ROOT, command, config, draw_photos, settings, tiny_base, trained
+from train_samples import ROOT, command, config, draw_photos, run_of, settings, tiny_base, trained
 
 from modiste.cli.train_process import Events, main
 from modiste.core.errors import InputError, Stopped
@@ -518,3 +518,43 @@ def test_moved_files_and_what_leaves_the_weights_as_they_are_may_change(base, ph
     record = trained(config(model, moved, **free), out).record
     assert record["steps"] == 8 and len(record["losses"]) == 8
     assert (record["plan"]["checkpointing"], record["plan"]["micro_batch"]) == (True, 1)
+
+
+def test_a_run_that_was_begun_before_garments_were_held_out_goes_on_with_its_own_photos(base, photos, tmp_path):
+    """Its checkpoint does not name the rule: it was the photos', and the same command goes on by it."""
+    data = dict(held_out=0.3, held_out_least=1)
+    with pytest.raises(Stopped):
+        trained(config(base, photos, data=data | dict(held_out_by="photo")), tmp_path / "run", stop=lambda: True)
+    [kept] = whole_checkpoints(tmp_path / "run" / CHECKPOINTS)
+    assert "held_out_by" not in json.loads((kept / MANIFEST).read_text())["identity"]["config"]["data"]
+    record = trained(config(base, photos, data=data), tmp_path / "run").record
+    reference = trained(config(base, photos, data=data | dict(held_out_by="photo")), tmp_path / "whole").record
+    assert record["losses"] == reference["losses"] and record["photos"] == reference["photos"]
+    fresh = trained(config(base, photos, data=data), tmp_path / "fresh").record
+    assert len(fresh["photos"]["held_out"]) == 2 and fresh["config"]["data"]["held_out_by"] == "garment"
+
+
+def test_a_run_goes_on_with_its_own_number_of_threads_and_says_what_it_computes_with(base, photos, tmp_path):
+    threads, before = [], torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with pytest.raises(Stopped):
+            trained(config(base, photos), tmp_path, stop=lambda: True)
+        torch.set_num_threads(2)
+        record = trained(config(base, photos), tmp_path, lambda now: threads.append(torch.get_num_threads())).record
+        assert set(threads) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    [begun] = record["arithmetic"]
+    assert begun["threads"] == 1 and begun["device"] == "cpu" and begun["processor"]
+    assert json.loads((tmp_path / RECORD).read_text())["arithmetic"] == [begun]
+
+
+def test_a_run_that_goes_on_on_another_processor_says_that_bits_may_differ(base, photos, tmp_path):
+    with pytest.raises(Stopped):
+        trained(config(base, photos), tmp_path, stop=lambda: True)
+    run = run_of(config(base, photos), tmp_path)
+    assert run.note_arithmetic() == [] and len(run.loop.arithmetic) == 1
+    run.loop.arithmetic[0]["processor"] = "aarch64 SVE"
+    [message] = run.note_arithmetic()
+    assert "last bits" in message and "processor: aarch64 SVE → " in message and len(run.loop.arithmetic) == 2

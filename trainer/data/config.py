@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,7 +31,8 @@ class DataConfig(BaseModel):
     trigger: str = ""  # the word that what is learned binds to; put before captions that lack it
     masks: Path | None = None  # masks/NAME.png for NAME.jpg, white where the photo counts; see masks.py
     held_out: float = Field(default=0.1, ge=0, le=0.5)  # share of the photos kept for validation
-    held_out_least: int = Field(default=2, ge=0)  # photos; both 0: no validation
+    held_out_least: int = Field(default=2, ge=0)  # photos, but no more than half of them; both 0: no validation
+    held_out_by: Literal["garment", "photo"] = "garment"  # whole garments; "photo": each by its content, any number
     prior_folder: Path | None = None  # pictures of the class that must stay as they are, with captions
     prior_weight: float = Field(default=1.0, gt=0, le=10)  # of their loss: λ in DreamBooth (CVPR 2023), eq. 2
     seed: int = Field(default=0, ge=0)

@@ -17,7 +17,7 @@ from ...core.progress import Pace, ProgressCallback, silent
 from .buckets import Size, assign, buckets_of, cut
 from .caption_files import METADATA, BadCaption, Caption, clean, read_caption, read_metadata
 from .config import DataConfig
-from .held_out import held_out_of
+from .held_out import Garment, held_out_of
 from .masks import BadMask, find_mask, read_mask
 from .photo_files import SUFFIXES, photo_files
 from .sample import ID_DIGITS, Dataset, Mask, Read, ReadPhoto, Sample, SkippedPhoto, Tag
@@ -39,12 +39,17 @@ class _ScannedPhoto:
 
 
 def load_dataset(
-    config: DataConfig, read: Read, caption: Tag | None = None, progress: ProgressCallback = silent
+    config: DataConfig,
+    read: Read,
+    caption: Tag | None = None,
+    progress: ProgressCallback = silent,
+    garment: Garment | None = None,
 ) -> Dataset:
     """Everything of a run's data, each content once; pixels are let go again.
 
-    InputError where nothing can be used, where more than a tenth of the files can't, where captions are missing and
-    there is no tagger (`caption`), and where nothing would be left to train.
+    `garment` says which photos show one garment, so that all of them are held out or none. InputError where nothing can
+    be used, where more than a tenth of the files can't, where captions are missing and there is no tagger (`caption`),
+    and where nothing would be left to train.
     """
     scan = _Scan(config, read)
     photos = scan.photos(progress)
@@ -52,7 +57,10 @@ def load_dataset(
     photos = scan.with_captions(photos, caption)
     samples = scan.with_crops(photos)
     scan.refuse_if_bad()
-    held_out = {sample.id for sample in held_out_of([sample for sample in samples if not sample.prior], config)}
+    candidates = [sample for sample in samples if not sample.prior]
+    held_out = {sample.id for sample in held_out_of(candidates, config, garment)}
+    if not held_out and (config.held_out or config.held_out_least):
+        scan.notes.append(f"{len(candidates)} photos are too few to hold any out: nothing chooses a checkpoint")
     return Dataset(
         samples=tuple(sample for sample in samples if sample.id not in held_out),
         held_out=tuple(sample for sample in samples if sample.id in held_out),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from ..loop.checkpoint import refuse_other, whole_checkpoints
 from ..loop.memory_plan import first_plan
 from ..model.base_model import unet_weights
 from ..results import writing
-from ..run import CHECKPOINTS, FREE, FREE_DATA, locked
+from ..run import CHECKPOINTS, as_begun, config_identity, locked
 from .base import KohyaBase, kohya_base, write_tokenizers
 from .engine import OURS, Engine, require_engine
 from .files import datasets, toml, write_photos
@@ -30,7 +31,9 @@ from .run import FILE, FOLDER, LOG, RECORD, KohyaRecord, KohyaRun
 
 if TYPE_CHECKING:
     from ..config import TrainConfig
-    from ..data.sample import Read, Tag
+    from ..data.config import DataConfig
+    from ..data.held_out import Garment
+    from ..data.sample import Dataset, Read, Tag
     from ..results import TrainResult
 
 START = Path(__file__).parent / "in_sd_scripts" / "start.py"
@@ -44,6 +47,7 @@ def train_with_kohya(
     tag: Tag | None = None,
     progress: ProgressCallback = silent,
     stop: Callable[[], bool] = lambda: False,
+    garment: Garment | None = None,
 ) -> TrainResult:
     """Trains, or goes on at the last state that sd-scripts saved in `out`; see `train` for what is handed in.
 
@@ -58,7 +62,7 @@ def train_with_kohya(
         raise InputError("the engine kohya runs in one process", to_try=f"start it without a launcher, or {OURS}")
     lock = locked(out)
     try:
-        run = _begin(config, out, engine, base, read, tag, progress)
+        run = _begin(config, out, engine, base, partial(_dataset, read, tag, progress, garment), progress)
         if run.record.finished is None:
             _train(run, read, progress, stop)
         return finish(run)
@@ -90,30 +94,37 @@ def _begin(
     out: Path,
     engine: Engine,
     base: KohyaBase,
-    read: Read,
-    tag: Tag | None,
+    load: Callable[[DataConfig], Dataset],
     progress: ProgressCallback,
 ) -> KohyaRun:
     notices = notices_of(config, base)
     for notice in notices:
         progress(Progress("engine", 0, 1, notice))
     progress(Progress("data", 0, 1, "reading photos and captions"))
-    data = load_dataset(config.data, read, tag, progress)
+    file = out / FOLDER / RECORD
+    record = None
+    if file.is_file():
+        record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
+    config = as_begun(config, record.identity if record else None)
+    data = load(config.data)
     plan = first_plan(config, unet_weights(config.base), len(data.samples))
     identity = {
         "engine": f"kohya {engine.version}",
-        "config": config.model_dump(mode="json", exclude={**dict.fromkeys(FREE, True), "data": FREE_DATA}),
+        "config": config_identity(config, set()),
         "data": data.manifest_sha256,
         "base": base.sha256,
         "precision": plan.precision,
         "batch_size": plan.batch_size,
     }
-    file = out / FOLDER / RECORD
-    record = KohyaRecord(identity=identity)
-    if file.is_file():
-        record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
+    if record:
         refuse_other(record.identity, identity, file)
-    return KohyaRun(config, out, engine, base, data, plan, notices, record)
+    return KohyaRun(config, out, engine, base, data, plan, notices, record or KohyaRecord(identity=identity))
+
+
+def _dataset(
+    read: Read, tag: Tag | None, progress: ProgressCallback, garment: Garment | None, config: DataConfig
+) -> Dataset:
+    return load_dataset(config, read, tag, progress, garment)
 
 
 def _train(run: KohyaRun, read: Read, progress: ProgressCallback, stop: Callable[[], bool]) -> None:

@@ -107,6 +107,12 @@ def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:
     return None
 
 
+def newest_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the newest checkpoint that is whole; None where there is none."""
+    manifests = (verify(checkpoint) for checkpoint in reversed(whole_checkpoints(folder)))
+    return next((manifest for manifest in manifests if manifest is not None), None)
+
+
 def whole_checkpoints(folder: Path) -> list[Path]:
     """Those with a manifest, oldest first."""
     return sorted((path.parent for path in folder.glob(f"step-*/{MANIFEST}")), key=_order)
