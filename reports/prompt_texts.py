@@ -23,12 +23,12 @@ TEXT: dict[str, tuple[str, str]] = {
     "all_tags": ("All tags", "全部標籤"),
     "best": ("Best prompt", "最佳提示詞"),
     "name_only_is": (
-        "what the garment is called, with the view words and the negative prompt that all share",
-        "只有衣服的名稱，加上各寫法共用的光線背景詞與負面提示詞",
+        "what the garment is called, with the view words that all share",
+        "只有衣服的名稱，加上各寫法共用的光線背景詞",
     ),
     "all_tags_is": (
-        "every word a tagger finds, in a row, with the same view words and negative prompt",
-        "標記器找到的所有詞，依序排列，加上相同的光線背景詞與負面提示詞",
+        "every word a tagger finds, in a row, with the same view words",
+        "標記器找到的所有詞，依序排列，加上相同的光線背景詞",
     ),
     "best_is": ("what the search found and fresh seeds confirmed", "搜尋所得，並以全新種子驗證"),
     "of_100": ("similarity, of 100", "相似度，滿分 100"),
