@@ -80,8 +80,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "every_candidate": (
         "The gains count every photo with the prompt that its search chose, adopted or not; the scores above are of "
-        "what is recommended.",
-        "提升分數計入每張照片由搜尋選出的提示詞，不論最後是否採用；上方分數則為最後推薦者。",
+        "what is recommended. Over the plain list scores are compared before they are cut to 0 … 100.",
+        "提升分數計入每張照片由搜尋選出的提示詞，不論最後是否採用；上方分數則為最後推薦者。"
+        "與單純詞列比較時，使用截至 0 … 100 之前的分數。",
     ),
     "interval_note": (
         "Brackets hold {confidence} % intervals of the paired difference.",

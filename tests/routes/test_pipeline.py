@@ -115,8 +115,8 @@ def test_every_figure_is_recomputed_from_pictures_and_journal(paper_run, report)
         gains.append(gain.mean)
         judge_gains.append(judge_gain.mean)
         p_values.append(gain.p)
-        bare = on_confirm("minimal", open_ended)
-        rises.append(mean(on_confirm(image["candidate"], open_ended)[: len(bare)]) - mean(bare))
+        bare = on_confirm("minimal", seen)
+        rises.append(mean(on_confirm(image["candidate"], seen)[: len(bare)]) - mean(bare))
     summary = report["summary"]
     figures = {
         "gain_over_baseline": gains,
