@@ -49,7 +49,7 @@ class ModisteCaptionDataset(io.ComfyNode):
                     default="",
                     placeholder="ohwx",
                     display_name="trigger",
-                    tooltip="A rare word that stands for the look to learn; each caption holds it.",
+                    tooltip="A rare word that stands for the look to learn; each caption that is written holds it.",
                 ),
                 encoder_input(),
                 io.Boolean.Input(

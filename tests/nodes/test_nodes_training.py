@@ -14,7 +14,7 @@ from train_samples import draw_photos, settings, tiny_base
 from modiste.core.errors import InputError
 from modiste.models.presets import PRESETS
 from modiste.nodes.comfy.graph import checkpoint_of, digest_of
-from modiste.nodes.comfy.safe_paths import inside, photo_folders
+from modiste.nodes.comfy.safe_paths import inside, photo_folders, read_photo_roots
 from modiste.nodes.training.config import TrainingWidgets, config_of, preset_for, slug
 from modiste.nodes.training.dataset import (
     caption_photos,
@@ -63,6 +63,34 @@ def test_a_path_stays_inside_its_roots(tmp_path):
     for name in ("", "  ", "a\0b"):
         with pytest.raises(InputError):
             inside(name, roots)
+
+
+def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_names_their_root(tmp_path):
+    disk, root, secret = tmp_path / "disk", tmp_path / "input", tmp_path / "secret"
+    for folder in (disk / "brand", root, secret):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    (root / "linked").symlink_to(disk / "brand")
+    (root / "stolen").symlink_to(secret)
+    file = tmp_path / "modiste_paths.yaml"
+    assert read_photo_roots(file) == []
+    with pytest.raises(InputError, match="leads out of .*modiste_paths.yaml"):
+        inside("linked", [root])
+    file.write_text(f"photos:\n  - {disk}\n")
+    roots = [root, *read_photo_roots(file)]
+    assert inside("linked", roots) == inside(str(disk / "brand"), roots) == disk / "brand"
+    assert photo_folders(root, roots) == ["linked"]
+    with pytest.raises(InputError, match="leads out of"):
+        inside("stolen", roots)
+
+
+@pytest.mark.parametrize(
+    "text", ["photos: 3", "- /data", "photos: [1]", "photos: [data]", "photos: [", "photos: {a: b}"]
+)
+def test_a_file_of_paths_in_another_form_is_answered_with_an_example(text, tmp_path):
+    (tmp_path / "modiste_paths.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"modiste_paths.yaml.*photos: \[/data/photos"):
+        read_photo_roots(tmp_path / "modiste_paths.yaml")
 
 
 def test_the_list_shows_folders_that_hold_photos(tmp_path):
