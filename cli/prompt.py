@@ -11,13 +11,15 @@ from .choices import open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import EarlierRunsOptions, HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
+    DEMONSTRATION,
     AsJson,
     Device,
+    Force,
     Photos,
     PresetName,
     Seed,
 )
-from .terminal import Display, print_json
+from .terminal import Display, print_json, say
 
 
 @with_option_groups
@@ -34,16 +36,23 @@ def prompt(
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
+    force: Force = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
+    from ..fashion.batch_tagging import leave_out, photos_without_garment
     from ..fashion.photos import gather_photos
     from ..routes.prompt.optimise import optimise_prompts
     from ..routes.prompt.settings import PromptSettings
 
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device)
+    unknown = photos_without_garment(gathered.photos, session.vision.tagger)
+    if unknown and force:
+        say(f"{unknown[0].path}: {DEMONSTRATION}")
+    elif unknown:
+        leave_out(unknown, gathered, photos)
     settings = PromptSettings.for_session(
         session,
         budget=budget,

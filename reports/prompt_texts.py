@@ -248,7 +248,7 @@ SKIP_CODES: dict[str, tuple[str, str]] = {
     "CORRUPT": ("the content is damaged", "內容已損壞"),
     "BOMB": ("far too many pixels", "像素過多"),
     "MODE": ("a kind of pixels that can’t be read", "無法讀取的像素格式"),
-    "FORMAT": ("not PNG, JPEG or WebP", "並非 PNG、JPEG 或 WebP"),
+    "FORMAT": ("not PNG, JPEG, WebP, TIFF or AVIF", "並非 PNG、JPEG、WebP、TIFF 或 AVIF"),
     "TOO_SMALL": ("too small to judge", "尺寸太小，無法判讀"),
     "ASPECT": ("far too long and narrow", "過於狹長"),
     "PERM": ("may not be read", "沒有讀取權限"),
@@ -256,6 +256,7 @@ SKIP_CODES: dict[str, tuple[str, str]] = {
     "NOT_FILE": ("a folder, a pipe or a device, not a file", "是資料夾、管線或裝置，而非檔案"),
     "CHANGED": ("changed while it was read", "讀取期間有變動"),
     "NAME": ("the name is not valid UTF-8", "檔名並非有效的 UTF-8"),
+    "NO_GARMENT": ("no garment that the encoder knows", "找不到編碼器認得的衣物"),
     "OUTSIDE_ROOT": ("a link that leads out of the folder", "連結指向資料夾之外"),
 }
 
