@@ -1,7 +1,8 @@
 """Modiste's set-up: the host's hook, an own environment, the demo, the tests, kohya. Standard library only.
 
 A host (ComfyUI's manager, A1111, Forge) runs this file without a word: it adds the libraries that the host
-lacks and moves none that it has; torch, torchvision, torchaudio and numpy are the host's alone.
+lacks and moves none that it has; one that is too old is named, and moved only with `--allow NAME`. torch,
+torchvision, torchaudio and numpy are the host's alone.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ SD_SCRIPTS_COMMIT = "48d368fa557731ad0488c07304dfeba8c07910eb"  # v0.10.1 and fi
 SD_SCRIPTS_HAS = ("train_network.py", "sdxl_train_network.py", "networks/lora.py", "requirements.txt")
 
 EPILOG = """\
-without a word   for a host: adds what its Python lacks, never torch, torchvision, torchaudio, numpy
+without a word   for a host: adds what its Python lacks, never torch, torchvision, torchaudio, numpy; what the host has
+                 stays at its version, unless --allow NAME names it (repeat it for several)
 setup            Modiste's own environment from the lock; run it again after an interruption or an update
 demo             setup, then on the embedded models, without a GPU: photo → prompt → picture → report, and a brand's
                  collection → prompts → training → verdict; what follows goes to both commands, e.g. `demo --seed 7`
@@ -63,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     word, options, rest = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         if word is None:
-            return host_hook()
+            return host_hook(options.allow)
         if word == "kohya":
             return kohya(options.source, options.force)
         python = set_up(dev=options.dev or word == "test", force=options.force)
@@ -93,7 +95,13 @@ def parse(arguments: list[str]) -> tuple[str | None, argparse.Namespace, list[st
     parser.add_argument("--dev", action="store_true", help="setup: the test tools and the linter too")
     parser.add_argument("--force", action="store_true", help="install even though the environment is up to date")
     parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="kohya: where sd-scripts is already")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="NAME", help="without a word: this library of the host may move"
+    )
     options, rest = parser.parse_known_args(arguments)
+    options.allow = {normalised(name) for name in options.allow}
+    if options.allow and (options.word or options.allow & set(HOST_OWNED)):
+        parser.error(f"--allow is for a host, and never for {', '.join(HOST_OWNED)}")
     if options.source and options.word != "kohya":
         parser.error("--from is for kohya only")
     if rest and options.word not in ("demo", "test"):
@@ -104,8 +112,8 @@ def parse(arguments: list[str]) -> tuple[str | None, argparse.Namespace, list[st
 # --- the host's hook ---
 
 
-def host_hook() -> int:
-    """Adds to the host's Python what it lacks; 0 when nothing is lacking afterwards."""
+def host_hook(allow: set[str] = frozenset()) -> int:
+    """Adds to the host's Python what it lacks, and renews what is too old and in `allow`; 0 when nothing is lacking."""
     if find_host() == "webui":
         print("Modiste keeps its own environment beside the WebUI and changes nothing in the WebUI's.")
         print(f"If it is not there yet, with Python {_oldest()} or newer: python {ROOT / 'install.py'} setup")
@@ -114,17 +122,32 @@ def host_hook() -> int:
         print(f"modiste: this Python ({sys.executable}) has no torch: nothing was installed.")
         print("For ComfyUI, run this file with ComfyUI's own Python. Without a host: python install.py setup")
         return EXIT_LACKING
-    before = {name: version_of(name) for name in HOST_OWNED}
+    before = installed_versions()
+    todo, too_old = [], []
     for requirement in lacking_requirements():
-        add_to_host(requirement)
-    report_moved(before)
+        name = library(requirement)
+        (too_old if name in before and name not in allow else todo).append(requirement)
+    if todo:
+        print(f"modiste: adding {', '.join(todo)} to {sys.executable}", flush=True)
+    for requirement in todo:
+        add_to_host(requirement, allow)
+    report_changes(before, allow)
     lacking = lacking_requirements()
     if lacking:
+        for requirement in too_old:
+            has = f"{library(requirement)} {before[library(requirement)]}"
+            print(f"modiste: this host has {has}, Modiste needs {requirement}: {_allow(library(requirement))}")
         print(f"modiste: still lacking: {', '.join(lacking)}")
-        print("What the host had is as it was. Modiste's own environment has all: python install.py setup")
+        print(f"What the host had is as it was. Modiste's own environment has all: python {ROOT / 'install.py'} setup")
         return EXIT_LACKING
     print("modiste: this host has every library that Modiste needs")
     return EXIT_OK
+
+
+def _allow(*names: str) -> str:
+    """The command that lets libraries of the host move."""
+    options = " ".join(f"--allow {name}" for name in names)
+    return f"to move it: {sys.executable} {ROOT / 'install.py'} {options}"
 
 
 def find_host() -> str | None:
@@ -164,16 +187,22 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.match(r"[\d.]*", version)[0].split(".") if number)
 
 
-def add_to_host(requirement: str) -> None:
-    """Installs one requirement and holds all else fast; a conflict leaves the host as it is."""
-    print(f"modiste: adding {requirement} to {sys.executable}", flush=True)
-    name = normalised(requirement.partition(">=")[0])
+def add_to_host(requirement: str, allow: set[str]) -> None:
+    """Installs one requirement and holds all else fast but what is in `allow`; a conflict leaves the host as it is."""
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("\n".join(installed_pins(apart_from=name)), encoding="utf-8")
-        added = subprocess.run([*installer(), "install", "--constraint", str(constraints), requirement])
+        constraints.write_text("\n".join(installed_pins(allow | {library(requirement)})), encoding="utf-8")
+        command = [*installer(), "install", "--constraint", str(constraints), requirement]
+        added = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if added.returncode != 0:
-        print(f"modiste: {requirement} could not be added without changing what this host has (see above)")
+        said = added.stdout + added.stderr
+        held = sorted(set(re.findall(r"The user requested \(constraint\) ([\w.-]+)==", said)))
+        movable = [name for name in map(normalised, held) if name not in HOST_OWNED]
+        errors = [line.strip() for line in said.splitlines() if line.startswith("ERROR")] or said.strip().splitlines()
+        cause = f"it needs another {', '.join(held)}" if held else (errors or ["the installer said nothing"])[0]
+        print(f"modiste: {requirement} could not be added without changing what this host has: {cause}")
+        if held and len(movable) == len(held):
+            print(f"modiste: {_allow(*movable)}")
 
 
 def installer() -> list[str]:
@@ -187,14 +216,23 @@ def installer() -> list[str]:
     return [uv, "pip"]
 
 
-def installed_pins(apart_from: str) -> list[str]:
-    """`name==version` for every installed distribution but one, so that nothing the host has can move."""
-    pins = set()
-    for found in importlib.metadata.distributions():
-        name = found.metadata["Name"]
-        if name and found.version and normalised(name) != apart_from:
-            pins.add(f"{name}=={found.version}")
-    return sorted(pins)
+def installed_pins(apart_from: set[str]) -> list[str]:
+    """`name==version` for every installed distribution but some, so that nothing else of the host can move."""
+    return [f"{name}=={version}" for name, version in installed_versions().items() if name not in apart_from]
+
+
+def installed_versions() -> dict[str, str]:
+    """Normalised name → version of every distribution in this Python, the first on the path where there are two."""
+    versions: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        if distribution.metadata["Name"] and distribution.version:
+            versions.setdefault(normalised(distribution.metadata["Name"]), distribution.version)
+    return dict(sorted(versions.items()))
+
+
+def library(requirement: str) -> str:
+    """`pydantic>=2` → `pydantic`."""
+    return normalised(requirement.partition(">=")[0])
 
 
 def normalised(name: str) -> str:
@@ -202,13 +240,22 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def report_moved(before: dict[str, str | None]) -> None:
-    """Refuses silence should an installer have touched what the host owns."""
-    moved = [
-        f"{name} {version} → {version_of(name)}" for name, version in before.items() if version_of(name) != version
-    ]
+def report_changes(before: dict[str, str], allow: set[str]) -> None:
+    """Prints what was added and moved; SetupError where an installer moved a library that it was not allowed to."""
+    after = installed_versions()
+    added = [f"{name} {version}" for name, version in after.items() if name not in before]
+    moved = {
+        name: f"{name} {version} → {after.get(name, 'gone')}"
+        for name, version in before.items()
+        if after.get(name) != version
+    }
+    if added:
+        print(f"modiste: added {', '.join(added)}")
     if moved:
-        raise SetupError(f"the installer changed what the host owns: {', '.join(moved)}; to try: install these again")
+        print(f"modiste: moved {', '.join(moved.values())}")
+    unasked = [change for name, change in moved.items() if name not in allow]
+    if unasked:
+        raise SetupError(f"the installer changed what the host owns: {', '.join(unasked)}; to try: install these again")
 
 
 # --- the own environment ---

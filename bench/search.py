@@ -1,7 +1,7 @@
 """`python -m modiste.bench.search [--json] [--photos N] [--budgets 8,16,24,40]`: who finds the better prompt?
 
 On garments of the embedded world that its models never saw. Every method gets the same tags, model, scorer and number
-of pictures, and all share one negative prompt and one set of view words; the prompt it hands in is then drawn on seeds
+of pictures, and all share one set of view words and no negative prompt; the prompt it hands in is then drawn on seeds
 that none of them saw, beside the plain list of tags. What is compared is that gain, by the score and by a judge that
 nobody asked: not what a method believes of its prompt, but what the prompt is worth.
 """
@@ -214,7 +214,7 @@ def modiste_prompts(
 def rival_prompts(
     bench: Bench, photo: Photo, tagged: TaggedPhoto, seeds: Sequence[int], seed: int
 ) -> dict[str, Rendered]:
-    """What the others hand in, with the view words and the negative prompt that all share.
+    """What the others hand in, with the view words that all share, and no negative prompt as the plain list has none.
 
     They have generators of their own, so that a larger budget goes on where a smaller ended.
     """
@@ -224,7 +224,7 @@ def rival_prompts(
     arms = distinct_arms(bench.settings.strategies, tagged, bench_render(bench))
 
     def fair(words: str) -> Rendered:
-        return Rendered(", ".join([words, *taxonomy.view]), ", ".join(taxonomy.negative))
+        return Rendered(", ".join([words, *taxonomy.view]))
 
     def score(pictures: Sequence[tuple[str, int]]) -> list[float]:
         return bench.scores(photo.image, [(fair(words), picture_seed) for words, picture_seed in pictures])
@@ -245,7 +245,7 @@ def rival_prompts(
 
 
 def plain_list(bench: Bench, tagged: TaggedPhoto) -> Rendered:
-    """What a tagger alone gives, with the view words and the negative prompt that all share."""
+    """What a tagger alone gives, with the view words that all share."""
     return distinct_arms([BASELINE], tagged, bench_render(bench))[BASELINE]
 
 

@@ -87,7 +87,7 @@ def speed(folder: Path, count: int) -> tuple[list[TaggingRow], list[float], floa
 
 def tag_all(photos: Sequence[Path], tagger: Tagger, cache: ObservationCache) -> int:
     """What the command `tag` does, without its output."""
-    return sum(1 for _ in tag_photos(photos, tagger, cache=cache, skipped=[]))
+    return sum(1 for _ in tag_photos(photos, tagger, cache=cache, skipped=[], without_garment=lambda path: True))
 
 
 def probes(group) -> list[str]:
@@ -235,7 +235,8 @@ def memory(folder: Path, count: int) -> dict[str, float]:
     megabytes = {}
     with ObservationCache(tagger.encoder.identity.key, folder / "cache") as cache:
         small = list(make_small_photos(folder / "photos", count))
-        for done, _ in enumerate(tag_photos(small, tagger, cache=cache, skipped=list[Skip]()), 1):
+        tagged = tag_photos(small, tagger, cache=cache, skipped=list[Skip](), without_garment=lambda path: True)
+        for done, _ in enumerate(tagged, 1):
             if done in (count // 10, count):
                 megabytes[str(done)] = round(resident_mb(), 1)
     return megabytes

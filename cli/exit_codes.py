@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 from typer.core import TyperGroup
 
+from ..core.disk import OF_THE_DISK, write_error
 from ..core.errors import ModisteError
 from .terminal import say, say_error
 
@@ -21,6 +24,12 @@ class Exits(TyperGroup):
         except ModisteError as error:
             say_error(error)
             code = error.exit_code
+        except OSError as error:
+            if error.errno not in OF_THE_DISK:
+                raise
+            failure = write_error(Path(str(error.filename or ".")), error)
+            say_error(failure)
+            code = failure.exit_code
         except KeyboardInterrupt:
             say("interrupted: what is done is kept; the same command goes on")
             code = EXIT_INTERRUPTED

@@ -21,9 +21,11 @@ from .options import (
     Encoder,
     Framing,
     HostKind,
+    LearnFromEarlier,
     LearningRate,
     Method,
     Rank,
+    SameSeeds,
     Sampler,
     Steps,
     TrainingConfigFile,
@@ -130,6 +132,18 @@ class TrainOptions(OptionGroup):
             "device": None if device == "auto" else device,
             "network": None if self.rank is None else {"rank": self.rank, "alpha": float(self.rank)},
         }
+
+
+@dataclass(frozen=True)
+class EarlierRunsOptions(OptionGroup):
+    """What a search takes from the runs before it."""
+
+    same_seeds: SameSeeds = False
+    learn: LearnFromEarlier = True
+
+    def as_fields(self) -> dict[str, bool]:
+        """The fields of PromptSettings."""
+        return {"same_seeds": self.same_seeds, "learn": self.learn}
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

@@ -73,6 +73,8 @@ LearnFromEarlier = Annotated[
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]
+DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
+Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 SameSeeds = Annotated[
     bool,

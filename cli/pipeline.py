@@ -9,15 +9,20 @@ import typer
 
 from .choices import choose_preset, groups_of, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import HostOptions, ModelOptions, SamplingOptions, TrainOptions, with_option_groups
+from .option_groups import (
+    EarlierRunsOptions,
+    HostOptions,
+    ModelOptions,
+    SamplingOptions,
+    TrainOptions,
+    with_option_groups,
+)
 from .options import (
     AsJson,
     CaptionBind,
     Device,
-    LearnFromEarlier,
     LoraDir,
     PresetName,
-    SameSeeds,
     Seed,
 )
 from .terminal import Display, print_json, say
@@ -45,11 +50,10 @@ def pipeline(
     train_steps: Annotated[int | None, typer.Option("--train-steps", help="Optimizer updates.", min=1)] = None,
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, in the comparison.", min=2, max=64)] = 4,
     seed: Seed = 0,
-    same_seeds: SameSeeds = False,
+    earlier: EarlierRunsOptions,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
-    learn: LearnFromEarlier = True,
     json: AsJson = False,
 ) -> int:
     """From photos to a verdict: find the best prompts, train on what they taught, and compare base and tuned model."""
@@ -78,7 +82,7 @@ def pipeline(
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
-            session, budget=budget, seed=seed, same_seeds=same_seeds, learn=learn, **sampling.as_fields()
+            session, budget=budget, seed=seed, **earlier.as_fields(), **sampling.as_fields()
         ),
         trigger=trigger,
         bound=groups_of(bind, session.vision.taxonomy),

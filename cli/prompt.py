@@ -9,17 +9,17 @@ import typer
 
 from .choices import open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
+from .option_groups import EarlierRunsOptions, HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
+    DEMONSTRATION,
     AsJson,
     Device,
-    LearnFromEarlier,
+    Force,
     Photos,
     PresetName,
-    SameSeeds,
     Seed,
 )
-from .terminal import Display, print_json
+from .terminal import Display, print_json, say
 
 
 @with_option_groups
@@ -31,29 +31,34 @@ def prompt(
     host: HostOptions,
     budget: Annotated[int, typer.Option(help="Pictures a photo, confirmation included.", min=8, max=400)] = 40,
     seed: Seed = 0,
-    same_seeds: SameSeeds = False,
+    earlier: EarlierRunsOptions,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
-    learn: LearnFromEarlier = True,
+    force: Force = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each word of a prompt brings or costs.")] = False,
     json: AsJson = False,
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
+    from ..fashion.batch_tagging import leave_out, photos_without_garment
     from ..fashion.photos import gather_photos
     from ..routes.prompt.optimise import optimise_prompts
     from ..routes.prompt.settings import PromptSettings
 
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device)
+    unknown = photos_without_garment(gathered.photos, session.vision.tagger)
+    if unknown and force:
+        say(f"{unknown[0].path}: {DEMONSTRATION}")
+    elif unknown:
+        leave_out(unknown, gathered, photos)
     settings = PromptSettings.for_session(
         session,
         budget=budget,
         seed=seed,
-        same_seeds=same_seeds,
+        **earlier.as_fields(),
         strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
-        learn=learn,
         **sampling.as_fields(),
     )
     with Display(quiet=json) as display:

@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import VisionOptions, with_option_groups
-from .options import AsJson, Device, Photos, PresetName
+from .options import DEMONSTRATION, AsJson, Device, Force, Photos, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -34,22 +34,24 @@ def tag(
         str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
     ] = None,
     models: VisionOptions,
+    force: Force = False,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
     """Say what each photo shows, group by group, with confidences."""
     from contextlib import ExitStack
+    from functools import partial
 
     from ..core.progress import Pace
     from ..fashion.batch_tagging import tag_photos
     from ..fashion.caption_files import CaptionWriter
     from ..fashion.encoder_cache import ObservationCache, RememberingEncoder
+    from ..fashion.prompts.captions import caption_of
     from ..fashion.tag_file import TagFile
     from ..models.vision import open_tagger
 
     tagger = open_tagger(choose_preset(preset, **models.as_fields()), device)
     skipped: list[Skip] = []
-    lines: list[TaggedFile] = []
     with Display(quiet=json) as display, ExitStack() as open_files:
         bound = groups_of(bind, tagger.taxonomy)
         file = open_files.enter_context(TagFile(out)) if out else None
@@ -58,34 +60,51 @@ def tag(
         writer = open_files.enter_context(CaptionWriter(overwrite)) if captions else None
         cache = open_files.enter_context(ObservationCache(tagger.encoder.identity.key))
         tagger.encoder = RememberingEncoder(tagger.encoder, cache)
-        pace = Pace("tag", 0, display)
-        found = tag_photos(
+        results = Results(file, writer, json)
+        tagged_photos = tag_photos(
             photos,
             tagger,
             cache=cache,
-            trigger=trigger,
-            bound=bound,
+            caption=partial(caption_of, taxonomy=tagger.taxonomy, trigger=trigger, bound=bound),
             done=file.done if file else frozenset(),
+            without_garment=Demonstration() if force else lambda path: False,
             skipped=skipped,
-            tagged=pace.found,
+            tagged=Pace("tag", 0, display).found,
         )
-        for photo, line in found:
-            if file:
-                file.add(line)
-            if writer:
-                writer.write(photo, line.caption)
-            if json or not file:
-                lines.append(line)
-                if not json:
-                    print(f"{line.image}: {line.caption}")
+        for photo, line in tagged_photos:
+            results.add(photo, line)
         if writer and file:
             write_earlier_captions(photos, file, writer)
-    if json:
-        print_json([line.as_json() for line in lines])
-    for skip in skipped:
-        say(f"skipped {skip.path}: {skip.code}, {skip.reason}")
-    say_kept(writer.kept if writer else [])
-    return EXIT_SKIPS if skipped or (writer and writer.kept) else EXIT_OK
+    return results.finish(skipped)
+
+
+class Results:
+    """Where each photo's tags go: into the file, beside the photo, onto stdout, or into `lines` for `--json`."""
+
+    def __init__(self, file: TagFile | None, writer: CaptionWriter | None, json: bool):
+        self.file, self.writer, self.json = file, writer, json
+        self.lines: list[TaggedFile] = []
+
+    def add(self, photo: Path, line: TaggedFile) -> None:
+        """Writes, prints or keeps the tags of one photo."""
+        if self.file:
+            self.file.add(line)
+        if self.writer:
+            self.writer.write(photo, line.caption)
+        if self.json:
+            self.lines.append(line)
+        elif not self.file:
+            print(f"{line.image}: {line.caption}")
+
+    def finish(self, skipped: list[Skip]) -> int:
+        """Prints the JSON document, and names what was skipped and kept; the exit code."""
+        if self.json:
+            print_json([line.as_json() for line in self.lines])
+        for skip in skipped:
+            say(f"skipped {skip.path}: {skip.code}, {skip.reason}")
+        kept = self.writer.kept if self.writer else []
+        say_kept(kept)
+        return EXIT_SKIPS if skipped or kept else EXIT_OK
 
 
 def say_kept(files: list[Path]) -> None:
@@ -103,3 +122,17 @@ def write_earlier_captions(photos: list[Path], file: TagFile, writer: CaptionWri
     for photo in find_photos(photos)[0]:
         if str(photo) in file.lines:
             writer.write(photo, file.lines[str(photo)].caption)
+
+
+class Demonstration:
+    """Lets photos without a garment be tagged, and says once, at the first of them, what that is worth."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def __call__(self, photo: Path) -> bool:
+        """True: the photo is tagged."""
+        if not self.said:
+            say(f"{photo}: {DEMONSTRATION}")
+        self.said = True
+        return True

@@ -14,6 +14,9 @@ if hasattr(errno, "EDQUOT"):  # Windows has no such code
     FULL[errno.EDQUOT] = "the disk quota is used up"
 
 
+OF_THE_DISK = (*FULL, errno.EROFS, errno.EIO)  # never a bug of ours
+
+
 class DiskError(ModisteError):
     """The disk can't take more, or fails; what is written stays, and the same command continues."""
 

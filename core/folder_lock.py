@@ -24,7 +24,7 @@ class FolderLock:
 
     def __init__(self, path: Path):
         """Raises FolderBusy at once where another process, or another part of this one, holds it."""
-        self._file = path.open("a+", encoding="ascii")
+        self._file = path.open("a+", encoding="ascii", errors="replace")
         try:
             lock_file(self._file)
         except BlockingIOError:
@@ -47,7 +47,7 @@ class FolderLock:
     def _read_pid(self) -> int | None:
         self._file.seek(0)
         text = self._file.read(20).strip()
-        return int(text) if text.isdigit() else None
+        return int(text) if text.isascii() and text.isdigit() else None
 
     def _write(self, text: str) -> None:
         self._file.seek(0)

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .photos import BadPhoto, Photo, Skip, decode_photo, find_photos, nothing_usable, read_file
+from .photos import BadPhoto, Gathered, Photo, Skip, decode_photo, find_photos, nothing_usable, read_file
 from .prompts.captions import caption_of
 from .tag_file import TaggedFile
 
@@ -29,16 +29,17 @@ def tag_photos(
     tagger: Tagger,
     *,
     cache: ObservationCache,
-    trigger: str = "",
-    bound: Sequence[str] | None = None,
+    caption: Callable[[PhotoTags], str] | None = None,
     done: frozenset[str] = frozenset(),
+    without_garment: Callable[[Path], bool] = lambda path: False,
     skipped: list[Skip],
     tagged: Callable[[int, int, Path], None] = lambda done, total, path: None,
 ) -> Iterator[tuple[Path, TaggedFile]]:
     """Tags photo after photo, BATCH at a time in memory. Raises InputError where none can be used.
 
-    `done`: paths to leave out. `skipped`: receives what can't be used. `tagged(done, total, path)` is called after each
-    photo.
+    `caption` writes a photo's caption; None: without a trigger. `done`: paths to leave out. `without_garment(path)`:
+    whether a photo that shows no garment is tagged all the same. `skipped`: receives what can't be used.
+    `tagged(done, total, path)` is called after each photo.
     """
     files, outside = find_photos(paths)
     skipped += outside
@@ -50,14 +51,38 @@ def tag_photos(
             entries = _observed(list(pool.map(partial(_decode_new, cache=cache), batch)), tagger, cache)
             skipped += [entry for entry in entries if isinstance(entry, Skip)]
             photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
+            shown = tagger.shows_garment([photo.observation for photo in photos])
+            kept = [there or without_garment(photo.path) for photo, there in zip(photos, shown, strict=True)]
+            skipped += [no_garment(photo.path) for photo, keep in zip(photos, kept, strict=True) if not keep]
+            photos = [photo for photo, keep in zip(photos, kept, strict=True) if keep]
             count += len(batch) - len(photos)
             for photo, tags in zip(photos, tagger.read([photo.observation for photo in photos]), strict=True):
                 count, used = count + 1, used + 1
                 tagged(count, len(files), photo.path)
-                caption = caption_of(tags, tagger.taxonomy, trigger, bound)
-                yield photo.path, _line(photo.path, tags, caption)
+                text = caption_of(tags, tagger.taxonomy) if caption is None else caption(tags)
+                yield photo.path, _line(photo.path, tags, text)
     if not used:
         raise nothing_usable(paths, skipped)
+
+
+def photos_without_garment(photos: Sequence[Photo], tagger: Tagger) -> list[Photo]:
+    """Those of the photos that show no garment that the encoder knows."""
+    shown = tagger.shows_garment(tagger.observe([photo.image for photo in photos]))
+    return [photo for photo, there in zip(photos, shown, strict=True) if not there]
+
+
+def leave_out(unknown: Sequence[Photo], gathered: Gathered, paths: Sequence[str | Path]) -> None:
+    """Moves photos without a garment to the skipped ones. Raises InputError where none is left."""
+    left_out = {photo.sha256 for photo in unknown}
+    gathered.photos = [photo for photo in gathered.photos if photo.sha256 not in left_out]
+    gathered.skipped += [no_garment(photo.path) for photo in unknown]
+    if not gathered.photos:
+        raise nothing_usable(paths, gathered.skipped)
+
+
+def no_garment(photo: Path) -> Skip:
+    """The skip of a photo without a garment."""
+    return Skip(photo, "NO_GARMENT", "no garment that the encoder knows was found; --force goes on with it")
 
 
 @dataclass(frozen=True)

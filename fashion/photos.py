@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,14 +24,21 @@ if TYPE_CHECKING:
 
 CODES = (
     *("EMPTY", "NOT_IMAGE", "FORMAT", "TRUNCATED", "CORRUPT", "BOMB", "MODE", "TOO_SMALL", "ASPECT", "PERM", "GONE"),
-    *("OUTSIDE_ROOT", "NOT_FILE", "CHANGED", "NAME"),
+    *("OUTSIDE_ROOT", "NOT_FILE", "CHANGED", "NAME", "NO_GARMENT"),
 )
-FORMATS = ("PNG", "JPEG", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF")  # HEIF where pillow-heif is installed
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 # Other kinds of pictures: listed as FORMAT instead of ignored.
-OTHER_SUFFIXES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".psd")
-MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WEBP"}
-OTHER_MAGIC = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"SIMPLE  =", b"<svg", b"<?xml", b"%PDF")
+OTHER_SUFFIXES = (".gif", ".bmp", ".svg", ".jxl", ".psd")
+MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"RIFF": "WEBP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+OTHER_MAGIC = (b"GIF8", b"BM", b"8BPS", b"SIMPLE  =", b"<svg", b"<?xml", b"%PDF")
 MOST_PIXELS = 50_000_000  # refused before decoding: an 11-KiB file can hold a picture of gigabytes
 MOST_BYTES = 256_000_000
 LEAST_SIDE = 32  # pixels; too little of a garment is visible below
@@ -164,7 +172,9 @@ def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> Inpu
     first = "; ".join(f"{skip.path.name}: {skip.code}, {skip.reason}" for skip in skipped[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return InputError(
-        f"none of the {len(skipped)} photos can be used: {first}{more}", where=where, to_try="PNG, JPEG or WebP photos"
+        f"none of the {len(skipped)} photos can be used: {first}{more}",
+        where=where,
+        to_try="PNG, JPEG, WebP, TIFF or AVIF photos",
     )
 
 
@@ -197,7 +207,7 @@ def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
 
     kind = _kind(file.path, file.data)
     with _pillow_errors_as_codes(file.path, kind, file.data):
-        image = _open(file.data)
+        image = _open(file.data, kind)
         _refuse_by_size(file.path, image)
         if kind == "JPEG":
             image.draft(image.mode, (side, side))
@@ -239,20 +249,29 @@ def _bytes_of(path: Path) -> bytes:
 def _kind(path: Path, data: bytes) -> str:
     """The format, one of FORMATS, according to the first bytes."""
     kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
+    if data[4:8] == b"ftyp":  # brands: the main one, then those that the file is compatible with
+        brands = data[8 : min(64, int.from_bytes(data[:4], "big"))]
+        kind = "AVIF" if b"avif" in brands or b"avis" in brands else "HEIF" if brands[:4] in HEIF_BRANDS else None
+    if kind == "HEIF" and find_spec("pillow_heif") is None:
+        raise BadPhoto(path, "FORMAT", "a HEIC photo: pip install pillow-heif reads it, or save it as JPEG")
     if kind is None or (kind == "WEBP" and data[8:12] != b"WEBP"):
         if data.lstrip()[:9].startswith(OTHER_MAGIC) or data[4:8] == b"ftyp":
-            raise BadPhoto(path, "FORMAT", "a picture, but not PNG, JPEG or WebP; save it as one of these")
+            raise BadPhoto(path, "FORMAT", "a picture, but not PNG, JPEG, WebP, TIFF or AVIF; save it as one of these")
         raise BadPhoto(path, "NOT_IMAGE", "no picture, whatever its name says")
     return kind
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, kind: str) -> Image.Image:
     """The picture with its header read and no pixel decoded."""
     from PIL import Image
 
+    if kind == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(BytesIO(data), formats=FORMATS)
+        return Image.open(BytesIO(data), formats=[kind])
 
 
 def _refuse_by_size(path: Path, image: Image.Image) -> None:
@@ -274,7 +293,7 @@ def _why_broken(kind: str, data: bytes) -> tuple[str, str]:
         "JPEG": b"\xff\xd9" in data[-1024:],
         "WEBP": len(data) >= 8 + int.from_bytes(data[4:8], "little"),
     }
-    if not whole[kind]:
+    if not whole.get(kind, True):
         return "TRUNCATED", "the file ends too early; copy it again"
     return "CORRUPT", "the file's content is damaged; copy it again"
 
@@ -285,7 +304,7 @@ def _upright_rgb(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]
 
     notes: list[str] = []
     if getattr(image, "n_frames", 1) > 1:
-        notes.append("animated: the first frame was used")
+        notes.append("several pictures in the file: the first frame was used")
     image = _upright(image, notes)
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips instead of scaling

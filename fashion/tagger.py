@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .encoders.protocol import Encoder
+    from .familiarity import Familiarity
     from .taxonomy import Group, Taxonomy
 
 LEAST_SHARE = 1e-3  # of a colour that no pixel has: its logit stays finite
@@ -48,12 +49,14 @@ class Tagger:
         temperatures: Mapping[str, float] | None = None,
         groups: Sequence[str] | None = None,
         settings: EncoderSettings | None = None,
+        familiarity: Familiarity | None = None,
     ):
         """`groups`: the ids of the groups to tag; None: those that the vocabulary enables. The noun is always tagged.
 
-        `temperatures` override those of the encoder's `settings`.
+        `temperatures` override those of the encoder's `settings`. `familiarity`: None where it was not measured.
         """
         self.encoder, self.taxonomy, self.settings = encoder, taxonomy, settings or EncoderSettings()
+        self.familiarity = familiarity
         self.temperatures = {**self.settings.temperatures, **(temperatures or {})}
         self.logit_scale = self.settings.logit_scale or encoder.logit_scale
         ids = [group.id for group in taxonomy.groups if group.enabled] if groups is None else list(groups)
@@ -86,6 +89,23 @@ class Tagger:
         }
         return [self._tags(index, confidences) for index in range(len(observations))]
 
+    def shows_garment(self, observations: Sequence[Observation]) -> list[bool]:
+        """Whether each observation is of a garment, as far as the encoder can tell.
+
+        It is none where it lies far from the garments of the encoder's training, or where the `absent` probes of the
+        noun are the nearest.
+        """
+        import torch
+
+        if not observations:
+            return []
+        known = [True] * len(observations)
+        if self.familiarity is not None:
+            known = self.familiarity.knows(torch.stack([observation.embed for observation in observations]))
+        nouns = self.logits(observations)[self.taxonomy.noun.id].argmax(-1)
+        named = [index < len(self.taxonomy.noun.labels) for index in nouns.tolist()]
+        return [both == (True, True) for both in zip(known, named, strict=True)]
+
     def logits(self, observations: Sequence[Observation]) -> dict[str, torch.Tensor]:
         """Each group id → logits [N, labels]: logit_scale · cosine with each label's probe.
 
@@ -102,6 +122,8 @@ class Tagger:
             if group.source == "pixels":
                 shares = np.stack([colour_shares(observation.pixels, group) for observation in observations])
                 log_shares = torch.from_numpy(np.log(np.maximum(shares, LEAST_SHARE))).float()
+                if group.absent:  # `not visible` is no colour: it competes by words alone
+                    log_shares = torch.nn.functional.pad(log_shares, (0, 1))
                 logits[group.id] = WORDS_SHARE * logits[group.id] + log_shares
         return logits
 

@@ -23,6 +23,7 @@ from ..core.errors import InputError
 from .errors import (
     AccessDenied,
     ApiMissing,
+    BrokenPicture,
     HostBroken,
     HostError,
     HostUnreachable,
@@ -194,6 +195,13 @@ class Fleet:
             self.interrupt()
             raise
 
+    @property
+    def lora_readers(self) -> tuple[str, ...]:
+        """Whose rules the servers that can be reached read LoRA files by."""
+        self.describe()
+        readers = [getattr(member.host, "lora_readers", ()) for member in self.members if member.gated]
+        return tuple(dict.fromkeys(reader for of_member in readers for reader in of_member))
+
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """By each server that can be reached and has the LoRA, on its own; the weakest proof of them."""
         self.check(request)
@@ -292,7 +300,7 @@ class Fleet:
             job.result = job.result or result
         elif isinstance(result, HostError):
             job.failed[member.name] = result
-            if not isinstance(result, RequestRefused):
+            if not isinstance(result, (RequestRefused, BrokenPicture)):  # the server is well
                 member.rest(result, self.rest_s)
         else:
             raise result

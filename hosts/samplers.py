@@ -20,6 +20,7 @@ class Sampler:
     aliases: tuple[str, ...] = ()  # other names that A1111 takes for it
 
 
+LMS = "LmsScheduler"  # ours (lms.py)
 SAMPLERS = {
     "DPM++ 2M": Sampler("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}, "Karras", ("k_dpmpp_2m",)),
     "DPM++ 2M SDE": Sampler(
@@ -32,6 +33,7 @@ SAMPLERS = {
     "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}, aliases=("ddim",)),
     "PLMS": Sampler("PNDMScheduler", {"timestep_spacing": "leading", "skip_prk_steps": True}, aliases=("plms",)),
     "LCM": Sampler("LCMScheduler", aliases=("k_lcm",)),
+    "LMS": Sampler(LMS, aliases=("k_lms",)),
     "DPM2": Sampler("KDPM2DiscreteScheduler", {}, "Karras", ("k_dpm_2",)),
     "DPM2 a": Sampler("KDPM2AncestralDiscreteScheduler", {}, "Karras", ("k_dpm_2_a", "k_dpm_2_ancestral")),
 }
@@ -58,20 +60,26 @@ def refuse_unfit(sampler: str, schedule: str) -> None:
     """RequestRefused where a sampler can't follow a schedule."""
     import inspect
 
-    import diffusers
-
-    known = inspect.signature(getattr(diffusers, SAMPLERS[sampler].scheduler).__init__).parameters
+    known = inspect.signature(scheduler_class(sampler).__init__).parameters
     if not SCHEDULES[schedule].keys() <= known.keys():
         raise RequestRefused(
             f"the sampler {sampler!r} can't follow the schedule {schedule!r} here", to_try="--scheduler Automatic"
         )
 
 
-def make_scheduler(config: Any, sampler: str, schedule: str) -> Any:
-    """A fresh scheduler for a batch: noise levels and prediction type from the model's own `config`."""
+def scheduler_class(sampler: str) -> Any:
+    """The class by the name that the table has: of diffusers, or ours."""
     import diffusers
 
+    from .lms import lms_scheduler
+
+    name = SAMPLERS[sampler].scheduler
+    return lms_scheduler() if name == LMS else getattr(diffusers, name)
+
+
+def make_scheduler(config: Any, sampler: str, schedule: str) -> Any:
+    """A fresh scheduler for a batch: noise levels and prediction type from the model's own `config`."""
     chosen = SAMPLERS[sampler]
     noise_schedule = chosen.automatic if schedule == "Automatic" else schedule
     changes = {"timestep_spacing": "linspace", **chosen.config, **SCHEDULES[noise_schedule]}
-    return getattr(diffusers, chosen.scheduler).from_config(config, **changes)
+    return scheduler_class(sampler).from_config(config, **changes)

@@ -1,7 +1,7 @@
 """Trains the embedded models: `python -m modiste.mini.build`. About an hour on two CPU cores.
 
-The stages are data → vae → clip → judge → unet → calibration → card → examples; `--stage NAME` runs one of them. A
-stage reads the results of those before it from `--cache` (renders) and `--out` (weights).
+The stages are data → vae → clip → judge → unet → calibration → familiarity → card → examples; `--stage NAME` runs one
+of them. A stage reads the results of those before it from `--cache` (renders) and `--out` (weights).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Recipe:
     card: int = 1_200
     drawn: int = 400
     anchors: int = 400
+    familiar: int = 2_100
 
 
 FAST = Recipe(
@@ -62,6 +63,7 @@ FAST = Recipe(
     card=60,
     drawn=12,
     anchors=40,
+    familiar=300,
 )
 
 
@@ -173,6 +175,12 @@ class Build:
 
         calibrate(self.out, self.recipe.anchors, self.seed)
 
+    def familiarity(self) -> None:
+        """Measures which photos the encoder knows."""
+        from .familiarity import measure_familiarity
+
+        measure_familiarity(self.out, self.recipe.familiar, self.seed)
+
     def examiner(self) -> nn.Module:
         """The card's classifier, from the cache or trained."""
         import torch
@@ -219,6 +227,7 @@ MARKS = {
     "judge": "judge/config.json",
     "unet": "sd/model_index.json",
     "calibration": "calibration.json",
+    "familiarity": "familiarity.safetensors",
     "card": "../card.json",
     "examples": None,
 }

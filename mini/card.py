@@ -20,6 +20,7 @@ from .captions import sentence, tag_list
 from .catalogue import RenderedCatalogue, make_catalogue, words_of
 from .classifier import agreement, examine
 from .diffusion import draw
+from .familiarity import familiarity_figures
 from .garment import GROUPS
 from .reliability import draw_reliability, expected_calibration_error, reliability
 from .renderer import grid
@@ -143,6 +144,7 @@ def write_card(
             "cfg_scale": 4.5,
         },
         "siblings": sibling_figures(folder, seed),
+        "familiarity": familiarity_figures(folder, seed),
         "goals": GOALS,
         "size_bytes": size_bytes(folder),
     }
@@ -177,6 +179,7 @@ def as_markdown(card: dict, n: int) -> str:
         for g, v in card["tagger"].items()
     )
     (clip, judge), rec, gen = card["siblings"].values(), card["reconstruction"], card["generated"]
+    known = card["familiarity"]
     return f"""# The embedded models' quality card
 
 Written by `python -m modiste.mini.build --stage card`. Every picture and prompt here uses
@@ -198,6 +201,9 @@ Written by `python -m modiste.mini.build --stage card`. Every picture and prompt
 - **What words can be worth**: a sibling's mean score is {100 * clip["sibling_score"]:.0f} of 100 for the tagger's
   encoder and {100 * judge["sibling_score"]:.0f} for the judge. A prompt that says everything right gets about that;
   what is beyond is for the training route.
+- **Other pictures**: {known["others_refused"]:.1%} of {known["others"]} drawn texts, faces, objects, landscapes, noise
+  and blanks are refused as no garment that the encoder knows, and of {known["garments"]} unseen garments
+  {known["garments_refused"]:.1%}.
 - **Size**: {card["size_bytes"] / 1e6:.1f} MB, fp16.
 
 Odd rows are renders; the row below each is what the model drew from the render's words.

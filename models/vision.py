@@ -9,6 +9,7 @@ from ..core.errors import MissingWeights
 from ..fashion.calibration import Calibration, load_temperatures
 from ..fashion.encoders.load import load_encoder, load_image_encoder
 from ..fashion.encoders.settings import encoder_settings
+from ..fashion.familiarity import Familiarity
 from ..fashion.scorer import Scorer
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
@@ -47,7 +48,8 @@ def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = Non
     encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
     temperatures = load_temperatures(preset.calibration if preset.measured else None)
     settings = encoder_settings(known_as or preset.encoder)
-    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=settings)
+    familiarity = Familiarity.load(preset.calibration if preset.measured else None)
+    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=settings, familiarity=familiarity)
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.v0_0_2 import io
 
 from .comfy.folders import photo_folder
-from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, threshold_input, vocabulary_input
+from .schema import (
+    CATEGORY,
+    advanced,
+    captions_input,
+    check_result,
+    encoder_input,
+    one_line,
+    threshold_input,
+    vocabulary_input,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,7 +49,7 @@ class ModisteCaptionDataset(io.ComfyNode):
                     default="",
                     placeholder="ohwx",
                     display_name="trigger",
-                    tooltip="A rare word that stands for the look to learn; each caption holds it.",
+                    tooltip="A rare word that stands for the look to learn; each caption that is written holds it.",
                 ),
                 encoder_input(),
                 io.Boolean.Input(
@@ -70,9 +79,20 @@ class ModisteCaptionDataset(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, folder: list[str | None]) -> bool | str:
-        """Refuses a folder outside ComfyUI's before queueing; None is a link, whose value is known later."""
-        return folder[0] is None or check_result(lambda: photo_folder(folder[0], must_exist=False))
+    def validate_inputs(
+        cls,
+        folder: list[str | None],
+        encoder: list[str | None],
+        images: list[Any] | None = None,
+        captions: list[Any] | None = None,
+    ) -> bool | str:
+        """Refuses folders outside ComfyUI's, or missing, and missing weights before queueing; None is a link."""
+        from .comfy.model_management import require_encoder
+
+        return check_result(
+            lambda: folder[0] is None or photo_folder(folder[0], must_exist=images is None),
+            lambda: encoder[0] is None or captions is not None or require_encoder(encoder[0]),
+        )
 
     @classmethod
     def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
@@ -111,7 +131,7 @@ class ModisteCaptionDataset(io.ComfyNode):
         def write_captions(pictures: list[Image.Image]) -> list[str]:
             vision = vision_models_for(encoder[0], vocabulary[0])
             tags = tag(vision, pictures, progress.show, lowest)
-            return [caption_of(photo_tags, vision.taxonomy, trigger[0].strip()) for photo_tags in tags]
+            return [caption_of(photo_tags, vision.taxonomy, one_line(trigger[0])) for photo_tags in tags]
 
         dataset = caption_photos(path, write_captions, captions, overwrite[0])
         return io.NodeOutput(str(path), dataset.texts, len(dataset.texts), dataset.report)

@@ -95,11 +95,15 @@ class ModisteCompare(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, strengths: list[str | None]) -> bool | str:
-        """Says before queueing where a strength is no number; None is a link, seen later."""
+    def validate_inputs(cls, strengths: list[str | None], encoder: list[str | None]) -> bool | str:
+        """Refuses missing weights and strengths that are no numbers before queueing; None is a link."""
+        from .comfy.model_management import require_encoder
         from .vision.comparison import strengths_in
 
-        return strengths[0] is None or check_result(lambda: strengths_in(strengths[0]))
+        return check_result(
+            lambda: strengths[0] is None or strengths_in(strengths[0]),
+            lambda: encoder[0] is None or require_encoder(encoder[0]),
+        )
 
     @classmethod
     def execute(

@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from .choices import EMBEDDED_MODEL, GRAPH_CHECKPOINT, METHODS, RECIPES
 from .comfy.folders import checkpoint_names, photo_folder, runs_root
 from .missing_libraries import advice, require
-from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, seed_input
+from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, one_line, seed_input
 
 LIBRARIES = ("diffusers", "peft", "transformers", "accelerate")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
@@ -169,10 +169,20 @@ class ModisteLoraTrainer(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, folder: list[str | None]) -> bool | str:
-        """Refuses missing libraries and folders before queueing; None is a link, whose value is known later."""
+    def validate_inputs(
+        cls, folder: list[str | None], checkpoint: list[str | None], config: list[str | None]
+    ) -> bool | str:
+        """Refuses missing libraries and folders, broken checkpoints and unknown config fields before queueing.
+
+        None is a link, whose value is known later.
+        """
+        from .training.in_comfyui import check_config
+
         lacking = advice("Training", *LIBRARIES)
-        return lacking or not folder[0] or check_result(lambda: photo_folder(folder[0]))
+        return lacking or check_result(
+            lambda: folder[0] and photo_folder(folder[0]),
+            lambda: check_config(checkpoint[0], config[0] or ""),
+        )
 
     @classmethod
     def fingerprint_inputs(cls, folder: list[str | None], **others: Any) -> str:
@@ -221,7 +231,7 @@ class ModisteLoraTrainer(io.ComfyNode):
             steps=steps[0],
             learning_rate=learning_rate[0],
             resolution=resolution[0],
-            trigger=trigger[0],
+            trigger=one_line(trigger[0]),
             seed=seed[0],
             name=name[0],
             device=device(),

@@ -83,10 +83,15 @@ class ModistePromptSearch(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, strategies: str | None) -> bool | str:
-        """Refuses missing libraries and unknown strategies before queueing; None is a link."""
+    def validate_inputs(cls, strategies: str | None, encoder: str | None) -> bool | str:
+        """Refuses missing libraries and weights and unknown strategies before queueing; None is a link."""
+        from .comfy.model_management import require_encoder
+
         lacking = advice("Prompt Search", *LIBRARIES)
-        return lacking or check_result(lambda: refuse_unknown_strategies(names_in(strategies or "")))
+        return lacking or check_result(
+            lambda: refuse_unknown_strategies(names_in(strategies or "")),
+            lambda: encoder and require_encoder(encoder),
+        )
 
     @classmethod
     def execute(

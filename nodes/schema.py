@@ -15,13 +15,19 @@ CATEGORY = "Modiste"
 TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name
 
 
-def check_result(check: Callable[[], Any]) -> bool | str:
-    """The answer of `validate_inputs`: True, or the text of the error that `check` raises."""
+def check_result(*checks: Callable[[], Any]) -> bool | str:
+    """The answer of `validate_inputs`: True, or the text of the first error that a check raises."""
     try:
-        check()
+        for check in checks:
+            check()
     except ModisteError as error:
         return str(error)
     return True
+
+
+def one_line(text: str) -> str:
+    """A widget's text in one line: a line break in a trigger would split captions."""
+    return " ".join(text.split())
 
 
 def names_in(text: str) -> tuple[str, ...]:

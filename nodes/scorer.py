@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .schema import CATEGORY, advanced, encoder_input, vocabulary_input
+from .schema import CATEGORY, advanced, check_result, encoder_input, vocabulary_input
 
 
 class ModisteScorer(io.ComfyNode):
@@ -69,6 +69,13 @@ class ModisteScorer(io.ComfyNode):
                 io.String.Output("report", display_name="report", tooltip="The scores as text."),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, encoder: list[str | None]) -> bool | str:
+        """Refuses an encoder whose weights are missing before queueing; None is a link."""
+        from .comfy.model_management import require_encoder
+
+        return encoder[0] is None or check_result(lambda: require_encoder(encoder[0]))
 
     @classmethod
     def execute(

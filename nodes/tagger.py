@@ -6,7 +6,16 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .schema import CATEGORY, TAGS, advanced, encoder_input, threshold_input, vocabulary_input
+from .schema import (
+    CATEGORY,
+    TAGS,
+    advanced,
+    check_result,
+    encoder_input,
+    one_line,
+    threshold_input,
+    vocabulary_input,
+)
 
 
 class ModisteTagger(io.ComfyNode):
@@ -80,6 +89,30 @@ class ModisteTagger(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(
+        cls,
+        encoder: list[str | None],
+        vocabulary: list[str | None],
+        pin: list[str | None],
+        exclude: list[str | None],
+        groups: list[str | None],
+    ) -> bool | str:
+        """Refuses missing weights and unknown tags before queueing; None is a link, whose value is known later."""
+        from ..fashion.taxonomy import load_taxonomy
+        from .comfy.model_management import require_encoder
+        from .vision.encoders import vocabulary_of
+        from .vision.tag_edits import choices_of
+
+        if encoder[0] is None or vocabulary[0] is None:
+            return True
+        taxonomy = load_taxonomy(vocabulary_of(encoder[0], vocabulary[0]))
+        fields = {"pin": pin[0], "exclude": exclude[0], "groups": groups[0]}
+        return check_result(
+            lambda: require_encoder(encoder[0]),
+            lambda: [choices_of(text, taxonomy, name) for name, text in fields.items() if text],
+        )
+
+    @classmethod
     def execute(
         cls,
         images: list[Any],
@@ -108,7 +141,7 @@ class ModisteTagger(io.ComfyNode):
         )
         group_ids = [group for group, _ in group_choices]
         tags = tag(vision, pictures, NodeProgress().show, lowest, pinned, excluded, group_ids)
-        captions = [caption_of(photo_tags, vision.taxonomy, trigger[0].strip()) for photo_tags in tags]
+        captions = [caption_of(photo_tags, vision.taxonomy, one_line(trigger[0])) for photo_tags in tags]
         return io.NodeOutput(
             pack(tags, vocabulary_of(encoder[0], vocabulary[0])),
             captions,

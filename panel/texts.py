@@ -108,6 +108,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stage_captions": ("Encoding captions", "編碼圖說"),
     "stage_validation": ("Validating on held-out photos", "檢視保留照片"),
     "stage_sample": ("Drawing samples", "繪製樣圖"),
+    "stage_drawing": ("Drawing samples", "繪製樣圖"),
     "stage_signs": ("Checking for overfitting", "檢查過度擬合"),
     "stage_class": ("Drawing the class", "繪製同類圖片"),
     "stage_compare": ("Comparing", "比較"),

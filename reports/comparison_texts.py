@@ -228,8 +228,10 @@ VERDICT: dict[str, tuple[str, str]] = {
     "by_scorer": ("score", "評分"),
     "by_judge": ("judge", "第二意見"),
     "gains_note": (
-        "Points of similarity, paired picture by picture; the brackets count garments as witnesses, not pictures.",
-        "相似度分數，逐張配對；括號以衣服件數而非圖片張數為證據計算。",
+        "Points of similarity, paired picture by picture; the brackets count garments as witnesses, not pictures. "
+        "Gains over words and base model compare scores before they are cut to 0 … 100.",
+        "相似度分數，逐張配對；括號以衣服件數而非圖片張數為證據計算。"
+        "對文字與原模型的增益，以截至 0 … 100 之前的分數比較。",
     ),
     # chapters
     "c_words": ("What the words found", "文字找到了什麼"),

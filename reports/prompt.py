@@ -66,7 +66,8 @@ class PhotoReport(ReportSection):
     baseline_score: float  # the all_tags prompt
     minimal_score: float  # the garment's name alone
     raw_cosine: float  # mean over the confirm pictures of the winner
-    # Gains are of the candidate, chosen before and whatever is recommended then; their scores are not clipped to 0 … 1.
+    # Gains are of the candidate, chosen before and whatever is recommended then. Over the baseline they are of scores
+    # that are not clipped to 0 … 1; over the bare name, which draws other garments, of the scores as they are shown.
     confidence_interval: Interval  # paired gain of the candidate over the baseline
     minimal_interval: Interval  # paired gain of the candidate over minimal
     improved: bool  # that gain's interval lies above 0 and the judge's not below: the candidate is recommended

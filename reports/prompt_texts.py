@@ -23,12 +23,12 @@ TEXT: dict[str, tuple[str, str]] = {
     "all_tags": ("All tags", "全部標籤"),
     "best": ("Best prompt", "最佳提示詞"),
     "name_only_is": (
-        "what the garment is called, with the view words and the negative prompt that all share",
-        "只有衣服的名稱，加上各寫法共用的光線背景詞與負面提示詞",
+        "what the garment is called, with the view words that all share",
+        "只有衣服的名稱，加上各寫法共用的光線背景詞",
     ),
     "all_tags_is": (
-        "every word a tagger finds, in a row, with the same view words and negative prompt",
-        "標記器找到的所有詞，依序排列，加上相同的光線背景詞與負面提示詞",
+        "every word a tagger finds, in a row, with the same view words",
+        "標記器找到的所有詞，依序排列，加上相同的光線背景詞",
     ),
     "best_is": ("what the search found and fresh seeds confirmed", "搜尋所得，並以全新種子驗證"),
     "of_100": ("similarity, of 100", "相似度，滿分 100"),
@@ -80,8 +80,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "every_candidate": (
         "The gains count every photo with the prompt that its search chose, adopted or not; the scores above are of "
-        "what is recommended.",
-        "提升分數計入每張照片由搜尋選出的提示詞，不論最後是否採用；上方分數則為最後推薦者。",
+        "what is recommended. Over the plain list scores are compared before they are cut to 0 … 100.",
+        "提升分數計入每張照片由搜尋選出的提示詞，不論最後是否採用；上方分數則為最後推薦者。"
+        "與單純詞列比較時，使用截至 0 … 100 之前的分數。",
     ),
     "interval_note": (
         "Brackets hold {confidence} % intervals of the paired difference.",
@@ -247,7 +248,7 @@ SKIP_CODES: dict[str, tuple[str, str]] = {
     "CORRUPT": ("the content is damaged", "內容已損壞"),
     "BOMB": ("far too many pixels", "像素過多"),
     "MODE": ("a kind of pixels that can’t be read", "無法讀取的像素格式"),
-    "FORMAT": ("not PNG, JPEG or WebP", "並非 PNG、JPEG 或 WebP"),
+    "FORMAT": ("not PNG, JPEG, WebP, TIFF or AVIF", "並非 PNG、JPEG、WebP、TIFF 或 AVIF"),
     "TOO_SMALL": ("too small to judge", "尺寸太小，無法判讀"),
     "ASPECT": ("far too long and narrow", "過於狹長"),
     "PERM": ("may not be read", "沒有讀取權限"),
@@ -255,6 +256,7 @@ SKIP_CODES: dict[str, tuple[str, str]] = {
     "NOT_FILE": ("a folder, a pipe or a device, not a file", "是資料夾、管線或裝置，而非檔案"),
     "CHANGED": ("changed while it was read", "讀取期間有變動"),
     "NAME": ("the name is not valid UTF-8", "檔名並非有效的 UTF-8"),
+    "NO_GARMENT": ("no garment that the encoder knows", "找不到編碼器認得的衣物"),
     "OUTSIDE_ROOT": ("a link that leads out of the folder", "連結指向資料夾之外"),
 }
 

@@ -166,7 +166,8 @@ class ArmModel:
         spread = float(np.ptp([trial.score for trial in trials]))
         anything = ANYTHING * max(1.0, spread**2)  # scores far beyond 0 … 1 have levels to match
         worth: np.ndarray = self.prior.cov[np.ix_(at, at)] * (1 + self.together * same_seed)
-        return worth + anything * (1 + same_seed) + self._noise(trials) * np.eye(len(at))
+        covariance: np.ndarray = worth + anything * (1 + same_seed) + self._noise(trials) * np.eye(len(at))
+        return covariance
 
     def _places(self, trials: Sequence[Trial]) -> np.ndarray:
         """Each picture's arm, as its place among the arms."""

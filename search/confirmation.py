@@ -56,7 +56,7 @@ def paired_gain(
     """Gain of winner over baseline; scores i of both were drawn on the same seed, which the search has not
     seen.
 
-    Student's interval of the differences, within what the scale allows (±1, or the largest difference seen).
+    Student's interval of the differences, within what the scale allows (±1) unless a difference goes beyond it.
     One pair has no spread: its interval is the whole scale. Equal differences come from clipping or
     saturation, so theirs is the exact binomial one for "another value was not seen yet". `noise`, the
     search's own residual spread, stands beside the differences' and narrows the interval of a few seeds
@@ -116,7 +116,9 @@ def _interval(gains: Sequence[float], confidence: float, noise: Noise | None) ->
     else:
         se = math.sqrt(squares / df / n)
         half, p = student_quantile((1 + confidence) / 2, df) * se, 2 * student_cdf(-abs(mean) / se, df)
-        low, high = max(mean - half, -scale), min(mean + half, scale)
+        low, high = mean - half, mean + half
+        if scale == SCALE:  # a difference beyond it shows that the scores are not clipped: nothing bounds their mean
+            low, high = max(low, -scale), min(high, scale)
     return PairedGain(mean, low, high, n, confidence, note, p)
 
 

@@ -9,7 +9,8 @@ Half leaves at each seed, and the finalists have met on three seeds before one o
 easy seed flatters every arm alike and cancels when arms are compared. Karnin, Koren & Somekh, "Almost Optimal
 Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured in whole images, the arms of its
 first round drawn from what is believed of them, and its rounds judged by that belief (arm_model.py). Top-two Thompson
-sampling and the knowledge gradient, which ask for one image after another, choose no better (docs/log.md).
+sampling and the knowledge gradient, which ask for two images at a time, choose a little worse at 24 images and a tenth
+of a point better at 40 (docs/log.md).
 """
 
 from __future__ import annotations

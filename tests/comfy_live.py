@@ -252,6 +252,7 @@ def comfyui(base: Path) -> Iterator[Comfy]:
     (base / "custom_nodes" / "modiste").symlink_to(ROOT, target_is_directory=True)
     (base / "models" / "checkpoints").mkdir(parents=True)
     (base / "models" / "checkpoints" / CHECKPOINT).symlink_to(random_checkpoint())
+    (base / "models" / "checkpoints" / "zz-broken.safetensors").write_bytes(b"\xff" * 64)
     (base / "input" / "empty").mkdir(parents=True)
     photos = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
     (base / "input" / "photos").mkdir()

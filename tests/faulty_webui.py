@@ -59,6 +59,7 @@ class FaultyWebui:
         self.loaded, self.hashed = "tiny-sd15-a", True
         self.loras, self.effective_loras = {"brand": "brand"}, {"brand"}
         self.options: dict = {"CLIP_stop_at_last_layers": 1.0, "samples_format": "png"}
+        self.broken: set[tuple[str, int]] = set()  # prompts with seeds whose pictures are NaN
         self.flags: dict = {}  # what it was started with
         self.faults: deque[str] = deque()
         self.random, self.retry_after = random.Random(0), "0"
@@ -148,6 +149,8 @@ class FaultyWebui:
                     self.release.wait()
                 if isinstance(options["CLIP_stop_at_last_layers"], str):
                     raise ServerError("TypeError", "bad operand type for unary -: 'str'")
+                if (payload["prompt"], payload["seed"]) in self.broken:
+                    raise ServerError(*ERRORS["nan"])
                 if fault in ERRORS:
                     raise ServerError(*ERRORS[fault])
                 return self._picture(payload, options, fault)

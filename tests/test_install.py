@@ -278,19 +278,50 @@ def test_the_hook_adds_what_the_host_lacks_and_moves_nothing_it_has(hosted):
     python, script, index = hosted
     before = versions(python)
     done = run(script, environ=environ(index), python=python)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     after = versions(python)
     assert set(after) - set(before) == {"diffusers", "peft", "safetensors", "transformers"}
+    assert {name: after[name] for name in before} == before, "not even pydantic, which is too old"
+    assert "this host has pydantic 1.10, Modiste needs pydantic>=2: to move it: " in done.stdout
+    assert "added diffusers 0.42, peft 0.21, safetensors 1.0, transformers 1.0\n" in done.stdout
+    assert len((done.stdout + done.stderr).splitlines()) <= 10
+
+
+def test_the_hook_moves_a_library_that_is_too_old_only_where_it_is_allowed_to(hosted):
+    python, script, index = hosted
+    before = versions(python)
+    done = run(script, "--allow", "pydantic", environ=environ(index), python=python)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = versions(python)
     assert {name: after[name] for name in before} == {**before, "pydantic": "2.14"}
+    assert "modiste: moved pydantic 1.10 → 2.14\n" in done.stdout
+    assert len((done.stdout + done.stderr).splitlines()) <= 10
+
+
+def test_the_hook_names_what_would_have_to_move_where_a_library_needs_it_newer(hosted):
+    python, script, index = hosted
+    (index / "peft-0.21-py3-none-any.whl").unlink()
+    wheel(index, "peft", "0.22", requires=("accelerate>=2.0",))
+    done = run(script, "--allow", "pydantic", environ=environ(index), python=python)
+    assert done.returncode == 1 and versions(python)["accelerate"] == "1.0"
+    assert "could not be added without changing what this host has: it needs another accelerate\n" in done.stdout
+    assert "--allow accelerate\n" in done.stdout
+    done = run(script, "--allow", "pydantic", "--allow", "accelerate", environ=environ(index), python=python)
+    assert done.returncode == 0 and versions(python)["accelerate"] == "99.0"
+
+
+def test_torch_can_not_be_allowed_to_move(tmp_path):
+    done = run(ROOT / "install.py", "--allow", "torch", environ=environ(tmp_path))
+    assert done.returncode == 2 and "never for torch" in done.stderr
 
 
 def test_the_hook_leaves_the_host_as_it_is_where_a_library_would_need_another_torch(hosted):
     python, script, index = hosted
     (index / "peft-0.21-py3-none-any.whl").unlink()
     wheel(index, "peft", "0.22", requires=("torch>=2.13",))
-    done = run(script, environ=environ(index), python=python)
+    done = run(script, "--allow", "pydantic", environ=environ(index), python=python)
     assert done.returncode == 1
-    assert "peft could not be added without changing what this host has" in done.stdout
+    assert "peft could not be added without changing what this host has: it needs another torch\n" in done.stdout
     assert "still lacking: peft\n" in done.stdout and "install.py setup" in done.stdout
     after = versions(python)
     assert {name: after[name] for name in HOST_OWNED} == HOST_OWNED and "peft" not in after
@@ -298,7 +329,7 @@ def test_the_hook_leaves_the_host_as_it_is_where_a_library_would_need_another_to
 
 def test_the_hook_does_nothing_where_nothing_is_lacking(hosted, tmp_path):
     python, script, index = hosted
-    assert run(script, environ=environ(index), python=python).returncode == 0
+    assert run(script, "--allow", "pydantic", environ=environ(index), python=python).returncode == 0
     done = run(script, environ=environ(tmp_path / "no-wheels"), python=python)
     assert done.returncode == 0 and done.stdout == "modiste: this host has every library that Modiste needs\n"
 

@@ -22,7 +22,10 @@ COMPOSED = {
     *(f"state_{each}" for each in ("none", "pinned", "excluded")),
     *(f"verdict_{each}" for each in ("same", "close", "kin", "other", "unknown")),
     *(f"run_{each}" for each in ("running", "done", "stopped", "failed")),
-    *(f"stage_{each}" for each in ("engine", "data", "photos", "model", "latents", "captions", "train", "signs")),
+    *(
+        f"stage_{each}"
+        for each in ("engine", "data", "photos", "model", "latents", "captions", "train", "drawing", "signs")
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..core.errors import InputError
+from ..core.suggestions import did_you_mean
 from .data.config import DataConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -154,6 +155,30 @@ def read_fields(file: Path) -> dict[str, Any]:
 def problems(error: ValidationError) -> str:
     """`data.resolution: input should be …; …`: every field that is wrong, in words."""
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'config'}: {problem['msg'].removeprefix('Value error, ')}"
+        _unknown_field([str(part) for part in problem["loc"]])
+        if problem["type"] == "extra_forbidden"
+        else f"{'.'.join(map(str, problem['loc'])) or 'config'}: {problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors()
     )
+
+
+def _unknown_field(path: list[str]) -> str:
+    """`rank: no such field; did you mean 'network.rank'? there are …`, the fields beside it named."""
+    name = ".".join(path)
+    everywhere = field_names(TrainConfig)
+    elsewhere = [each for each in everywhere if each.rpartition(".")[2] == path[-1]]
+    if elsewhere:
+        return f"{name}: no such field; did you mean {elsewhere[0]!r}?"
+    part = name.rpartition(".")[0]
+    beside = [each.rpartition(".")[2] for each in everywhere if each.rpartition(".")[0] == part]
+    return f"{name}: no such field; {did_you_mean(path[-1], beside, len(beside))}"
+
+
+def field_names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every field of a config by its path, parts among them: `steps`, `network`, `network.rank`, …"""
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += field_names(field.annotation, f"{prefix}{name}.")
+    return names

@@ -1,10 +1,11 @@
-"""The arms of a photo's search: forms of its words, all with the same view words and the same negative prompt.
+"""The arms of a photo's search: forms of its words, all with the same view words and no negative prompt.
 
-    every form                  with view words and negative prompt, the baseline and the bare name too
-    the plain list, a sentence  once without the negative prompt: what it brings is an arm of its own
+    every form                  with view words, without a negative prompt, the baseline and the bare name too
+    the plain list, a sentence  once with the vocabulary's negative prompt: what it brings is an arm of its own
     the plain list, a sentence  once without the view words: and so is what light and background bring
 
-So a form wins by how it says what the photo shows, and not because it alone has a negative prompt.
+So a form wins by how it says what the photo shows, and not because it alone has a negative prompt. Nor does the
+baseline have one: on the embedded models it costs eight points (docs/log.md), and every arm without it would win.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
 from .strategies import (
-    NO_NEGATIVE,
     NO_VIEW,
     REFINED,
     STRATEGIES,
+    WITH_NEGATIVE,
     TaggedPhoto,
     form_of,
     refuse_unknown_strategies,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .renderers import Rendered
 
 VIEW_FACTOR, NEGATIVE_FACTOR = "view", "negative prompt"  # as search/arm_model.py and the screening name them
-BARE_FORMS = ("all_tags", "sentence")  # those that also compete without the negative prompt, and without the view
+MEASURING_FORMS = ("all_tags", "sentence")  # those that also compete with the negative prompt, and without the view
 
 # Form → what it has beside the words themselves, and how much of it; what forms share they teach each other.
 # A form that is not here is a factor of its own.
@@ -52,7 +53,7 @@ FORM_FACTORS: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def dressed(prompt: Prompt, taxonomy: Taxonomy, view: bool = True, negative: bool = True) -> Prompt:
+def with_extras(prompt: Prompt, taxonomy: Taxonomy, view: bool = True, negative: bool = False) -> Prompt:
     """The prompt with the vocabulary's view words and negative prompt in place of its own, or without them."""
     view_words = set(taxonomy.view)
     positive = tuple(clause for clause in prompt.positive if clause.text not in view_words)
@@ -63,37 +64,37 @@ def dressed(prompt: Prompt, taxonomy: Taxonomy, view: bool = True, negative: boo
     )
 
 
-def dressed_as(arm: str, prompt: Prompt, taxonomy: Taxonomy) -> Prompt:
+def with_extras_of(arm: str, prompt: Prompt, taxonomy: Taxonomy) -> Prompt:
     """The prompt with the view words and the negative prompt that an arm of that name has."""
-    return dressed(prompt, taxonomy, view=NO_VIEW not in arm, negative=NO_NEGATIVE not in arm)
+    return with_extras(prompt, taxonomy, view=NO_VIEW not in arm, negative=WITH_NEGATIVE in arm)
 
 
 def write_arm(arm: str, photo: TaggedPhoto) -> Prompt | None:
-    """The prompt of an arm by its name, such as `sentence, no negative`; None where the form makes no sense here."""
+    """The prompt of an arm by its name, such as `sentence, with negative`; None where the form makes no sense here."""
     prompt = STRATEGIES[form_of(arm)].write(photo)
     if prompt is None:
         return None
-    return dressed_as(arm, prompt, photo.taxonomy)
+    return with_extras_of(arm, prompt, photo.taxonomy)
 
 
 def refuse_unknown_arm(arm: str) -> None:
     """InputError for a name that no search gives a prompt."""
     refuse_unknown_strategies([form_of(arm)])
     behind = arm.removesuffix(REFINED).removeprefix(form_of(arm))
-    if behind not in ("", NO_NEGATIVE, NO_VIEW):
-        known = f"{form_of(arm)!r}, or the same with {NO_NEGATIVE!r} or {NO_VIEW!r} behind it"
+    if behind not in ("", WITH_NEGATIVE, NO_VIEW):
+        known = f"{form_of(arm)!r}, or the same with {WITH_NEGATIVE!r} or {NO_VIEW!r} behind it"
         raise InputError(f"there is no strategy {arm!r}", to_try=known)
 
 
 def distinct_arms(forms: Sequence[str], photo: TaggedPhoto, write: Callable[[Prompt], Rendered]) -> dict[str, Rendered]:
-    """Arm → prompt text: every form of `forms` in its order, then those without negative prompt or view words.
+    """Arm → prompt text: every form of `forms` in its order, then those with the negative prompt and without view.
 
     Of arms that write the same text the first stays. `write` renders for the host. InputError for a name that is no
     strategy.
     """
     refuse_unknown_strategies(forms)
-    bare = [form for form in BARE_FORMS if form in forms]
-    names = [*forms, *(form + without for without in (NO_NEGATIVE, NO_VIEW) for form in bare)]
+    measuring = [form for form in MEASURING_FORMS if form in forms]
+    names = [*forms, *(form + extras for extras in (WITH_NEGATIVE, NO_VIEW) for form in measuring)]
     arms: dict[str, Rendered] = {}
     texts: set[tuple[str, str]] = set()
     for name in names:
@@ -110,8 +111,8 @@ def distinct_arms(forms: Sequence[str], photo: TaggedPhoto, write: Callable[[Pro
 def factors_of(arm: str) -> dict[str, float]:
     """The factors of an arm with their amounts: of its form, and the view words and negative prompt that it has."""
     form = form_of(arm)
-    dressing = {NEGATIVE_FACTOR: float(NO_NEGATIVE not in arm), VIEW_FACTOR: float(NO_VIEW not in arm)}
-    return {**{name: amount for name, amount in dressing.items() if amount}, **FORM_FACTORS.get(form, {form: 1.0})}
+    extras = {NEGATIVE_FACTOR: float(WITH_NEGATIVE in arm), VIEW_FACTOR: float(NO_VIEW not in arm)}
+    return {**{name: amount for name, amount in extras.items() if amount}, **FORM_FACTORS.get(form, {form: 1.0})}
 
 
 def _clauses(texts: Sequence[str]) -> tuple[Clause, ...]:

@@ -26,9 +26,9 @@ REFINED_LINES = {
     "en": " Words that cost similarity left out, such that bring some added.",
     "zh-TW": "略去降低相似度的詞，加入有助益的詞。",
 }
-NO_NEGATIVE, NO_VIEW = ", no negative", ", no view"  # behind it: without what every other arm has (arms.py)
-WITHOUT_LINES = {
-    NO_NEGATIVE: {"en": " Without the negative prompt.", "zh-TW": "不加負面提示詞。"},
+WITH_NEGATIVE, NO_VIEW = ", with negative", ", no view"  # behind it: other extras than all the others have (arms.py)
+EXTRAS_LINES = {
+    WITH_NEGATIVE: {"en": " With the negative prompt.", "zh-TW": "加上負面提示詞。"},
     NO_VIEW: {"en": " Without the words for light and background.", "zh-TW": "不加光線與背景的詞。"},
 }
 ODDS_STEP = 0.12  # weight a unit of log-odds
@@ -269,12 +269,12 @@ def describe(name: str, language: str = "en") -> str:
     """The description of a strategy, in English or Traditional Chinese, also of one whose words were screened."""
     strategy = STRATEGIES[form_of(name)]
     line = strategy.zh_tw if language == "zh-TW" else (strategy.write.__doc__ or "").strip()
-    line += "".join(lines[language] for without, lines in WITHOUT_LINES.items() if without in name)
+    line += "".join(lines[language] for extras, lines in EXTRAS_LINES.items() if extras in name)
     return line + REFINED_LINES[language] * name.endswith(REFINED)
 
 
 def form_of(name: str) -> str:
-    """The strategy that an arm's name begins with: `sentence, no negative, refined` → `sentence`."""
+    """The strategy that an arm's name begins with: `sentence, no view, refined` → `sentence`."""
     return name.partition(", ")[0]
 
 

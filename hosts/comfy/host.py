@@ -92,6 +92,8 @@ class ComfyHost:
         finally:
             self._events.close()
 
+    lora_readers = ("ComfyUI",)  # whose rules the server reads LoRA files by
+
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """Draws `request` with and without the LoRA: what it changes."""
 

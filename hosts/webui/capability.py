@@ -20,6 +20,7 @@ class Capability:
     routes: frozenset[str]
     fields: Mapping[str, Any]  # name → JSON schema
     options: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""  # of the API: "Modiste" is our own server
 
     @classmethod
     def of(cls, connection: Connection) -> Capability:
@@ -36,7 +37,15 @@ class Capability:
         schemas = document.get("components", {}).get("schemas", {})
         body = routes[TXT2IMG]["post"]["requestBody"]["content"]["application/json"]["schema"]
         known = schemas.get(body.get("$ref", "").rpartition("/")[2], body)
-        return cls(frozenset(routes), known.get("properties", {}), schemas.get("Options", {}).get("properties", {}))
+        options = schemas.get("Options", {}).get("properties", {})
+        return cls(frozenset(routes), known.get("properties", {}), options, document.get("info", {}).get("title", ""))
+
+    @property
+    def lora_readers(self) -> tuple[str, ...]:
+        """Whose rules the server reads LoRA files by; none where it is our own, which reads what diffusers reads."""
+        if self.title == "Modiste":
+            return ()
+        return ("Forge",) if self.has("/sdapi/v1/sd-modules") else ("A1111",)
 
     def has(self, route: str) -> bool:
         """Whether the server has this route."""

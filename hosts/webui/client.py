@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.progress import Progress, ProgressCallback, silent
@@ -97,6 +98,7 @@ class RetryingClient:
 
     def _send(self, request: GenerationRequest, title: str | None) -> Txt2ImgResult:
         payload = payload_of(request, title, self.jobs.begin())
+        began = time.monotonic()
         try:
             with self._reporting_steps(request):
                 answer = self.connection.post(TXT2IMG, payload, self.connection.limits.picture_s)
@@ -105,7 +107,8 @@ class RetryingClient:
             raise
         finally:
             self.jobs.end()
-        return Txt2ImgResult.read(read_json(answer), answer.url)
+        result = Txt2ImgResult.read(read_json(answer), answer.url)
+        return replace(result, elapsed_s=time.monotonic() - began)
 
     def _recover(self, error: HostError, failures: int) -> None:
         if isinstance(error, UnknownOutcome):

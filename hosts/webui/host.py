@@ -150,17 +150,21 @@ class WebuiHost:
             yield result
 
     def _draw(self, request: GenerationRequest) -> GenerationResult:
-        began = time.monotonic()
         checkpoint = self.catalogue.checkpoint(request.checkpoint) if request.checkpoint else self.pinned
         answer = self.client.fetch(request, checkpoint)
         used = answer.used(request.loras)
-        return GenerationResult(answer.image, request, used, time.monotonic() - began)
+        return GenerationResult(answer.image, request, used, answer.elapsed_s)
 
     def interrupt(self) -> bool:
         """Ends our own picture, never another's, and whoever waits for it; from any thread. Whether it was told to."""
         return self.client.interrupt()
 
     # ── LoRA ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def lora_readers(self) -> tuple[str, ...]:
+        """Whose rules the server reads LoRA files by: A1111 or Forge; none for our own server."""
+        return self.capability.lora_readers
 
     def prove(self, request: GenerationRequest, lora: str) -> LoraProof:
         """Draws `request` with and without the LoRA: what it changes."""

@@ -37,6 +37,7 @@ class Txt2ImgResult:
     image: Image.Image
     info: dict[str, Any]
     where: str
+    elapsed_s: float = 0.0  # from the request that was answered to its answer: without earlier failures and waiting
 
     @classmethod
     def read(cls, document: Any, where: str) -> Txt2ImgResult:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.home import modiste_home
+from ...core.suggestions import did_you_mean
 from ...core.weights import MARKERS
 from ...fashion.taxonomy import SHIPPED
 from ..choices import FASHION_CLIP, MINI
-from .safe_paths import inside, photo_folders
+from .safe_paths import PATHS_FILE, inside, photo_folders, read_photo_roots
+
+log = logging.getLogger("modiste")
 
 ENCODERS = "fashion_clip"  # the folder under models/
 LORAS = "loras"
 RUNS = "modiste"  # the folder under output/
-PHOTOS = "photos"  # the only entry of the list of folders where input/ holds none yet
+PHOTOS = "photos"  # the folder of input/ that texts recommend
+NO_FOLDER = "(no folder of photos in input/ yet)"  # the only entry of the list where there is none
 
 
 def register() -> None:
@@ -69,21 +74,44 @@ def runs_root() -> Path:
 
 
 def photo_folder(name: str, must_exist: bool = True) -> Path:
-    """A folder of photos by its name under ComfyUI's input, or by its full path under input or output.
+    """A folder of photos by its name under ComfyUI's input, or by its full path under input, output or a photo root.
 
     InputError where it lies elsewhere, or where `must_exist` and it does not exist.
     """
-    folder = inside(name, [input_root(), output_root()])
-    if must_exist and not folder.is_dir():
+    if name == NO_FOLDER:
         raise InputError(
-            f"there is no folder {name!r}", where=str(folder), to_try=f"copy your photos into {input_root() / PHOTOS}"
+            "input/ holds no folder of photos yet", to_try=f"copy your photos into {input_root() / PHOTOS}"
+        )
+    folder = inside(name, [input_root(), output_root(), *photo_roots()])
+    if must_exist and not folder.is_dir():
+        there = photo_folders(input_root(), photo_roots())
+        copy = f"copy your photos into {input_root() / PHOTOS}"
+        raise InputError(
+            f"there is no folder {name!r}", where=str(folder), to_try=did_you_mean(name, there) if there else copy
         )
     return folder
 
 
 def photo_folder_names() -> list[str]:
-    """Folders of ComfyUI's input that hold photos; [PHOTOS] where there are none yet."""
-    return photo_folders(input_root()) or [PHOTOS]
+    """Folders of ComfyUI's input, then of the photo roots by their full path, that hold photos; else [NO_FOLDER]."""
+    try:
+        roots = photo_roots()
+    except InputError as error:  # the nodes stay listed; one that is run gives the error
+        log.warning("%s", error)
+        roots = []
+    others = [str(folder) for root in roots for folder in (root, *(root / name for name in photo_folders(root)))]
+    return [*photo_folders(input_root(), roots), *others] or [NO_FOLDER]
+
+
+def photo_roots() -> list[Path]:
+    """Further folders that photos may lie in, from PATHS_FILE in ComfyUI's own folder and in MODISTE_HOME."""
+    import folder_paths
+
+    return [
+        root
+        for place in (Path(folder_paths.base_path), modiste_home())
+        for root in read_photo_roots(place / PATHS_FILE)
+    ]
 
 
 def checkpoint_names() -> list[str]:

@@ -20,6 +20,7 @@ from .folders import runs_root
 from .graph import checkpoint_of, digest_of
 from .graph_host import ComfyGraphHost
 from .model_management import NodeProgress, refuse_if_cancelled
+from .patches import refuse_unchanged, refuse_unfit_lora
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,15 +46,20 @@ def host_of(model: Any, clip: Any, vae: Any, scheduler: str, prompt: Mapping[str
 def tuned_hosts(
     base: ComfyGraphHost, lora: Any, tuned: Any, strengths: Sequence[float]
 ) -> list[tuple[float, ComfyGraphHost]]:
-    """(strength, host) of each tuned model; InputError unless there is a LoRA or a tuned model, and not both."""
+    """(strength, host) of each tuned model.
+
+    InputError unless there is a LoRA or a tuned model, and not both, and it changes something in the base.
+    """
     import comfy.sd
 
     if (lora is None) == (tuned is None):
         problem = "both a lora and a tuned model are" if lora is not None else "neither a lora nor a tuned model is"
         raise InputError(f"{problem} connected", to_try="connect one of the two")
     if tuned is not None:
+        refuse_unchanged(base.model, tuned)
         models = [(FULL_STRENGTH, tuned, base.clip)]
     else:
+        refuse_unfit_lora(base.model, base.clip, lora)
         models = [
             (strength, *comfy.sd.load_lora_for_models(base.model, base.clip, lora, strength, strength))
             for strength in strengths

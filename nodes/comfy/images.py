@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 
+LEAST_SIDE = 8  # pixels; a VAE draws no less
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
@@ -34,6 +36,11 @@ def _refuse_unfit(batch: Any, what: str) -> None:
         raise InputError(f"{what} is no IMAGE: {shape} in place of [pictures, height, width, channels]")
     if 0 in batch.shape:
         raise InputError(f"{what} is an empty batch: {list(batch.shape)}", to_try="connect a picture or more")
+    if min(batch.shape[1:3]) < LEAST_SIDE:
+        size = f"{batch.shape[2]}×{batch.shape[1]}"
+        raise InputError(
+            f"{what} is too small: {size} pixels", to_try=f"pictures of at least {LEAST_SIDE} pixels a side"
+        )
     if not torch.isfinite(batch).all():
         raise InputError(f"{what} holds NaN or infinity", to_try="another VAE or precision where they are drawn")
 

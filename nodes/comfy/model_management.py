@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..vision.encoders import EncoderChoice, forget_vision_models, vision_models, vocabulary_of
+from ..choices import MINI
+from ..vision.encoders import EncoderChoice, find_encoder, forget_vision_models, vision_models, vocabulary_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,6 +30,14 @@ def vision_models_for(encoder: str, vocabulary: str) -> VisionModels:
     from .folders import encoder_folders
 
     return vision_models(EncoderChoice(encoder, vocabulary_of(encoder, vocabulary), device(), tuple(encoder_folders())))
+
+
+def require_encoder(encoder: str) -> None:
+    """MissingWeights, with the folder and the files, unless the encoder's weights are on this machine."""
+    from .folders import encoder_folders
+
+    if encoder != MINI:
+        find_encoder(encoder, tuple(encoder_folders()))
 
 
 def refuse_if_cancelled() -> None:

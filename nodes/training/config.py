@@ -97,7 +97,11 @@ def preset_for(checkpoint: Path) -> Preset:
         with safe_open(checkpoint, "pt") as tensors:
             xl = any(name.startswith(XL_ONLY) for name in tensors.keys())
     except (SafetensorError, OSError) as error:
-        raise InputError(f"the checkpoint can't be read: {error}", where=str(checkpoint)) from error
+        raise InputError(
+            f"the checkpoint can't be read, it is damaged or no safetensors file ({error})",
+            where=str(checkpoint),
+            to_try="download it again, or choose another checkpoint",
+        ) from error
     return PRESETS["sdxl" if xl else "sd15"].replaced(checkpoint=str(checkpoint))
 
 

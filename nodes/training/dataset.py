@@ -122,8 +122,8 @@ def caption_photos(
     `captions`: one for each photo in the order of their names, or one for all.
     """
     photo_set = read_photos(folder, ENCODER_SIDE)
-    existing = [own_caption(photo.path) for photo in photo_set.photos]
-    todo = [index for index, text in enumerate(existing) if overwrite or text is None]
+    existing = [None if overwrite else own_caption(photo.path) for photo in photo_set.photos]
+    todo = [index for index, text in enumerate(existing) if text is None]
     if captions is not None:
         each = one_or_each(captions, len(photo_set.photos), "captions")
         new = [each[index] for index in todo]

@@ -17,6 +17,7 @@ from ..comfy.graph import checkpoint_of
 from ..comfy.model_management import NodeProgress, free_memory, refuse_if_cancelled, vision_models_for
 from ..vision.batches import tag
 from ..vision.encoders import encoder_folder
+from .config import TrainingWidgets, config_of, preset_for
 from .dataset import content_of, write_pictures
 from .publish import listed_name, loss_map, publish, refuse_lost_keys, tensors_of
 from .run import LoraRun, finish, prepare, report, train
@@ -52,6 +53,15 @@ def training_base(checkpoint: str, model: Any, prompt: dict[str, Any], node: str
         )
     origin = checkpoint_of(prompt, node)
     return TrainingBase(checkpoint_file(origin.ckpt_name), tuple(filter(None, [origin.warning])))
+
+
+def check_config(checkpoint: str | None, config: str) -> None:
+    """InputError where a checkpoint chosen by name can't be trained on, or a field of the JSON `config` is wrong."""
+    if checkpoint in (None, GRAPH_CHECKPOINT, EMBEDDED_MODEL):
+        preset = PRESETS["mini" if checkpoint == EMBEDDED_MODEL else "sd15"]
+    else:
+        preset = preset_for(checkpoint_file(checkpoint))
+    config_of(TrainingWidgets(config=config), preset, [input_root()])
 
 
 def write_dataset(pictures: list[Image.Image], captions: list[str] | None) -> Path:

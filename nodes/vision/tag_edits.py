@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ...core.errors import InputError
+from ...core.suggestions import did_you_mean
 from ...fashion.tags import PhotoTags, Tag
 from ...fashion.taxonomy import load_taxonomy
 
@@ -32,7 +33,7 @@ def choices_of(text: str, taxonomy: Taxonomy, what: str) -> list[Choice]:
     for part in re.split(r"[,\n]", text):
         if part.strip():
             group_id, _, label = (piece.strip() for piece in part.partition(":"))
-            group = taxonomy.group(group_id)
+            group = _group(group_id, taxonomy.groups, what)
             choices.append((group.id, _label(group, label, what).id if label else ""))
     return choices
 
@@ -40,10 +41,17 @@ def choices_of(text: str, taxonomy: Taxonomy, what: str) -> list[Choice]:
 def _label(group: Group, text: str, what: str) -> Label:
     label = label_of(group, text)
     if label is None:
-        names = [label.id for label in group.labels]
-        listed = ", ".join(names[:12]) + ", …" * (len(names) > 12)
-        raise InputError(f"{what}: the group {group.id!r} has no label {text!r}", to_try=f"one of {listed}")
+        meant = did_you_mean(text, [label.id for label in group.labels])
+        raise InputError(f"{what}: the group {group.id!r} has no label {text!r}", to_try=meant)
     return label
+
+
+def _group(group_id: str, groups: Iterable[Group], what: str) -> Group:
+    """The group of that id; InputError names the nearest one and all others."""
+    by_id = {group.id: group for group in groups}
+    if group_id not in by_id:
+        raise InputError(f"{what}: there is no group {group_id!r}", to_try=did_you_mean(group_id, by_id, len(by_id)))
+    return by_id[group_id]
 
 
 def label_of(group: Group, text: str) -> Label | None:
@@ -60,7 +68,19 @@ def _plain(words: str) -> str:
 
 
 def locks_of(text: str, taxonomy: Taxonomy) -> dict[str, str]:
-    """`{"colour": "emerald green"}` → the same, checked; "" → {}."""
+    """`{"colour": "emerald green"}` → {"colour": "emerald green"}, its groups checked; "" → {}."""
+    return {_group(group, taxonomy.groups, "locks").id: words.strip() for group, words in _lock_fields(text).items()}
+
+
+def check_locks(text: str, taxonomies: Iterable[Taxonomy]) -> None:
+    """InputError unless `text` locks groups of some vocabulary, where it is not known yet which one will be used."""
+    groups = [group for taxonomy in taxonomies for group in taxonomy.groups]
+    for group_id in _lock_fields(text):
+        _group(group_id, groups, "locks")
+
+
+def _lock_fields(text: str) -> dict[str, str]:
+    """Group → words in a JSON object; {} for ""; InputError for anything else."""
     if not text.strip():
         return {}
     example = 'for example {"colour": "emerald green"}'
@@ -70,7 +90,7 @@ def locks_of(text: str, taxonomy: Taxonomy) -> dict[str, str]:
         raise InputError(f"locks is no JSON: {error}", to_try=example) from None
     if not isinstance(locks, dict) or not all(isinstance(words, str) for words in locks.values()):
         raise InputError("locks is not an object of group → words", to_try=example)
-    return {taxonomy.group(group).id: words.strip() for group, words in locks.items()}
+    return locks
 
 
 def finite(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:

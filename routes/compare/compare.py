@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...core.progress import Pace, ProgressCallback, silent
-from ...fashion.prompts.arms import dressed_as, refuse_unknown_arm
+from ...fashion.prompts.arms import refuse_unknown_arm, with_extras_of
 from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
 from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
@@ -103,7 +103,9 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSetti
             strategy_prompt(settings.strategy, tagged),
             caption_prompt(settings.strategy, tagged, settings.trigger, settings.bound),
         )
-        name, words, with_trigger = (write(dressed_as(settings.strategy, content, taxonomy)) for content in contents)
+        name, words, with_trigger = (
+            write(with_extras_of(settings.strategy, content, taxonomy)) for content in contents
+        )
         prompts = {
             "name": name,
             "words": words,

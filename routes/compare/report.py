@@ -134,8 +134,10 @@ def _paired(pictures: Sequence[TaggedPicture], arm: str, over: str, who: str, gr
         (picture.photo, picture.picture.candidate.seed): picture for picture in with_group if picture.arm == over
     }
     drawn = [picture for picture in with_group if picture.arm == arm]
-    ours = [picture.unclipped(who, group) for picture in drawn]
-    theirs = [partners[picture.photo, picture.picture.candidate.seed].unclipped(who, group) for picture in drawn]
+    # The name alone draws other garments: how far below 0 they lie means nothing.
+    score = TaggedPicture.by if over == "name" else TaggedPicture.unclipped
+    ours = [score(picture, who, group) for picture in drawn]
+    theirs = [score(partners[picture.photo, picture.picture.candidate.seed], who, group) for picture in drawn]
     return interval_of(gain_over_garments(ours, theirs, [picture.garment for picture in drawn]))
 
 

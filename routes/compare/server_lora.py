@@ -17,6 +17,8 @@ from ...hosts.lora_folder import give_to_host, name_on_host
 from ...hosts.request import LoraRef
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...hosts.request import GenerationRequest, Host, HostDescription
     from ...models.session import Session
     from .tuned import TunedModel
@@ -46,8 +48,8 @@ def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out
     if drawer.kind == "local":
         return LoraRef(name=tuned.file.stem, path=tuned.file.resolve())
     name, server = tuned.trigger or tuned.file.stem, str(drawer.url)
-    if session.lora_dir is not None:
-        _copy(tuned.file, session.lora_dir, name)
+    refuse_unreadable(tuned.file, getattr(session.host, "lora_readers", ()))
+    copied = _copy(tuned.file, session.lora_dir, name) if session.lora_dir is not None else None
     lora = LoraRef(name=name_on_host(tuned.file.read_bytes(), name))
     session.host.check(request)  # other refusals are reported as they are
     with_lora = request.model_copy(update={"loras": (lora,)})
@@ -59,11 +61,51 @@ def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out
             where=server,
             to_try=_advice(tuned.file, lora.name, session.lora_dir),
         ) from refused
-    _prove(session.host, with_lora, lora.name, server, out / PROOF)
+    try:
+        _prove(session.host, with_lora, lora.name, server, out / PROOF)
+    except LoraWithoutEffect:
+        if copied is not None:
+            copied.unlink()  # what is of no use there is not left behind
+        raise
     return lora
 
 
-def _copy(file: Path, folder: Path, name: str) -> None:
+def refuse_unreadable(file: Path, readers: Sequence[str]) -> None:
+    """InputError for a file that holds NaN, or of which one of `readers` (A1111, Forge, ComfyUI) applies a part only.
+
+    Only files of a published model's modules can be told by rule; for others the proof alone counts.
+    """
+    from ...trainer.lora.file import read_tensors
+    from ...trainer.lora.groups import grouped
+    from ...trainer.lora.verify import verify
+
+    groups = grouped(read_tensors(file)[0])
+    broken = [name for name, group in groups.items() if group.not_finite]
+    if broken:
+        raise InputError(
+            f"{len(broken)} of the LoRA's {len(groups)} modules hold NaN or infinity, e.g. {broken[0]}",
+            where=str(file),
+            to_try="an earlier checkpoint of its training",
+        )
+    if not readers:
+        return
+    reports = {report.reader: report for report in verify(file)}
+    if reports["diffusers"].applied < reports["diffusers"].modules:
+        return
+    for reader in readers:
+        report = reports[reader]
+        if report.applied < report.modules:
+            raise InputError(
+                f"{reader} would apply {report.applied} of the LoRA's {report.modules} modules",
+                where=str(file),
+                to_try="`modiste lora verify FILE` names the others; Modiste's own training writes names that all read",
+            )
+
+
+def _copy(file: Path, folder: Path, name: str) -> Path | None:
+    """The copy, None where the same content lay there already."""
+    place = folder / f"{name_on_host(file.read_bytes(), name)}{file.suffix}"
+    was_there = place.is_file()
     try:
         give_to_host(file, folder, name)
     except OSError as error:
@@ -72,6 +114,7 @@ def _copy(file: Path, folder: Path, name: str) -> None:
             where=str(folder),
             to_try=f"--lora-dir with a folder that may be written: {FOLDERS}",
         ) from error
+    return None if was_there else place
 
 
 def _advice(file: Path, name: str, folder: Path | None) -> str:

@@ -12,9 +12,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ...core.progress import Pace, ProgressCallback, silent
+from ...fashion.photos import Skip
 from ...fashion.prompts.arms import distinct_arms, factors_of, write_arm
 from ...fashion.prompts.renderers import render
 from ...fashion.prompts.strategies import Context, TaggedPhoto, describe, label_shares, refuse_unknown_strategies
+from ...hosts.errors import BrokenPicture
 from ...hosts.request import GenerationRequest
 from ...search.arm_model import ArmModel
 from ...search.budget import plan_budget, screening_share
@@ -74,7 +76,8 @@ def optimise_prompts(
     """Finds and proves a prompt for each photo; leaves report, journal and pictures in `out`.
 
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
-    What can't be drawn is refused before `out` is made.
+    What can't be drawn is refused before `out` is made. A photo with a picture of NaN is skipped (NOT_DRAWN),
+    the others are not.
     """
     from ...reports.prompt_page import write_report
     from ...runs.journal import Journal
@@ -94,7 +97,13 @@ def optimise_prompts(
         run = SearchRun(session, evaluator, settings, looks, Context(label_shares(photo_tags)), experience)
         outcomes: list[PhotoOutcome] = []
         for photo, tags in zip(gathered.photos, photo_tags, strict=True):
-            outcomes.append(optimise_photo(photo, tags, run))
+            try:
+                outcomes.append(optimise_photo(photo, tags, run))
+            except BrokenPicture as error:
+                if photo is gathered.photos[-1] and not outcomes:
+                    raise
+                gathered.skipped.append(Skip(photo.path, "NOT_DRAWN", str(error)))
+                continue
             if settings.learn:
                 file.keep(outcomes[-1].teach(experience))
             pace.reach(len(outcomes) * settings.budget, photo.path.name)

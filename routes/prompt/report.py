@@ -22,7 +22,7 @@ from ...reports.prompt import (
 )
 from ...search.confirmation import PairedGain, paired_gain
 from ...search.multiple_testing import intention_to_treat, prove_run
-from ..evaluator import Reference, similarities, unclipped
+from ..evaluator import Reference, similarities
 from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
 
 if TYPE_CHECKING:
@@ -209,9 +209,12 @@ def _beyond_words(again: Agreement, similarity: float) -> list[str]:
 
 
 def _over_the_bare_name(outcome: PhotoOutcome) -> PairedGain:
-    """The candidate over the garment's name alone, on the seeds that both were drawn on."""
-    bare = unclipped(outcome.minimal)
-    return paired_gain(unclipped(outcome.winner)[: len(bare)], bare)
+    """The candidate over the garment's name alone, on the seeds that both have, of the scores as they are shown.
+
+    The name alone draws other garments: how far below 0 they lie means nothing.
+    """
+    bare = similarities(outcome.minimal)
+    return paired_gain(similarities(outcome.winner)[: len(bare)], bare)
 
 
 def _best_strategies(outcomes: Sequence[PhotoOutcome], evaluator: Evaluator, judge: Scorer | None) -> BestStrategies:

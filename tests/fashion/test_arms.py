@@ -33,14 +33,14 @@ def arms(forms=DEFAULT_STRATEGIES):
     return distinct_arms(forms, TaggedPhoto(DRESS, MINI, Context()), lambda prompt: render(prompt, "a1111"))
 
 
-def test_every_arm_has_the_same_view_words_and_negative_prompt_but_those_that_measure_them():
+def test_every_arm_has_the_same_view_words_and_no_negative_prompt_but_those_that_measure_them():
     written = arms()
-    assert {"all_tags", "sentence", "all_tags, no negative", "sentence, no view"} <= set(written)
+    assert {"all_tags", "sentence", "all_tags, with negative", "sentence, no view"} <= set(written)
     for name, prompt in written.items():
         assert prompt.positive.endswith(VIEW) == (", no view" not in name), name
-        assert prompt.negative == ("" if ", no negative" in name else NEGATIVE), name
+        assert prompt.negative == (NEGATIVE if ", with negative" in name else ""), name
     bare = write_arm("minimal", TaggedPhoto(DRESS, MINI, Context()))
-    assert render(bare, "plain").positive == f"dress, {VIEW}" and render(bare, "plain").negative == NEGATIVE
+    assert render(bare, "plain").positive == f"dress, {VIEW}" and render(bare, "plain").negative == ""
 
 
 def test_strategies_that_differed_by_their_extras_alone_compete_once():
@@ -52,11 +52,9 @@ def test_strategies_that_differed_by_their_extras_alone_compete_once():
 
 
 def test_arms_teach_each_other_by_what_they_share():
-    assert factors_of("sentence") == {"negative prompt": 1.0, "view": 1.0, "sentence": 1.0}
-    assert factors_of("all_tags, no negative") == {"view": 1.0}
-    assert factors_of("weighted_by_confidence, no view, refined") == {
-        **{"negative prompt": 1.0, "sentence": 1.0, "weights": 1.0}
-    }
+    assert factors_of("sentence") == {"view": 1.0, "sentence": 1.0}
+    assert factors_of("all_tags, with negative") == {"negative prompt": 1.0, "view": 1.0}
+    assert factors_of("weighted_by_confidence, no view, refined") == {**{"sentence": 1.0, "weights": 1.0}}
     assert factors_of("a_new_form")["a_new_form"] == 1.0
     assert set(FORM_FACTORS) == set(STRATEGIES) - {"minimal"}
 
@@ -66,7 +64,7 @@ def test_an_arm_is_named_by_its_form_and_what_it_lacks_and_explained_in_both_lan
         refuse_unknown_arm(name)
         assert form_of(f"{name}, refined") in STRATEGIES
         assert describe(name) and describe(name, "zh-TW")
-    assert describe("sentence, no negative").endswith("Without the negative prompt.")
+    assert describe("sentence, with negative").endswith("With the negative prompt.")
     for wrong in ("nonsense", "sentence, no sleeves"):
         with pytest.raises(InputError, match="there is no strategy"):
             refuse_unknown_arm(wrong)

@@ -125,3 +125,8 @@ def test_a_little_noise_changes_no_name():
     pixels = np.asarray(shirt((44, 142, 72)), float)
     noisy = Image.fromarray((pixels + rng.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8))
     assert COLOURS.labels[int(colour_shares(garment_pixels(noisy), COLOURS).argmax())].id == "green"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (1, 400), (400, 3)])
+def test_a_picture_of_a_few_pixels_still_has_a_garment(size):
+    assert len(garment_pixels(Image.new("RGB", size, "red"))) > 0

@@ -7,6 +7,7 @@ import struct
 import sys
 import tracemalloc
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,38 @@ def test_a_plain_photo_is_read_as_it_is(name, tmp_path):
     photo = read_photo(saved(tmp_path / name, quality=95))
     assert photo.image.mode == "RGB" and photo.image.size == (80, 60) and photo.notes == ()
     assert near(photo.image, (10, 50), (200, 30, 30), 25)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "how"), [("tif", {"compression": "tiff_lzw"}), ("tiff", {}), ("avif", {"quality": 95})]
+)
+def test_a_tiff_and_an_avif_photo_are_read(suffix, how, tmp_path):
+    photo = read_photo(saved(tmp_path / f"a.{suffix}", **how))
+    assert photo.image.mode == "RGB" and near(photo.image, (10, 50), (200, 30, 30), 25) and photo.notes == ()
+    assert find_photos([tmp_path]) == ([tmp_path / f"a.{suffix}"], [])
+
+
+def test_of_a_tiff_with_pages_the_first_one_is_used_and_a_turned_one_is_turned_once(tmp_path):
+    pages = saved(tmp_path / "pages.tif", save_all=True, append_images=[Image.new("RGB", (80, 60))])
+    assert read_photo(pages).image.tobytes() == picture().tobytes() and "first" in read_photo(pages).notes[0]
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned = saved(tmp_path / "turned.tif", picture().transpose(Image.Transpose.ROTATE_180), exif=exif)
+    assert read_photo(turned).image.tobytes() == picture().tobytes()
+
+
+def test_a_heic_photo_is_read_where_pillow_heif_is_and_else_says_how(tmp_path):
+    path = tmp_path / "phone.heic"
+    if find_spec("pillow_heif") is None:
+        path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+        with pytest.raises(BadPhoto, match="pillow-heif") as caught:
+            read_photo(path)
+        assert caught.value.code == "FORMAT"
+    else:
+        import pillow_heif
+
+        pillow_heif.from_pillow(picture()).save(path, quality=95)
+        assert near(read_photo(path).image, (10, 50), (200, 30, 30), 25)
 
 
 def test_cmyk_becomes_rgb_of_the_same_colours(tmp_path):
@@ -138,8 +171,8 @@ def test_broken_files_are_named_by_what_is_wrong_with_them(tmp_path):
         "text.png": (b"a dress, red", "NOT_IMAGE"),
         "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "FORMAT"),
         "old.gif": (b"GIF89a" + bytes(50), "FORMAT"),
-        "scan.tif": (b"II*\0" + bytes(50), "FORMAT"),
-        "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "FORMAT"),
+        "scan.tif": (b"II*\0" + bytes(50), "CORRUPT"),
+        "film.mp4": (b"\0\0\0\x18ftypisom" + bytes(50), "FORMAT"),
         "crc.png": (whole["png"][:60] + b"\xff" + whole["png"][61:], "CORRUPT"),
         "noend.jpg": (whole["jpg"][: len(whole["jpg"]) // 2], "TRUNCATED"),
         "head.jpg": (whole["jpg"][:20], "TRUNCATED"),
@@ -170,7 +203,7 @@ def test_photos_of_a_pixel_or_a_thread_are_refused(tmp_path):
 
 def test_any_byte_changed_or_cut_is_a_photo_or_a_named_skip(tmp_path):
     rng = np.random.default_rng(3)
-    for kind in ("jpg", "png", "webp"):
+    for kind in ("jpg", "png", "webp", "tif", "avif"):
         data = saved(tmp_path / f"a.{kind}").read_bytes()
         for trial in range(60):
             damaged = bytearray(data)

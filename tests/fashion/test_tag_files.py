@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from modiste.fashion.batch_tagging import tag_photos
 from modiste.fashion.caption_files import CaptionWriter, write_caption
 from modiste.fashion.encoder_cache import ObservationCache
 from modiste.fashion.photos import Skip
+from modiste.fashion.prompts.captions import caption_of
 from modiste.fashion.tag_file import SYNC_EVERY, TagFile, TaggedFile
 from modiste.fashion.tagger import Tagger
 
@@ -48,7 +50,8 @@ def run(folder, out, skipped, tagger=None, trigger="") -> list[str]:
     tagger = tagger or Plain(WordEncoder(), TAXONOMY)
     with TagFile(out) as file, ObservationCache(tagger.encoder.identity.key, folder.parent / "cache") as cache:
         file.refuse_other_captions(TAXONOMY, trigger, None)
-        lines = list(tag_photos([folder], tagger, cache=cache, trigger=trigger, done=file.done, skipped=skipped))
+        caption = partial(caption_of, taxonomy=TAXONOMY, trigger=trigger)
+        lines = list(tag_photos([folder], tagger, cache=cache, caption=caption, done=file.done, skipped=skipped))
         for _, line in lines:
             file.add(line)
     return [line.image for _, line in lines]

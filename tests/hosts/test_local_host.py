@@ -10,6 +10,7 @@ from tiny_models import tiny_diffusion
 
 from modiste.core.errors import InputError, MissingWeights
 from modiste.hosts.errors import RequestRefused
+from modiste.hosts.lms import lms_coefficients
 from modiste.hosts.local import LocalHost
 from modiste.hosts.request import GenerationRequest, LoraRef
 from modiste.hosts.samplers import SAMPLERS, SCHEDULES, make_scheduler
@@ -78,6 +79,28 @@ def test_every_sampler_draws_and_none_leaves_a_trace_in_the_next_picture(sampler
     picture = next(iter(tiny.generate([request(sampler=sampler)]))).image
     assert np.asarray(picture).std() > 0
     assert next(iter(tiny.generate([request()]))).image.tobytes() == before.tobytes()
+
+
+def test_lms_integrates_cubic_derivatives_exactly_and_is_eulers_method_at_first():
+    sigmas = [14.6, 9.1, 6.0, 3.2, 1.1]
+    assert lms_coefficients(sigmas, 0, 1) == pytest.approx([sigmas[1] - sigmas[0]])
+    for order in (2, 3, 4):
+        weights = lms_coefficients(sigmas, 3, order)
+        nodes = [sigmas[3 - back] for back in range(order)]
+        for power in range(order):
+            whole = (sigmas[4] ** (power + 1) - sigmas[3] ** (power + 1)) / (power + 1)
+            assert sum(w * node**power for w, node in zip(weights, nodes, strict=True)) == pytest.approx(whole)
+
+
+def test_lms_and_euler_draw_the_same_picture_in_one_step_and_others_in_several(tiny):
+    pictures = {
+        (sampler, steps): next(iter(tiny.generate([request(sampler=sampler, steps=steps)]))).image
+        for sampler in ("LMS", "Euler")
+        for steps in (1, 6)
+    }
+    difference = np.abs(np.asarray(pictures["LMS", 1], int) - np.asarray(pictures["Euler", 1], int))
+    assert difference.max() <= 1
+    assert pictures["LMS", 6].tobytes() != pictures["Euler", 6].tobytes()
 
 
 def test_schedules_are_followed_or_refused(tiny):

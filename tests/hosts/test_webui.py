@@ -152,6 +152,15 @@ def test_the_switch_that_is_named_is_one_that_is_not_on(webui, flags, words):
     assert words in caught.value.to_try
 
 
+def test_the_time_of_drawing_is_without_the_failures_and_pauses_before_it(webui):
+    webui.draw_s = 0.05
+    host = host_for(webui, sleep=lambda seconds: time.sleep(1.0))
+    host.describe()
+    webui.faults.extend(["oom", "oom"])
+    (result,) = draw(host, request())
+    assert 0.05 <= result.elapsed_s < 1.0 and len(webui.received) == 3
+
+
 def test_pauses_double_up_to_a_cap_are_random_and_heed_the_server():
     limits = Limits()
     longest = [pause_s(limits, failures, HostError("x"), lambda: 1.0) for failures in range(1, 9)]

@@ -83,6 +83,26 @@ def test_the_picture_that_the_server_fails_at_is_failed_with_its_reason_and_thos
     assert failed[0][0] == "WrongResult" and "although" in failed[0][1]
 
 
+@pytest.mark.parametrize("servers", [1, 2])
+def test_a_picture_of_nan_costs_its_photo_alone_and_the_run_goes_on(servers, webui, paper_photos, tmp_path):
+    whole = search(studio_on(webui), paper_photos, tmp_path / "whole")
+    broken = orders(webui)[5]  # of the first photo
+    with FaultyWebui() as other:
+        session = studio_on(webui, other) if servers == 2 else studio_on(webui)
+        for server in (webui, other):
+            server.received.clear()
+            server.broken = {broken}
+        report = search(session, paper_photos, tmp_path / "broken")
+        asked = orders(webui) + orders(other)
+        assert [(skip.path, skip.code) for skip in report.skipped] == [(str(paper_photos / "0.png"), "NOT_DRAWN")]
+        assert "overflows" in report.skipped[0].reason and f"seed {broken[1]}" in report.skipped[0].reason
+        assert [image.optimized_prompt for image in report.images] == [whole.images[1].optimized_prompt]
+        assert asked.count(broken) == 2 * servers
+        webui.broken = other.broken = set()
+        again = search(session, paper_photos, tmp_path / "broken")  # a model that was mended meanwhile
+    assert again.images == whole.images and again.skipped == []
+
+
 def test_two_servers_find_what_one_finds(webui, paper_photos, tmp_path):
     one = search(studio_on(webui), paper_photos, tmp_path / "one")
     with FaultyWebui() as other:

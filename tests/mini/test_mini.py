@@ -83,6 +83,18 @@ def test_size_changes_the_resolution_and_not_the_picture():
     assert difference(large.resize((64, 64), Image.Resampling.BOX), render(garment, photo)) < 4
 
 
+@pytest.mark.parametrize("name", ["photos", "collection"])
+def test_the_renderer_still_draws_the_sample_photos(name):
+    folder = ROOT / "examples" / name
+    for file, truth in json.loads((folder / "garments.json").read_text()).items():
+        photo = truth["photo"]
+        photo["backdrop"] = tuple(map(tuple, photo["backdrop"]))
+        drawn = render(Garment.from_json(truth["garment"]), RenderedPhoto(**photo), 384)
+        assert difference(drawn, Image.open(folder / file)) < 1.5, (
+            file
+        )  # what JPEG costs; another line of seam costs more
+
+
 # ── what training may see ──
 
 
@@ -157,7 +169,7 @@ def test_shipped_weights_are_fp16_safetensors_and_small():
     assert not [f for f in WEIGHTS.rglob("*") if f.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
     assert size_bytes(WEIGHTS) <= LIMIT_BYTES
     for file in files:
-        if file.name != "calibration.safetensors":
+        if file.name not in ("calibration.safetensors", "familiarity.safetensors"):
             with safe_open(file, "pt") as tensors:
                 kinds = {tensors.get_slice(k).get_dtype() for k in tensors.keys()}
             assert kinds == {"F16"}, file

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import paper_studio
 import pytest
+import torch
 
 from modiste.core.errors import InputError
+from modiste.nodes.comfy.patches import fitting, refuse_unchanged
 from modiste.nodes.vision.comparison import compare, plan_pictures, strengths_in
 
 DRAWING = dict(steps=1, cfg_scale=1.0, sampler="Pencil", width=64, height=64)
@@ -34,6 +38,32 @@ def compared(tuned: list, references: list, pictures: int = 4, trigger: str = "v
 @pytest.fixture(scope="module")
 def photos() -> list:
     return [paper_studio.paint(paper_studio.COLOURS["red"], False, 4, seed) for seed in range(5)]
+
+
+def lora_patch(out: int, rank: int, inputs: int):
+    """The factors of a LoRA as ComfyUI's loader leaves them: up, down, alpha, mid, dora."""
+    return SimpleNamespace(name="lora", weights=(torch.zeros(out, rank), torch.zeros(rank, inputs), 1.0, None, None))
+
+
+def test_a_lora_of_another_model_fits_no_weight_by_name_or_by_shape():
+    shapes = {"to_q.weight": (320, 320), "to_k.weight": (320, 768)}
+    assert fitting({"to_q.weight": lora_patch(320, 4, 320), "to_k.weight": lora_patch(320, 4, 2048)}, shapes) == 1
+    assert fitting({"to_k.weight": lora_patch(320, 4, 2048), "elsewhere.weight": lora_patch(320, 4, 320)}, shapes) == 0
+    assert fitting({("to_q.weight", (0, 0, 160)): lora_patch(160, 4, 320)}, shapes) == 1, "a third of fused attention"
+    assert fitting({}, shapes) == 0
+
+
+def patched(model: object, **patches: list) -> SimpleNamespace:
+    return SimpleNamespace(model=model, patches=patches, object_patches={}, model_options={"transformer_options": {}})
+
+
+def test_a_tuned_model_that_is_its_base_is_refused():
+    weights = object()
+    base = patched(weights, to_v=[1])
+    refuse_unchanged(base, patched(weights, to_v=[1], to_q=[2]))
+    refuse_unchanged(base, patched(object(), to_v=[1]))
+    with pytest.raises(InputError, match="the tuned model is its base"):
+        refuse_unchanged(base, patched(weights, to_v=[1]))
 
 
 def test_strengths_are_read_once_each_and_nonsense_is_refused():

@@ -14,7 +14,7 @@ from train_samples import draw_photos, settings, tiny_base
 from modiste.core.errors import InputError
 from modiste.models.presets import PRESETS
 from modiste.nodes.comfy.graph import checkpoint_of, digest_of
-from modiste.nodes.comfy.safe_paths import inside, photo_folders
+from modiste.nodes.comfy.safe_paths import inside, photo_folders, read_photo_roots
 from modiste.nodes.training.config import TrainingWidgets, config_of, preset_for, slug
 from modiste.nodes.training.dataset import (
     caption_photos,
@@ -57,9 +57,40 @@ def test_a_path_stays_inside_its_roots(tmp_path):
     for name in ("../x", "/etc", "photos/../../x", "out/x", "..", str(tmp_path), f"{first}-evil"):
         with pytest.raises(InputError, match="leads out of"):
             inside(name, roots)
+    for name in ("a" * 300, f"photos/{'衣' * 100}"):
+        with pytest.raises(InputError, match="too long; at most 255 bytes"):
+            inside(name, roots)
     for name in ("", "  ", "a\0b"):
         with pytest.raises(InputError):
             inside(name, roots)
+
+
+def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_names_their_root(tmp_path):
+    disk, root, secret = tmp_path / "disk", tmp_path / "input", tmp_path / "secret"
+    for folder in (disk / "brand", root, secret):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    (root / "linked").symlink_to(disk / "brand")
+    (root / "stolen").symlink_to(secret)
+    file = tmp_path / "modiste_paths.yaml"
+    assert read_photo_roots(file) == []
+    with pytest.raises(InputError, match="leads out of .*modiste_paths.yaml"):
+        inside("linked", [root])
+    file.write_text(f"photos:\n  - {disk}\n")
+    roots = [root, *read_photo_roots(file)]
+    assert inside("linked", roots) == inside(str(disk / "brand"), roots) == disk / "brand"
+    assert photo_folders(root, roots) == ["linked"]
+    with pytest.raises(InputError, match="leads out of"):
+        inside("stolen", roots)
+
+
+@pytest.mark.parametrize(
+    "text", ["photos: 3", "- /data", "photos: [1]", "photos: [data]", "photos: [", "photos: {a: b}"]
+)
+def test_a_file_of_paths_in_another_form_is_answered_with_an_example(text, tmp_path):
+    (tmp_path / "modiste_paths.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"modiste_paths.yaml.*photos: \[/data/photos"):
+        read_photo_roots(tmp_path / "modiste_paths.yaml")
 
 
 def test_the_list_shows_folders_that_hold_photos(tmp_path):
@@ -152,6 +183,15 @@ def test_pictures_of_a_graph_are_written_once_each_beside_their_own_captions(tmp
     assert content_of([red], None) != content_of([red], ["a"]) != content_of([blue], ["a"])
 
 
+def test_a_binary_file_beside_a_photo_is_no_caption_and_overwriting_replaces_it(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 1)
+    (photos / "0.txt").write_bytes(b"\x00\x01\x02\x03caption")
+    with pytest.raises(InputError, match="binary data, no text: control character 0x01"):
+        caption_photos(photos, lambda pictures: ["a dress"] * len(pictures))
+    caption_photos(photos, lambda pictures: ["a dress"] * len(pictures), overwrite=True)
+    assert (photos / "0.txt").read_text(encoding="utf-8").strip() == "a dress"
+
+
 def test_captions_are_written_where_there_are_none_and_yours_stay(tmp_path):
     photos = draw_photos(tmp_path / "photos", 3)
     (photos / "1.txt").unlink()
@@ -210,7 +250,9 @@ def test_a_recipe_is_a_share_of_what_suits_the_base_and_json_comes_before_the_fi
         (TrainingWidgets(config="{"), "config is no JSON"),
         (TrainingWidgets(config="[]"), "not a JSON object"),
         (TrainingWidgets(config='{"learning_rate": NaN}'), "config holds NaN"),
-        (TrainingWidgets(config='{"stepz": 3}'), "stepz"),
+        (TrainingWidgets(config='{"stepz": 3}'), "stepz: no such field; did you mean 'steps'. there are base"),
+        (TrainingWidgets(config='{"rank": 8}'), "rank: no such field; did you mean 'network.rank'"),
+        (TrainingWidgets(config='{"network": {"dim": 8}}'), "network.dim: no such field; there are kind, rank, alpha"),
         (TrainingWidgets(config='{"method": "full"}'), "gives no LoRA"),
         (TrainingWidgets(learning_rate=float("nan")), "learning_rate is nan"),
         (TrainingWidgets(resolution=100), "resolution 100"),
@@ -232,7 +274,10 @@ def test_the_base_of_a_file_is_told_by_its_text_encoders(tmp_path):
     assert preset_for(tmp_path / "b.safetensors").name == "sdxl"
     (tmp_path / "torn.safetensors").write_bytes(b"no")
     (tmp_path / "old.ckpt").write_bytes(b"no")
-    for name, message in (("torn.safetensors", "can't be read"), ("old.ckpt", "pickled")):
+    for name, message in (
+        ("torn.safetensors", "is damaged or no safetensors file .*download it"),
+        ("old.ckpt", "pickled"),
+    ):
         with pytest.raises(InputError, match=message):
             preset_for(tmp_path / name)
 
@@ -354,6 +399,15 @@ SAYS = [
     {"event": "validation", "step": 2, "loss": 0.4, "mean": 0.1, "low": 0.05, "high": 0.15},
     {"event": "unheard of", "anything": 1},
 ]
+
+
+def test_the_page_is_told_that_samples_are_drawn_before_the_first_step():
+    history = History("r")
+    history.add({"event": "progress", "stage": "train", "done": 0, "total": 4})
+    drawing = history.add({"event": "progress", "stage": "drawing", "done": 0, "total": 2})
+    assert (drawing["stage"], drawing["done"], drawing["total"]) == ("drawing", 0, 2)
+    back = history.add({"event": "progress", "stage": "train", "done": 1, "total": 4, "loss": 1.0})
+    assert (back["stage"], back["total"]) == ("train", 4)
 
 
 def finished(root: Path, run: str, started: float = 1.0, **record: object) -> Path:

@@ -20,6 +20,7 @@ from modiste.nodes.vision.encoders import EncoderChoice, find_encoder, vision_mo
 from modiste.nodes.vision.prompt_text import write_prompts
 from modiste.nodes.vision.scores import score_pictures
 from modiste.nodes.vision.tag_edits import (
+    check_locks,
     choices_of,
     chosen_tags,
     confidences,
@@ -69,10 +70,30 @@ def test_labels_are_meant_by_id_or_words_and_an_unknown_one_is_answered_with_wha
         ("length", ""),
     ]
     assert choices_of(" , ", MINI, "pin") == []
-    with pytest.raises(InputError, match="pin: the group 'colour' has no label 'ultraviolet'; one of red, orange"):
+    with pytest.raises(InputError, match="pin: the group 'colour' has no label 'ultraviolet'; there are red, orange"):
         choices_of("colour:ultraviolet", MINI, "pin")
-    with pytest.raises(InputError, match="has no group 'colours'"):
+    with pytest.raises(InputError, match="'orang'; did you mean 'orange'"):
+        choices_of("colour:orang", MINI, "pin")
+    with pytest.raises(InputError, match="exclude: there is no group 'colours'; did you mean 'colour'"):
         choices_of("colours", MINI, "exclude")
+
+
+def test_locks_are_checked_before_it_is_known_which_vocabulary_tags_will_have():
+    check_locks("", [MINI])
+    check_locks('{"colour": "emerald green", "material": "linen"}', [MINI, GARMENTS])
+    for text, message in (
+        ("{", "locks is no JSON"),
+        ('{"colour": 3}', "not an object of group"),
+        ('{"collour": "red"}', "there is no group 'collour'; did you mean 'colour'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_locks(text, [MINI, GARMENTS])
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_picture_of_a_few_pixels_is_refused_in_words(side):
+    with pytest.raises(InputError, match=f"images is too small: {side}×{side} pixels; pictures of at least 8"):
+        pictures_of([torch.zeros(1, side, side, 3)])
 
 
 def test_an_unsure_tag_is_left_out_and_the_garments_name_stays():
@@ -167,7 +188,7 @@ def test_weights_are_comfyuis_and_brackets_are_escaped():
 def test_an_image_goes_through_as_the_same_pixels():
     picture = paper_studio.paint((200, 40, 40), True, 4, 0)
     assert pictures_of([image_of(picture)])[0].tobytes() == picture.tobytes()
-    assert len(pictures_of([torch.zeros(3, 8, 8, 3), torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4, 1)])) == 5
+    assert len(pictures_of([torch.zeros(3, 8, 8, 3), torch.zeros(1, 9, 8, 4), torch.zeros(1, 8, 9, 1)])) == 5
 
 
 @pytest.mark.parametrize(

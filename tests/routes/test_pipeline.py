@@ -115,8 +115,8 @@ def test_every_figure_is_recomputed_from_pictures_and_journal(paper_run, report)
         gains.append(gain.mean)
         judge_gains.append(judge_gain.mean)
         p_values.append(gain.p)
-        bare = on_confirm("minimal", open_ended)
-        rises.append(mean(on_confirm(image["candidate"], open_ended)[: len(bare)]) - mean(bare))
+        bare = on_confirm("minimal", seen)
+        rises.append(mean(on_confirm(image["candidate"], seen)[: len(bare)]) - mean(bare))
     summary = report["summary"]
     figures = {
         "gain_over_baseline": gains,
@@ -224,16 +224,16 @@ def test_the_budget_is_shared_as_planned(report):
 # ── fair arms, and fresh seeds at every look ──
 
 
-def test_every_arm_the_baseline_and_the_bare_name_share_view_words_and_negative_prompt(paper_run, report):
+def test_every_arm_the_baseline_and_the_bare_name_share_view_words_and_have_no_negative_prompt(paper_run, report):
     with Journal.open(paper_run, paper_studio.settings().model_dump(mode="json")) as journal:
         rows = [row for row in journal.rows() if row.state == "done" and "refined" not in row.key.strategy_id]
     for row in rows:
         arm, request = row.key.strategy_id, row.request
         if not arm.startswith("screening"):
             assert ("plain background" in request["prompt"]) == (", no view" not in arm), arm
-            assert (request["negative_prompt"] == "blurry") == (", no negative" not in arm), arm
+            assert (request["negative_prompt"] == "blurry") == (", with negative" in arm), arm
     arms = {row.key.strategy_id for row in rows}
-    assert {"minimal", "all_tags"} <= arms and any(", no negative" in arm or ", no view" in arm for arm in arms)
+    assert {"minimal", "all_tags"} <= arms and any(", with negative" in arm or ", no view" in arm for arm in arms)
 
 
 def test_a_second_look_at_a_photo_is_confirmed_on_fresh_seeds_and_a_replay_on_the_same(

@@ -369,11 +369,11 @@ def test_the_same_pictures_gain_exactly_nothing():
     assert (gain.mean, gain.low, gain.high, gain.improved) == (0, 0, 0, False)
 
 
-def test_no_interval_leaves_the_scale():
+def test_an_interval_ends_where_the_scale_does_unless_scores_go_beyond_it():
     gain = paired_gain([0.9, 0.1], [0.1, 0.5])
     assert (gain.low, gain.high) == (-1, 1)
     unclipped = paired_gain([3.0, 0.1], [0.1, 0.5])
-    assert (unclipped.low, unclipped.high) == pytest.approx((-2.9, 2.9))
+    assert unclipped.low < -2.9 and unclipped.high > 2.9, "the largest difference seen bounds no mean"
 
 
 def test_scores_that_are_no_pairs_are_refused():

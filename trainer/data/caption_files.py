@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ METADATA = "metadata.jsonl"  # Hugging Face's "ImageFolder": {"file_name": "a.jp
 MOST_CHARACTERS = 2000  # a text encoder reads about 300
 MOST_BYTES = 1_000_000  # of a caption's file: it is no caption beyond
 
+CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f]")  # in no text; NUL is, in UTF-16 without its mark
 # UTF-32's mark begins with UTF-16's: the longer first.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -100,8 +102,12 @@ def _decoded(path: Path, most: int | None = MOST_BYTES) -> str:
         raise BadCaption(path, "PERM", f"the caption can't be read: {error.strerror or error}") from None
     mark, encoding = next(((mark, name) for mark, name in MARKS if data.startswith(mark)), (b"", "utf-8"))
     try:
-        return data[len(mark) :].decode(encoding)
+        text = data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
         at = len(mark) + error.start
         reason = f"no {encoding.upper()} text: byte 0x{data[at]:02x} at offset {at}"
         raise BadCaption(path, "ENCODING", reason) from None
+    if control := CONTROL.search(text):
+        reason = f"binary data, no text: control character 0x{ord(control[0]):02x} at character {control.start()}"
+        raise BadCaption(path, "ENCODING", reason)
+    return text

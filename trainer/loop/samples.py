@@ -96,6 +96,7 @@ class Samples:
 
     def take(self, model: TrainedModel, step: int, progress: ProgressCallback) -> None:
         """Draws, judges and keeps the pictures of a validation; the same again if it has to be repeated."""
+        progress(Progress("drawing", 0, len(self.requests)))
         pictures = draw(model, self.requests)
         photos = [request.photo.path for request in self.requests]
         figures = self.critic.look(pictures, photos, self.training)

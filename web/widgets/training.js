@@ -7,7 +7,7 @@ import { say } from "../words.js"
 import { lossCurve, short } from "./curve.js"
 
 const SAMPLES_SHOWN = 6
-const STAGES = new Set(["engine", "data", "photos", "model", "latents", "captions", "train", "signs"])
+const STAGES = new Set(["engine", "data", "photos", "model", "latents", "captions", "train", "drawing", "signs"])
 
 export function trainingWidget({
   smoothing = () => 0.9,

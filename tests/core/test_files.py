@@ -1,0 +1,68 @@
+"""Files are written whole: the old content or the new one, and no temporary is left."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+
+import pytest
+
+from modiste.core.disk import DiskError, write_error, writing
+from modiste.core.errors import InputError
+from modiste.core.files import make_folder, sha256_of, size_bytes, write_whole
+
+
+def test_a_file_is_replaced_whole_and_no_temporary_is_left(tmp_path):
+    write_whole(tmp_path / "a", b"old")
+    write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new" and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_where_writing_fails_the_old_file_stays_and_no_temporary_is_left(call, tmp_path, monkeypatch):
+    write_whole(tmp_path / "a", b"old")
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError):
+        write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders can't be opened there")
+def test_the_content_is_synced_before_its_name_and_the_name_afterwards(tmp_path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append("fsync"), fsync(descriptor)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    write_whole(tmp_path / "a", b"new")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_a_digest_is_that_of_all_contents_and_a_size_that_of_all_files(tmp_path):
+    make_folder(tmp_path / "x" / "y")
+    (tmp_path / "x" / "a").write_bytes(b"1" * 3_000_000)
+    (tmp_path / "x" / "y" / "b").write_bytes(b"2")
+    files = [tmp_path / "x" / "a", tmp_path / "x" / "y" / "b"]
+    assert sha256_of(files) == hashlib.sha256(b"1" * 3_000_000 + b"2").hexdigest()
+    assert size_bytes(tmp_path / "x") == 3_000_001 and size_bytes(files[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "exit_code", "text"),
+    [
+        (errno.ENOSPC, DiskError, 4, "the disk is full.*free some space"),
+        (errno.EROFS, InputError, 2, "read-only"),
+        (errno.EACCES, InputError, 2, "may not be written"),
+        (errno.ENOTDIR, InputError, 2, "a file is where a folder is needed"),
+        (errno.EIO, DiskError, 4, "can't be written: Input/output error"),
+    ],
+)
+def test_an_error_of_the_system_is_a_message_with_an_exit_code(code, kind, exit_code, text, tmp_path):
+    error = OSError(code, os.strerror(code))
+    with pytest.raises(kind, match=text) as caught, writing(tmp_path / "file"):
+        raise error
+    assert caught.value.exit_code == exit_code and str(tmp_path / "file") in str(caught.value)
+    assert type(write_error(tmp_path, error)) is kind

@@ -1,0 +1,37 @@
+"""The lock of a folder: one holder, and a file that holds garbage hinders nobody."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from modiste.core.folder_lock import FolderBusy, FolderLock
+
+
+def test_a_lock_has_one_holder_who_is_named_and_can_be_taken_again_after_its_release(tmp_path):
+    lock = FolderLock(tmp_path / "lock")
+    with pytest.raises(FolderBusy) as caught:
+        FolderLock(tmp_path / "lock")
+    assert caught.value.pid == os.getpid()
+    lock.release()
+    again = FolderLock(tmp_path / "lock")
+    assert again.left_by is None
+    again.release()
+
+
+def test_the_pid_of_a_holder_that_died_is_known(tmp_path):
+    (tmp_path / "lock").write_text("4242")
+    lock = FolderLock(tmp_path / "lock")
+    assert lock.left_by == 4242
+    lock.release()
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), b"\xff\xfe1", b"pid 7", bytes(10_000), "²".encode()])
+def test_a_lock_file_with_garbage_can_be_taken(content, tmp_path):
+    (tmp_path / "lock").write_bytes(content)
+    lock = FolderLock(tmp_path / "lock")
+    assert lock.left_by is None
+    with pytest.raises(FolderBusy):
+        FolderLock(tmp_path / "lock")
+    lock.release()
