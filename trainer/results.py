@@ -181,6 +181,7 @@ def _record(run: TrainingRun) -> dict[str, Any]:
         "config": run.config.model_dump(mode="json"),
         "plan": run.plan.model_dump(mode="json"),
         "notices": run.gradient.loss.diffusion.notices(run.config.loss),
+        "cut_captions": run.model.cut_captions,  # longer than 75 tokens: their ends are not seen
         "arithmetic": run.loop.arithmetic,  # equality to the bit ends where it changes
         "base": {"name": run.model.base.name, "family": run.model.base.family, "sha256": run.model.base.sha256},
         "photos": photos_in(run.data),

@@ -33,7 +33,7 @@ FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_b
 FREE_DATA = {"folders", "masks", "prior_folder"}
 # Fields that older versions did not have, by the value that is as they were: a run that was begun without one goes on
 # with that value, and as long as it has it the run's identity does not name it.
-LATER: dict[tuple[str, str], Any] = {("data", "held_out_by"): "photo"}
+LATER: dict[tuple[str, str], Any] = {("data", "held_out_by"): "photo", ("data", "kohya_names"): False}
 # Goes up where the same config computes something else than before; runs without it go on as they were (`as_before`).
 FORMULAS = 2
 FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}

@@ -58,6 +58,7 @@ ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "data.masks": ("{masks}", {}),
     "data.held_out": (0.5, {}),
     "data.held_out_least": (2, {}),
+    "data.kohya_names": (False, {"data.folders": ["{5_named}"]}),
     "data.held_out_by": ("photo", {"data.held_out": 0.5}),
     "data.prior_folder": ("{prior}", {}),
     "data.prior_weight": (0.5, {"data.prior_folder": "{prior}"}),
@@ -117,10 +118,11 @@ def places(tmp_path_factory) -> dict[str, Path]:
     draw_photos(folder / "photos" / "wide", [(192, 128), (200, 128), (128, 128)])
     draw_photos(folder / "photos" / "tall", [(128, 160), (256, 128)])
     draw_photos(folder / "prior", [(128, 128)] * 4)
+    draw_photos(folder / "5_named", [(128, 128)])
     draw_photos(folder / "few", [(166, 128), *[(128, 128)] * 4])
     (folder / "masks" / "wide").mkdir(parents=True)
     Image.new("L", (192, 128), 128).save(folder / "masks" / "wide" / "0.png")
-    return {name: folder / name for name in ("photos", "masks", "prior", "few")}
+    return {name: folder / name for name in ("photos", "masks", "prior", "few", "5_named")}
 
 
 def asked(places: dict[str, Path], values: dict[str, Any]) -> TrainConfig:

@@ -569,3 +569,22 @@ def test_progress_counts_the_photos(tmp_path):
     told = []
     load_dataset(config(collection(tmp_path, 3)), read_photo, progress=told.append)
     assert [(one.stage, one.done, one.total) for one in told] == [("photos", index, 3) for index in (1, 2, 3)]
+
+
+def test_a_data_set_of_sd_scripts_has_its_repeats_and_captions(tmp_path):
+    photo(tmp_path / "10_vesper dress" / "a.png", colour=(1, 2, 3))
+    photo(tmp_path / "10_vesper dress" / "deeper" / "b.png", colour=(4, 5, 6), caption=None)
+    photo(tmp_path / "3_coat" / "c.png", colour=(7, 8, 9), caption=None)
+    photo(tmp_path / "plain" / "d.png", colour=(10, 11, 12))
+    (tmp_path / "10_vesper dress" / "deeper" / "b.caption").write_text("a long dress")
+    (tmp_path / "3_coat" / "c.TXT").write_text("a coat")
+    samples = by_name(load(tmp_path, repeats=2))
+    assert {name[0]: sample.repeats for name, sample in samples.items()} == {"a": 20, "b": 20, "c": 6, "d": 2}
+    assert samples["b.png"].caption == "a long dress" and samples["c.png"].caption == "a coat"
+    [note] = [note for note in load(tmp_path).notes if "kohya_names" in note]
+    assert note.endswith("1 photos 1×, 1 photos 3×, 2 photos 10×")
+    with pytest.raises(InputError, match="2 of 4 photos have no caption"):
+        load(tmp_path, kohya_names=False)
+    assert {one.repeats for one in load(tmp_path / "10_vesper dress").samples} == {10}, (
+        "the folder that is named itself"
+    )

@@ -275,3 +275,13 @@ def test_words_that_left_the_cache_after_their_encoder_are_named(base, photos, t
     run = run_of(config(base, photos), tmp_path)
     with pytest.raises(InputError, match="the words of 'a hat' are not in the cache any more.*start again"):
         run.model.conditioning(["a hat"], run.data.samples[:1])
+
+
+def test_captions_whose_end_is_not_seen_are_counted_and_told(base, tmp_path):
+    photos, said = draw_photos(tmp_path / "photos", 3), []
+    (photos / "0.txt").write_text("dress " * 200)
+    record = train(config(base, photos, steps=1), tmp_path / "run", read_photo, progress=said.append).record
+    assert record["cut_captions"] == 1
+    assert [one.message for one in said if "75 tokens" in one.message] == [
+        "1 captions are longer than 75 tokens: what is beyond is not seen"
+    ]

@@ -1,15 +1,17 @@
-"""Captions in the files beside the photos: NAME.txt, and a folder's metadata.jsonl."""
+"""Captions in the files beside the photos: NAME.txt or NAME.caption, and a folder's metadata.jsonl."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import InputError
 
+SUFFIXES = (".txt", ".caption", ".TXT", ".Txt")  # kohya's tools write .caption, Windows .TXT
 METADATA = "metadata.jsonl"  # Hugging Face's "ImageFolder": {"file_name": "a.jpg", "text": "a red dress"} a line
 MOST_CHARACTERS = 2000  # a text encoder reads about 300
 MOST_BYTES = 1_000_000  # of a caption's file: it is no caption beyond
@@ -77,10 +79,16 @@ def read_metadata(path: Path) -> dict[str, Caption]:
     return captions
 
 
+def caption_file(photo: Path, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
+    """The text file beside a photo: NAME.txt, else one of the other `suffixes`; None where there is none."""
+    named = (photo.with_suffix(suffix) for suffix in suffixes)
+    return next((file for file in named if file.is_file()), None)
+
+
 def own_caption(photo: Path) -> str | None:
-    """The caption in a .txt beside the photo or in the folder's METADATA; None where there is neither."""
-    beside, table = photo.with_suffix(".txt"), photo.with_name(METADATA)
-    if beside.is_file():
+    """The caption in a text file beside the photo or in the folder's METADATA; None where there is neither."""
+    beside, table = caption_file(photo), photo.with_name(METADATA)
+    if beside is not None:
         return read_caption(beside).text
     row = read_metadata(table).get(photo.name) if table.is_file() else None
     return row.text if row else None

@@ -23,6 +23,7 @@ class DataConfig(BaseModel):
     max_aspect: float = Field(default=2.0, ge=1, le=4)  # long side over short side
     bucket_least: int = Field(default=4, ge=1)  # pictures; an emptier bucket's go to the next where that cuts little
     repeats: int = Field(default=1, ge=1, le=1000)  # visits of each photo an epoch
+    kohya_names: bool = True  # folders N_name repeat their photos N times; .caption and .TXT are captions too
     flip: bool = False  # half of the visits mirrored: doubles the data, and mirrors lettering and buttons
     caption_dropout: float = Field(default=0.05, ge=0, lt=1)  # share of visits without any words
     shuffle_captions: bool = False  # a caption's parts in another order at each visit

@@ -1,13 +1,15 @@
 """Folders → samples: photos with captions, buckets and masks; some held out; what can't be used named with a code.
 
 photo    NAME.jpg|jpeg|png|webp
-caption  NAME.txt beside it, else its line in a metadata.jsonl, else the tagger's
+caption  NAME.txt or NAME.caption beside it, else its line in a metadata.jsonl, else the tagger's
+repeats  the config's, times N of a folder N_name, as sd-scripts has it
 mask     NAME-masklabel.png beside it (OneTrainer's convention), else NAME.png|jpg|jpeg|webp in the folder of masks;
          white where the photo counts, black where it does not
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +17,12 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.progress import Pace, ProgressCallback, silent
 from .buckets import Size, assign, buckets_of, cut
-from .caption_files import METADATA, BadCaption, Caption, clean, read_caption, read_metadata
+from .caption_files import METADATA, BadCaption, Caption, caption_file, clean, read_caption, read_metadata
+from .caption_files import SUFFIXES as CAPTION_SUFFIXES
 from .config import DataConfig
 from .held_out import Garment, held_out_of
 from .masks import BadMask, find_mask, read_mask
-from .photo_files import SUFFIXES, photo_files
+from .photo_files import SUFFIXES, photo_files, repeats_of
 from .sample import ID_DIGITS, Dataset, Mask, Read, ReadPhoto, Sample, SkippedPhoto, Tag
 
 MOST_BAD = 0.1  # share of the files
@@ -36,6 +39,7 @@ class _ScannedPhoto:
     caption: str | None
     mask: Mask | None
     prior: bool
+    repeats: int = 1  # as its folder says
 
 
 def load_dataset(
@@ -61,6 +65,10 @@ def load_dataset(
     held_out = {sample.id for sample in held_out_of(candidates, config, garment)}
     if not held_out and (config.held_out or config.held_out_least):
         scan.notes.append(f"{len(candidates)} photos are too few to hold any out: nothing chooses a checkpoint")
+    folders = Counter(sample.repeats // config.repeats for sample in candidates)
+    if set(folders) != {1}:
+        counts = ", ".join(f"{count} photos {times}×" for times, count in sorted(folders.items()))
+        scan.notes.append(f"repeats by their folders' names (kohya_names): {counts}")
     return Dataset(
         samples=tuple(sample for sample in samples if sample.id not in held_out),
         held_out=tuple(sample for sample in samples if sample.id in held_out),
@@ -148,7 +156,7 @@ class _Scan:
                     path=photo.path,
                     sha256=photo.sha256,
                     caption=photo.caption or "",
-                    repeats=1 if photo.prior else config.repeats,
+                    repeats=1 if photo.prior else photo.repeats * config.repeats,
                     bucket=bucket,
                     crop=crop,
                     mask=photo.mask,
@@ -189,7 +197,8 @@ class _Scan:
         except (BadCaption, BadMask) as bad:
             self._skip(file, bad.code, f"its {bad.kind} {bad.path.name}: {bad.reason}")
             return None
-        return _ScannedPhoto(file, photo.sha256, photo.image.size, caption, mask, prior)
+        repeats = repeats_of(file, root) if self.config.kohya_names else 1
+        return _ScannedPhoto(file, photo.sha256, photo.image.size, caption, mask, prior, repeats)
 
     def _read(self, file: Path) -> ReadPhoto | None:
         try:
@@ -202,8 +211,8 @@ class _Scan:
             return None
 
     def _caption(self, file: Path, root: Path) -> str | None:
-        beside = file.with_suffix(".txt")
-        if beside.is_file():
+        beside = caption_file(file, CAPTION_SUFFIXES if self.config.kohya_names else CAPTION_SUFFIXES[:1])
+        if beside is not None:
             caption = read_caption(beside)
             if not caption.text:
                 self.notes.append(f"{file.name}: its caption {beside.name} is empty and is taken as it is")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 OTHER_SUFFIXES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".psd")
 
 MASK = "-masklabel"  # how the name of a mask beside its photo ends
+
+
+def repeats_of(photo: Path, root: Path) -> int:
+    """N of the nearest folder N_name, from the photo's up to `root` itself: sd-scripts' way to say repeats; else 1."""
+    for folder in photo.parents:
+        match = re.match(r"(\d+)_.", folder.name)
+        if match and int(match[1]):
+            return int(match[1])
+        if folder == root:
+            break
+    return 1
 
 
 def photo_files(root: Path, apart: Sequence[Path], skip: Callable[[Path, str, str], None]) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from ..data.captions import possible_captions
 from ..model.adapters import trainable
 from ..model.base_model import StableDiffusionParts, open_base
 from ..model.single_file import END
-from ..model.text_encoding import encode
+from ..model.text_encoding import encode, is_cut
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,7 @@ class TrainedModel:
     latents: LatentCache
     texts: TextCache | None  # None: the text encoders are trained, so nothing of theirs can be kept
     parameters: dict[str, torch.nn.Parameter]
+    cut_captions: int = 0  # captions of which the text encoder does not see the end
     as_before: bool = False  # a run that an older version began: its VAE, size conditions and padding
 
     @property
@@ -131,9 +132,12 @@ def open_model(
         identity = f"{base.sha256} {plan.precision}{padding}"
         texts = TextCache(_encoder(base, config), identity, config.clip_skip, keeps_new=captions is not None)
         texts.build([*(captions or []), *(prompts or [])][share], progress)
+    cut = sum(is_cut(base.tokenizers[0], caption) for caption in dict.fromkeys(photo.caption for photo in photos))
+    if cut:
+        progress(Progress("captions", 0, 1, f"{cut} captions are longer than 75 tokens: what is beyond is not seen"))
     processes.wait()
     base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)
-    return TrainedModel(base, config, plan, latents, texts, trainable(base, config), as_before)
+    return TrainedModel(base, config, plan, latents, texts, trainable(base, config), cut, as_before)
 
 
 def _encoded_photos(
