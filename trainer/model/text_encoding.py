@@ -21,7 +21,7 @@ def token_ids(tokenizer: Any, captions: Sequence[str]) -> torch.Tensor:
 
 def is_cut(tokenizer: Any, caption: str) -> bool:
     """Whether a caption has more tokens than a text encoder sees: 77 with its start and end."""
-    return len(tokenizer(caption, truncation=False, verbose=False).input_ids) > tokenizer.model_max_length
+    return bool(len(tokenizer(caption, truncation=False, verbose=False).input_ids) > tokenizer.model_max_length)
 
 
 def encode(base: StableDiffusionParts, captions: Sequence[str], clip_skip: int = 1) -> dict[str, torch.Tensor]:
