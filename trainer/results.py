@@ -180,6 +180,7 @@ def _record(run: TrainingRun) -> dict[str, Any]:
     return {
         "config": run.config.model_dump(mode="json"),
         "plan": run.plan.model_dump(mode="json"),
+        "notices": run.gradient.loss.diffusion.notices(run.config.loss),
         "arithmetic": run.loop.arithmetic,  # equality to the bit ends where it changes
         "base": {"name": run.model.base.name, "family": run.model.base.family, "sha256": run.model.base.sha256},
         "photos": photos_in(run.data),

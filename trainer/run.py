@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from .config import TrainConfig
     from .loop.memory_plan import Plan
-    from .model.base_model import StableDiffusionParts
 
 CHECKPOINTS = "checkpoints"
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
@@ -35,6 +34,8 @@ FREE_DATA = {"folders", "masks", "prior_folder"}
 # Fields that older versions did not have, by the value that is as they were: a run that was begun without one goes on
 # with that value, and as long as it has it the run's identity does not name it.
 LATER: dict[tuple[str, str], Any] = {("data", "held_out_by"): "photo"}
+# Goes up where the same config computes something else than before; runs without it go on as they were (`as_before`).
+FORMULAS = 2
 FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
 
 
@@ -124,13 +125,14 @@ def arithmetic_begun(out: Path) -> list[dict[str, Any]]:
     return list(manifest["record"].get("arithmetic", [])) if manifest else []
 
 
-def identity_of(config: TrainConfig, data: Dataset, base: StableDiffusionParts, plan: Plan) -> dict[str, Any]:
+def identity_of(config: TrainConfig, data: Dataset, model: TrainedModel) -> dict[str, Any]:
     """What a resume must find the same, as JSON."""
+    plan = model.plan
     return {
         "config": config_identity(config, FREE_VALIDATION),
         "data": data.manifest_sha256,
-        "base": base.sha256,
-        **({"padding": base.padding} if base.padding else {}),
+        "base": model.base.sha256,
+        **({} if model.as_before else {"formulas": FORMULAS}),
         "precision": plan.precision,
         "batch_size": plan.batch_size,
         "versions": installed_versions(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,17 +90,22 @@ def begin_run(
     """The run before its next step: at its start, or where it was left."""
     # Read photos and captions.
     manifest = newest_manifest(out / CHECKPOINTS)
-    config = as_begun(config, manifest["identity"] if manifest else None)
+    begun = manifest["identity"] if manifest else None
+    config, as_before = as_begun(config, begun), begun is not None and "formulas" not in begun
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
 
     # Open the model, cache what its frozen parts make of the data, put the adapters on.
     plan = first_plan(config, unet_weights(config.base), len(data.samples))
-    model = open_model(config, plan, data, samples.prompts if samples else None, read, processes, progress)
+    prompts = samples.prompts if samples else None
+    model = open_model(config, plan, data, prompts, read, processes, progress, as_before)
 
     # Measure one real step, and compute by what it cost.
     diffusion = Diffusion.of(model.base.scheduler_config, config.loss.zero_terminal_snr)
+    diffusion = replace(diffusion, debiased_as_epsilon=as_before)
+    for notice in diffusion.notices(config.loss):
+        progress(Progress("model", 1, 1, notice))
     gradient = Gradient(DenoisingLoss(model, diffusion), processes)
     model.plan = _measured(gradient, data, out)
     if model.plan.checkpointing:
@@ -109,7 +115,7 @@ def begin_run(
 
     # Go on where it was left.
     optimization = Optimization.of(config, model.parameters, plan.precision)
-    identity = identity_of(config, data, model.base, model.plan)
+    identity = identity_of(config, data, model)
     run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
     state = load_latest(out / CHECKPOINTS, identity)
     if state is not None:

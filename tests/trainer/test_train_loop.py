@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -314,6 +315,75 @@ def test_the_loss_is_the_error_of_the_pipelines_own_parts_by_hand(base, photos, 
         expected = torch.nn.functional.mse_loss(said, noise)
         found = run.gradient.loss.of_visits([visit])
     torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_outside_a_mask_does_not_count(base, masked, tmp_path):
+    """By hand, from the model's own parts: Σ(l·m) / Σm, and not the mean over the picture."""
+    run = scattered(run_of(config(base, masked, data=dict(caption_dropout=0)), tmp_path), 0.3)
+    visit = SampleVisit(run.data.samples[1], 0, 0, 0)
+    loss, diffusion = run.gradient.loss, run.gradient.loss.diffusion
+    with torch.no_grad():
+        latents = run.model.sampled_latents(visit)[None]
+        noise = torch.randn(latents.shape[1:], generator=visit.generator("noise"))[None]
+        t = torch.randint(1000, (1,), generator=visit.generator("timestep"))
+        noisy = diffusion.add_noise(latents, noise, t)
+        predicted = run.model.predict(noisy, t, [visit.sample.caption], [visit.sample])
+        squares = (predicted - diffusion.target(latents, noise, t)) ** 2
+        mask = run.model.latents.mask(visit.sample)[None].expand_as(squares)
+        weight = diffusion.weight(t, run.config.loss)
+        found = loss.of_visits([visit])
+    assert 0 < float(mask.mean()) < 1
+    torch.testing.assert_close(found, weight * (squares * mask).sum() / mask.sum())
+    assert apart(found, weight * squares.mean()) > 1e-3
+
+
+def test_a_gradient_longer_than_the_limit_is_cut_to_it_and_a_shorter_one_left(base, photos, tmp_path):
+    run = run_of(config(base, photos, max_grad_norm=0.5), tmp_path)
+    for size, expected in ((10.0, 0.5), (1e-6, None)):
+        for parameter in run.model.parameters.values():
+            parameter.grad = torch.full_like(parameter, size)
+        before = torch.cat([p.grad.flatten() for p in run.model.parameters.values()]).norm()
+        run.optimization.update(0, 1.0)
+        after = torch.cat([p.grad.flatten() for p in run.model.parameters.values()]).norm()
+        assert float(after) == pytest.approx(expected or float(before), rel=1e-4)
+
+
+def test_shuffled_captions_leave_no_file_for_each_order_and_a_run_goes_on_bit_identically(
+    base, photos, tmp_path, monkeypatch
+):
+    asked = config(base, photos, data=dict(shuffle_captions=True, caption_dropout=0))
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    whole = trained(asked, tmp_path / "whole")
+    assert not list((tmp_path / "home" / "cache" / "texts").rglob("*.safetensors"))
+    steps = []
+
+    def stop() -> bool:
+        steps.append(1)
+        return len(steps) == 3
+
+    with pytest.raises(Stopped):
+        trained(asked, tmp_path / "stopped", stop=stop)
+    again = trained(asked, tmp_path / "stopped")
+    assert again.record["losses"] == whole.record["losses"]
+    mine, theirs = (dict(read_lora(result.file).named_tensors()) for result in (whole, again))
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_size_conditions_stay_exact_and_latents_come_from_a_float32_vae_in_bfloat16_too(photos, tmp_path):
+    from diffusers import AutoencoderKL
+
+    from modiste.trainer.data.cache import pixels
+
+    folder = tiny_xl(tmp_path / "xl")
+    run = run_of(config(folder, photos, precision="bf16"), tmp_path / "run")
+    photo = run.data.samples[0]
+    wide = replace(photo, crop=replace(photo.crop, source=(1365, 2047)))
+    added = run.model.conditioning([photo.caption], [wide])["added_cond_kwargs"]
+    assert added["time_ids"][0, :2].tolist() == [2047.0, 1365.0]
+    with torch.no_grad():
+        vae = AutoencoderKL.from_pretrained(folder / "vae").float()
+        expected = vae.encode(pixels(read_photo(photo.path).image)).latent_dist.mean[0]
+    torch.testing.assert_close(run.model.latents.moments(photo).mean, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_outside_a_mask_is_held_at_the_base_models_prediction(base, masked, tmp_path):

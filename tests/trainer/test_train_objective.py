@@ -107,6 +107,32 @@ def test_without_a_weighting_every_timestep_counts_alike_and_debiased_is_one_ove
     torch.testing.assert_close(found, model.snr(EVERY).clamp(max=1000) ** -0.5)
 
 
+def test_debiased_weighs_an_error_of_v_as_the_error_of_epsilon_that_it_is():
+    """The same prediction, said as ε and as v, has the same loss (t = 900: 0.12 of v where ε has 8.4)."""
+    loss = LossConfig(min_snr_gamma=None, debiased=True)
+    eps, v = diffusion("epsilon"), diffusion("v_prediction")
+    latents, noise, _ = draws(3)
+    t = torch.tensor([150, 500, 900])
+    noisy = eps.add_noise(latents, noise, t)
+    eps_pred = noise + 0.1 * torch.randn(noise.shape, generator=torch.Generator().manual_seed(1))
+    alpha = eps.alphas_cumprod[t].view(-1, 1, 1, 1)
+    v_pred = (eps_pred - (1 - alpha).sqrt() * noisy) / alpha.sqrt()  # v = (ε − √(1 − ᾱ) x_t) / √ᾱ
+    of_eps = error(eps_pred, eps.target(latents, noise, t)) * eps.weight(t, loss)
+    of_v = error(v_pred, v.target(latents, noise, t)) * v.weight(t, loss)
+    torch.testing.assert_close(of_v, of_eps, rtol=1e-3, atol=1e-6)
+    assert float(v.weight(torch.tensor([900]), loss)) == pytest.approx(0.117, abs=0.005)
+
+
+def test_with_a_terminal_snr_of_zero_no_timestep_carries_more_than_its_share_and_a_weight_of_zero_is_told():
+    model = diffusion("v_prediction", zero_terminal_snr=True)
+    for loss in (LossConfig(), LossConfig(min_snr_gamma=None, debiased=True)):
+        weight = model.weight(EVERY, loss)
+        assert float(weight.max() / weight.sum()) < 0.005 and float(weight[-1]) == 0
+        [notice] = model.notices(loss)
+        assert "pure noise, a weight of 0" in notice
+    assert model.notices(LossConfig(min_snr_gamma=None)) == [] == diffusion("v_prediction").notices(LossConfig())
+
+
 def test_weights_stay_finite_where_the_snr_is_zero():
     model = diffusion("v_prediction", zero_terminal_snr=True)
     for loss in (LossConfig(), LossConfig(min_snr_gamma=None, debiased=True)):

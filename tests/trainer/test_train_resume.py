@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_samples import ROOT, command, config, draw_photos, run_of, settings, tiny_base, trained
+from train_samples import ROOT, command, config, draw_photos, run_of, settings, tiny_base, tiny_xl, trained
 
 from modiste.cli.train_process import Events, main
 from modiste.core.errors import InputError, Stopped
@@ -558,3 +558,24 @@ def test_a_run_that_goes_on_on_another_processor_says_that_bits_may_differ(base,
     run.loop.arithmetic[0]["processor"] = "aarch64 SVE"
     [message] = run.note_arithmetic()
     assert "last bits" in message and "processor: aarch64 SVE → " in message and len(run.loop.arithmetic) == 2
+
+
+def test_a_run_of_an_older_version_goes_on_by_its_own_formulas(photos, tmp_path):
+    """Its identity names no formulas: size conditions and VAE stay in its format, and nothing is refused."""
+    asked = config(tiny_xl(tmp_path / "xl"), photos, precision="bf16")
+    with pytest.raises(Stopped):
+        trained(asked, tmp_path / "run", stop=lambda: True)
+    new = run_of(asked, tmp_path / "run").model
+    assert not new.as_before
+    [kept] = whole_checkpoints(tmp_path / "run" / CHECKPOINTS)
+    manifest = json.loads((kept / MANIFEST).read_text())
+    del manifest["sha256"], manifest["identity"]["formulas"], manifest["record"]["arithmetic"]
+    (kept / MANIFEST).write_text(json.dumps({**manifest, "sha256": checkpoint._digest(manifest)}))
+    run = run_of(asked, tmp_path / "run")
+    old, photo = run.model, run.data.samples[0]
+    assert old.as_before and not torch.equal(old.latents.moments(photo).mean, new.latents.moments(photo).mean)
+    kinds = [
+        model.conditioning([photo.caption], [photo])["added_cond_kwargs"]["time_ids"].dtype for model in (old, new)
+    ]
+    assert kinds == [torch.bfloat16, torch.float32]
+    assert trained(asked, tmp_path / "run").record["steps"] == 8

@@ -293,11 +293,19 @@ class TextCache:
     """What a frozen text encoder says of captions, one file each; new captions are encoded when they come.
 
     `encode` maps captions to named tensors, each caption's without a batch dimension; `identity` changes with
-    tokenizer and weights.
+    tokenizer and weights. What is not known when it is built is kept too only where it `keeps_new`: the orders of
+    shuffled captions have no end.
     """
 
-    def __init__(self, encode: Encode, identity: str, clip_skip: int = 1, folder: Path | None = None):
-        self.encode, self.identity, self.clip_skip = encode, identity, clip_skip
+    def __init__(
+        self,
+        encode: Encode,
+        identity: str,
+        clip_skip: int = 1,
+        folder: Path | None = None,
+        keeps_new: bool = True,
+    ):
+        self.encode, self.identity, self.clip_skip, self.keeps_new = encode, identity, clip_skip, keeps_new
         self.files = TensorFiles(folder or modiste_home() / "cache" / "texts")
 
     def build(self, captions: Sequence[str], progress: ProgressCallback = silent, at_once: int = 16) -> CacheReport:
@@ -317,10 +325,14 @@ class TextCache:
         cached = {caption: self.files.recall(self._key(caption)) for caption in dict.fromkeys(captions)}
         known = {caption: tensors for caption, tensors in cached.items() if tensors is not None}
         new = [caption for caption in cached if caption not in known]
-        known |= self._encode(new) if new else {}
+        if self.keeps_new:
+            known |= self._encode(new) if new else {}
+        else:  # one by one: a run that goes on meets them in other company, and a batch's size changes last bits
+            for caption in new:
+                known |= self._encode([caption], keep=False)
         return [known[caption] for caption in captions]
 
-    def _encode(self, captions: Sequence[str]) -> dict[str, dict[str, torch.Tensor]]:
+    def _encode(self, captions: Sequence[str], keep: bool = True) -> dict[str, dict[str, torch.Tensor]]:
         import torch
 
         with torch.inference_mode():
@@ -328,7 +340,8 @@ class TextCache:
         fresh = {}
         for caption, tensors in zip(captions, encoded, strict=True):
             fresh[caption] = {name: tensor.detach().to("cpu").clone() for name, tensor in tensors.items()}
-            self.files.write(self._key(caption), fresh[caption])
+            if keep:
+                self.files.write(self._key(caption), fresh[caption])
         return fresh
 
     def _key(self, caption: str) -> dict[str, Any]:

@@ -25,13 +25,14 @@ class Diffusion:
 
     alphas_cumprod: torch.Tensor
     prediction: Prediction
+    debiased_as_epsilon: bool = False  # the weight of ε for v too, as runs were begun with once
 
     @classmethod
     def of(cls, scheduler_config: Mapping[str, Any], zero_terminal_snr: bool = False) -> Diffusion:
         """From a diffusers scheduler's config; InputError for a prediction that training knows no target of."""
         from diffusers import DDPMScheduler
 
-        scheduler: Any = DDPMScheduler.from_config(scheduler_config)  # type: ignore[no-untyped-call]
+        scheduler: Any = DDPMScheduler.from_config(scheduler_config)
         alphas, prediction = scheduler.alphas_cumprod.float(), scheduler.config.prediction_type
         if prediction not in get_args(Prediction):
             known = " and ".join(get_args(Prediction))
@@ -68,7 +69,7 @@ class Diffusion:
     def weight(self, timesteps: torch.Tensor, loss: LossConfig) -> torch.Tensor:
         """The factor w(t) of the loss at timesteps [B], float32 [B].
 
-        min-SNR: see `min_snr_weight`; debiased: 1 / √SNR, SNR at most 1,000 (Yu et al., arXiv 2310.08442, §3).
+        min-SNR: see `min_snr_weight`; debiased: see `debiased_weight`.
         """
         import torch
 
@@ -76,8 +77,18 @@ class Diffusion:
         if loss.min_snr_gamma is not None:
             return min_snr_weight(snr, loss.min_snr_gamma, self.prediction)
         if loss.debiased:
-            return 1 / snr.clamp(min=1e-8, max=1000).sqrt()
+            return debiased_weight(snr, "epsilon" if self.debiased_as_epsilon else self.prediction)
         return torch.ones_like(snr)
+
+    def notices(self, loss: LossConfig) -> list[str]:
+        """What a weighting does that its name does not say, for people."""
+        if self.alphas_cumprod[-1] > 0 or not (loss.debiased or loss.min_snr_gamma is not None):
+            return []
+        name = "debiased" if loss.debiased else "min_snr_gamma"
+        return [
+            f"{name} gives the last timestep, which is pure noise, a weight of 0: zero_terminal_snr then teaches "
+            "nothing there; min_snr_gamma null and debiased false weigh every timestep alike"
+        ]
 
 
 def zero_terminal(alphas_cumprod: torch.Tensor) -> torch.Tensor:
@@ -85,6 +96,15 @@ def zero_terminal(alphas_cumprod: torch.Tensor) -> torch.Tensor:
     root = alphas_cumprod.sqrt()
     first, last = root[0].clone(), root[-1].clone()
     return ((root - last) * first / (first - last)) ** 2
+
+
+def debiased_weight(snr: torch.Tensor, prediction: Prediction) -> torch.Tensor:
+    """1 / √SNR for ε, SNR at most 1,000 (Yu et al., arXiv 2310.08442, §3); √SNR / (SNR + 1) for v; shape of `snr`.
+
+    An error of v is one of ε times √((SNR + 1) / SNR), so the second is the first by SNR / (SNR + 1).
+    """
+    snr = snr.clamp(max=1000)
+    return 1 / snr.clamp(min=1e-8).sqrt() if prediction == "epsilon" else snr.sqrt() / (snr + 1)
 
 
 def min_snr_weight(snr: torch.Tensor, gamma: float, prediction: Prediction) -> torch.Tensor:

@@ -80,7 +80,7 @@ def _scheduler(model: TrainedModel) -> Any:
         changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}  # Lin et al., §3.3
     else:
         changes |= {"use_karras_sigmas": True}
-    return DPMSolverMultistepScheduler.from_config(settings, **changes)  # type: ignore[no-untyped-call]
+    return DPMSolverMultistepScheduler.from_config(settings, **changes)
 
 
 def _noise(request: SampleRequest, channels: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ from ..data.cache import LatentCache, TextCache, sample_latents, vae_identity
 from ..data.captions import possible_captions
 from ..model.adapters import trainable
 from ..model.base_model import StableDiffusionParts, open_base
+from ..model.single_file import END
 from ..model.text_encoding import encode
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class TrainedModel:
     latents: LatentCache
     texts: TextCache | None  # None: the text encoders are trained, so nothing of theirs can be kept
     parameters: dict[str, torch.nn.Parameter]
+    as_before: bool = False  # a run that an older version began: its VAE, size conditions and padding
 
     @property
     def device(self) -> torch.device:
@@ -86,8 +88,9 @@ class TrainedModel:
         embeds = {name: tensor.to(self.device, dtype) for name, tensor in embeds.items()}
         conditioning: dict[str, Any] = {"encoder_hidden_states": embeds["tokens"]}
         if "pooled" in embeds:
-            time_ids = torch.tensor([sample.crop.time_ids for sample in samples], device=self.device)
-            added = {"text_embeds": embeds["pooled"], "time_ids": time_ids.to(dtype)}
+            # In float32: bfloat16 knows no 1,365 between 1,360 and 1,368.
+            sizes = torch.tensor([sample.crop.time_ids for sample in samples], device=self.device)
+            added = {"text_embeds": embeds["pooled"], "time_ids": sizes.to(dtype) if self.as_before else sizes.float()}
             conditioning["added_cond_kwargs"] = added
         return conditioning
 
@@ -109,24 +112,58 @@ def open_model(
     read: Read,
     processes: Processes,
     progress: ProgressCallback,
+    as_before: bool = False,
 ) -> TrainedModel:
     """Opens the base model, caches what its frozen parts make of the data, and puts the adapters on.
 
-    `prompts` are those of pictures to be drawn on the way; None: none are, and the VAE goes once all is encoded.
+    `as_before`: see TrainedModel. `prompts` are those of pictures to be drawn on the way; None: none are drawn, and the
+    VAE goes once all is encoded.
     """
     progress(Progress("model", 0, 1, f"opening {config.base}"))
     base = open_base(config.base, plan.dtype, plan.device)
+    if as_before:
+        _as_older_versions(base)
     photos, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)
-    latents = LatentCache(vae_identity(base.vae), read)
-    latents.build(base.vae, photos[share], config.data.flip, progress)
+    latents = _encoded_photos(base, photos, share, config.data.flip, read, progress)
     texts, captions = None, possible_captions(photos, config.data)
     if not config.network.text_rank:
         padding = f" padded with {base.padding}" if base.padding else ""
-        texts = TextCache(_encoder(base, config), f"{base.sha256} {plan.precision}{padding}", config.clip_skip)
+        identity = f"{base.sha256} {plan.precision}{padding}"
+        texts = TextCache(_encoder(base, config), identity, config.clip_skip, keeps_new=captions is not None)
         texts.build([*(captions or []), *(prompts or [])][share], progress)
     processes.wait()
     base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)
-    return TrainedModel(base, config, plan, latents, texts, trainable(base, config))
+    return TrainedModel(base, config, plan, latents, texts, trainable(base, config), as_before)
+
+
+def _encoded_photos(
+    base: StableDiffusionParts,
+    photos: Sequence[Sample],
+    share: slice,
+    flips: bool,
+    read: Read,
+    progress: ProgressCallback,
+) -> LatentCache:
+    """The photos' posteriors by the VAE in float32; afterwards it is in the UNet's format, where that can draw."""
+    latents = LatentCache(vae_identity(base.vae), read)
+    latents.build(base.vae, photos[share], flips, progress)
+    _vae_in_unet_format(base)
+    return latents
+
+
+def _vae_in_unet_format(base: StableDiffusionParts) -> None:
+    """SDXL's VAE overflows in float16."""
+    import torch
+
+    if base.family != "sdxl" or base.unet.dtype != torch.float16:
+        torch.nn.Module.to(base.vae, base.unet.dtype)
+
+
+def _as_older_versions(base: StableDiffusionParts) -> None:
+    """The VAE in the UNet's format, and texts of single files padded with their end."""
+    _vae_in_unet_format(base)
+    for tokenizer in base.tokenizers if base.source.is_file() else ():
+        tokenizer.pad_token = END
 
 
 def _encoder(

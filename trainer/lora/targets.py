@@ -49,7 +49,7 @@ def empty_model(part: str, config: Mapping[str, Any]) -> torch.nn.Module:
     with torch.device("meta"):
         if part == "unet":
             settings = {key: value for key, value in config.items() if key[0] != "_"}
-            unet: torch.nn.Module = UNet2DConditionModel.from_config(settings)  # type: ignore[no-untyped-call]
+            unet: torch.nn.Module = UNet2DConditionModel.from_config(settings)
             return unet
         projected = "CLIPTextModelWithProjection" in config.get("architectures", ())
         settings = {key: value for key, value in config.items() if key not in ("architectures", "model_type")}

@@ -12,7 +12,7 @@ from ...core.files import sha256_of
 from ...core.torchvision_ops import patch_torchvision_ops
 from ...core.weights import download_command, hub_cache, locate
 from ..families.configs import Family, family_of_unet
-from .single_file import END, open_pipeline
+from .single_file import END, open_pipeline, open_vae
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,8 @@ def find_base(base: str) -> Path:
 def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionParts:
     """Reads `base` in `dtype`, never in the file's own; MissingWeights where this machine does not have it.
 
-    The VAE of SDXL overflows in float16 and is held in float32 there.
+    The VAE comes in float32: bfloat16 rounds its latents by more than their posterior's own spread, and SDXL's
+    overflows in float16.
     """
     import torch
 
@@ -111,8 +112,8 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionPart
         source=source,
         scaling_factor=float(pipeline.vae.config.scaling_factor),
     )
-    if opened.family == "sdxl" and dtype == torch.float16:
-        opened.vae.to(torch.float32)
+    if dtype != torch.float32:
+        opened.vae = open_vae(source)
     for part in (opened.unet, opened.vae, *encoders):
         part.to(device).eval().requires_grad_(False)
     return opened

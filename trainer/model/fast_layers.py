@@ -61,7 +61,7 @@ class _Attention:
     def __init__(self) -> None:
         from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-        self.products, self.otherwise = AttnProcessor(), AttnProcessor2_0()  # type: ignore[no-untyped-call]
+        self.products, self.otherwise = AttnProcessor(), AttnProcessor2_0()
 
     def __call__(self, attn: Any, hidden_states: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
         import torch

@@ -72,7 +72,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
     with _opening(folder), without_bars():
         if unet := read_unet(folder / "unet", dtype):
             given["unet"] = unet
-        return DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
+        return DiffusionPipeline.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, **given
         )
 
@@ -95,6 +95,22 @@ def _from_file(file: Path, dtype: torch.dtype) -> Any:
             return kind.from_single_file(
                 str(file), config=str(config), torch_dtype=dtype, local_files_only=True, **without
             )
+
+
+def open_vae(source: Path) -> Any:
+    """The VAE of a folder or a checkpoint file in float32, whatever the rest is opened in."""
+    patch_torchvision_ops()
+    import torch
+    from diffusers import AutoencoderKL
+
+    options: dict[str, Any] = {"torch_dtype": torch.float32, "local_files_only": True}
+    with _opening(source), without_bars():
+        if source.is_dir():
+            folder = source / "vae"
+            return AutoencoderKL.from_pretrained(folder, use_safetensors=True, **options)
+        with tempfile.TemporaryDirectory() as folder_name:
+            config = _config_folder(Path(folder_name), *recognised(source))
+            return AutoencoderKL.from_single_file(str(source), config=str(config), subfolder="vae", **options)
 
 
 @contextmanager

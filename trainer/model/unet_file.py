@@ -25,9 +25,7 @@ def read_unet(folder: Path, dtype: torch.dtype) -> Any | None:
     if not file.is_file():
         return None
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(  # type: ignore[no-untyped-call]
-            UNet2DConditionModel.load_config(folder)
-        )
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
     with safe_open(file, "pt") as tensors:
         names = list(tensors.keys())
     weights = {}
