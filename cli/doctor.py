@@ -6,10 +6,7 @@ import platform
 import shutil
 from typing import Any
 
-from ..core.library_versions import REQUIRED, versions_of
 from ..core.version import VERSION
-from ..core.weights import download_command
-from ..models.presets import PRESETS, missing_weights
 from .exit_codes import EXIT_OK
 from .options import AsJson
 from .terminal import print_json
@@ -20,6 +17,8 @@ FREE_DISK_GB = 2.0  # a run of 100 photos at 512 px leaves about 2 GB of picture
 def examine() -> dict[str, Any]:
     """Findings as JSON: versions, device, presets with what each lacks, disk; `ready`: at least one preset can run."""
     from ..core.home import modiste_home
+    from ..core.library_versions import REQUIRED, versions_of
+    from ..models.presets import PRESETS, missing_weights
     from ..trainer.kohya.engine import find_engine
 
     libraries = versions_of(REQUIRED)
@@ -47,6 +46,8 @@ def examine() -> dict[str, Any]:
 
 def print_findings(findings: dict[str, Any]) -> None:
     """The findings as a page for people, on stdout."""
+    from ..core.weights import download_command
+
     device = findings["device"]
     print(f"Modiste {findings['modiste']} on Python {findings['python']}, {findings['platform']}")
     print(f"device    {device['name']}, torch {device['torch']}" if device else "device    unknown: torch is missing")

@@ -24,12 +24,20 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+# Before it no estimate: what a batch gives at once says nothing about the next one.
+LEAST_MEASURED_S = 0.2
+
+
 class Pace:
-    """Counts the units of one stage and reports them; the time left is estimated from the units that were computed."""
+    """Counts the units of one stage and reports them; the time left is estimated from the units that were computed.
+
+    The clock starts with the first unit: opening models and reading photos before it would be counted as its work.
+    """
 
     def __init__(self, stage: str, total: int, callback: ProgressCallback):
         self.stage, self.total, self.callback = stage, total, callback
-        self.done, self._worked, self._began = 0, 0, time.monotonic()
+        self.done, self._worked = 0, 0
+        self._first_s: float | None = None  # when the first unit was computed
 
     def step(self, picture: Path | None = None, message: str = "", **values: float) -> None:
         """Counts one more computed unit, with its `picture` (if it made one) and its measured `values`."""
@@ -47,11 +55,19 @@ class Pace:
         self._report(message, None)
 
     def _report(self, message: str, picture: Path | None, values: Mapping[str, float] | None = None) -> None:
-        left = max(0, self.total - self.done)
-        elapsed_s = time.monotonic() - self._began
-        eta_s = elapsed_s / self._worked * left if self._worked else None
         done = min(self.done, self.total)
-        self.callback(Progress(self.stage, done, self.total, message, eta_s, picture, values or {}))
+        self.callback(Progress(self.stage, done, self.total, message, self._eta_s(), picture, values or {}))
+
+    def _eta_s(self) -> float | None:
+        """Seconds left; None where nothing was measured yet."""
+        if not self._worked:
+            return None
+        now = time.monotonic()
+        self._first_s = now if self._first_s is None else self._first_s
+        left, measured_s = max(0, self.total - self.done), now - self._first_s
+        if not left:
+            return 0.0
+        return measured_s / (self._worked - 1) * left if measured_s >= LEAST_MEASURED_S else None
 
 
 def silent(progress: Progress) -> None:

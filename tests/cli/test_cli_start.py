@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HARNESS = Path(__file__).parents[2] / "harness.py"
-HELP_S = 0.5  # CPU seconds of the whole process, Python's own start included
+HELP_S = 0.3  # CPU seconds
 
 # Runs the script as `python harness.py …` does, then tells what that took and what it loaded.
 PROBE = """
@@ -33,12 +33,14 @@ def start(*words: str, cwd: Path) -> tuple[subprocess.CompletedProcess, dict]:
 
 
 @pytest.mark.parametrize("words", [("--help",), ("prompt", "--help"), ("doctor", "--help")])
-def test_help_takes_less_than_half_a_second_and_loads_no_torch(words, tmp_path):
+def test_help_takes_less_than_a_third_of_a_second_and_loads_no_torch(words, tmp_path):
     runs = [start(*words, cwd=tmp_path) for _ in range(3)]
     assert all(done.returncode == 0 and "Usage: modiste" in done.stdout for done, _ in runs)
     assert min(seen["cpu_s"] for _, seen in runs) < HELP_S
     heavy = {"torch", "numpy", "PIL", "diffusers", "transformers", "open_clip", "jinja2", "requests"}
     assert not heavy & set(runs[0][1]["loaded"])
+    if words == ("--help",):  # a command's own help makes typer load it
+        assert "pydantic" not in runs[0][1]["loaded"]
 
 
 @pytest.mark.parametrize("words", [("promt",), ("prompt", "--speed", "9"), ("prompt",)])
