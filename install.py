@@ -28,6 +28,27 @@ FREE_DISK_GB = 3.0  # the CPU environment takes 1.4 GB, and pip unpacks beside i
 RUNTIME_LOCK = ROOT / "requirements" / "standalone.lock.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.lock.txt"
 WORDS = ("setup", "demo", "test", "kohya")
+# What the nodes import of libraries whose versions have to fit one another: whether they do, only an import tells.
+HOST_IMPORTS = {
+    "accelerate": ("PartialState",),
+    "diffusers": ("DDPMScheduler", "StableDiffusionPipeline", "StableDiffusionXLPipeline"),
+    "peft.helpers": ("disable_input_dtype_casting",),
+    "peft": ("LoHaConfig", "LoKrConfig", "LoraConfig", "inject_adapter_in_model"),
+    "transformers": ("CLIPModel", "CLIPTextModel", "CLIPTokenizer"),
+}
+TRY_IMPORTS = """
+import importlib, json, sys
+broken = {}
+for name, parts in json.loads(sys.argv[1]).items():
+    try:
+        module = importlib.import_module(name)
+        [getattr(module, part) for part in parts]
+    except Exception as error:
+        library = name.partition(".")[0]
+        if getattr(error, "name", None) != library or not isinstance(error, ModuleNotFoundError):
+            broken[library] = f"{type(error).__name__}: {error}".splitlines()[0]
+print(json.dumps(broken))
+"""
 MOST_TEST_PROCESSES = 4
 DEMO = ("harness.py", "prompt", "examples/photos", "--preset", "mini")
 STORY = ("harness.py", "pipeline", "examples/collection", "--preset", "mini", "--trigger", "vesper")
@@ -123,21 +144,28 @@ def host_hook(allow: set[str] = frozenset()) -> int:
         print("For ComfyUI, run this file with ComfyUI's own Python. Without a host: python install.py setup")
         return EXIT_LACKING
     before = installed_versions()
-    todo, too_old = [], []
+    todo, too_old = [*sorted(allow & before.keys())], []
     for requirement in lacking_requirements():
         name = library(requirement)
-        (too_old if name in before and name not in allow else todo).append(requirement)
+        if name not in before:
+            todo.append(requirement)
+        elif name not in allow:
+            too_old.append(requirement)
     if todo:
         print(f"modiste: adding {', '.join(todo)} to {sys.executable}", flush=True)
     for requirement in todo:
         add_to_host(requirement, allow)
     report_changes(before, allow)
-    lacking = lacking_requirements()
+    lacking, broken = lacking_requirements(), broken_imports()
+    for requirement in too_old:
+        has = f"{library(requirement)} {before[library(requirement)]}"
+        print(f"modiste: this host has {has}, Modiste needs {requirement}: {_allow(library(requirement))}")
+    for name, error in broken.items():
+        print(f"modiste: {name} {version_of(name)} does not work with this host's other libraries ({error})")
+        print(f"modiste: {_allow(name)}")
     if lacking:
-        for requirement in too_old:
-            has = f"{library(requirement)} {before[library(requirement)]}"
-            print(f"modiste: this host has {has}, Modiste needs {requirement}: {_allow(library(requirement))}")
         print(f"modiste: still lacking: {', '.join(lacking)}")
+    if lacking or broken:
         print(f"What the host had is as it was. Modiste's own environment has all: python {ROOT / 'install.py'} setup")
         return EXIT_LACKING
     print("modiste: this host has every library that Modiste needs")
@@ -148,6 +176,14 @@ def _allow(*names: str) -> str:
     """The command that lets libraries of the host move."""
     options = " ".join(f"--allow {name}" for name in names)
     return f"to move it: {sys.executable} {ROOT / 'install.py'} {options}"
+
+
+def broken_imports() -> dict[str, str]:
+    """Library → error of those in HOST_IMPORTS that are installed and can't be imported as the nodes do."""
+    there = {name: parts for name, parts in HOST_IMPORTS.items() if version_of(name.partition(".")[0])}
+    command = [sys.executable, "-c", TRY_IMPORTS, json.dumps(there)]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return json.loads(lines[-1]) if lines else {}
 
 
 def find_host() -> str | None:
@@ -192,7 +228,8 @@ def add_to_host(requirement: str, allow: set[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(installed_pins(allow | {library(requirement)})), encoding="utf-8")
-        command = [*installer(), "install", "--constraint", str(constraints), requirement]
+        newer = ["--upgrade"] if library(requirement) in allow else []
+        command = [*installer(), "install", *newer, "--constraint", str(constraints), requirement]
         added = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if added.returncode != 0:
         said = added.stdout + added.stderr

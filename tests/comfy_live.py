@@ -178,8 +178,7 @@ class Comfy:
             _, answer = self.call("/prompt", {"prompt": prompt, "client_id": client})
             errors = [one for node in answer.get("node_errors", {}).values() for one in node["errors"]]
             if "prompt_id" not in answer or errors:
-                said = "; ".join(f"{one['message']}: {one['details']}" for one in errors)
-                return Outcome("refused", message=said or json.dumps(answer.get("error")))
+                return Outcome("refused", message=_errors_text(errors) or json.dumps(answer.get("error")))
             return self._heard(channel, answer["prompt_id"], hear)
         finally:
             channel.close()
@@ -201,6 +200,15 @@ class Comfy:
             pass
         found.outputs = history[prompt_id]["outputs"]
         return found
+
+
+def _errors_text(errors: list[dict[str, Any]]) -> str:
+    """Each text once: ComfyUI repeats what `validate_inputs` says for every input that it names."""
+    texts = []
+    for error in errors:
+        own = error["details"].partition(" - ")[2] if error["type"] == "custom_validation_failed" else ""
+        texts.append(own or f"{error['message']}: {error['details']}")
+    return "; ".join(dict.fromkeys(texts))
 
 
 def _json(body: bytes) -> Any:

@@ -310,6 +310,19 @@ def test_the_hook_names_what_would_have_to_move_where_a_library_needs_it_newer(h
     assert done.returncode == 0 and versions(python)["accelerate"] == "99.0"
 
 
+def test_the_hook_names_a_library_that_does_not_work_with_the_others_and_moves_it_where_it_may(hosted):
+    python, script, index = hosted
+    old = "raise ImportError(\"cannot import name 'cached_download' from 'huggingface_hub'\")"
+    wheel(index, "diffusers", "0.25", files={"diffusers/__init__.py": old})
+    subprocess.run([python, "-m", "pip", "install", "-q", "diffusers==0.25"], check=True, env=environ(index))
+    done = run(script, "--allow", "pydantic", environ=environ(index), python=python)
+    assert done.returncode == 1 and versions(python)["diffusers"] == "0.25"
+    assert "diffusers 0.25 does not work with this host's other libraries (ImportError: cannot import" in done.stdout
+    assert "--allow diffusers\n" in done.stdout and "every library" not in done.stdout
+    done = run(script, "--allow", "diffusers", environ=environ(index), python=python)
+    assert done.returncode == 0 and versions(python)["diffusers"] == "0.42"
+
+
 def test_torch_can_not_be_allowed_to_move(tmp_path):
     done = run(ROOT / "install.py", "--allow", "torch", environ=environ(tmp_path))
     assert done.returncode == 2 and "never for torch" in done.stderr
