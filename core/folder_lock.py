@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import InputError, ModisteError
+from .files import make_folder
+
 # Windows locks bytes against reading too; this one lies behind the text, so that others can read the pid.
 LOCKED_BYTE = 1 << 20
 
@@ -54,6 +57,25 @@ class FolderLock:
         self._file.truncate()
         self._file.write(text)
         self._file.flush()
+
+
+def lock_folder(folder: Path, name: str, work: str, error: type[ModisteError] = InputError) -> FolderLock:
+    """The lock of a run folder in its file `name`; the folder is made where there is none.
+
+    Raises `error` where another process has it, whose `work` the message says, and where nothing can be written.
+    """
+    try:
+        make_folder(folder)
+        return FolderLock(folder / name)
+    except FolderBusy as busy:
+        raise error(
+            f"process {busy.pid or '(unknown)'} is {work}",
+            where=str(folder),
+            to_try="wait for it, stop it, or use another --out",
+        ) from None
+    except OSError as problem:
+        message = f"nothing can be written here: {problem.strerror or problem}"
+        raise error(message, where=str(folder), to_try="an --out that can be written to") from problem
 
 
 def lock_file(file: IO[Any]) -> None:

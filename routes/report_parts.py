@@ -20,9 +20,9 @@ PHOTOS = "photos"  # folder of the photos as they were read
 PHOTO_SIDE = 768  # pixels; the report shows them smaller
 
 
-def rounded_mean(values: Sequence[float]) -> float:
-    """The mean as reports hold it, to a millionth."""
-    return round(sum(values) / len(values), 6)
+def rounded_mean(values: Sequence[float], digits: int = 6) -> float:
+    """The mean as reports hold it."""
+    return round(sum(values) / len(values), digits)
 
 
 def calibration_of(scorer: Scorer) -> CalibrationReport:

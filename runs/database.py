@@ -12,8 +12,6 @@ import sqlite3
 from pathlib import Path
 
 from ..core.errors import ModisteError
-from ..core.files import make_folder
-from ..core.folder_lock import FolderBusy, FolderLock
 
 APPLICATION_ID = 0x4D4F4449  # "MODI": other people's databases are never touched
 SCHEMA_VERSION = 1
@@ -41,22 +39,6 @@ CREATE TABLE scores (
 
 class JournalError(ModisteError):
     """A run folder that can't be used: busy, of other settings, or not ours."""
-
-
-def lock_folder(folder: Path, file: Path) -> FolderLock:
-    """The lock of a run folder, made where there is none; JournalError where another process has it."""
-    try:
-        make_folder(folder)
-        return FolderLock(file)
-    except FolderBusy as busy:
-        raise JournalError(
-            f"process {busy.pid or '(unknown)'} is writing into this run folder",
-            where=str(folder),
-            to_try="wait for it, stop it, or use another --out",
-        ) from None
-    except OSError as error:
-        what = f"the run folder can't be used: {error}"
-        raise JournalError(what, where=str(folder), to_try="an --out that can be written to") from error
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, list[str]]:

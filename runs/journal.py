@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Stopped
 from ..core.files import TEMPORARY, make_folder, write_whole
-from ..core.folder_lock import FolderLock
+from ..core.folder_lock import FolderLock, lock_folder
 from ..core.library_versions import installed_versions
 from . import pictures
-from .database import JournalError, connect, lock_folder
+from .database import JournalError, connect
 from .pictures import Key, PictureOrigin, UnusablePicture
 from .records import PictureTable, Record, Score, State
 from .settings import OTHER_FOLDER, canonical, differences, fingerprint, refusal
@@ -63,7 +63,7 @@ class Journal:
         Raises JournalError where another process writes there, or the folder's settings are others.
         """
         folder = Path(folder).resolve()
-        lock = lock_folder(folder, folder / LOCK)
+        lock = lock_folder(folder, LOCK, "writing into this run folder", JournalError)
         try:
             database, notices = connect(folder / FILE)
             journal = cls(folder, database, lock, fingerprint(settings))

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError
-from ..core.files import make_folder
-from ..core.folder_lock import FolderBusy, FolderLock
+from ..core.folder_lock import FolderLock, lock_folder
 from ..core.library_versions import installed_versions
 from .data.sample import Dataset
 from .loop.arithmetic import arithmetic_of, changes
@@ -163,12 +161,4 @@ def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainCo
 
 def locked(out: Path) -> FolderLock:
     """The run's folder, for one process; InputError where another has it."""
-    try:
-        make_folder(out)
-        return FolderLock(out / "train.lock")
-    except FolderBusy as busy:
-        raise InputError(
-            f"process {busy.pid or 'unknown'} is training here", where=str(out), to_try="another --out, or wait for it"
-        ) from None
-    except OSError as error:
-        raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(out)) from error
+    return lock_folder(out, "train.lock", "training here")

@@ -19,6 +19,7 @@ from ...fashion.photos import read_photo
 from ...fashion.segment import garment_pixels
 from ...search.confirmation import PairedGain, mean_gain
 from ..nearest_photo import nearest_photo, similarities
+from ..report_parts import rounded_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # what an eye can just tell; the third leaves hardly anything to the trigger.
 NEARER_THAN_PHOTOS = 0.1  # of the similarity scale
 NOTICEABLE = 1.0  # ΔE2000
+DIGITS = 4  # of the figures in train.json
 LEAKS = 0.9  # of what pictures gain with the trigger
 
 
@@ -73,9 +75,9 @@ class MemorisationCritic:
         tuned, base = (nearest(self._embeds(pictures)) for pictures in (gallery.tuned, gallery.base))
         photos = [self._nearest_other(photo, gallery.training) for photo in gallery.photos]
         return {
-            "base": _mean(base),
-            "tuned": _mean(tuned),
-            "photos": _mean(photos),
+            "base": rounded_mean(base, DIGITS),
+            "tuned": rounded_mean(tuned, DIGITS),
+            "photos": rounded_mean(photos, DIGITS),
             "over_photos": _excess(tuned, photos, gallery),
             "over_base": _excess(tuned, base, gallery),
         }
@@ -91,7 +93,11 @@ class MemorisationCritic:
             [float(delta_e_2000(garment_colour(p), colour)) for p, colour in zip(pictures, photographed, strict=True)]
             for pictures in (gallery.tuned, gallery.base)
         )
-        return {"base": _mean(base), "tuned": _mean(tuned), "over_base": _excess(tuned, base, gallery)}
+        return {
+            "base": rounded_mean(base, DIGITS),
+            "tuned": rounded_mean(tuned, DIGITS),
+            "over_base": _excess(tuned, base, gallery),
+        }
 
     def _leakage(self, gallery: Gallery) -> dict[str, Any] | None:
         if not gallery.tuned_plain:
@@ -105,9 +111,11 @@ class MemorisationCritic:
         triggered = gained(gallery.tuned, gallery.base)
         plain = gained(gallery.tuned_plain, gallery.base_plain)
         return {
-            "with_trigger": _interval(_over(triggered, gallery)),
-            "without_trigger": _interval(_over(plain, gallery)),
-            "share": round(_mean(plain) / _mean(triggered), 3) if _mean(triggered) > 0 else None,
+            "with_trigger": _as_json(_over(triggered, gallery)),
+            "without_trigger": _as_json(_over(plain, gallery)),
+            "share": round(rounded_mean(plain, DIGITS) / rounded_mean(triggered, DIGITS), 3)
+            if rounded_mean(triggered, DIGITS) > 0
+            else None,
         }
 
     # ── embeddings ──
@@ -163,7 +171,7 @@ def warnings(signs: dict[str, Any]) -> list[str]:
 
 
 def _excess(ours: Sequence[float], theirs: Sequence[float], gallery: Gallery) -> dict[str, Any]:
-    return _interval(_over([a - b for a, b in zip(ours, theirs, strict=True)], gallery))
+    return _as_json(_over([a - b for a, b in zip(ours, theirs, strict=True)], gallery))
 
 
 def _over(differences: Sequence[float], gallery: Gallery) -> PairedGain:
@@ -171,9 +179,5 @@ def _over(differences: Sequence[float], gallery: Gallery) -> PairedGain:
     return mean_gain(differences, clusters=gallery.photos)
 
 
-def _interval(gain: PairedGain) -> dict[str, Any]:
-    return {"mean": round(gain.mean, 4), "low": round(gain.low, 4), "high": round(gain.high, 4), "photos": gain.n}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 4)
+def _as_json(gain: PairedGain) -> dict[str, Any]:
+    return {**{name: round(getattr(gain, name), DIGITS) for name in ("mean", "low", "high")}, "photos": gain.n}

@@ -18,8 +18,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
-from ...core.files import make_folder, write_whole
-from ...core.folder_lock import FolderBusy, FolderLock
+from ...core.files import write_whole
+from ...core.folder_lock import lock_folder
 from ...core.progress import Progress, ProgressCallback
 from ...core.state_files import json_object, read_state
 from ...runs.settings import OTHER_FOLDER, canonical, refusal
@@ -51,14 +51,7 @@ class Stages:
             raise InputError(f"there is no stage {only!r}", to_try=f"one of {', '.join(STAGES)}")
         self.folder, self.only = folder, only
         self._refuse_other(settings, split)
-        try:
-            make_folder(folder)
-            self._lock = FolderLock(folder / LOCK)
-        except FolderBusy as busy:
-            message = f"process {busy.pid or '(unknown)'} is at work here"
-            raise InputError(message, where=str(folder), to_try="wait for it, or another --out") from None
-        except OSError as error:
-            raise InputError(f"nothing can be written here: {error.strerror or error}", where=str(folder)) from error
+        self._lock = lock_folder(folder, LOCK, "at work here")
         try:
             self.of = self._read(RECORD, _stages) or {name: Stage() for name in STAGES}
             write_whole(folder / SETTINGS, json.dumps(settings, indent=1).encode())

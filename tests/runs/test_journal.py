@@ -275,7 +275,7 @@ def test_a_full_disk_stops_the_run_and_leaves_no_part_of_a_picture(tmp_path, mon
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(JournalError, match="can't be used"):
+    with pytest.raises(JournalError, match="nothing can be written here"):
         Journal.open(tmp_path / "file" / "run", SETTINGS)
 
 
