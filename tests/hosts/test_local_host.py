@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from host_suite import HostSuite
-from tiny_models import tiny_diffusion
 
 from modiste.core.errors import InputError, MissingWeights
 from modiste.hosts.errors import RequestRefused
@@ -16,11 +15,6 @@ from modiste.hosts.request import GenerationRequest, LoraRef
 from modiste.hosts.samplers import SAMPLERS, SCHEDULES, make_scheduler
 from modiste.hosts.text_embeds import CHUNK, embed_prompts, needed_chunks, split_into_chunks
 from modiste.mini.weights import WEIGHTS
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_diffusion(tmp_path_factory.mktemp("models") / "tiny-sd")
 
 
 @pytest.fixture(scope="module")

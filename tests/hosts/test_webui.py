@@ -27,12 +27,6 @@ QUICK = Limits(
 IMPATIENT = Limits(connect_s=2, answer_s=2, picture_s=0.15, idle_s=5, poll_s=0.001, base_s=0.001, rest_s=0.05)
 
 
-@pytest.fixture
-def webui():
-    with FaultyWebui() as server:
-        yield server
-
-
 def host_for(server: FaultyWebui, limits: Limits = QUICK, **options) -> WebuiHost:
     return WebuiHost(server.url, limits=limits, **options)
 

@@ -32,12 +32,6 @@ from modiste.routes.prompt.settings import PromptSettings
 QUICK = Limits(base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)
 
 
-@pytest.fixture
-def webui():
-    with FaultyWebui() as server:
-        yield server
-
-
 def studio_on(*servers: FaultyWebui) -> Session:
     hosts = [WebuiHost(server.url, limits=QUICK) for server in servers]
     host = hosts[0] if len(hosts) == 1 else Fleet(hosts, [one.url for one in hosts], rest_s=0.01)

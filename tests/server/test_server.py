@@ -18,7 +18,6 @@ import requests
 from listening import listening
 from lora_samples import random_lora
 from PIL import Image
-from tiny_models import tiny_diffusion
 
 from modiste.core.errors import InputError
 from modiste.hosts.address import is_loopback
@@ -32,11 +31,6 @@ from modiste.server.serving import listen_on
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "a1111_api.json").read_text(encoding="utf-8"))
 DRAWING = {"prompt": "a red dress", "width": 64, "height": 64, "steps": 3, "seed": 7, "cfg_scale": 4}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_diffusion(tmp_path_factory.mktemp("models") / "tiny-sd")
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,7 @@ import pytest
 import requests
 from listening import listening
 from PIL import Image
-from tiny_models import tiny_diffusion
 
-from modiste.hosts.local import LocalHost
 from modiste.server.app import make_app
 from modiste.server.lora_folder import LoraFolder
 from modiste.server.picture_routes import read_infotext
@@ -31,11 +29,6 @@ class Looking:
 
     def tags(self, image: Image.Image) -> str:
         return "dress, red"
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    return LocalHost(str(tiny_diffusion(tmp_path_factory.mktemp("models") / "tiny-sd")), device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -10,19 +10,12 @@ import time
 import pytest
 import requests
 from listening import listening
-from tiny_models import tiny_diffusion
 
-from modiste.hosts.local import LocalHost
 from modiste.server import guard, jobs
 from modiste.server.app import make_app
 from modiste.server.lora_folder import LoraFolder
 
 SMALL = {"prompt": "a red dress", "steps": 2, "width": 64, "height": 64}
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    return LocalHost(str(tiny_diffusion(tmp_path_factory.mktemp("models") / "tiny-sd")), device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -24,18 +24,6 @@ from modiste.trainer.lora.file import (
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("models") / "tiny-sd"
-    tiny_parts(place)
-    return place
-
-
-@pytest.fixture
-def parts(folder):
-    return tiny_parts(folder)
-
-
 def error(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
     """The worst relative error over the modules, which must be the same."""
     assert ours.keys() == theirs.keys()

@@ -26,18 +26,6 @@ from modiste.trainer.lora.verify import verify
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("models") / "tiny-sd"
-    tiny_parts(place)
-    return place
-
-
-@pytest.fixture
-def parts(folder):
-    return tiny_parts(folder)
-
-
 def saved(parts, path, kind="lora", dtype="float32"):
     adapt(parts, kind)
     write_lora(collect(parts, "sd1"), path, {"ss_output_name": "linen"}, dtype)

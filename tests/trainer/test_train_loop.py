@@ -40,11 +40,6 @@ LORA = {
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return tiny_base(tmp_path_factory.mktemp("models") / "base")
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     return draw_photos(tmp_path_factory.mktemp("data") / "photos", 8)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_samples import ROOT, command, config, draw_photos, run_of, settings, tiny_base, tiny_xl, trained
+from train_samples import ROOT, command, config, draw_photos, run_of, settings, tiny_xl, trained
 
 from modiste.cli.train_process import Events, main
 from modiste.core.errors import InputError, Stopped
@@ -38,11 +38,6 @@ from modiste.trainer.run import CHECKPOINTS
 
 IDENTITY = {"config": {"steps": 8, "data": {"resolution": 64}}, "base": "abc"}
 KILLS = 12
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return tiny_base(tmp_path_factory.mktemp("models") / "base")
 
 
 @pytest.fixture(scope="module")

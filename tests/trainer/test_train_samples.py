@@ -53,11 +53,6 @@ def brightness(image: Image.Image) -> float:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return tiny_base(tmp_path_factory.mktemp("models") / "base")
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     return draw_photos(tmp_path_factory.mktemp("data") / "photos", 6)
 
