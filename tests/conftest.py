@@ -35,6 +35,8 @@ def threads_as_they_were():
 
 
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("load") and "load" not in item.config.getoption("markexpr"):
+        pytest.skip("takes minutes: python -m pytest -m load")
     for marker, variable in NEEDS.items():
         if item.get_closest_marker(marker) and not os.environ.get(variable):
             pytest.skip(f"{variable} is not set")

@@ -124,7 +124,7 @@ def verify(checkpoint: Path) -> dict[str, Any] | None:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         whole = manifest.pop("sha256") == _digest(manifest) and manifest["format"] == FORMAT
         whole = whole and all(sha256_of([checkpoint / name]) == sha for name, sha in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return manifest if whole else None
 
