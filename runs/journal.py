@@ -235,6 +235,7 @@ class Journal:
         """
         with self._errors(), self._thread:
             self._must_be_leased(key)
+            self._must_be_there()
             request, used = result.request.model_dump(mode="json"), result.used.model_dump(mode="json")
             origin = PictureOrigin(key, self._run, request, used)
             try:
@@ -272,6 +273,15 @@ class Journal:
     def _must_be_leased(self, key: Key) -> None:
         if (state := self._table.state(key)) != "leased":
             raise JournalError(f"{key} is {state}, not leased", to_try="lease it before drawing")
+
+    def _must_be_there(self) -> None:
+        """A deleted database can be written on: what goes there is lost when it is closed."""
+        if not (self.folder / FILE).exists():
+            raise JournalError(
+                "the run folder was deleted or moved while the run went on",
+                where=str(self.folder),
+                to_try="start the same command again",
+            )
 
     def _record(self, origin: PictureOrigin, elapsed_s: float | None = None) -> None:
         """The file is there and whole."""

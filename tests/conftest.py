@@ -26,6 +26,15 @@ def home_of_the_tests(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_network_but_loopback():
+    """A test that would leave this machine fails."""
+    from loopback_only import loopback_only
+
+    with loopback_only():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def threads_as_they_were():
     """A test that sets torch's threads leaves them to the next one as they were."""

@@ -384,7 +384,7 @@ def test_a_whole_picture_of_another_run_or_request_is_not_adopted(other, tmp_pat
     file.write_bytes(pictures.encode(result.image, origin))
     assert pictures.read_origin(file) == origin
     with Journal.open(tmp_path, SETTINGS) as journal:
-        assert journal.find(key) is None and journal.plan([key]) == [key]
+        assert journal.find(key) is None and journal.plan([key]) == [key] and journal.notices == []
 
 
 def test_no_record_is_there_before_its_file(tmp_path, monkeypatch):
