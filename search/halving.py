@@ -7,11 +7,11 @@
 
 A third to a half leaves at each seed, and the finalists have met on three seeds before one of them is confirmed. Common
 seeds: an easy seed flatters every arm alike and cancels when arms are compared. The last places of the first seed can
-be kept for arms that are made from what the pictures of the others show (`later`). Karnin, Koren & Somekh, "Almost Optimal
-Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured in whole images, the arms of its
-first round drawn from what is believed of them, and its rounds judged by that belief (arm_model.py). Top-two Thompson
-sampling and the knowledge gradient, which ask for two images at a time, choose a little worse at 24 images and a tenth
-of a point better at 40 (docs/log.md).
+be kept for arms that are made from what the pictures of the others show (`later`). Karnin, Koren & Somekh, "Almost
+Optimal Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured in whole images, the
+arms of its first round drawn from what is believed of them, and its rounds judged by that belief (arm_model.py).
+Top-two Thompson sampling and the knowledge gradient, which ask for two images at a time, choose a little worse at 24
+images and a tenth of a point better at 40 (docs/log.md).
 """
 
 from __future__ import annotations
