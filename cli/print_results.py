@@ -52,6 +52,10 @@ def print_summary(report: PromptReport, out: Path, explain: bool = False) -> Non
     console.print(f"  gain over all tags {_points(total.gain_over_baseline)}")
     judge = total.judge_gain_over_baseline
     console.print(f"  the judge says     {_points(judge) if judge else 'nothing: there is none on this machine'}")
+    colour = total.colour_change_over_baseline
+    if colour:
+        change = f"{colour.mean:+.1f} ΔE ({colour.low:+.1f} … {colour.high:+.1f})"
+        console.print(f"  colours            {change} against all tags; below 0 is nearer")
     console.print(f"  proven for {total.proven} of {total.photos} together, for {total.improved} by their own interval")
     console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
     for skip in report.skipped:

@@ -33,6 +33,10 @@ def prompt(
     seed: Seed = 0,
     earlier: EarlierRunsOptions,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
+    colour_weight: Annotated[
+        float,
+        typer.Option(help="Points that a unit of colour difference, ΔE, costs in the search; 0: none.", min=0),
+    ] = 2.0,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
@@ -59,6 +63,7 @@ def prompt(
         seed=seed,
         **earlier.as_fields(),
         strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
+        colour_weight=colour_weight / 100,
         **sampling.as_fields(),
     )
     with Display(quiet=json) as display:

@@ -14,16 +14,18 @@ from ...reports.prompt import (
     AttributeWorth,
     BestSample,
     BestStrategies,
+    Interval,
     PhotoReport,
     PromptReport,
     Skipped,
     Summary,
     Tried,
 )
-from ...search.confirmation import PairedGain, paired_gain
+from ...search.confirmation import PairedGain, mean_gain, paired_gain
 from ...search.multiple_testing import intention_to_treat, prove_run
 from ..evaluator import Reference, similarities
 from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
+from .criterion import DELTA_E_SCALE, scaled
 
 if TYPE_CHECKING:
     from ...fashion.photos import Gathered
@@ -127,6 +129,9 @@ def _photo_report(
         candidate_score=rounded_mean(similarities(outcome.winner)),
         verdict=outcome.verdict.sentence,
         **_second_opinion(outcome, evaluator, vision.judge),
+        missed=[tag.text for tag in outcome.faults.missed],
+        uninvited=list(outcome.faults.uninvited),
+        colour_interval=interval_of(outcome.colour_change) if outcome.colour_change else None,
         agreement={group: round(share, 4) for group, share in agreement.agreement.items()} if agreement else {},
         palette_delta_e=round(agreement.palette_delta_e, 2) if agreement else None,
         beyond_words=_beyond_words(agreement, similarity) if agreement else [],
@@ -263,6 +268,9 @@ def _summary(outcomes: Sequence[PhotoOutcome], proof: RunProof, evaluator: Evalu
         gain_over_minimal=interval_of(intention_to_treat(over_minimal, garments)),
         gain_over_baseline=interval_of(proof.mean),
         judge_gain_over_baseline=interval_of(proof.judge_mean) if proof.judge_mean else None,
+        colour_change_over_baseline=_mean_change(
+            [(outcome.colour_change, garment) for outcome, garment in zip(outcomes, garments, strict=True)]
+        ),
         improved=sum(outcome.verdict.improved for outcome in outcomes),
         proven=proof.proven,
         worse=proof.worse,
@@ -270,6 +278,15 @@ def _summary(outcomes: Sequence[PhotoOutcome], proof: RunProof, evaluator: Evalu
         elapsed_s=round(elapsed_s, 3),
         seconds_per_photo=round(elapsed_s / len(outcomes), 3),
     )
+
+
+def _mean_change(changes: Sequence[tuple[PairedGain | None, str]]) -> Interval | None:
+    """The mean of photos' changes of colour, each with its garment; a single photo's own; None where none is known."""
+    known = [(change, garment) for change, garment in changes if change is not None]
+    if len(known) < 2:
+        return interval_of(known[0][0]) if known else None
+    mean = mean_gain([change.mean / DELTA_E_SCALE for change, _ in known], [garment for _, garment in known])
+    return interval_of(scaled(mean, DELTA_E_SCALE))
 
 
 def _files(pictures: Sequence[Picture], folder: Path) -> list[str]:
