@@ -2,7 +2,7 @@
 
 Encoders are forgiving about shades, people who sell garments are not. Over 30 garments of the embedded world, choosing
 among six arms by three pictures each brings +1.4 ± 0.6 points by similarity alone, the judge −0.1 ± 1.3; with two
-points for a unit of ΔE +1.2 ± 0.6, the judge +0.4 ± 1.2, and the colours are 0.1 ± 0.1 ΔE nearer (docs/log.md).
+points for a unit of ΔE +1.2 ± 0.6, the judge +0.4 ± 1.3, and the colours are 0.1 ± 0.1 ΔE nearer (docs/log.md).
 """
 
 from __future__ import annotations
