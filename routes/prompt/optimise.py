@@ -15,7 +15,14 @@ from ...core.progress import Pace, ProgressCallback, silent
 from ...fashion.photos import Skip
 from ...fashion.prompts.arms import distinct_arms, factors_of, write_arm
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import Context, TaggedPhoto, describe, label_shares, refuse_unknown_strategies
+from ...fashion.prompts.strategies import (
+    GIVEN,
+    Context,
+    TaggedPhoto,
+    describe,
+    label_shares,
+    refuse_unknown_strategies,
+)
 from ...hosts.errors import BrokenPicture
 from ...hosts.request import GenerationRequest
 from ...search.arm_model import ArmModel
@@ -27,7 +34,7 @@ from ...search.trials import Trial
 from ..evaluator import Candidate, Evaluator, Picture, Reference, unclipped
 from .experience import Experience, ExperienceFile
 from .looks import begin_looks
-from .outcome import BASELINE, MINIMAL, PhotoOutcome
+from .outcome import BASELINE, MINIMAL, PhotoOutcome, WordsOutcome, arm_of_words
 from .refinement import Refinement, Screening, refine
 from .settings import PromptSettings
 
@@ -115,13 +122,16 @@ def optimise_prompts(
 def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcome:
     """One photo's search: arms compete on common seeds, then the candidate meets the baseline on held-out ones."""
     taxonomy, settings = run.session.vision.taxonomy, run.settings
-    tagged, reference = TaggedPhoto(tags, taxonomy, run.context), Reference(photo.image, photo.sha256)
-    forms = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
+    tagged = TaggedPhoto(tags, taxonomy, run.context, settings.given_with(photo.sha256))
+    reference = Reference(photo.image, photo.sha256)
+    forms = [name for name in dict.fromkeys((BASELINE, *GIVEN, *settings.strategies)) if name != MINIMAL]
     competing = distinct_arms(forms, tagged, run.write)
     name_alone = write_arm(MINIMAL, tagged)
     assert name_alone is not None  # a garment's name can always be written
     prompts = {MINIMAL: run.write(name_alone), **competing}
-    plan, seeds = plan_budget(settings.budget, len(competing)), run.seeds_of(photo)
+    rival = arm_of_words(tagged, prompts)
+    plan = plan_budget(settings.budget, len(competing), rival=rival not in (None, BASELINE))
+    seeds = run.seeds_of(photo)
     images = screening_share(plan.search) if settings.refine else 0
 
     # arms compete
@@ -141,11 +151,14 @@ def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcom
     )
     candidate = _winner_of(search, refinement, prompts)
 
-    # candidate, baseline and the bare name on seeds that nobody has seen
-    counts = {MINIMAL: plan.minimal, BASELINE: plan.baseline, candidate: plan.winner}
+    # candidate, baseline, the user's words and the bare name on seeds that nobody has seen
+    counts = {MINIMAL: plan.minimal} | ({rival: plan.rival} if rival else {})
+    counts |= {BASELINE: plan.baseline, candidate: plan.winner}
     confirmed = _confirm(counts, prompts, reference, seeds, run.evaluator)
     gain = paired_gain(unclipped(confirmed[candidate]), unclipped(confirmed[BASELINE]))
     judge_gain = _judge_gain(confirmed[candidate], confirmed[BASELINE], reference, run)
+    words = _against_words(confirmed[candidate], confirmed[rival], reference, run) if rival else None
+    verdict = decide(candidate, BASELINE, gain, judge_gain)
     return PhotoOutcome(
         photo=photo,
         tags=tags,
@@ -160,8 +173,9 @@ def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcom
         minimal=confirmed[MINIMAL],
         gain=gain,
         judge_gain=judge_gain,
-        verdict=decide(candidate, BASELINE, gain, judge_gain),
+        verdict=words.keep(verdict, candidate) if words else verdict,
         refinement=refinement,
+        words=words,
     )
 
 
@@ -212,6 +226,15 @@ def _confirm(
     ]
     pictures = evaluator.evaluate(reference, candidates)
     return {name: [picture for picture in pictures if picture.candidate.strategy == name] for name in counts}
+
+
+def _against_words(
+    candidate: Sequence[Picture], words: Sequence[Picture], reference: Reference, run: SearchRun
+) -> WordsOutcome:
+    """The candidate over the user's own words, on the seeds that both have."""
+    pairs = candidate[: len(words)], words[: len(candidate)]
+    gain = paired_gain(*map(unclipped, pairs))
+    return WordsOutcome(list(words), gain, _judge_gain(*pairs, reference, run))
 
 
 def _judge_gain(
