@@ -104,7 +104,7 @@ class SuccessiveHalving:
     outside the plan change nothing. `model` holds what is believed of the arms; without it they have nothing in
     common, and `priors` (gains on the scores' scale) say what each is worth. The first rung's arms are the most
     promising; with `rng` they are drawn by chance in proportion to their promise, so that the photos of a run try
-    different ones. Arms without hope are left out.
+    different ones. Arms without hope are left out; those of `always` take part in the first rung whatever is believed.
 
     With `later` the last places of the first rung are kept: once the pictures of its other arms have scores,
     `open_places` says how many, and `join` gives them away, to new arms or to those that the rung would have had.
@@ -119,6 +119,7 @@ class SuccessiveHalving:
         rng: Random | None = None,
         model: ArmModel | None = None,
         later: bool = False,
+        always: Sequence[str] = (),
     ):
         refuse_doubles("arm", arms)
         refuse_doubles("seed", seeds)
@@ -129,7 +130,8 @@ class SuccessiveHalving:
         if self.model.prior.arms != self.arms:
             raise ValueError(f"the model knows {self.model.prior.arms}, the search has {self.arms}")
         hopeless = self.model.prior.hopeless()
-        self._start = [arm for arm in self.model.prior.order(rng) if arm not in hopeless]
+        promising = [arm for arm in self.model.prior.order(rng) if arm not in hopeless and arm not in always]
+        self._start = [*always, *promising]
         self.rungs = ladder(len(self._start), budget, len(self.seeds))
         self._kept = later_places(self.rungs) if later else 0  # places of the first rung that nobody has yet
         self._told: dict[TrialKey, Trial] = {}

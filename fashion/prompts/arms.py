@@ -4,6 +4,7 @@
     the plain list, a sentence  once with the vocabulary's negative prompt: what it brings is an arm of its own
     the plain list, a sentence  once without the view words: and so is what light and background bring
 
+Words that somebody gave with the photo are a form like the others: the same view words, no negative prompt.
 So a form wins by how it says what the photo shows, and not because it alone has a negative prompt. Nor does the
 baseline have one: on the embedded models it costs eight points (docs/log.md), and every arm without it would win.
 """
@@ -20,11 +21,11 @@ from .strategies import (
     NO_VIEW,
     REFINED,
     REWRITINGS,
-    STRATEGIES,
     WITH_NEGATIVE,
     TaggedPhoto,
     form_of,
     refuse_unknown_strategies,
+    strategy_of,
 )
 from .tree import Clause, Phrase, Prompt
 
@@ -73,7 +74,7 @@ def with_extras_of(arm: str, prompt: Prompt, taxonomy: Taxonomy) -> Prompt:
 
 def write_arm(arm: str, photo: TaggedPhoto) -> Prompt | None:
     """The prompt of an arm by its name, such as `sentence, with negative`; None where the form makes no sense here."""
-    prompt = STRATEGIES[form_of(arm)].write(photo)
+    prompt = strategy_of(arm).write(photo)
     if prompt is None:
         return None
     return with_extras_of(arm, prompt, photo.taxonomy)

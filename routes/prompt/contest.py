@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...fashion.prompts.arms import factors_of, write_arm
 from ...fashion.prompts.feedback import Faults, find_faults, rewritten_arms
 from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import STRATEGIES, form_of
+from ...fashion.prompts.strategies import GIVEN, STRATEGIES, form_of
 from ...search.arm_model import ArmModel
 from ...search.halving import SuccessiveHalving
 from ...search.seeds import photo_seed_plan
@@ -62,6 +62,7 @@ class Contest:
     criterion: Criterion
     run: SearchRun
     faults: Faults = field(default_factory=Faults)
+    tried: dict[str, list[Picture]] = field(default_factory=dict)  # arm → its pictures
     trials: list[Trial] = field(default_factory=list)  # what each picture was worth to the search
 
     def search_of(self, arms: list[str], plan: BudgetPlan, screening: int) -> SuccessiveHalving:
@@ -71,29 +72,35 @@ class Contest:
         images = max(1, plan.search - screening)
         seeds = self.run.seeds_of(photo).search[: max(1, plan.search_seeds)]
         rng = Random(f"{settings.seed} {photo}")
-        return SuccessiveHalving(arms, seeds, images, rng=rng, model=self._model(arms), later=settings.feedback)
+        given = [arm for arm in arms if arm in GIVEN]  # whoever gives words wants to know what they are worth
+        return SuccessiveHalving(
+            arms, seeds, images, rng=rng, model=self._model(arms), later=settings.feedback, always=given
+        )
 
-    def compete(self, search: SuccessiveHalving) -> dict[str, list[Picture]]:
-        """Draws what the search asks for until it is done; arm → its pictures."""
-        tried: dict[str, list[Picture]] = {}
+    def compete(self, search: SuccessiveHalving) -> None:
+        """Draws what the search asks for until it is done."""
         while not search.done:
             if search.open_places:
-                self._answer(search, [picture for pictures in tried.values() for picture in pictures])
+                self._answer(search)
                 continue
             candidates = [Candidate(key.arm, self.prompts[key.arm], key.seed) for key in search.ask()]
             pictures = self.run.evaluator.evaluate(self.reference, candidates)
             for picture, worth in zip(pictures, self.criterion.worth(pictures), strict=True):
                 arm, seed = picture.candidate.strategy, picture.candidate.seed
-                tried.setdefault(arm, []).append(picture)
+                self.tried.setdefault(arm, []).append(picture)
                 self.trials.append(Trial(arm, seed, worth))
             search.tell(self.trials[-len(pictures) :])
-        return tried
 
-    def _answer(self, search: SuccessiveHalving, pictures: Sequence[Picture]) -> None:
+    @property
+    def pictures(self) -> list[Picture]:
+        """What was drawn, arm by arm."""
+        return [picture for pictures in self.tried.values() for picture in pictures]
+
+    def _answer(self, search: SuccessiveHalving) -> None:
         """Tags the pictures again, and gives the open places to rewritings of the leading arm for what they miss."""
         from PIL import Image
 
-        files = [picture.path for picture in pictures if picture.path is not None]
+        files = [picture.path for picture in self.pictures if picture.path is not None]
         shown = self.run.session.vision.tagger.tag([Image.open(file).convert("RGB") for file in files])
         self.faults = find_faults(self.tagged, shown)
         leader = next((arm for arm in search.order if form_of(arm) in STRATEGIES), None)

@@ -53,6 +53,11 @@ class Criterion:
         with Image.open(picture.path) as image:
             return palette_difference(self.pixels, garment_pixels(image.convert("RGB")))
 
+    def change(self, winner: Sequence[Picture], baseline: Sequence[Picture]) -> PairedGain | None:
+        """The ΔE of winner − baseline, picture by picture; None where the colours are not known."""
+        ours, theirs = ([self.delta_e(picture) for picture in pictures] for pictures in (winner, baseline))
+        return colour_change(ours, theirs)
+
     def _cost(self, picture: Picture) -> float:
         difference = self.delta_e(picture)
         return 0.0 if difference is None else round(self.weight * difference, 6)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from ...core.progress import Pace, ProgressCallback, silent
 from ...fashion.photos import Skip
 from ...fashion.prompts.arms import distinct_arms, write_arm
-from ...fashion.prompts.strategies import Context, TaggedPhoto, describe, label_shares, refuse_unknown_strategies
+from ...fashion.prompts.strategies import (
+    GIVEN,
+    Context,
+    TaggedPhoto,
+    describe,
+    label_shares,
+    refuse_unknown_strategies,
+)
 from ...hosts.errors import BrokenPicture
 from ...hosts.request import GenerationRequest
 from ...search.budget import plan_budget, screening_share
@@ -20,10 +27,10 @@ from ...search.confirmation import decide, paired_gain
 from ...search.halving import SuccessiveHalving
 from ..evaluator import Candidate, Evaluator, Picture, Reference, unclipped
 from .contest import Contest, SearchRun
-from .criterion import Criterion, colour_change
+from .criterion import Criterion
 from .experience import Experience, ExperienceFile
 from .looks import begin_looks
-from .outcome import BASELINE, MINIMAL, PhotoOutcome
+from .outcome import BASELINE, MINIMAL, PhotoOutcome, WordsOutcome, arm_of_words
 from .refinement import Refinement, Screening, refine
 from .settings import PromptSettings
 
@@ -86,63 +93,73 @@ def optimise_prompts(
 
 def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcome:
     """One photo's search: arms compete on common seeds, then the candidate meets the baseline on held-out ones."""
-    taxonomy, settings = run.session.vision.taxonomy, run.settings
-    tagged, reference = TaggedPhoto(tags, taxonomy, run.context), Reference(photo.image, photo.sha256)
-    forms = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
-    competing = distinct_arms(forms, tagged, run.write)
-    name_alone = write_arm(MINIMAL, tagged)
-    assert name_alone is not None  # a garment's name can always be written
-    prompts = {MINIMAL: run.write(name_alone), **competing}
-    plan, seeds = plan_budget(settings.budget, len(competing)), run.seeds_of(photo.sha256)
+    settings = run.settings
+    tagged = TaggedPhoto(tags, run.session.vision.taxonomy, run.context, settings.given_with(photo.sha256))
+    reference = Reference(photo.image, photo.sha256)
+    competing, prompts = _arms_of(tagged, run)
+    rival = arm_of_words(tagged, prompts)
+    plan = plan_budget(settings.budget, len(competing), rival=rival not in (None, BASELINE))
+    seeds = run.seeds_of(photo.sha256)
     images = screening_share(plan.search) if settings.refine else 0
 
     # arms compete, the later ones as answers to what the first pictures show
     criterion = Criterion.of_photo(photo.image, settings.colour_weight)
     contest = Contest(tagged, reference, prompts, criterion, run)
-    search = contest.search_of(list(competing), plan, images)
-    tried = contest.compete(search)
+    search = contest.search_of(competing, plan, images)
+    contest.compete(search)
 
     # the winner's words are screened
+    later_seeds = seeds.search[max(1, plan.search_seeds) :]
     refinement = refine(
         search.winner,
         tagged,
         reference,
-        [picture for pictures in tried.values() for picture in pictures],
+        contest.pictures,
         run.evaluator,
         run.session.vision.tagger,
-        Screening(
-            seeds.search[max(1, plan.search_seeds) :], images, search.noise, run.experience.of_words(), criterion.worth
-        ),
+        Screening(later_seeds, images, search.noise, run.experience.of_words(), criterion.worth),
         run.write,
     )
     candidate = _winner_of(search, refinement, prompts)
 
-    # candidate, baseline and the bare name on seeds that nobody has seen
-    counts = {MINIMAL: plan.minimal, BASELINE: plan.baseline, candidate: plan.winner}
+    # candidate, baseline, the user's words and the bare name on seeds that nobody has seen
+    counts = {MINIMAL: plan.minimal} | ({rival: plan.rival} if rival else {})
+    counts |= {BASELINE: plan.baseline, candidate: plan.winner}
     confirmed = _confirm(counts, prompts, reference, seeds, run.evaluator)
     gain = paired_gain(unclipped(confirmed[candidate]), unclipped(confirmed[BASELINE]))
     judge_gain = _judge_gain(confirmed[candidate], confirmed[BASELINE], reference, run)
-    colours = [[criterion.delta_e(picture) for picture in confirmed[arm]] for arm in (candidate, BASELINE)]
+    words = _against_words(confirmed[candidate], confirmed[rival], reference, run) if rival else None
+    verdict = decide(candidate, BASELINE, gain, judge_gain)
     return PhotoOutcome(
         photo=photo,
         tags=tags,
-        category=category_of(tags, taxonomy),
+        category=category_of(tags, tagged.taxonomy),
         seeds=seeds,
         look=run.looks.get(photo.sha256, 0),
         prompts=prompts,
         plan=plan,
-        tried=tried,
+        tried=contest.tried,
         winner=confirmed[candidate],
         baseline=confirmed[BASELINE],
         minimal=confirmed[MINIMAL],
         gain=gain,
         judge_gain=judge_gain,
-        verdict=decide(candidate, BASELINE, gain, judge_gain),
+        verdict=words.keep(verdict, candidate) if words else verdict,
         refinement=refinement,
         faults=contest.faults,
         trials=tuple(contest.trials),
-        colour_change=colour_change(*colours),
+        colour_change=criterion.change(confirmed[candidate], confirmed[BASELINE]),
+        words=words,
     )
+
+
+def _arms_of(photo: TaggedPhoto, run: SearchRun) -> tuple[list[str], dict[str, Rendered]]:
+    """The arms that compete, and the text of each and of the garment's bare name."""
+    forms = [name for name in dict.fromkeys((BASELINE, *GIVEN, *run.settings.strategies)) if name != MINIMAL]
+    competing = distinct_arms(forms, photo, run.write)
+    name_alone = write_arm(MINIMAL, photo)
+    assert name_alone is not None  # a garment's name can always be written
+    return list(competing), {MINIMAL: run.write(name_alone), **competing}
 
 
 def _winner_of(search: SuccessiveHalving, refinement: Refinement | None, prompts: dict[str, Rendered]) -> str:
@@ -168,6 +185,15 @@ def _confirm(
     ]
     pictures = evaluator.evaluate(reference, candidates)
     return {name: [picture for picture in pictures if picture.candidate.strategy == name] for name in counts}
+
+
+def _against_words(
+    candidate: Sequence[Picture], words: Sequence[Picture], reference: Reference, run: SearchRun
+) -> WordsOutcome:
+    """The candidate over the user's own words, on the seeds that both have."""
+    pairs = candidate[: len(words)], words[: len(candidate)]
+    gain = paired_gain(*map(unclipped, pairs))
+    return WordsOutcome(list(words), gain, _judge_gain(*pairs, reference, run))
 
 
 def _judge_gain(

@@ -22,6 +22,7 @@ class PromptSettings(DrawingSettings):
     colour_weight: float = COLOUR_WEIGHT  # of similarity, for a unit of ΔE between the garments' colours
     refine: bool = True  # screen the winner's words where the budget allows it
     same_seeds: bool = False  # as if nobody had looked at these photos before: for replays
+    captioner: str = ""  # model and address of what wrote `captions`
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
 
     @classmethod

@@ -6,6 +6,7 @@ import pytest
 
 from modiste.search.arm_model import ArmModel
 from modiste.search.halving import SuccessiveHalving, ladder, later_places
+from modiste.search.priors import ArmPrior
 from modiste.search.trials import Trial
 
 ARMS, SEEDS, IMAGES = [f"arm {number}" for number in range(9)], [10, 20, 30], 12
@@ -78,3 +79,11 @@ def test_a_model_that_knows_other_arms_is_refused():
 def test_a_single_rung_has_no_place_to_give_away():
     assert later_places(ladder(9, 3)) == 0 and later_places(()) == 0
     assert [later_places(ladder(14, images)) for images in (9, 12, 22)] == [1, 2, 3]
+
+
+def test_an_arm_that_somebody_asked_for_takes_part_whatever_is_believed():
+    priors = {arm: ArmPrior(mean=-0.5 if arm == "arm 8" else 0.1, sd=0.01) for arm in ARMS}
+    believed = SuccessiveHalving(ARMS, SEEDS, IMAGES, priors=priors)
+    asked = SuccessiveHalving(ARMS, SEEDS, IMAGES, priors=priors, always=["arm 8"])
+    assert "arm 8" not in {shot.arm for shot in believed.ask()} and "arm 8" in {shot.arm for shot in asked.ask()}
+    assert len(asked.ask()) == len({shot.arm for shot in asked.ask()})
