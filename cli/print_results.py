@@ -61,6 +61,10 @@ def print_summary(report: PromptReport, out: Path, explain: bool = False) -> Non
         console.print(f"  your words {_percent(given.mean_score)}; gain over them {_points(given.gain)}{some}")
         if given.judge_gain:
             console.print(f"  the judge says     {_points(given.judge_gain)}")
+    colour = total.colour_change_over_baseline
+    if colour:
+        change = f"{colour.mean:+.1f} ΔE ({colour.low:+.1f} … {colour.high:+.1f})"
+        console.print(f"  colours            {change} against all tags; below 0 is nearer")
     console.print(f"  proven for {total.proven} of {total.photos} together, for {total.improved} by their own interval")
     console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
     for skip in report.skipped:

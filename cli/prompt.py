@@ -41,6 +41,10 @@ def prompt(
     earlier: EarlierRunsOptions,
     given: WordsOptions,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
+    colour_weight: Annotated[
+        float,
+        typer.Option(help="Points that a unit of colour difference, ΔE, costs in the search; 0: none.", min=0),
+    ] = 2.0,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
@@ -68,6 +72,7 @@ def prompt(
             seed=seed,
             **earlier.as_fields(),
             strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
+            colour_weight=colour_weight / 100,
             **given.as_fields(gathered, host, display),
             **sampling.as_fields(),
         )

@@ -96,6 +96,9 @@ class PhotoReport(ReportSection):
     your_words: WordsReport | None = None  # None: the user gave none
     caption: str | None = None  # what the captioner says of the photo
     metric_hacking: bool = False  # the search's encoder proves a gain that the judge does not see at all
+    missed: list[str] = []  # the photo's words that most of the search's first pictures did not show
+    uninvited: list[str] = []  # words that most of them showed without being asked
+    colour_interval: Interval | None = None  # ΔE (CIEDE2000) of candidate − baseline: below 0 its colours are nearer
     agreement: dict[str, float] = {}  # group → share of the recommended prompt's pictures that show the photo's label
     palette_delta_e: float | None = None  # CIEDE2000 between the palettes of photo and pictures, mean
     beyond_words: list[str] = []  # groups that the prompt names and the pictures miss; "look": what no word names
@@ -163,6 +166,7 @@ class Summary(ReportSection):
     gain_over_baseline: Interval
     judge_gain_over_baseline: Interval | None = None  # as the judge sees the same pictures; None without a judge
     your_words: WordsSummary | None = None  # None: no photo had any
+    colour_change_over_baseline: Interval | None = None  # ΔE, CIEDE2000; below 0 the colours are nearer the photo's
     improved: int  # photos whose own interval says so
     proven: int = 0  # photos of which the run as a whole proves it: any false one among them in at most 5 % of runs
     worse: int = 0  # photos of which it proves a loss

@@ -200,6 +200,8 @@ class Page:
                 sentences.append(say("judge_short", **charts.signed_interval(given.judge_gain)))
             if given.photos < summary.photos:
                 sentences.append(say("words_photos", n=given.photos, photos=summary.photos))
+        if summary.colour_change_over_baseline:
+            sentences.append(say("over_tags_colour", **_change(summary.colour_change_over_baseline)))
         if summary.photos > 1:
             counts = {"proven": summary.proven, "improved": summary.improved, "n": summary.photos}
             sentences += [say("improved_count", **counts), say("every_candidate")]
@@ -222,6 +224,11 @@ class Page:
         """The judge's gain of the candidate; None without a judge, and where the plain list itself won."""
         gain = photo.judge_interval
         return say("judge_gain", **charts.signed_interval(gain)) if gain and photo.candidate != "all_tags" else None
+
+    def colour_change(self, photo: PhotoReport) -> Markup | None:
+        """How much nearer the candidate's colours are; None where they are not known, or the plain list itself won."""
+        change = photo.colour_interval
+        return say("colour_change", **_change(change)) if change and photo.candidate != "all_tags" else None
 
     def verdict(self, photo: PhotoReport) -> Markup:
         """The photo in one sentence; English is the report's own."""
@@ -309,6 +316,12 @@ class Page:
 def _gain(key: str, gain: Interval) -> Markup:
     above, below = gain.low > 0, gain.high < 0
     return say(f"{key}_{'up' if above else 'down' if below else 'even'}", **charts.signed_interval(gain))
+
+
+def _change(change: Interval) -> dict[str, str]:
+    """A change of ΔE as people read it."""
+    values = {"change": change.mean, "low": change.low, "high": change.high}
+    return {name: f"{value:+.1f}".replace("-", "−") for name, value in values.items()}
 
 
 def in_both_languages(draw: Callable[[str], str]) -> Markup:

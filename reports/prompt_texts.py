@@ -208,6 +208,22 @@ TEXT: dict[str, tuple[str, str]] = {
         "Colours lie {delta} ΔE apart; 2 is hardly seen, 10 is another colour.",
         "色彩相差 {delta} ΔE；2 幾乎看不出，10 已是另一種顏色。",
     ),
+    "colour_change": (
+        "Of the candidate’s colours that is {change} against the plain list’s ({low} to {high}); below 0 is nearer.",
+        "候選提示詞的色差與單純詞列相比為 {change}（{low} 至 {high}）；小於 0 表示更接近。",
+    ),
+    "over_tags_colour": (
+        "The garments’ colours change by {change} ΔE ({low} to {high}) against the plain list; below 0 is nearer.",
+        "與單純詞列相比，衣服的色差變化為 {change} ΔE（{low} 至 {high}）；小於 0 表示更接近照片。",
+    ),
+    "missed_first": (
+        "Words missed by the first pictures: {words}. The strategies “missed …” say them another way.",
+        "最初的圖未畫出：{words}。名稱含「missed」的寫法會換方式再說一次。",
+    ),
+    "shown_uninvited": (
+        "The first pictures showed without being asked: {words}. “uninvited avoided” puts it into the negative prompt.",
+        "最初的圖多畫了：{words}。名稱含「uninvited avoided」的寫法把它放進負面提示詞。",
+    ),
     "beyond_groups": (
         "The words say it, the model does not draw it: {groups}. Training on such photos may teach it.",
         "文字已說明，模型卻畫不出：{groups}。以此類照片訓練或許能教會它。",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Of search, confirmation and verdict: a folder that was begun by other rules is not continued, so that no report mixes
 # figures of both. 1: up to 0.9, which did not write it down.
-RULES = 2
+RULES = 3
 SAMPLING = ("steps", "cfg_scale", "sampler", "width", "height")  # fields of every request
 
 Settings = TypeVar("Settings", bound="DrawingSettings")
@@ -26,7 +26,7 @@ class DrawingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rules: Literal[2] = RULES
+    rules: Literal[3] = RULES
     preset: str
     host: str  # its kind: local | webui | comfy
     checkpoint: str

@@ -16,9 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
+from .feedback import without_rewritings
 from .strategies import (
     NO_VIEW,
     REFINED,
+    REWRITINGS,
     WITH_NEGATIVE,
     TaggedPhoto,
     form_of,
@@ -81,7 +83,7 @@ def write_arm(arm: str, photo: TaggedPhoto) -> Prompt | None:
 def refuse_unknown_arm(arm: str) -> None:
     """InputError for a name that no search gives a prompt."""
     refuse_unknown_strategies([form_of(arm)])
-    behind = arm.removesuffix(REFINED).removeprefix(form_of(arm))
+    behind = without_rewritings(arm.removesuffix(REFINED)).removeprefix(form_of(arm))
     if behind not in ("", WITH_NEGATIVE, NO_VIEW):
         known = f"{form_of(arm)!r}, or the same with {WITH_NEGATIVE!r} or {NO_VIEW!r} behind it"
         raise InputError(f"there is no strategy {arm!r}", to_try=known)
@@ -110,10 +112,12 @@ def distinct_arms(forms: Sequence[str], photo: TaggedPhoto, write: Callable[[Pro
 
 
 def factors_of(arm: str) -> dict[str, float]:
-    """The factors of an arm with their amounts: of its form, and the view words and negative prompt that it has."""
+    """The factors of an arm with their amounts: of its form, its rewriting, its view words and its negative prompt."""
     form = form_of(arm)
     extras = {NEGATIVE_FACTOR: float(WITH_NEGATIVE in arm), VIEW_FACTOR: float(NO_VIEW not in arm)}
-    return {**{name: amount for name, amount in extras.items() if amount}, **FORM_FACTORS.get(form, {form: 1.0})}
+    rewritten = {name.removeprefix(", "): 1.0 for name in REWRITINGS if name in arm}
+    amounts = {name: amount for name, amount in extras.items() if amount}
+    return {**amounts, **FORM_FACTORS.get(form, {form: 1.0}), **rewritten}
 
 
 def _clauses(texts: Sequence[str]) -> tuple[Clause, ...]:

@@ -31,6 +31,22 @@ EXTRAS_LINES = {
     WITH_NEGATIVE: {"en": " With the negative prompt.", "zh-TW": "加上負面提示詞。"},
     NO_VIEW: {"en": " Without the words for light and background.", "zh-TW": "不加光線與背景的詞。"},
 }
+# Behind it: the prompt rewritten after its first pictures were tagged again (feedback.py).
+STRESSED, FIRST, OTHERWISE, AVOIDED = REWRITINGS = (
+    ", missed stressed",
+    ", missed first",
+    ", missed in other words",
+    ", uninvited avoided",
+)
+EXTRAS_LINES |= {
+    STRESSED: {"en": " Words that its pictures missed stressed.", "zh-TW": "強調圖中沒有畫出的詞。"},
+    FIRST: {"en": " Words that its pictures missed said first.", "zh-TW": "把圖中沒有畫出的詞移到最前面。"},
+    OTHERWISE: {"en": " Words that its pictures missed said in other words.", "zh-TW": "把圖中沒有畫出的詞換個說法。"},
+    AVOIDED: {
+        "en": " What its pictures showed uninvited avoided.",
+        "zh-TW": "把圖中多出來的東西寫進負面提示詞。",
+    },
+}
 ODDS_STEP = 0.12  # weight a unit of log-odds
 YOUR_WORDS, CAPTIONER = "your_words", "captioner"  # strategies whose words come from elsewhere
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...fashion.prompts.feedback import Faults
 from ...fashion.prompts.strategies import YOUR_WORDS
 from ...search.budget import BudgetPlan
 from ...search.confirmation import Decision
@@ -71,6 +72,9 @@ class PhotoOutcome:
     verdict: Decision
     refinement: Refinement | None = None
     words: WordsOutcome | None = None  # None: the user gave none
+    trials: tuple[Trial, ...] = ()  # what each picture of `tried` was worth to the search
+    colour_change: PairedGain | None = None  # ΔE of winner − baseline, CIEDE2000; None where colours are not known
+    faults: Faults = field(default_factory=Faults)  # of the first pictures, which the later arms answer
 
     @property
     def generations(self) -> int:
@@ -87,13 +91,8 @@ class PhotoOutcome:
 
     def teach(self, experience: Experience) -> Lesson:
         """Adds what this photo taught to `experience`."""
-        trials = [
-            Trial(name, picture.candidate.seed, picture.score.unclipped)
-            for name, pictures in self.tried.items()
-            for picture in pictures
-        ]
         effects = self.refinement.effects if self.refinement else None
-        return experience.add(self.photo.sha256, self.category, trials, effects)
+        return experience.add(self.photo.sha256, self.category, list(self.trials), effects)
 
     @property
     def adopted(self) -> list[Picture]:

@@ -14,6 +14,7 @@ from ...reports.prompt import (
     AttributeWorth,
     BestSample,
     BestStrategies,
+    Interval,
     PhotoReport,
     PromptReport,
     Skipped,
@@ -22,11 +23,12 @@ from ...reports.prompt import (
     WordsReport,
     WordsSummary,
 )
-from ...search.confirmation import PairedGain, paired_gain
+from ...search.confirmation import PairedGain, mean_gain, paired_gain
 from ...search.multiple_testing import intention_to_treat, prove_run
 from ..evaluator import Reference, similarities
 from ..given_words import left_out, photo_id
 from ..report_parts import ELSEWHERE_IN_THE_REPORT, calibration_of, copy_photo, interval_of, rounded_mean
+from .criterion import DELTA_E_SCALE, scaled
 
 if TYPE_CHECKING:
     from ...fashion.photos import Gathered
@@ -134,6 +136,9 @@ def _photo_report(
         **_second_opinion(outcome, evaluator, vision.judge),
         your_words=_words_report(outcome.words, settings.words[photo]) if outcome.words else None,
         caption=settings.captions.get(photo),
+        missed=[tag.text for tag in outcome.faults.missed],
+        uninvited=list(outcome.faults.uninvited),
+        colour_interval=interval_of(outcome.colour_change) if outcome.colour_change else None,
         agreement={group: round(share, 4) for group, share in agreement.agreement.items()} if agreement else {},
         palette_delta_e=round(agreement.palette_delta_e, 2) if agreement else None,
         beyond_words=_beyond_words(agreement, similarity) if agreement else [],
@@ -282,6 +287,9 @@ def _summary(outcomes: Sequence[PhotoOutcome], proof: RunProof, evaluator: Evalu
         gain_over_baseline=interval_of(proof.mean),
         judge_gain_over_baseline=interval_of(proof.judge_mean) if proof.judge_mean else None,
         your_words=_words_summary([outcome for outcome in outcomes if outcome.words]),
+        colour_change_over_baseline=_mean_change(
+            [(outcome.colour_change, garment) for outcome, garment in zip(outcomes, garments, strict=True)]
+        ),
         improved=sum(outcome.verdict.improved for outcome in outcomes),
         proven=proof.proven,
         worse=proof.worse,
@@ -304,6 +312,15 @@ def _words_summary(outcomes: Sequence[PhotoOutcome]) -> WordsSummary | None:
         gain=interval_of(intention_to_treat([given.gain for given in words], garments)),
         judge_gain=interval_of(intention_to_treat(judged, garments)) if len(judged) == len(words) else None,
     )
+
+
+def _mean_change(changes: Sequence[tuple[PairedGain | None, str]]) -> Interval | None:
+    """The mean of photos' changes of colour, each with its garment; a single photo's own; None where none is known."""
+    known = [(change, garment) for change, garment in changes if change is not None]
+    if len(known) < 2:
+        return interval_of(known[0][0]) if known else None
+    mean = mean_gain([change.mean / DELTA_E_SCALE for change, _ in known], [garment for _, garment in known])
+    return interval_of(scaled(mean, DELTA_E_SCALE))
 
 
 def _files(pictures: Sequence[Picture], folder: Path) -> list[str]:
