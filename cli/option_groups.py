@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from .options import (
     AllowRemote,
     CaFile,
+    CaptionBind,
     CaptionerModel,
     CaptionerUrl,
     CfgScale,
@@ -31,6 +32,7 @@ from .options import (
     Sampler,
     Steps,
     TrainingConfigFile,
+    Trigger,
     Urls,
     Vocabulary,
     Words,
@@ -199,6 +201,14 @@ class WordsOptions(OptionGroup):
             fields |= {"captioner": captioner.name}
             fields |= {"captions": {photo_id(sha256): caption for sha256, caption in captions.items()}}
         return fields
+
+
+@dataclass(frozen=True)
+class BrandOptions(OptionGroup):
+    """The brand's word, and what captions leave to it."""
+
+    trigger: Trigger = "modiste"
+    bind: CaptionBind = None
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

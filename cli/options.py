@@ -91,6 +91,7 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of 
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
 ]
+Trigger = Annotated[str, typer.Option(help="The word that is to mean the brand's look.")]
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]

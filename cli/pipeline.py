@@ -10,6 +10,7 @@ import typer
 from .choices import choose_preset, groups_of, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import (
+    BrandOptions,
     EarlierRunsOptions,
     HostOptions,
     ModelOptions,
@@ -20,7 +21,6 @@ from .option_groups import (
 )
 from .options import (
     AsJson,
-    CaptionBind,
     Device,
     LoraDir,
     PresetName,
@@ -40,8 +40,7 @@ def pipeline(
     stage: Annotated[
         str | None, typer.Option(help="prompt | finetune | compare: that one alone.", show_default=False)
     ] = None,
-    trigger: Annotated[str, typer.Option(help="The word that is to mean the brand's look.")] = "modiste",
-    bind: CaptionBind = None,
+    brand: BrandOptions,
     budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
     given: WordsOptions,
     searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
@@ -85,13 +84,13 @@ def pipeline(
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
     with Display(quiet=json) as display:
         words = given.as_fields(gathered, host, display)
-    words["words"] = {photo: without_trigger(text, trigger) for photo, text in words["words"].items()}
+    words["words"] = {photo: without_trigger(text, brand.trigger) for photo, text in words["words"].items()}
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
             session, budget=budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
         ),
-        trigger=trigger,
-        bound=groups_of(bind, session.vision.taxonomy),
+        trigger=brand.trigger,
+        bound=groups_of(brand.bind, session.vision.taxonomy),
         searched=searched,
         train=train,
         with_generated=with_generated,

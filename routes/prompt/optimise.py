@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ...fashion.taxonomy import Taxonomy
     from ...models.session import Session
     from ...reports.prompt import PromptReport
+    from ...search.budget import BudgetPlan
     from ...search.confirmation import PairedGain
     from ...search.seeds import SeedPlan
 
@@ -123,9 +124,7 @@ def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcom
     candidate = _winner_of(search, refinement, prompts)
 
     # candidate, baseline, the user's words and the bare name on seeds that nobody has seen
-    counts = {MINIMAL: plan.minimal} | ({rival: plan.rival} if rival else {})
-    counts |= {BASELINE: plan.baseline, candidate: plan.winner}
-    confirmed = _confirm(counts, prompts, reference, seeds, run.evaluator)
+    confirmed = _confirm(_counts(plan, candidate, rival), prompts, reference, seeds, run.evaluator)
     gain = paired_gain(unclipped(confirmed[candidate]), unclipped(confirmed[BASELINE]))
     judge_gain = _judge_gain(confirmed[candidate], confirmed[BASELINE], reference, run)
     words = _against_words(confirmed[candidate], confirmed[rival], reference, run) if rival else None
@@ -170,6 +169,12 @@ def _winner_of(search: SuccessiveHalving, refinement: Refinement | None, prompts
     winner = names.get((refinement.prompt.positive, refinement.prompt.negative), refinement.name)
     prompts.setdefault(winner, refinement.prompt)
     return winner
+
+
+def _counts(plan: BudgetPlan, candidate: str, rival: str | None) -> dict[str, int]:
+    """Arm → its confirm seeds; one that is two of them has as many as the more demanding."""
+    counts = {MINIMAL: plan.minimal} | ({rival: plan.rival} if rival else {})
+    return counts | {BASELINE: plan.baseline, candidate: plan.winner}
 
 
 def _confirm(
