@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from ..core.disk import OF_THE_DISK, write_error
 from ..core.errors import ModisteError
+from .samples import needs_photos
 from .streams import LastingStream, lasting_streams
 from .terminal import say, say_error
 
@@ -31,6 +32,12 @@ class Exits(TyperGroup):
             out.flush()
         except ModisteError as error:
             say_error(error)
+            code = error.exit_code
+        except typer.BadParameter as error:
+            line = needs_photos(error)
+            if line is None:
+                raise
+            say(f"error: {line}")
             code = error.exit_code
         except OSError as error:
             if error.errno not in OF_THE_DISK:
