@@ -21,10 +21,8 @@ RESERVED = (".invalid", ".test", ".example")  # RFC 2606: names that nobody has
 def is_here(host: Any) -> bool:
     """Whether a socket to `host` stays on this machine; text or bytes, None for any interface."""
     name = host.decode() if isinstance(host, bytes) else host
-    if (
-        name in (None, "", "localhost", "<broadcast>")
-        or name == urlsplit(os.environ.get("MODISTE_WEBUI_URL", "")).hostname
-    ):
+    webui = urlsplit(os.environ.get("MODISTE_WEBUI_URL", "")).hostname
+    if name in (None, "", "localhost", socket.gethostname(), webui):
         return True
     try:
         address = ipaddress.ip_address(name.partition("%")[0])
