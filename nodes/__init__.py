@@ -13,6 +13,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.v0_0_2 import ComfyExtension, io
 
     from .caption_dataset import ModisteCaptionDataset
+    from .choose_lora import ModisteChooseLora
     from .comfy.folders import register
     from .compare import ModisteCompare
     from .http_routes import add_routes
@@ -36,6 +37,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModisteCaptionDataset,
                 ModistePromptSearch,
                 ModisteCompare,
+                ModisteChooseLora,
             ]
 
     return ModisteExtension()
