@@ -168,12 +168,14 @@ def caption_and_train_a_lora() -> Graph:
         "ModisteCaptionDataset", (520, 40), (400, 260), folder=(photos, "folder"), trigger="ohwx garment"
     )
     graph.add("PreviewAny", (520, 360), (400, 160), source=(captions, "report"))
+    options = graph.add("ModisteTrainingOptions", (520, 580), (400, 420))
     lora = graph.add(
         "ModisteLoraTrainer",
         (980, 40),
         (480, 960),
         folder=(captions, "folder"),
         model=(checkpoint, "MODEL"),
+        options=(options, "options"),
         trigger="ohwx garment",
         recipe="standard",
         name="my garment",
