@@ -23,6 +23,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .prompt_search import ModistePromptSearch
     from .scorer import ModisteScorer
     from .tagger import ModisteTagger
+    from .training_options import ModisteTrainingOptions
 
     class ModisteExtension(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
@@ -33,6 +34,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModistePromptBuilder,
                 ModisteScorer,
                 ModisteLoraTrainer,
+                ModisteTrainingOptions,
                 ModisteLoadPhotos,
                 ModisteCaptionDataset,
                 ModistePromptSearch,

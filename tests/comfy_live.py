@@ -34,6 +34,7 @@ CHECKPOINT = "random-sd15.safetensors"
 PUBLISHED = "v1-5-pruned-emaonly-fp16.safetensors"  # as the templates name it
 START_S, RUN_S = 300, 1500
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+TEXT_EVENT = (3).to_bytes(4, "big")  # the kind of a binary message, as in ComfyUI's protocol.py
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 PATCH = "from modiste.core.torchvision_ops import patch_torchvision_ops; patch_torchvision_ops()\n"
@@ -136,6 +137,7 @@ class Outcome:
     message: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     previews: int = 0
+    shown: list[tuple[str, str]] = field(default_factory=list)  # (node, text that it showed while it ran)
 
 
 @dataclass
@@ -190,7 +192,11 @@ class Comfy:
         while not found.end:
             said = channel.recv()
             if isinstance(said, bytes):
-                found.previews += 1
+                if said[:4] == TEXT_EVENT:
+                    length = int.from_bytes(said[4:8], "big")
+                    found.shown.append((said[8 : 8 + length].decode(), said[8 + length :].decode()))
+                else:
+                    found.previews += 1
                 continue
             event = json.loads(said)
             found.events.append(event)

@@ -10,7 +10,7 @@ from ...core.home import modiste_home
 from ...core.suggestions import did_you_mean
 from ...core.weights import MARKERS
 from ...fashion.taxonomy import SHIPPED
-from ..choices import FASHION_CLIP, MINI, TRAINED
+from ..choices import AUTO, FASHION_CLIP, MINI, TRAINED
 from .safe_paths import PATHS_FILE, inside, photo_folders, read_photo_roots
 
 log = logging.getLogger("modiste")
@@ -37,7 +37,7 @@ def encoder_folders() -> list[Path]:
 
 
 def encoder_names() -> list[str]:
-    """FashionCLIP, present or not, then each further folder of models/fashion_clip, then the embedded encoder."""
+    """AUTO, FashionCLIP, present or not, each further folder of models/fashion_clip, then the embedded encoder."""
     names = {
         candidate.name
         for folder in encoder_folders()
@@ -45,7 +45,7 @@ def encoder_names() -> list[str]:
         for candidate in folder.iterdir()
         if any((candidate / marker).is_file() for marker in MARKERS)
     }
-    return [FASHION_CLIP, *sorted(names - {FASHION_CLIP, MINI}), MINI]
+    return [AUTO, FASHION_CLIP, *sorted(names - {AUTO, FASHION_CLIP, MINI}), MINI]
 
 
 def vocabulary_names() -> list[str]:

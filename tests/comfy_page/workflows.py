@@ -89,12 +89,15 @@ def caption_and_train_a_lora() -> Graph:
     captions = graph.add("ModisteCaptionDataset", (460, 0), (380, 270), folder=(photos, "folder"), trigger=TRIGGER)
     report = graph.add("PreviewAny", (460, 360), (380, 140), source=(captions, "report"))
     checkpoint = checkpoint_loader(graph, (460, 640), 380)
+    options = graph.add("ModisteTrainingOptions", (460, 860), (380, 0))
+    graph.nodes[options - 1]["flags"] = {"collapsed": True}  # thirty fields that nobody has to touch
     lora = graph.add(
         "ModisteLoraTrainer",
         (950, 0),
         (440, 545),
         folder=(captions, "folder"),
         model=(checkpoint, "MODEL"),
+        options=(options, "options"),
         trigger=TRIGGER,
         recipe="standard",
         name="my garment",
@@ -118,6 +121,7 @@ def caption_and_train_a_lora() -> Graph:
     graph.group("group_photos", BLUE, [photos])
     graph.group("group_captions", GREEN, [captions, report])
     graph.group("group_base", GOLD, [checkpoint])
+    graph.group("group_options", GOLD, [options])
     graph.group("group_train", GOLD, [lora])
     graph.group("group_try", PURPLE, [positive, negative, latents, sampled, images, saved])
     return graph
