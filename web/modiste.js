@@ -152,13 +152,19 @@ const WEAR = {
   ModisteLoraTrainer(node) {
     const view = trainingWidget({ smoothing: () => setting(SMOOTHING, 0.9) })
     const hung = hang(node, { name: "curve", type: "MODISTE_CURVE", title: say("training"), view, height: 38 })
-    const show = (run) => (view.show(run), hung.framed())
+    let turn = 0 // of what is shown: an account that comes late must not hide the next training
+    const show = (run) => {
+      turn += 1
+      view.show(run)
+      hung.framed()
+    }
     const take = async (output) => {
       const [result] = output.modiste_training ?? []
       if (!result) return
       if (result.file) show(withResult(view.run, result))
+      const asked = turn
       const told = await runAccount(result.run).catch(warned(null)) // the folder may be gone: what the node said stays
-      if (told) show(told.state === "done" ? withResult(told, result) : told)
+      if (told && asked === turn) show(told.state === "done" ? withResult(told, result) : told)
     }
     const training = {
       show,
@@ -227,11 +233,14 @@ function onTraining({ detail }) {
   training.show(withEvent(training.run, detail))
 }
 
-// Cancelled or failed: no event of ours says so, the server's account does.
+// Cancelled, failed, or the server was gone: no event of ours says so, the server's account does.
 async function onEnd() {
   for (const [, node] of trainers()) {
     const { training } = worn.get(node)
-    if (training.run?.state === "running") training.show(await runAccount(training.run.run).catch(warned(training.run)))
+    const { run } = training
+    if (run?.state !== "running") continue
+    const told = await runAccount(run.run).catch(warned(run))
+    if (training.run === run) training.show(told)
   }
 }
 
@@ -352,7 +361,7 @@ app.registerExtension({
     api.addEventListener("modiste.lora_ready", onLoraReady)
     api.addEventListener("execution_interrupted", onEnd)
     api.addEventListener("execution_error", onEnd)
-    api.addEventListener("reconnected", takeUpRuns)
+    api.addEventListener("reconnected", () => onEnd().then(takeUpRuns))
   },
   nodeCreated(node) {
     if (String(node.comfyClass).startsWith("Modiste")) showExamples(node)

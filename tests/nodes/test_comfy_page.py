@@ -407,6 +407,47 @@ def test_a_cancelled_training_is_shown_as_stopped_and_still_so_after_a_reload(pa
     page.until("document.querySelector('.modiste-state')?.dataset.state === 'stopped'")
 
 
+def test_a_server_that_was_gone_tells_at_its_return_that_a_training_has_stopped(page, server):
+    add(page, "ModisteLoraTrainer")
+    send(page, "modiste.training", event(1))
+    server.runs["r1"], server.listed = account(state="stopped"), [LINE | {"state": "stopped"}]
+    send(page, "reconnected", {})
+    page.until("document.querySelector('.modiste-state').dataset.state === 'stopped'")
+    assert texts(page, ".modiste-figures dd")[0] == "40 / 100"
+
+
+def test_of_two_trainings_in_the_queue_the_second_is_shown_though_the_account_of_the_first_comes_late(page, server):
+    add(page, "ModisteLoraTrainer")
+    server.runs["r1"] = account(state="done", file="first.safetensors")
+    send(page, "modiste.training", event(100))
+    page.run(
+        """{
+          const asked = api.fetchApi.bind(api)
+          const wait = new Promise((done) => { window.answer = done })
+          api.fetchApi = (address) => wait.then(() => asked(address)).finally(() => { window.answered = true })
+        }"""
+    )
+    execute(page, modiste_training=[{"run": "r1", "file": "first.safetensors", "best_step": 20, "reason": "least"}])
+    assert texts(page, ".modiste-state span") == ["first.safetensors"]
+    send(page, "modiste.training", event(3, run="r2"))
+    page.run("void answer()")
+    page.until("window.answered")
+    page.run("new Promise((done) => setTimeout(() => done(true), 100))")
+    assert texts(page, ".modiste-state span") == ["r2"] and texts(page, ".modiste-figures dd")[0] == "3 / 100"
+
+
+def test_a_cancelled_training_that_is_queued_again_goes_on_from_where_it_was(page, server):
+    add(page, "ModisteLoraTrainer")
+    send(page, "modiste.training", *(event(step) for step in range(1, 11)))
+    server.runs["r1"] = account(state="stopped", losses=[[step, 1 / step] for step in range(1, 11)])
+    send(page, "execution_interrupted", {"node_id": "1"})
+    page.until("document.querySelector('.modiste-state').dataset.state === 'stopped'")
+    send(page, "modiste.training", event(11))
+    assert page.run("document.querySelector('.modiste-state').dataset.state") == "running"
+    assert texts(page, ".modiste-figures dd")[0] == "11 / 100"
+    assert page.run("document.querySelector('.modiste-curve .raw').getAttribute('d').split('L').length") == 11
+
+
 def test_a_finished_node_shows_its_file_and_why_that_step(page, server):
     add(page, "ModisteLoraTrainer")
     server.runs["r1"] = account(state="done", file="fashion-1a2b.safetensors")

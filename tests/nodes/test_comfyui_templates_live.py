@@ -23,6 +23,7 @@ READY = (
 )
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
 VUE = "Comfy.VueNodes.Enabled"
+START_S = 120  # for the page to load on a busy machine
 OTHER = os.environ.get("MODISTE_COMFYUI_FRONT_END")
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.slow]
@@ -42,7 +43,8 @@ def comfy(request, tmp_path_factory) -> Iterator[Comfy]:
 def page(request, tmp_path_factory, comfy) -> Iterator[Page]:
     comfy.call("/settings", {VUE: request.param == "Nodes 2.0", "Comfy.Locale": "en"})
     with chromium(tmp_path_factory.mktemp("browser"), width=1800, height=1200) as tab:
-        tab.open(comfy.url, READY)
+        tab.open(comfy.url)
+        tab.until(READY, START_S)
         yield tab
 
 
