@@ -40,6 +40,7 @@ ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "network.conv_alpha": (1.0, {"network.conv_rank": 4}),
     "network.text_rank": (16, {}),
     "network.text_alpha": (4.0, {"network.text_rank": 16}),
+    "network.blocks": (["mid", "up"], {}),
     "network.rslora": (True, {}),
     "network.dora": (True, {}),
     "data.folders": (["{photos}/wide"], {}),
