@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
 from ...core.files import TEMPORARY, sync_folder
-from ..families.configs import Family
 from .file import read_tensors
 from .names import checkpoint_slot, live_path, text_path
 
