@@ -46,7 +46,7 @@ def examine() -> dict[str, Any]:
 
 def print_findings(findings: dict[str, Any]) -> None:
     """The findings as a page for people, on stdout."""
-    from ..core.weights import download_command
+    from ..core.weights import get_command
 
     device = findings["device"]
     print(f"Modiste {findings['modiste']} on Python {findings['python']}, {findings['platform']}")
@@ -60,7 +60,7 @@ def print_findings(findings: dict[str, Any]) -> None:
             continue
         print(f"preset    {name:<6} {'ready, with less:' if state['ready'] else 'not ready:'}")
         for role, model in state["missing"].items():
-            print(f"            {role}: {model} is not on this machine; get it with: {download_command(model)}")
+            print(f"            {role}: {model} is not on this machine; get it with: {get_command(model)}")
     kohya = findings["engines"]["kohya"]
     print(f"engine    kohya  {f'sd-scripts {kohya}' if kohya else 'not installed (optional): python install.py kohya'}")
     if findings["lacking"]:
