@@ -12,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoints.single_file import open_pipeline, recognised
 from ..core.device import GIB, choose_device, choose_dtype, memory_bytes
 from ..core.errors import InputError, MissingWeights
 from ..core.files import sha256_of
-from ..core.library_output import suppress_log, without_bars
+from ..core.library_output import suppress_log
 from ..core.torchvision_ops import patch_torchvision_ops
-from ..core.weights import download_command, hub_cache, locate
+from ..core.weights import how_to_get, hub_cache, locate
 from .errors import OutOfMemory, RequestRefused
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
@@ -56,19 +57,31 @@ class LocalHost:
     dialect: Dialect = "diffusers"
 
     def __init__(
-        self, checkpoint: str, *, revision: str | None = None, device: str = "auto", batch_size: int | None = None
+        self,
+        checkpoint: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        batch_size: int | None = None,
+        prediction: str | None = None,
     ):
+        """`prediction` (epsilon | v_prediction) stands in place of what the model's files say."""
         self.checkpoint, self.device = checkpoint, choose_device(device)
         folder = locate(checkpoint, revision)
         if folder is None:
             raise MissingWeights(
                 f"the checkpoint {checkpoint} is not on this machine",
                 where=f"looked in {hub_cache()}",
-                to_try=f"{download_command(checkpoint)}, or --preset mini, which needs no download",
+                to_try=f"{how_to_get(checkpoint)}, or --preset mini, which needs no download",
             )
-        if not (folder / "model_index.json").is_file():
-            raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(folder))
-        self.folder, self.batch_size = folder, batch_size
+        if folder.is_dir() and not (folder / "model_index.json").is_file():
+            raise InputError(
+                "a local checkpoint is a .safetensors file, or a diffusers folder with a model_index.json",
+                where=str(folder),
+            )
+        if folder.is_file():
+            recognised(folder)  # refuses what is no checkpoint before anything is prepared
+        self.folder, self.batch_size, self.prediction = folder, batch_size, prediction
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
         self._img2img: Any = None
@@ -84,14 +97,16 @@ class LocalHost:
         )
 
     def _name(self) -> str:
-        return self.checkpoint if self.folder.parent.name == "snapshots" else self.folder.name
+        name = self.checkpoint if self.folder.parent.name == "snapshots" else self.folder.name
+        return name if self.prediction is None else f"{name} [{self.prediction}]"
 
     @cached_property
     def checkpoint_hash(self) -> str:
         """Digest of the UNet's weights, or the hub's commit: what tells two models of one name apart."""
         if self.folder.parent.name == "snapshots":
             return self.folder.name[:HASH_DIGITS]
-        return sha256_of(sorted((self.folder / "unet").glob("*.safetensors")))[:HASH_DIGITS]
+        files = [self.folder] if self.folder.is_file() else sorted((self.folder / "unet").glob("*.safetensors"))
+        return sha256_of(files)[:HASH_DIGITS]
 
     def check(self, request: GenerationRequest) -> None:
         """Refuses unknown samplers, schedules, checkpoints and LoRAs; nothing is loaded for it."""
@@ -138,24 +153,7 @@ class LocalHost:
 
     def _open(self) -> Any:
         patch_torchvision_ops()
-        from json import loads
-
-        from diffusers import DiffusionPipeline
-
-        parts = loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
-        without = {"safety_checker": None} if "safety_checker" in parts else {}
-        with without_bars():
-            pipeline = DiffusionPipeline.from_pretrained(
-                self.folder,
-                dtype=choose_dtype(self.device),
-                use_safetensors=True,
-                local_files_only=True,
-                **without,
-            )
-        if not hasattr(pipeline, "unet"):
-            raise InputError(
-                f"{type(pipeline).__name__} is no Stable Diffusion 1.x, 2.x or XL pipeline", where=str(self.folder)
-            )
+        pipeline = open_pipeline(self.folder, choose_dtype(self.device), self.prediction)
         pipeline.set_progress_bar_config(disable=True)
         self._scheduler_config = pipeline.scheduler.config  # the model's own; each batch gets a scheduler of its own
         return pipeline.to(self.device)
