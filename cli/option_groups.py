@@ -13,17 +13,21 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ..core.errors import InputError
 from .options import (
     AllowRemote,
+    Aspect,
     CaFile,
     CfgScale,
     Checkpoint,
     Encoder,
     Framing,
+    Height,
     HostKind,
     LearnFromEarlier,
     LearningRate,
     Method,
+    Prediction,
     Rank,
     SameSeeds,
     Sampler,
@@ -31,11 +35,13 @@ from .options import (
     TrainingConfigFile,
     Urls,
     Vocabulary,
+    Width,
     Workflow,
 )
 
 if TYPE_CHECKING:
     from ..models.drawing_host import HostChoice
+    from ..models.presets import Preset
 
 
 class OptionGroup:
@@ -76,10 +82,23 @@ class SamplingOptions(OptionGroup):
     steps: Steps = None
     cfg_scale: CfgScale = None
     sampler: Sampler = None
+    width: Width = None
+    height: Height = None
+    aspect: Aspect = None
 
     def as_fields(self) -> dict[str, Any]:
-        """The fields of a GenerationRequest, None where nothing was given."""
-        return {"steps": self.steps, "cfg_scale": self.cfg_scale, "sampler": self.sampler}
+        """The fields of DrawingSettings, None where nothing was given."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def size(self, preset: Preset) -> tuple[int, int]:
+        """(width, height) of a picture without a photo; InputError for a size that no picture has."""
+        from ..routes.drawing_size import PHOTO, refuse_size, size_in_aspect
+
+        if self.aspect == PHOTO:
+            raise InputError("--aspect photo needs a photo, and this draws a prompt", to_try="W:H, such as 3:4")
+        width, height = self.width or preset.width, self.height or preset.height
+        refuse_size(width, height)
+        return (width, height) if self.aspect is None else size_in_aspect(width, height, self.aspect)
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,7 @@ class ModelOptions(OptionGroup):
     """Models and settings in place of the preset's."""
 
     checkpoint: Checkpoint = None
+    prediction: Prediction = None
     vocabulary: Vocabulary = None
     encoder: Encoder = None
     framing: Framing = None
@@ -94,7 +114,7 @@ class ModelOptions(OptionGroup):
     def as_fields(self) -> dict[str, str | None]:
         """The fields of a Preset that they replace, None where the preset's own stays."""
         looking = VisionOptions(self.vocabulary, self.encoder, self.framing)
-        return {"checkpoint": self.checkpoint, **looking.as_fields()}
+        return {"checkpoint": self.checkpoint, "prediction": self.prediction, **looking.as_fields()}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from .drawing_size import PHOTO, refuse_aspect, refuse_size, size_in_aspect
 
 if TYPE_CHECKING:
     from ..models.session import Session
@@ -30,8 +32,9 @@ class DrawingSettings(BaseModel):
     steps: int
     cfg_scale: float
     sampler: str
-    width: int  # pixels
+    width: int  # pixels; with `aspect` their product is the area that each picture keeps
     height: int
+    aspect: Literal["photo"] | None = None  # each photo's pictures have about its shape; None: width × height
 
     @classmethod
     def of_session(cls: type[Settings], session: Session, fields: dict[str, Any]) -> Settings:
@@ -39,10 +42,30 @@ class DrawingSettings(BaseModel):
         preset, host = session.preset, session.host.describe()
         values: dict[str, Any] = {name: getattr(preset, name) for name in SAMPLING}
         values |= {name: value for name, value in fields.items() if value is not None}
+        aspect = values.pop("aspect", None)
+        refuse_aspect(aspect)
+        refuse_size(values["width"], values["height"])
+        if aspect == PHOTO:
+            values["aspect"] = aspect
+        elif aspect is not None:
+            values["width"], values["height"] = size_in_aspect(values["width"], values["height"], aspect)
         drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
         return cls(preset=preset.name, **drawer, **values)
 
+    @model_serializer(mode="wrap")
+    def _without_new_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As older versions wrote it where the aspect is not used, so that their run folders are continued."""
+        fields: dict[str, Any] = dump(self)
+        if fields.get("aspect") is None:
+            fields.pop("aspect", None)
+        return fields
+
     @property
     def drawing(self) -> dict[str, Any]:
-        """What every request of the run has in common."""
-        return self.model_dump(include=set(SAMPLING))
+        """What every request of the run has in common; with `aspect` the size is that of a square photo."""
+        return {name: getattr(self, name) for name in SAMPLING}
+
+    @property
+    def size_and_sampling(self) -> dict[str, Any]:
+        """`drawing`, and the aspect where each photo has its own size: what a folder of pictures belongs to."""
+        return self.drawing | ({} if self.aspect is None else {"aspect": self.aspect})

@@ -186,7 +186,7 @@ def _compare(
     progress: ProgressCallback,
 ) -> None:
     tuned = tuned_of(out)
-    fields = settings.prompt.drawing | settings.compare
+    fields = settings.prompt.size_and_sampling | settings.compare
     strategy = _best(out).best_strategies.optimal_prompt_format["strategy"]
     compare_settings = CompareSettings.for_session(
         session, tuned, strategy=strategy, bound=settings.bound, seed=settings.prompt.seed, **fields
