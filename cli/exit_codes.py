@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from ..core.disk import OF_THE_DISK, write_error
 from ..core.errors import ModisteError
+from .samples import needs_photos
 from .terminal import say, say_error
 
 EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
@@ -23,6 +24,12 @@ class Exits(TyperGroup):
             code = super().invoke(ctx)
         except ModisteError as error:
             say_error(error)
+            code = error.exit_code
+        except typer.BadParameter as error:
+            line = needs_photos(error)
+            if line is None:
+                raise
+            say(f"error: {line}")
             code = error.exit_code
         except OSError as error:
             if error.errno not in OF_THE_DISK:

@@ -15,6 +15,7 @@ from .option_groups import (
     ModelOptions,
     SamplingOptions,
     TrainOptions,
+    WordsOptions,
     with_option_groups,
 )
 from .options import (
@@ -42,6 +43,7 @@ def pipeline(
     trigger: Annotated[str, typer.Option(help="The word that is to mean the brand's look.")] = "modiste",
     bind: CaptionBind = None,
     budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
+    given: WordsOptions,
     searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
     with_generated: Annotated[
         bool, typer.Option("--with-generated", help="The base model's own pictures keep the look to its trigger.")
@@ -60,6 +62,7 @@ def pipeline(
     from ..fashion.photos import gather_photos
     from ..models.presets import PRESETS
     from ..routes.finetune.finetune import merged
+    from ..routes.given_words import without_trigger
     from ..routes.pipeline.pipeline import PipelineSettings, run_pipeline
     from ..routes.prompt.settings import PromptSettings
     from ..trainer.model.base_model import find_base
@@ -80,9 +83,12 @@ def pipeline(
         say_other_base(train["base"], session)
         if lora_dir is None and train.get("method") != "full":
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
+    with Display(quiet=json) as display:
+        words = given.as_fields(gathered, host, display)
+    words["words"] = {photo: without_trigger(text, trigger) for photo, text in words["words"].items()}
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
-            session, budget=budget, seed=seed, **earlier.as_fields(), **sampling.as_fields()
+            session, budget=budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
         ),
         trigger=trigger,
         bound=groups_of(bind, session.vision.taxonomy),

@@ -66,9 +66,8 @@ def test_with_aspect_photo_every_picture_of_a_photo_has_its_shape(shape, size, t
     assert {(request.width, request.height) for request in session.host.drawn} == {size}
 
 
-def test_a_folder_without_the_aspect_is_continued_as_older_versions_wrote_it():
+def test_a_run_belongs_to_its_aspect_and_one_that_is_told_becomes_a_size():
     session = paper_studio.session()
-    assert "aspect" not in settings(session).model_dump(mode="json")
-    assert settings(session, "photo").model_dump(mode="json")["aspect"] == "photo"
+    assert settings(session).aspect is None and settings(session, "photo").model_dump(mode="json")["aspect"] == "photo"
     wide = settings(session, "3:2")
     assert wide.aspect is None and (wide.width, wide.height) == (104, 64)
