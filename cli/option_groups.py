@@ -22,12 +22,14 @@ from .options import (
     CaptionerUrl,
     CfgScale,
     Checkpoint,
+    Dtype,
     Encoder,
     Framing,
     Height,
     HostKind,
     LearnFromEarlier,
     LearningRate,
+    LowMemory,
     Method,
     Prediction,
     Rank,
@@ -63,12 +65,15 @@ class HostOptions(OptionGroup):
     allow_remote: AllowRemote = False
     workflow: Workflow = None
     ca_file: CaFile = None
+    dtype: Dtype = "auto"
+    low_memory: LowMemory = False
 
     def choice(self, lora_dir: Path | None = None) -> HostChoice:
         """The host as the models' room knows it; a WebUI's user and password come from MODISTE_WEBUI_AUTH alone."""
         from ..models.drawing_host import HostChoice
 
-        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
+        servers = (tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
+        return HostChoice(self.host, *servers, self.dtype, self.low_memory)
 
     @property
     def is_local(self) -> bool:

@@ -112,6 +112,13 @@ CaptionBind = Annotated[
 DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
 Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+Dtype = Annotated[
+    str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")
+]
+LowMemory = Annotated[
+    bool,
+    typer.Option("--low-memory", help="Draw with as little memory as there is a way to; slower.", show_default=False),
+]
 SameSeeds = Annotated[
     bool,
     typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from .choices import choose_preset
 from .exit_codes import EXIT_OK
-from .options import Checkpoint, Device, Prediction, PresetName
+from .options import Checkpoint, Device, Dtype, LowMemory, Prediction, PresetName
 from .terminal import say
 
 
@@ -30,6 +30,8 @@ def serve(
     ] = False,
     docs: Annotated[bool, typer.Option("--docs", help="A page at /docs to try the routes by hand.")] = False,
     device: Device = "auto",
+    dtype: Dtype = "auto",
+    low_memory: LowMemory = False,
 ) -> int:
     """Answer A1111's API (txt2img, img2img, …) with a preset's model, for the clients that speak it."""
     from ..hosts.address import is_loopback
@@ -44,7 +46,7 @@ def serve(
         read_users(api_auth),
         choose_preset(preset, needed=("checkpoint",), checkpoint=checkpoint, prediction=prediction),
     )
-    drawing = local_host(chosen, device)
+    drawing = local_host(chosen, device, dtype, low_memory)
     listening = listen_on(address, port)
     own = is_loopback(address)
     if not own and not users:
