@@ -188,9 +188,9 @@ class LocalHost:
             plan = plan_drawing(family, pixels, self._free_gib, self.dtype, self.low_memory)
         elif self.low_memory:
             plan = DrawingPlan(self.dtype, 1, vae_slicing=True, vae_tiling=True, attention_slicing=True)
-        if self._most is not None:
-            plan = plan.within(self._most)
-        return plan if self.batch_size is None else replace(plan, batch=self.batch_size)
+        if self.batch_size is not None:
+            plan = replace(plan, batch=self.batch_size)
+        return plan if self._most is None else plan.within(self._most)
 
     def _apply(self, plan: DrawingPlan) -> None:
         """Brings the opened pipeline to where a plan wants its parts."""
@@ -240,33 +240,36 @@ class LocalHost:
             group = list(alike)
             while group:
                 plan = self.plan(group[0].width, group[0].height)
-                yield from self._draw(group[: plan.batch], plan, start)
-                group = group[plan.batch :]
+                results = self._draw(group[: plan.batch], plan, start)
+                yield from results
+                group = group[len(results) :]  # all of them again where memory ended: by a smaller plan
 
     def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
         fields = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
         return (*map(str, fields.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
 
-    def _draw(self, requests: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None) -> list[Any]:
-        """One batch; where memory ends, the same pictures by the next plan that takes less."""
+    def _draw(
+        self, requests: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None
+    ) -> list[GenerationResult]:
+        """The results of one batch; none where memory ended: the next plan takes less."""
         began = time.monotonic()
         # A batch of another size may run other kernels, which round differently: fill it up.
         missing = plan.batch - len(requests) if self.device == "cpu" else 0
+        images: list[Any] | None = None
         try:
             self._apply(plan)
             images = self._run([*requests, *[requests[-1]] * missing], start)[: len(requests)]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            smaller = self._after_running_out(replace(plan, batch=min(plan.batch, len(requests))), requests[0])
-        else:
-            elapsed_s = (time.monotonic() - began) / len(requests)
-            return [
-                GenerationResult(image, request, self._used(request, image), elapsed_s)
-                for image, request in zip(images, requests, strict=True)
-            ]
-        halves = range(0, len(requests), smaller.batch)
-        return [result for i in halves for result in self._draw(requests[i : i + smaller.batch], smaller, start)]
+        if images is None:  # outside `except`, whose traceback holds the batch's tensors
+            self._most = self._after_running_out(replace(plan, batch=min(plan.batch, len(requests))), requests[0])
+            return []
+        elapsed_s = (time.monotonic() - began) / len(requests)
+        return [
+            GenerationResult(image, request, self._used(request, image), elapsed_s)
+            for image, request in zip(images, requests, strict=True)
+        ]
 
     def _after_running_out(self, plan: DrawingPlan, request: GenerationRequest) -> DrawingPlan:
         """The next plan, said in the log; OutOfMemory, with what is left to do, where there is none."""
@@ -290,7 +293,6 @@ class LocalHost:
                 to_try=", ".join(advice[:-1]) + f", or {advice[-1]}",
             )
         log.warning("out of memory at %s with %s; going on with %s", size, plan.text, smaller.text)
-        self._most = smaller
         return smaller
 
     def _run(self, requests: list[GenerationRequest], start: InitImage | None) -> list[Any]:

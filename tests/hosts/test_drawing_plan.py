@@ -69,6 +69,7 @@ class Card:
 
     def __init__(self, pipeline, most: int, needs: str = "none"):
         self.pipeline, self.most, self.needs, self.offload, self.batches = pipeline, most, needs, "none", []
+        self.error: Exception | None = None
 
     def __getattr__(self, name):
         return getattr(self.pipeline, name)
@@ -87,6 +88,8 @@ class Card:
 
     def __call__(self, **arguments):
         self.batches.append((len(arguments["prompt_embeds"]), self.offload))
+        if self.error:
+            raise self.error
         order = ("none", "model", "sequential", "never")
         if len(arguments["prompt_embeds"]) > self.most or order.index(self.offload) < order.index(self.needs):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -123,7 +126,7 @@ def test_out_of_memory_halves_the_batch_and_stays_there(folder, caplog):
     host = CardHost(folder, 70.0, most=2, dtype="float32")
     with caplog.at_level(logging.WARNING, "modiste"):
         pictures = drawn(host)
-    assert host.pipeline.batches == [(6, "none"), (3, "none"), (1, "none"), *[(1, "none")] * 5]
+    assert host.pipeline.batches == [(6, "none"), (3, "none"), *[(1, "none")] * 6]
     assert len(set(pictures)) == 6 and "out of memory at 64×64" in caplog.text
     host.pipeline.batches.clear()
     assert drawn(host) == pictures and host.pipeline.batches == [(1, "none")] * 6
@@ -147,13 +150,14 @@ def test_then_it_says_what_to_do(folder):
 
 def test_another_error_of_the_device_is_no_lack_of_memory(folder):
     host = CardHost(folder, 70.0, most=16, dtype="float32")
-    host.pipeline.pipeline = None
-    with pytest.raises(TypeError):
+    host.pipeline.error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
         drawn(host)
+    assert host.pipeline.batches == [(6, "none")]
 
 
 def test_where_little_is_free_the_first_batch_is_small_already(folder):
-    host = CardHost(folder, 2.4, most=16, dtype="float16")
+    host = CardHost(folder, 2.6, most=16, dtype="float16")
     assert host.plan(512, 512).offload == "model" and host.plan(512, 512).batch == 1
 
 
