@@ -18,10 +18,10 @@ from modiste.fashion.taxonomy import SHIPPED, load_taxonomy
 from modiste.hosts.comfy.workflow import Workflow
 from modiste.panel.results import read_report
 from modiste.routes.compare.tuned import open_tuned
+from modiste.routes.looks import begin_looks
 from modiste.routes.pipeline.split import Split
 from modiste.routes.pipeline.stages import Stages
 from modiste.routes.prompt.experience import ExperienceFile
-from modiste.routes.looks import begin_looks
 from modiste.trainer.config import read_config
 from modiste.trainer.data.caption_files import read_metadata
 from modiste.trainer.families.configs import configs_in
