@@ -72,6 +72,7 @@ def test_a_report_is_the_old_one_or_the_new_one_whichever_operation_fails(failur
 @FAILURES
 def test_an_exported_lora_is_whole_or_not_there_whichever_operation_fails(failure, tmp_path):
     state, number = random_lora("sd1"), count()
+    state = replace(state, modules=state.modules[:2])
     for operations, raised in every_failure(
         lambda: write_lora(state, tmp_path / str(next(number)) / "lora.safetensors", {}), failure
     ):
