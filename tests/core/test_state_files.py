@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lora_samples import random_lora
+from lora_samples import small_lora
 
 from modiste.checkpoints.families.configs import configs_in
 from modiste.core.errors import InputError, ModisteError
@@ -109,7 +109,7 @@ def test_a_vocabulary_of_the_user_s_with_a_wrong_field_is_named(tmp_path):
 @pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
 def test_every_record_of_a_training_or_a_model_says_damaged_instead_of_a_traceback(content, tmp_path):
     (tmp_path / "train.json").write_bytes(content)
-    write_lora(random_lora("sd1"), tmp_path / "lora.safetensors", {})
+    write_lora(small_lora(), tmp_path / "lora.safetensors", {})
     with pytest.raises(DamagedFile, match="train.json.*take it away"):
         open_tuned(tmp_path / "lora.safetensors")
     (tmp_path / "looks.json").write_bytes(content)
