@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from .options import (
     AllowRemote,
     CaFile,
+    CaptionBind,
+    CaptionerModel,
+    CaptionerUrl,
     CfgScale,
     Checkpoint,
     Encoder,
@@ -29,13 +32,18 @@ from .options import (
     Sampler,
     Steps,
     TrainingConfigFile,
+    Trigger,
     Urls,
     Vocabulary,
+    Words,
     Workflow,
 )
 
 if TYPE_CHECKING:
+    from ..fashion.photos import Gathered
+    from ..models.captioner import RememberingCaptioner
     from ..models.drawing_host import HostChoice
+    from .terminal import Display
 
 
 class OptionGroup:
@@ -144,6 +152,63 @@ class EarlierRunsOptions(OptionGroup):
     def as_fields(self) -> dict[str, bool]:
         """The fields of PromptSettings."""
         return {"same_seeds": self.same_seeds, "learn": self.learn}
+
+
+@dataclass(frozen=True)
+class CaptionerOptions(OptionGroup):
+    """A model that describes photos."""
+
+    captioner: CaptionerUrl = None
+    captioner_model: CaptionerModel = None
+
+    def open(self, allow_remote: bool, ca_file: Path | None = None) -> RememberingCaptioner | None:
+        """The captioner; None where there is none to ask."""
+        from ..models.captioner import open_captioner
+
+        return open_captioner(self.captioner, self.captioner_model, allow_remote=allow_remote, ca_file=ca_file)
+
+
+@dataclass(frozen=True)
+class WordsOptions(OptionGroup):
+    """Words for the photos from elsewhere: the user's own, and a captioner's."""
+
+    words: Words = None
+    captioner: CaptionerUrl = None
+    captioner_model: CaptionerModel = None
+
+    def as_fields(self, gathered: Gathered, host: HostOptions, display: Display) -> dict[str, Any]:
+        """The fields of PromptSettings; text files that can't be read join the skipped ones.
+
+        Asks the captioner for every photo. InputError for an address or words that can't be used.
+        """
+        from ..core.errors import InputError
+        from ..routes.given_words import photo_id, words_beside, words_prompt
+
+        captioner = CaptionerOptions(self.captioner, self.captioner_model).open(host.allow_remote, host.ca_file)
+        if self.words is None:
+            words, unreadable = words_beside(gathered.photos)
+            gathered.skipped += unreadable
+        elif not self.words.strip():
+            words = {}
+        elif words_prompt(self.words) is None:
+            raise InputError(f"there are no words in --words {self.words!r}", to_try="words that say what to draw")
+        else:
+            words = {photo_id(photo.sha256): " ".join(self.words.split()) for photo in gathered.photos}
+        fields: dict[str, Any] = {"words": words}
+        if captioner is not None:
+            with captioner:
+                captions = captioner.describe_all(gathered.photos, display)
+            fields |= {"captioner": captioner.name}
+            fields |= {"captions": {photo_id(sha256): caption for sha256, caption in captions.items()}}
+        return fields
+
+
+@dataclass(frozen=True)
+class BrandOptions(OptionGroup):
+    """The brand's word, and what captions leave to it."""
+
+    trigger: Trigger = "modiste"
+    bind: CaptionBind = None
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

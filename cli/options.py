@@ -25,7 +25,28 @@ Urls = Annotated[
         show_default="the usual local one",
     ),
 ]
-AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let --url be another machine.")]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote", help="Let a server (--url, --captioner) be another machine.")
+]
+Words = Annotated[
+    str | None,
+    typer.Option(
+        "--words",
+        help="Your own words for the photos, which compete and are measured against; '' uses none.",
+        show_default="the .txt beside each photo",
+    ),
+]
+CaptionerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--captioner",
+        help="A server that describes photos (OpenAI's API: llama.cpp, vLLM, Ollama); its key: MODISTE_CAPTIONER_KEY.",
+        show_default=False,
+    ),
+]
+CaptionerModel = Annotated[
+    str | None, typer.Option("--captioner-model", help="The model's name there.", show_default=False)
+]
 CaFile = Annotated[
     Path | None,
     typer.Option(
@@ -70,6 +91,7 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of 
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
 ]
+Trigger = Annotated[str, typer.Option(help="The word that is to mean the brand's look.")]
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from ..fashion.prompts.strategies import CAPTIONER, YOUR_WORDS
+from .given_words import caption_as_prompt, photo_id, words_prompt
+
 if TYPE_CHECKING:
+    from ..fashion.prompts.tree import Prompt
     from ..models.session import Session
 
 # Of search, confirmation and verdict: a folder that was begun by other rules is not continued, so that no report mixes
 # figures of both. 1: up to 0.9, which did not write it down.
-RULES = 2
+RULES = 3
 SAMPLING = ("steps", "cfg_scale", "sampler", "width", "height")  # fields of every request
 
 Settings = TypeVar("Settings", bound="DrawingSettings")
@@ -22,7 +26,7 @@ class DrawingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rules: Literal[2] = RULES
+    rules: Literal[3] = RULES
     preset: str
     host: str  # its kind: local | webui | comfy
     checkpoint: str
@@ -32,6 +36,8 @@ class DrawingSettings(BaseModel):
     sampler: str
     width: int  # pixels
     height: int
+    words: dict[str, str] = {}  # photo (given_words.photo_id) → its user's words
+    captions: dict[str, str] = {}  # photo → the captioner's
 
     @classmethod
     def of_session(cls: type[Settings], session: Session, fields: dict[str, Any]) -> Settings:
@@ -41,6 +47,14 @@ class DrawingSettings(BaseModel):
         values |= {name: value for name, value in fields.items() if value is not None}
         drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
         return cls(preset=preset.name, **drawer, **values)
+
+    def given_with(self, sha256: str) -> dict[str, Prompt]:
+        """The words from elsewhere for a photo: strategy → prompt."""
+        photo = photo_id(sha256)
+        words = words_prompt(self.words[photo]) if photo in self.words else None
+        caption = caption_as_prompt(self.captions[photo]) if photo in self.captions else None
+        prompts = {YOUR_WORDS: words, CAPTIONER: caption}
+        return {strategy: prompt for strategy, prompt in prompts.items() if prompt is not None}
 
     @property
     def drawing(self) -> dict[str, Any]:

@@ -43,12 +43,16 @@ def draw_class(
     taxonomy, context = session.vision.taxonomy, Context(share=label_shares(tags))
     seeds = seed_plan(settings.seed, len(photos), 0).search
     write = partial(render, dialect=session.host.dialect, count=session.host.count_tokens)
+    tagged_photos = [
+        TaggedPhoto(photo_tags, taxonomy, context, settings.given_with(photo.sha256))
+        for photo, photo_tags in zip(photos, tags, strict=True)
+    ]
     work = [
         (
             Reference(photo.image, photo.sha256),
-            [Candidate("class", write(strategy_prompt(strategy, TaggedPhoto(photo_tags, taxonomy, context))), seed)],
+            [Candidate("class", write(strategy_prompt(strategy, tagged)), seed)],
         )
-        for photo, photo_tags, seed in zip(photos, tags, seeds, strict=True)
+        for photo, tagged, seed in zip(photos, tagged_photos, seeds, strict=True)
     ]
     pace = Pace("class", len(work), progress)
     with Journal.open(folder, {"strategy": strategy, "seed": settings.seed, **settings.drawing}) as journal:
