@@ -11,6 +11,7 @@ from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
 from .options import DEMONSTRATION, AllowRemote, AsJson, Device, Force, Photos, PresetName
+from .streams import reader_left
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def tag(
         )
         for photo, line in tagged_photos:
             results.add(photo, described.line(photo, line) if described else line)
+            if results.nobody_reads():
+                return EXIT_OK
         if writer and file:
             write_earlier_captions(photos, file, writer)
     return results.finish(skipped)
@@ -143,7 +146,11 @@ class Results:
         if self.json:
             self.lines.append(line)
         elif not self.file:
-            print(f"{line.image}: {line.caption}")
+            print(f"{line.image}: {line.caption}", flush=True)
+
+    def nobody_reads(self) -> bool:
+        """Whether the lines go to standard output alone, and its reader has left (`| head -1`)."""
+        return reader_left() and not (self.file or self.writer or self.json)
 
     def finish(self, skipped: list[Skip]) -> int:
         """Prints the JSON document, and names what was skipped and kept; the exit code."""

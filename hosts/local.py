@@ -16,6 +16,7 @@ from ..core.device import GIB, choose_device, choose_dtype, memory_bytes
 from ..core.errors import InputError, MissingWeights
 from ..core.files import sha256_of
 from ..core.library_output import suppress_log, without_bars
+from ..core.state_files import json_object, read_model_json
 from ..core.torchvision_ops import patch_torchvision_ops
 from ..core.weights import download_command, hub_cache, locate
 from .errors import OutOfMemory, RequestRefused
@@ -138,11 +139,9 @@ class LocalHost:
 
     def _open(self) -> Any:
         patch_torchvision_ops()
-        from json import loads
-
         from diffusers import DiffusionPipeline
 
-        parts = loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+        parts = read_model_json(self.folder / "model_index.json", json_object)
         without = {"safety_checker": None} if "safety_checker" in parts else {}
         with without_bars():
             pipeline = DiffusionPipeline.from_pretrained(

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import STRATEGIES
-from .schema import CATEGORY, TAGS, advanced, check_result
+from .schema import CATEGORY, TAGS, advanced, check_result, syntax_input
 
 DEFAULT = "sentence"
 
@@ -60,15 +60,7 @@ class ModistePromptBuilder(io.ComfyNode):
                     display_name="avoid",
                     tooltip="Words to append to the negative prompt, as they are.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "syntax",
-                        options=["comfy", "plain"],
-                        default="comfy",
-                        display_name="syntax",
-                        tooltip="comfy writes weights as (words:1.2) and escapes brackets; plain writes words only.",
-                    )
-                ),
+                advanced(syntax_input()),
             ],
             outputs=[
                 io.String.Output(

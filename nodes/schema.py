@@ -54,6 +54,11 @@ def encoder_input() -> io.Input:
     )
 
 
+def folder_input(tooltip: str, default: str = "") -> io.Input:
+    """A folder of photos by its name: text everywhere, so that it can be typed, linked and new."""
+    return io.String.Input("folder", default=default, placeholder="photos", display_name="folder", tooltip=tooltip)
+
+
 def vocabulary_input() -> io.Input:
     """The vocabulary: groups and labels that the tagger knows."""
     return advanced(
@@ -79,6 +84,17 @@ def threshold_input(tooltip: str) -> io.Input:
         round=0.001,
         display_name="threshold",
         tooltip=tooltip,
+    )
+
+
+def syntax_input() -> io.Input:
+    """How weights are written."""
+    return io.Combo.Input(
+        "syntax",
+        options=["comfy", "plain"],
+        default="comfy",
+        display_name="syntax",
+        tooltip="comfy writes weights as (words:1.2) and escapes brackets; plain writes words only.",
     )
 
 

@@ -148,7 +148,7 @@ def read_fields(file: Path) -> dict[str, Any]:
     except OSError as error:
         why = error.strerror or error
         raise InputError(f"the config can't be read: {why}", where=str(file), to_try="check the path") from error
-    except ValueError as error:  # of JSON, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON, or of UTF-8
         raise InputError(f"the config is no JSON: {error}", where=str(file)) from error
     if not isinstance(fields, dict):
         raise InputError("the config is no JSON object", where=str(file), to_try='{"network": {"rank": 32}}')

@@ -38,7 +38,7 @@ def read_json(answer: Answer) -> Any:
         refuse(answer)
     try:
         return json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnreadableAnswer(_not_json(answer), where=answer.url, to_try=NOT_JSON_HELPS) from None
 
 
@@ -91,7 +91,7 @@ def server_words(answer: Answer) -> tuple[str, str]:
     """(name of the exception, its words), each empty where the server says nothing of the kind."""
     try:
         body = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", "a page of HTML" if is_html(answer) else ""
     if not isinstance(body, dict):
         return "", ""

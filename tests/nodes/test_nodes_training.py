@@ -18,6 +18,7 @@ from modiste.nodes.comfy.safe_paths import inside, photo_folders, read_photo_roo
 from modiste.nodes.training.config import TrainingWidgets, config_of, preset_for, slug
 from modiste.nodes.training.dataset import (
     caption_photos,
+    check_training_photos,
     content_of,
     fingerprint,
     read_photos,
@@ -177,6 +178,22 @@ def test_a_fingerprint_changes_with_a_photo_and_with_a_caption(tmp_path):
     (photos / "notes.md").write_text("no part of it")
     assert len(set(seen)) == 3 and fingerprint(photos) == seen[-1]
     assert fingerprint(tmp_path / "nowhere") == fingerprint(tmp_path / "elsewhere")
+
+
+def test_photos_are_checked_before_a_run_without_opening_a_picture(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3)
+    required = []
+    check_training_photos(photos, lambda: required.append("captions"))
+    assert required == [], "each photo has its caption"
+    (photos / "1.txt").unlink()
+    check_training_photos(photos, lambda: required.append("captions"))
+    assert required == ["captions"]
+    (photos / "0.txt").write_bytes(b"\x00\x01\x02\x03caption")
+    with pytest.raises(InputError, match="binary data, no text"):
+        check_training_photos(photos, lambda: None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photos here"):
+        check_training_photos(tmp_path / "empty", lambda: None)
 
 
 def test_pictures_of_a_graph_are_written_once_each_beside_their_own_captions(tmp_path):

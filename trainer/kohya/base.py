@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import InputError, MissingWeights
+from ...core.state_files import json_object, read_model_json
 from ...core.weights import download_command, hub_cache, locate
 from ..families.configs import Family, Prediction, configs_in, configs_of, family_of_unet
 from ..model.base_model import digest
@@ -83,7 +84,7 @@ def _folder(source: Path) -> tuple[Family, Prediction]:
         )
     _refuse_unprefixed(source)
     scheduler = source / "scheduler" / "scheduler_config.json"
-    settings = json.loads(scheduler.read_text(encoding="utf-8")) if scheduler.is_file() else {}
+    settings = read_model_json(scheduler, json_object) if scheduler.is_file() else {}
     return family, settings.get("prediction_type", "epsilon")
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError, Stopped
 from ...core.files import make_folder, write_whole
 from ...core.progress import Progress, ProgressCallback, silent
+from ...core.state_files import read_state
 from ..data.dataset import load_dataset
 from ..loop.checkpoint import refuse_other, whole_checkpoints
 from ..loop.memory_plan import first_plan
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..data.sample import Dataset, Read, Tag
     from ..results import TrainResult
 
+BEGIN_ANEW = "use another --out: what the run had kept is not known any more"
 START = Path(__file__).parent / "in_sd_scripts" / "start.py"
 OURS_ALONE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -75,7 +77,7 @@ def has_state(out: Path) -> bool:
     file = out / FOLDER / RECORD
     if not file.is_file():
         return False
-    record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
+    record = read_state(file, KohyaRecord.model_validate, BEGIN_ANEW)
     return record.state is not None or record.finished is not None
 
 
@@ -104,7 +106,7 @@ def _begin(
     file = out / FOLDER / RECORD
     record = None
     if file.is_file():
-        record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
+        record = read_state(file, KohyaRecord.model_validate, BEGIN_ANEW)
     config = as_begun(config, record.identity if record else None)
     data = load(config.data)
     plan = first_plan(config, unet_weights(config.base), len(data.samples))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.library_output import without_bars
+from ...core.state_files import json_object, read_model_json
 from ...core.torchvision_ops import patch_torchvision_ops
 from ..families.configs import Family, Prediction, configs_of
 from .unet_file import read_unet
@@ -59,10 +60,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
             "a base model is a diffusers folder with a model_index.json, or a .safetensors checkpoint",
             where=str(folder),
         )
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"the model_index.json is broken: {error}", where=str(index)) from error
+    parts = read_model_json(index, json_object)
     if "unet" not in parts:
         raise InputError(
             f"{parts.get('_class_name')} has no UNet: Stable Diffusion 1.x, 2.x and XL can be trained",
