@@ -35,9 +35,9 @@ class ModisteLoraTrainer(io.ComfyNode):
             node_id="ModisteLoraTrainer",
             display_name="Fashion LoRA Trainer",
             category=CATEGORY,
-            description="Trains a LoRA on your photos in a process of its own, picks the best step on held-out "
-            "photos, and puts the file where every LoRA loader lists it. Cancel keeps a checkpoint; queueing again "
-            "goes on.",
+            description="Trains a LoRA for Stable Diffusion 1, 2 and XL on your photos in a process of its own, picks "
+            "the best step on held-out photos, and puts the file where every LoRA loader lists it. Cancel keeps a "
+            "checkpoint; queueing again goes on.",
             is_input_list=True,
             is_output_node=True,
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
