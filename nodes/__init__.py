@@ -13,6 +13,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.v0_0_2 import ComfyExtension, io
 
     from .caption_dataset import ModisteCaptionDataset
+    from .choose_lora import ModisteChooseLora
     from .comfy.folders import register
     from .compare import ModisteCompare
     from .http_routes import add_routes
@@ -42,6 +43,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModisteCompare,
                 ModistePromptCandidates,
                 ModisteJudge,
+                ModisteChooseLora,
             ]
 
     return ModisteExtension()

@@ -4,6 +4,7 @@ MODISTE_COMFYUI             the checkout
 MODISTE_COMFYUI_PYTHON      the host's own Python, made by ComfyUI's requirements and `install.py` alone; without it
                             venv/ or .venv/ of the checkout; else the tests' Python, which hides what a host lacks
 MODISTE_COMFYUI_PATH        with the tests' Python: further folders with what the checkout needs, as in PYTHONPATH
+MODISTE_COMFYUI_FRONT_END    the folder static/ of another comfyui-frontend-package, which the page suites then use too
 MODISTE_COMFYUI_CHECKPOINT  a Stable Diffusion 1.5 file; without it a random one (2 GB) is made once
 """
 
@@ -30,6 +31,7 @@ import websocket
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = "random-sd15.safetensors"
+PUBLISHED = "v1-5-pruned-emaonly-fp16.safetensors"  # as the templates name it
 START_S, RUN_S = 300, 1500
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 TEXT_EVENT = (3).to_bytes(4, "big")  # the kind of a binary message, as in ComfyUI's protocol.py
@@ -260,12 +262,16 @@ def _widgets(about: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def comfyui(base: Path) -> Iterator[Comfy]:
-    """A server on a free port, with this checkout as its only pack, a random checkpoint, and photos to work with."""
+def comfyui(base: Path, *options: str) -> Iterator[Comfy]:
+    """A server on a free port, with this checkout as its only pack, a random checkpoint, and photos to work with.
+
+    `options` are further ones of ComfyUI's command line.
+    """
     (base / "custom_nodes").mkdir(parents=True)
     (base / "custom_nodes" / "modiste").symlink_to(ROOT, target_is_directory=True)
     (base / "models" / "checkpoints").mkdir(parents=True)
-    (base / "models" / "checkpoints" / CHECKPOINT).symlink_to(random_checkpoint())
+    for name in (CHECKPOINT, PUBLISHED):
+        (base / "models" / "checkpoints" / name).symlink_to(random_checkpoint())
     (base / "models" / "checkpoints" / "zz-broken.safetensors").write_bytes(b"\xff" * 64)
     (base / "input" / "empty").mkdir(parents=True)
     photos = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
@@ -281,7 +287,7 @@ def comfyui(base: Path) -> Iterator[Comfy]:
         port = free.getsockname()[1]
     log = base / "server.log"
     flags = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-auto-launch"]
-    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste"]
+    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste", *options]
     with log.open("wb") as said:
         command = [*_command(BOOT), *flags]
         process = subprocess.Popen(

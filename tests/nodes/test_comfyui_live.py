@@ -17,10 +17,12 @@ from comfy_live import CHECKPOINT, Comfy, api_prompt, comfyui
 from PIL import Image
 from safetensors.torch import save_file
 
+from modiste.nodes.choices import TRAINED
+
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "comfy_object_info.json"
 OF_THE_MACHINE = ("options", "default")  # of lists that show what this server has
-LISTS = ("sampler_name", "scheduler", "checkpoint", "encoder", "vocabulary", "folder")
+LISTS = ("sampler_name", "scheduler", "checkpoint", "encoder", "vocabulary", "folder", "lora_name")
 SMALL = dict(steps=1, width=64, height=64, sampler_name="euler", scheduler="normal", encoder="mini")
 TRY_OUT = dict(folder="photos", encoder="mini", checkpoint="mini (embedded)")
 
@@ -66,10 +68,11 @@ def reduced(prompt: dict[str, Any], lora: str) -> dict[str, Any]:
         "EmptyLatentImage": dict(width=64, height=64, batch_size=1),
         "KSampler": dict(steps=1),
         "CheckpointLoaderSimple": dict(ckpt_name=CHECKPOINT),
-        "LoraLoaderModelOnly": dict(lora_name=lora),
     }
     for node in prompt.values():
         node["inputs"] |= instead.get(node["class_type"], {})
+        if node["inputs"].get("lora_name") == TRAINED[1]:  # one that fits this checkpoint
+            node["inputs"]["lora_name"] = lora
         if "encoder" in node["inputs"]:
             node["inputs"]["encoder"] = "mini"
     return prompt
@@ -350,6 +353,7 @@ BAD = {
         ("ModisteScorer", dict(images=["7", 0], reference=["7", 0], encoder="fashion-clip")),
         "models/fashion_clip/fashion-clip",
     ),
+    "a LoRA that is not there": (("ModisteChooseLora", dict(lora_name="nope.safetensors")), "there is no LoRA"),
     "a dataset that leads out": (("ModisteCaptionDataset", dict(folder="/etc", encoder="mini")), "leads out of"),
 }
 
@@ -417,4 +421,6 @@ def test_one_picture_is_tagged_for_a_right_click_and_no_other_file_is_read(comfy
 def test_the_vocabulary_gives_each_group_a_colour_of_its_own(comfy):
     groups = comfy.call("/modiste/vocabulary")[1]["groups"]
     assert len({one["colour_index"] for one in groups}) == len({one["id"] for one in groups}) == len(groups) > 5
-    assert all(one["name"] and one["name_zh"] for one in groups)
+    for group in groups:
+        assert {"en", "zh", "zh-TW"} <= group["names"].keys(), group["id"]
+        assert all({"en", "zh", "zh-TW"} <= label["names"].keys() for label in group["labels"].values()), group["id"]
