@@ -41,9 +41,9 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModisteCaptionDataset,
                 ModistePromptSearch,
                 ModisteCompare,
+                ModisteChooseLora,
                 ModistePromptCandidates,
                 ModisteJudge,
-                ModisteChooseLora,
             ]
 
     return ModisteExtension()

@@ -43,8 +43,7 @@ def comfy(request, tmp_path_factory) -> Iterator[Comfy]:
 def page(request, tmp_path_factory, comfy) -> Iterator[Page]:
     comfy.call("/settings", {VUE: request.param == "Nodes 2.0", "Comfy.Locale": "en"})
     with chromium(tmp_path_factory.mktemp("browser"), width=1800, height=1200) as tab:
-        tab.open(comfy.url)
-        tab.until(READY, START_S)
+        tab.open(comfy.url, READY, START_S)
         yield tab
 
 
@@ -124,7 +123,7 @@ def test_a_missing_checkpoint_comes_with_the_folder_and_a_link(page):
 @pytest.mark.parametrize("language", ["zh-TW", "zh"])
 def test_notes_and_groups_speak_chinese_in_a_chinese_page(page, comfy, language):
     comfy.call("/settings", {"Comfy.Locale": language})
-    page.reload(READY)
+    page.reload(READY, START_S)
     words = texts(language)
     opened(page, file_of("tag-prompt-generate-score"))
     titles = page.run("app.graph.groups.map(({ title }) => title)")
@@ -132,7 +131,7 @@ def test_notes_and_groups_speak_chinese_in_a_chinese_page(page, comfy, language)
     notes = "app.graph.nodes.filter(({ type }) => type === 'MarkdownNote').map(({ widgets }) => widgets[0].value)"
     assert page.run(notes) == [words["note_tag"], words["models"]]
     comfy.call("/settings", {"Comfy.Locale": "en"})
-    page.reload(READY)
+    page.reload(READY, START_S)
 
 
 @pytest.mark.parametrize("name", BLUEPRINTS)
