@@ -13,20 +13,26 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ..core.errors import InputError
 from .options import (
     AllowRemote,
+    Aspect,
     CaFile,
     CaptionBind,
     CaptionerModel,
     CaptionerUrl,
     CfgScale,
     Checkpoint,
+    Dtype,
     Encoder,
     Framing,
+    Height,
     HostKind,
     LearnFromEarlier,
     LearningRate,
+    LowMemory,
     Method,
+    Prediction,
     Rank,
     SameSeeds,
     Sampler,
@@ -35,6 +41,7 @@ from .options import (
     Trigger,
     Urls,
     Vocabulary,
+    Width,
     Words,
     Workflow,
 )
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from ..fashion.photos import Gathered
     from ..models.captioner import RememberingCaptioner
     from ..models.drawing_host import HostChoice
+    from ..models.presets import Preset
     from .terminal import Display
 
 
@@ -59,12 +67,15 @@ class HostOptions(OptionGroup):
     allow_remote: AllowRemote = False
     workflow: Workflow = None
     ca_file: CaFile = None
+    dtype: Dtype = "auto"
+    low_memory: LowMemory = False
 
     def choice(self, lora_dir: Path | None = None) -> HostChoice:
         """The host as the models' room knows it; a WebUI's user and password come from MODISTE_WEBUI_AUTH alone."""
         from ..models.drawing_host import HostChoice
 
-        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
+        servers = (tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
+        return HostChoice(self.host, *servers, self.dtype, self.low_memory)
 
     @property
     def is_local(self) -> bool:
@@ -84,10 +95,23 @@ class SamplingOptions(OptionGroup):
     steps: Steps = None
     cfg_scale: CfgScale = None
     sampler: Sampler = None
+    width: Width = None
+    height: Height = None
+    aspect: Aspect = None
 
     def as_fields(self) -> dict[str, Any]:
-        """The fields of a GenerationRequest, None where nothing was given."""
-        return {"steps": self.steps, "cfg_scale": self.cfg_scale, "sampler": self.sampler}
+        """The fields of DrawingSettings, None where nothing was given."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def size(self, preset: Preset) -> tuple[int, int]:
+        """(width, height) of a picture without a photo; InputError for a size that no picture has."""
+        from ..routes.drawing_size import PHOTO, refuse_size, size_in_aspect
+
+        if self.aspect == PHOTO:
+            raise InputError("--aspect photo needs a photo, and this draws a prompt", to_try="W:H, such as 3:4")
+        width, height = self.width or preset.width, self.height or preset.height
+        refuse_size(width, height)
+        return (width, height) if self.aspect is None else size_in_aspect(width, height, self.aspect)
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,7 @@ class ModelOptions(OptionGroup):
     """Models and settings in place of the preset's."""
 
     checkpoint: Checkpoint = None
+    prediction: Prediction = None
     vocabulary: Vocabulary = None
     encoder: Encoder = None
     framing: Framing = None
@@ -102,7 +127,7 @@ class ModelOptions(OptionGroup):
     def as_fields(self) -> dict[str, str | None]:
         """The fields of a Preset that they replace, None where the preset's own stays."""
         looking = VisionOptions(self.vocabulary, self.encoder, self.framing)
-        return {"checkpoint": self.checkpoint, **looking.as_fields()}
+        return {"checkpoint": self.checkpoint, "prediction": self.prediction, **looking.as_fields()}
 
 
 @dataclass(frozen=True)

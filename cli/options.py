@@ -70,9 +70,24 @@ LoraDir = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
+Width = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
+Height = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
+Aspect = Annotated[
+    str | None,
+    typer.Option(
+        help="W:H, or photo: each picture in its photo's shape, of the area of width × height.", show_default=False
+    ),
+]
 Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
 Checkpoint = Annotated[
-    str | None, typer.Option(help="In place of the preset's: folder, file, hub id; a server's own name of it.")
+    str | None,
+    typer.Option(
+        help="In place of the preset's: folder, .safetensors file, its bare name, hub id; a server's own name of it."
+    ),
+]
+Prediction = Annotated[
+    str | None,
+    typer.Option(help="What the checkpoint predicts: epsilon | v_prediction.", show_default="as its file says"),
 ]
 Vocabulary = Annotated[
     str | None, typer.Option(help="Name or .json file in place of the preset's.", show_default=False)
@@ -98,6 +113,13 @@ CaptionBind = Annotated[
 DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
 Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+Dtype = Annotated[
+    str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")
+]
+LowMemory = Annotated[
+    bool,
+    typer.Option("--low-memory", help="Draw with as little memory as there is a way to; slower.", show_default=False),
+]
 SameSeeds = Annotated[
     bool,
     typer.Option(

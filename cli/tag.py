@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
-from .options import DEMONSTRATION, AllowRemote, AsJson, Device, Force, Photos, PresetName
+from .options import DEMONSTRATION, AllowRemote, AsJson, CaptionBind, Device, Force, Photos, PresetName
 from .streams import reader_left
 from .terminal import Display, print_json, say
 
@@ -33,9 +33,7 @@ def tag(
         bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
     ] = False,
     trigger: Annotated[str, typer.Option(help="A word in every caption that is to mean the brand's look.")] = "",
-    bind: Annotated[
-        str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
-    ] = None,
+    bind: CaptionBind = None,
     describing: CaptionerOptions,
     allow_remote: AllowRemote = False,
     models: VisionOptions,

@@ -11,6 +11,7 @@ from .schema import (
     CATEGORY,
     advanced,
     captions_input,
+    check_choices,
     check_result,
     encoder_input,
     folder_input,
@@ -79,6 +80,7 @@ class ModisteCaptionDataset(io.ComfyNode):
         folder: list[str | None],
         encoder: list[str | None],
         threshold: list[float | None],
+        vocabulary: list[str | None],
         images: list[Any] | None = None,
         captions: list[Any] | None = None,
     ) -> bool | str:
@@ -93,6 +95,7 @@ class ModisteCaptionDataset(io.ComfyNode):
                 require_photos(path)
 
         return check_result(
+            lambda: check_choices(cls.define_schema(), encoder=encoder, vocabulary=vocabulary),
             lambda: folder[0] is None or check_folder(),
             lambda: encoder[0] is None or captions is not None or require_encoder(encoder[0]),
             lambda: threshold[0] is None or finite("threshold", threshold[0], 0, 1),

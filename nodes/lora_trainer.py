@@ -14,6 +14,7 @@ from .schema import (
     OPTIONS,
     advanced,
     captions_input,
+    check_choices,
     check_result,
     encoder_input,
     folder_input,
@@ -35,9 +36,9 @@ class ModisteLoraTrainer(io.ComfyNode):
             node_id="ModisteLoraTrainer",
             display_name="Fashion LoRA Trainer",
             category=CATEGORY,
-            description="Trains a LoRA on your photos in a process of its own, picks the best step on held-out "
-            "photos, and puts the file where every LoRA loader lists it. Cancel keeps a checkpoint; queueing again "
-            "goes on.",
+            description="Trains a LoRA for Stable Diffusion 1, 2 and XL on your photos in a process of its own, picks "
+            "the best step on held-out photos, and puts the file where every LoRA loader lists it. Cancel keeps a "
+            "checkpoint; queueing again goes on.",
             is_input_list=True,
             is_output_node=True,
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
@@ -187,6 +188,7 @@ class ModisteLoraTrainer(io.ComfyNode):
         folder: list[str | None],
         checkpoint: list[str | None],
         trigger: list[str | None],
+        recipe: list[str | None],
         encoder: list[str | None],
         steps: list[int | None],
         method: list[str | None],
@@ -205,7 +207,9 @@ class ModisteLoraTrainer(io.ComfyNode):
         widgets = dict(trigger=trigger, steps=steps, method=method, learning_rate=learning_rate, resolution=resolution)
         known = {name: value[0] for name, value in (*widgets.items(), ("config", config)) if value[0] is not None}
         known["trigger"] = one_line(known.get("trigger", ""))
+        words = dict(checkpoint=checkpoint, recipe=recipe, encoder=encoder, method=method)
         return advice("Training", *LIBRARIES) or check_result(
+            lambda: check_choices(cls.define_schema(), **words),
             lambda: folder[0] is None or check_photos(folder[0], encoder[0], images is not None),
             lambda: require_base(checkpoint[0], model is not None),
             lambda: check_widgets(checkpoint[0], known),

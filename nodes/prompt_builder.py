@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import STRATEGIES
-from .schema import CATEGORY, TAGS, advanced, check_result, syntax_input
+from .schema import CATEGORY, TAGS, advanced, check_choices, check_result, syntax_input
 
 DEFAULT = "sentence"
 
@@ -73,13 +73,18 @@ class ModistePromptBuilder(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, locks: list[str | None]) -> bool | str:
-        """Refuses locks that are no JSON, or name no group of any vocabulary, before queueing; None is a link."""
+    def validate_inputs(
+        cls, locks: list[str | None], strategy: list[str | None], syntax: list[str | None]
+    ) -> bool | str:
+        """Refuses locks that are no JSON or name no group, and words of no list, before queueing; None is a link."""
         from ..fashion.taxonomy import load_taxonomy
         from .comfy.folders import vocabulary_names
         from .vision.tag_edits import check_locks
 
-        return not locks[0] or check_result(lambda: check_locks(locks[0], map(load_taxonomy, vocabulary_names())))
+        return check_result(
+            lambda: check_choices(cls.define_schema(), strategy=strategy, syntax=syntax),
+            lambda: not locks[0] or check_locks(locks[0], map(load_taxonomy, vocabulary_names())),
+        )
 
     @classmethod
     def execute(

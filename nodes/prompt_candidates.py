@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import refuse_unknown_strategies
-from .schema import CATEGORY, TAGS, advanced, check_result, names_in, seed_input, syntax_input
+from .schema import CATEGORY, TAGS, advanced, check_choices, check_result, names_in, seed_input, syntax_input
 
 STRATEGIES = "all_tags, sentence, weighted_by_confidence, studio"
 
@@ -64,9 +64,12 @@ class ModistePromptCandidates(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, strategies: list[str | None]) -> bool | str:
-        """Refuses unknown strategies before queueing; None is a link."""
-        return strategies[0] is None or check_result(lambda: refuse_unknown_strategies(names_in(strategies[0])))
+    def validate_inputs(cls, strategies: list[str | None], syntax: list[str | None]) -> bool | str:
+        """Refuses unknown strategies and syntaxes before queueing; None is a link."""
+        return check_result(
+            lambda: check_choices(cls.define_schema(), syntax=syntax),
+            lambda: refuse_unknown_strategies(names_in(strategies[0] or "")),
+        )
 
     @classmethod
     def execute(

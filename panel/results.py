@@ -67,7 +67,7 @@ def drawing_of(report: Mapping[str, Any]) -> dict[str, Any]:
     settings = report.get("settings") or {}
     named = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale"}
     drawing = {name: settings[key] for name, key in named.items() if key in settings}
-    if {"width", "height"} <= settings.keys():
+    if {"width", "height"} <= settings.keys() and not settings.get("aspect"):  # else each photo has its own
         drawing["Size"] = f"{settings['width']}x{settings['height']}"
     return drawing
 

@@ -187,6 +187,14 @@ def test_the_registry_reads_the_version_of_the_package_and_the_changelog_has_its
     assert headings[0] == "Unreleased" and headings[1:2] in ([], [VERSION]), "a release's heading is the version"
 
 
+def test_a_pack_for_the_registry_leaves_out_whole_folders_at_the_root_that_no_node_needs():
+    lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert patterns and all(re.fullmatch(r"/[\w.]+/", pattern) for pattern in patterns), "docs/ alone is web/docs/ too"
+    left_out = {pattern.strip("/") for pattern in patterns}
+    assert left_out == {".ci", ".github", "bench", "docs", "tests"} and all((ROOT / name).is_dir() for name in left_out)
+
+
 def test_the_registry_finds_a_name_an_icon_and_the_host_it_needs():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     section = project.split("[tool.comfy]")[1].split("\n[")[0]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..checkpoints.families.configs import Prediction
 from ..core.errors import InputError
 from ..core.suggestions import did_you_mean
 from .data.config import DataConfig
@@ -81,6 +82,7 @@ class TrainConfig(_Part):
     """A run. `None` and "auto" are decided by the plan (trainer/loop/memory_plan.py) and written into train.json."""
 
     base: str  # diffusers folder, hub id, or a host's .safetensors checkpoint
+    prediction: Prediction | None = None  # what the base's UNet predicts; None: as its files say
     method: Literal["lora", "full"] = "lora"
     network: NetworkConfig = NetworkConfig()
     data: DataConfig

@@ -9,7 +9,7 @@ from ...core.device import choose_device
 from ...core.errors import InputError, MissingWeights
 from ...core.files import sha256_of
 from ...core.state_files import json_object, read_model_json
-from ...core.weights import download_command, hub_cache, locate
+from ...core.weights import how_to_get, hub_cache, locate
 from ..framing import Framing
 from .clip import ClipEncoder, ImageOnlyEncoder
 from .open_clip_models import OpenClipEncoder
@@ -49,7 +49,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
         raise MissingWeights(
             f"the model {model}{at} is not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=download_command(model),
+            to_try=how_to_get(model),
         )
     if not folder.is_dir():
         raise InputError("an encoder is a folder with its config and tokenizer, not a single file", where=str(folder))

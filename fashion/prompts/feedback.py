@@ -90,7 +90,8 @@ def _changed(prompt: Prompt, changes: Mapping[str, Callable[[Phrase], Phrase]]) 
     """The prompt with the phrases of some groups changed; `changes`: group id → what becomes of its phrase."""
 
     def changed(phrase: Phrase) -> Phrase:
-        return changes[phrase.group](phrase) if phrase.group in changes else phrase
+        change = changes.get(phrase.group or "")
+        return change(phrase) if change else phrase
 
     clauses = [replace(clause, phrases=tuple(map(changed, clause.phrases))) for clause in prompt.positive]
     return replace(prompt, positive=tuple(clauses))

@@ -94,7 +94,8 @@ def find_encoder(name: str, folders: tuple[Path, ...]) -> Path:
         raise MissingWeights(
             f"the encoder {name} is not on this machine",
             where=f"looked in {target}{hub}",
-            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target} (`hf download {HUB_ID} --local-dir {target}`); "
-            f"or choose the encoder {MINI}, which is embedded and knows drawn garments only",
+            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target}, or run `python harness.py get {FASHION_CLIP} "
+            f"--to {folders[0]}` in Modiste's folder; or choose the encoder {MINI}, which is embedded and knows drawn "
+            "garments only",
         )
     return folder

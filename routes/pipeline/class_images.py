@@ -55,8 +55,10 @@ def draw_class(
         for photo, tagged, seed in zip(photos, tagged_photos, seeds, strict=True)
     ]
     pace = Pace("class", len(work), progress)
-    with Journal.open(folder, {"strategy": strategy, "seed": settings.seed, **settings.drawing}) as journal:
-        evaluator = Evaluator(session.host, journal, session.vision.scorer, settings.drawing, pace.step)
+    with Journal.open(folder, {"strategy": strategy, "seed": settings.seed, **settings.size_and_sampling}) as journal:
+        evaluator = Evaluator(
+            session.host, journal, session.vision.scorer, settings.drawing, pace.step, settings.aspect
+        )
         evaluator.prefetch(work)
         pictures = [picture for reference, candidates in work for picture in evaluator.evaluate(reference, candidates)]
     pace.reach(len(work))

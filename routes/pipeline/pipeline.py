@@ -189,7 +189,7 @@ def _compare(
     progress: ProgressCallback,
 ) -> None:
     tuned = tuned_of(out)
-    fields = settings.prompt.drawing | settings.compare
+    fields = settings.prompt.size_and_sampling | settings.compare
     strategy = _best(out).best_strategies.optimal_prompt_format["strategy"]
     if form_of(strategy) in GIVEN:  # else they decide nothing that is drawn
         fields |= {"words": settings.prompt.words, "captions": settings.prompt.captions}

@@ -68,7 +68,8 @@ def optimise_prompts(
     photo_tags = session.vision.tagger.tag([photo.image for photo in gathered.photos])
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
-        evaluator = Evaluator(session.host, journal, session.vision.scorer, settings.drawing, pace.step)
+        scorer, aspect = session.vision.scorer, settings.aspect
+        evaluator = Evaluator(session.host, journal, scorer, settings.drawing, pace.step, aspect)
         file, experience = ExperienceFile(settings.criterion_key(session)), Experience(settings.checkpoint)
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})

@@ -335,14 +335,22 @@ BAD = {
         ("ModistePromptSearch", dict(SEARCH, strategies="sentense")),
         "did you mean 'sentence'?",
     ),
-    "a sampler that there is not": (("ModistePromptSearch", dict(SEARCH, sampler_name="eular")), "eular"),
+    "a sampler that there is not": (
+        ("ModistePromptSearch", dict(SEARCH, sampler_name="eular")),
+        "sampler_name: the list has no 'eular'; did you mean 'euler'?",
+    ),
+    "a recipe that there is not": (("ModisteLoraTrainer", dict(TRY_OUT, recipe="quik")), "did you mean 'quick'?"),
+    "an encoder of no list": (
+        ("ModisteScorer", dict(images=["7", 0], reference=["7", 0], encoder="minni")),
+        "did you mean 'mini'?",
+    ),
     "a checkpoint that is nearly there": (
         ("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="random-sd51.safetensors")),
         "did you mean 'random-sd15.safetensors'?",
     ),
     "a broken checkpoint": (("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="zz-broken.safetensors")), "is damaged"),
     "a number that is too large for the form": (("ModisteTrainingOptions", dict(rank=9999)), "bigger than max"),
-    "a word that the form does not know": (("ModisteTrainingOptions", dict(blocks="left")), "not in list"),
+    "a word that the form does not know": (("ModisteTrainingOptions", dict(blocks="midd")), "did you mean 'mid'?"),
     "fields that need each other": (("ModisteTrainingOptions", dict(keep_tokens=2)), "shuffle_captions is False"),
     "an optimizer that is not installed": (("ModisteTrainingOptions", dict(optimizer="prodigy")), "prodigyopt"),
     "pictures with nothing beside them": (

@@ -298,6 +298,16 @@ def test_the_base_of_a_file_is_told_by_its_text_encoders(tmp_path):
     save_file(two, tmp_path / "b.safetensors")
     assert preset_for(tmp_path / "a.safetensors").name == "sd15"
     assert preset_for(tmp_path / "b.safetensors").name == "sdxl"
+    others = {
+        "model.diffusion_model.double_blocks.0.img_attn.qkv.weight": "it looks like FLUX",
+        "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": "it looks like Stable Diffusion 3",
+        "conditioner.embedders.0.model.ln_final.bias": "the refiner of Stable Diffusion XL",
+        "model.diffusion_model.input_blocks.0.0.weight": "a model without text encoders",
+    }
+    for name, message in others.items():
+        save_file({name: torch.zeros(1)}, tmp_path / "other.safetensors")
+        with pytest.raises(InputError, match=f"no Stable Diffusion 1, 2 or XL, .*{message}.*any model"):
+            preset_for(tmp_path / "other.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"no")
     (tmp_path / "old.ckpt").write_bytes(b"no")
     for name, message in (

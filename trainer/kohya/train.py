@@ -22,7 +22,7 @@ from ..loop.memory_plan import first_plan
 from ..model.base_model import unet_weights
 from ..results import writing
 from ..run import CHECKPOINTS, as_begun, config_identity, locked
-from .base import KohyaBase, kohya_base, write_tokenizers
+from .base import KohyaBase, kohya_base, without_variant, write_tokenizers
 from .engine import OURS, Engine, require_engine
 from .files import datasets, toml, write_photos
 from .options import SCRIPTS, Folders, ResumePoint, environ, notices_of, options, refuse
@@ -58,7 +58,7 @@ def train_with_kohya(
     """
     from .result import finish
 
-    engine, base = require_engine(), kohya_base(config.base)
+    engine, base = require_engine(), kohya_base(config.base, config.prediction)
     refuse(config, base)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise InputError("the engine kohya runs in one process", to_try=f"start it without a launcher, or {OURS}")
@@ -184,8 +184,9 @@ def _write_inputs(run: KohyaRun, read: Read, start: ResumePoint, here: str) -> P
     make_folder(folders.out)
     tables = datasets(groups, run.config.data, run.plan.micro_batch, masked)
     write_whole(folders.datasets, toml(tables).encode())
+    base = without_variant(run.base, run.folder / "base")
     settings = run.folder / "run.toml"
-    write_whole(settings, toml(options(run.config, run.base, run.plan, start, folders)).encode())
+    write_whole(settings, toml(options(run.config, base, run.plan, start, folders)).encode())
     return settings
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
 from ...core.files import TEMPORARY, sync_folder
 from ...core.state_files import read_model_json
-from ..families.configs import Family
 from .file import read_tensors
 from .names import checkpoint_slot, live_path, text_path
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checkpoints.single_file import open_pipeline
 from ...core.errors import InputError
 from ...core.files import sync_folder
 from ...core.library_output import without_bars
-from .single_file import open_pipeline
 
 if TYPE_CHECKING:
     from .base_model import StableDiffusionParts
