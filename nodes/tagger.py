@@ -11,6 +11,7 @@ from .schema import (
     CATEGORY,
     TAGS,
     advanced,
+    check_choices,
     check_result,
     encoder_input,
     one_line,
@@ -93,6 +94,7 @@ class ModisteTagger(io.ComfyNode):
     def validate_inputs(
         cls,
         encoder: list[str | None],
+        threshold: list[float | None],
         vocabulary: list[str | None],
         pin: list[str | None],
         exclude: list[str | None],
@@ -102,10 +104,14 @@ class ModisteTagger(io.ComfyNode):
         from ..fashion.taxonomy import load_taxonomy
         from .comfy.model_management import encoder_for, require_encoder
         from .vision.encoders import vocabulary_of
-        from .vision.tag_edits import choices_of
+        from .vision.tag_edits import choices_of, finite
 
-        if encoder[0] is None or vocabulary[0] is None:
-            return True
+        first = check_result(
+            lambda: threshold[0] is None or finite("threshold", threshold[0], 0, 1),
+            lambda: check_choices(cls.define_schema(), encoder=encoder, vocabulary=vocabulary),
+        )
+        if first is not True or encoder[0] is None or vocabulary[0] is None:
+            return first
         taxonomy = load_taxonomy(vocabulary_of(encoder_for(encoder[0]), vocabulary[0]))
         fields = {"pin": pin[0], "exclude": exclude[0], "groups": groups[0]}
         return check_result(
