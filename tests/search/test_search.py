@@ -435,3 +435,12 @@ def test_the_room_is_imported_without_numpy():
     program = "import sys, modiste.search.halving, modiste.search.confirmation; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_winner_that_the_judge_proves_to_be_worse_is_not_adopted():
+    gain, loss = PairedGain(0.06, 0.02, 0.1, 6), PairedGain(-0.14, -0.21, -0.07, 6)
+    decision = decide("sentence", "all_tags", gain, loss)
+    assert not decision.improved and decision.arm == "all_tags"
+    assert "the judge proves a loss of -14.0 points" in decision.sentence
+    unsure = decide("sentence", "all_tags", gain, PairedGain(-0.01, -0.05, 0.03, 6))
+    assert unsure.improved and "the judge says -1.0 points" in unsure.sentence
