@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import TrainOptions, with_option_groups
-from .options import AsJson, CaptionBind, Checkpoint, Device, PresetName
+from .options import AsJson, CaptionBind, Checkpoint, Device, Prediction, PresetName
 from .terminal import Display, print_json, say
 
 
@@ -28,6 +28,7 @@ def finetune(
     bind: CaptionBind = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")] = None,
     checkpoint: Checkpoint = None,
+    prediction: Prediction = None,
     seed: Annotated[int | None, typer.Option(help="Every random choice follows from it.", min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Only go on; an empty --out is an error.")] = False,
     device: Device = "auto",
@@ -41,7 +42,7 @@ def finetune(
     from .stop_signals import stopping
 
     refuse_engine(engine)
-    chosen = choose_preset(preset, checkpoint=checkpoint)
+    chosen = choose_preset(preset, checkpoint=checkpoint, prediction=prediction)
     if checkpoint is None:
         require_weights(chosen, "checkpoint")
     data = {"trigger": trigger, "masks": None if masks is None else str(masks)}

@@ -144,6 +144,8 @@ def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str,
     for (section, name), before in LATER.items():
         if fields[section][name] == before:
             del fields[section][name]
+    if fields["prediction"] is None:  # older versions had no such field
+        del fields["prediction"]
     return fields
 
 

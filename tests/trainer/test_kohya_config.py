@@ -32,6 +32,7 @@ FOLDERS = Folders(Path("/run/datasets.toml"), Path("/run/tokenizers"), Path("/ru
 # Field → another value, and what else has to be set for both values to mean something.
 ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "base": ("/models/other", {}),
+    "prediction": ("v_prediction", {}),
     "method": ("full", {}),
     "network.kind": ("loha", {}),
     "network.rank": (4, {}),
@@ -40,6 +41,7 @@ ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "network.conv_alpha": (1.0, {"network.conv_rank": 4}),
     "network.text_rank": (16, {}),
     "network.text_alpha": (4.0, {"network.text_rank": 16}),
+    "network.blocks": (["mid", "up"], {}),
     "network.rslora": (True, {}),
     "network.dora": (True, {}),
     "data.folders": (["{photos}/wide"], {}),
@@ -144,7 +146,7 @@ def asked(places: dict[str, Path], values: dict[str, Any]) -> TrainConfig:
 
 def outcome(config: TrainConfig, folder: Path) -> list[Any]:
     """Everything that reaches sd-scripts or people: options, datasets, pictures, captions, variables, notices."""
-    base = replace(BASE, source=Path(config.base))
+    base = replace(BASE, source=Path(config.base), prediction=config.prediction or BASE.prediction)
     refuse(config, base)
     data = load_dataset(config.data, read_photo)
     plan = first_plan(config, 0, len(data.samples))

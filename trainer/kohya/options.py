@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ..config import LossConfig, NetworkConfig, TrainConfig, ValidationConfig
+from ..config import BLOCKS, LossConfig, NetworkConfig, TrainConfig, ValidationConfig
 from .engine import OURS
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ def _impossible(config: TrainConfig, base: KohyaBase) -> Iterator[str]:
     for name in ("rslora", "dora"):
         if getattr(network, name):
             yield f"network.{name}"
+    if network.blocks != BLOCKS:
+        yield f"network.blocks {', '.join(network.blocks)} (all only)"
     if network.text_rank not in (0, network.rank):
         yield f"network.text_rank {network.text_rank} (0, or the UNet's {network.rank})"
     if network.text_rank and (network.text_alpha or network.text_rank) != network.alpha:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...checkpoints.single_file import END
 from ...core.errors import InputError
 from ...core.home import modiste_home
 from ...core.progress import Progress, ProgressCallback
@@ -14,7 +15,6 @@ from ..data.cache import LatentCache, TextCache, sample_latents, vae_identity
 from ..data.captions import possible_captions
 from ..model.adapters import trainable
 from ..model.base_model import StableDiffusionParts, open_base
-from ..model.single_file import END
 from ..model.text_encoding import encode, is_cut
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def open_model(
     VAE goes once all is encoded.
     """
     progress(Progress("model", 0, 1, f"opening {config.base}"))
-    base = open_base(config.base, plan.dtype, plan.device)
+    base = open_base(config.base, plan.dtype, plan.device, config.prediction)
     if as_before:
         _as_older_versions(base)
     photos, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checkpoints.single_file import open_pipeline
 from ...core.errors import InputError
 from ...core.files import sync_folder
 from ...core.library_output import without_bars
 from .checkpoint_file import is_published_size, write_checkpoint
-from .single_file import open_pipeline
 
 if TYPE_CHECKING:
     from .base_model import StableDiffusionParts
@@ -38,6 +38,7 @@ def write_model(base: StableDiffusionParts, folder: Path, metadata: Mapping[str,
     shutil.rmtree(temporary, ignore_errors=True)
     pipeline = open_pipeline(base.source, torch.float16)
     pipeline.unet.load_state_dict(tuned)
+    pipeline.scheduler.register_to_config(prediction_type=base.scheduler_config["prediction_type"])
     try:
         with without_bars():
             pipeline.save_pretrained(temporary, safe_serialization=True)
