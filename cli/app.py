@@ -14,6 +14,7 @@ from .exit_codes import Exits
 from .finetune import finetune
 from .generate import generate
 from .get import get
+from .judge import judge
 from .lora import lora
 from .models import models
 from .pipeline import pipeline
@@ -42,6 +43,7 @@ for command in (
     generate,
     finetune,
     compare,
+    judge,
     pipeline,
     serve,
 ):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ...hosts.request import Host, LoraRef
     from ...models.session import Session
     from ...reports.comparison import ComparisonReport
+    from ..drawing_settings import CaptionedSettings
 
 
 def compare(
@@ -91,7 +92,7 @@ def compare(
         return report_of(run, pairs, training, strength if settings.strengths else None, skipped)
 
 
-def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSettings) -> list[PhotoPair]:
+def prompts_of(photos: Sequence[Photo], session: Session, settings: CaptionedSettings) -> list[PhotoPair]:
     """Each photo's prompts: the bare name, the best words, and those of the captions with their trigger.
 
     All share the view words and the negative prompt that the best words have.
