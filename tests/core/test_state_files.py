@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lora_samples import small_lora
 
+from modiste.checkpoints.families.configs import configs_in
 from modiste.core.errors import InputError, ModisteError
 from modiste.core.read_files import UnreadableFile, read_whole
 from modiste.core.state_files import DamagedFile, json_object, read_state
@@ -24,7 +25,6 @@ from modiste.routes.prompt.experience import ExperienceFile
 from modiste.routes.prompt.looks import begin_looks
 from modiste.trainer.config import read_config
 from modiste.trainer.data.caption_files import read_metadata
-from modiste.trainer.families.configs import configs_in
 from modiste.trainer.kohya import run as kohya_run
 from modiste.trainer.kohya.train import has_state
 from modiste.trainer.lora.file import write_lora
