@@ -7,6 +7,7 @@ import sys
 import typer
 
 from .calibrate import calibrate
+from .check import check
 from .compare import compare
 from .doctor import doctor
 from .exit_codes import Exits
@@ -29,7 +30,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (doctor, get, models, calibrate, prompt, tag, score, generate, finetune, compare, pipeline, serve):
+for command in (
+    doctor,
+    get,
+    models,
+    calibrate,
+    check,
+    prompt,
+    tag,
+    score,
+    generate,
+    finetune,
+    compare,
+    pipeline,
+    serve,
+):
     app.command()(command)
 app.add_typer(lora, name="lora")
 

@@ -58,6 +58,8 @@ def finetune(
         print_json({"file": str(result.file), **result.record})
     else:
         print(f"{result.file}\n  {result.record['reason']}\n  {out / 'train.json'}, {out / 'loss.png'}")
+        if checkpoint := result.record.get("checkpoint_file"):
+            print(f"  {out / checkpoint}: the same as one file, for A1111, Forge and ComfyUI")
         for notice in result.record.get("engine", {}).get("notices", ()):
             print(f"  {notice}")
         for warning in (result.record.get("overfitting") or {}).get("warnings", ()):

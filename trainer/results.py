@@ -63,7 +63,8 @@ def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult
     file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
     if run.main:
         with writing("the result", run.folder):
-            _export(run, file, best)
+            checkpoint = _export(run, file, best)
+            record["checkpoint_file"] = checkpoint.name if checkpoint else None
             if run.samples:
                 record["overfitting"] = run.samples.signs(run.model, progress)
             write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
@@ -73,17 +74,18 @@ def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult
     return TrainResult(file, record)
 
 
-def _export(run: TrainingRun, file: Path, best: ValidationResult | None) -> None:
+def _export(run: TrainingRun, file: Path, best: ValidationResult | None) -> Path | None:
+    """Writes the result; returns the one file that hosts take of a full fine-tune, where there is one."""
     from .lora.file import write_lora
     from .lora.peft_layers import collect
 
     if run.config.method == "full":
         from .model.export import write_model
 
-        write_model(run.model.base, file)
-        return
+        return write_model(run.model.base, file, _metadata(run, best).checkpoint_strings())
     trained = run.model.base.parts if run.config.network.text_rank else {"unet": run.model.base.unet}
     write_lora(collect(trained, run.model.base.family), file, _metadata(run, best).strings())
+    return None
 
 
 def _metadata(run: TrainingRun, best: ValidationResult | None) -> LoraMetadata:
@@ -196,6 +198,7 @@ def _record(run: TrainingRun) -> dict[str, Any]:
         "gain": _interval(gain) if gain else None,
         "reason": run.loop.validation.reason(),
         "samples": run.samples.taken if run.samples else [],
+        "checkpoint_file": None,  # what hosts take of a full fine-tune of a published size
         "overfitting": None,  # looked for where pictures are drawn
     }
 

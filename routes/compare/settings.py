@@ -23,6 +23,7 @@ class CompareSettings(DrawingSettings):
     strategy: str = "sentence"  # the form of prompts and captions
     bound: tuple[str, ...] | None = None  # groups left to the trigger; None: those that the vocabulary binds
     seed: int = 0
+    same_seeds: bool = False  # as if nobody had looked at these photos before: for replays
     strengths: tuple[float, ...] = STRENGTHS
     choosing_seeds: int = CHOOSING_SEEDS
     confirm_seeds: int = CONFIRM_SEEDS

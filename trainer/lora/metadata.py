@@ -1,4 +1,4 @@
-"""What a LoRA file says of itself: sd-scripts' `ss_*`, Stability's `modelspec.*`, and our own `modiste.*`.
+"""What a trained file says of itself: sd-scripts' `ss_*`, Stability's `modelspec.*`, and our own `modiste.*`.
 
 The trigger stands where programs look for it: as the most frequent tag and in the directory of `ss_tag_frequency`
 (A1111's tag cloud, LoRA Manager), as `class_tokens` of the first subset of `ss_datasets` (LoRA Manager), and as
@@ -109,6 +109,12 @@ class LoraMetadata(BaseModel):
     def strings(self) -> dict[str, str]:
         """Key → text; what is not known is left out, never "None"."""
         values = {**self._kohya(), **self._modelspec(), **self._ours()}
+        return {key: _text(value) for key, value in values.items() if value is not None and value != ""}
+
+    def checkpoint_strings(self) -> dict[str, str]:
+        """What a whole model's single file says of itself: the same without what only adapters have."""
+        values = {**self._modelspec(), **self._ours()}
+        values["modelspec.architecture"] = ARCHITECTURES[self.family, self.prediction_type]
         return {key: _text(value) for key, value in values.items() if value is not None and value != ""}
 
     def _kohya(self) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""A fully tuned model as a diffusers folder that any diffusers opens by itself."""
+"""A fully tuned model as a diffusers folder that any diffusers opens by itself, and as the one file that hosts take."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,17 @@ from ...checkpoints.single_file import open_pipeline
 from ...core.errors import InputError
 from ...core.files import sync_folder
 from ...core.library_output import without_bars
+from .checkpoint_file import is_published_size, write_checkpoint
 
 if TYPE_CHECKING:
     from .base_model import StableDiffusionParts
 
 
-def write_model(base: StableDiffusionParts, folder: Path) -> None:
-    """The base's folder with the tuned UNet in float16, whole or not at all.
+def write_model(base: StableDiffusionParts, folder: Path, metadata: Mapping[str, str] | None = None) -> Path | None:
+    """The base's folder with the tuned UNet in float16, and beside it `folder`.safetensors with the same weights.
 
-    InputError for weights that are not finite, also those that float16 would make so; OSError for a full disk.
+    Each is whole or not there. Returns that file; None for a UNet of a size that hosts do not know. InputError for
+    weights that are not finite, also those that float16 would make so; OSError for a full disk.
     """
     import torch
     from safetensors import SafetensorError
@@ -35,6 +38,7 @@ def write_model(base: StableDiffusionParts, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     pipeline = open_pipeline(base.source, torch.float16)
     pipeline.unet.load_state_dict(tuned)
+    pipeline.scheduler.register_to_config(prediction_type=base.scheduler_config["prediction_type"])
     try:
         with without_bars():
             pipeline.save_pretrained(temporary, safe_serialization=True)
@@ -45,6 +49,11 @@ def write_model(base: StableDiffusionParts, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)
     sync_folder(folder.parent)
+    file = folder.with_name(f"{folder.name}.safetensors")
+    if not is_published_size(base.family, base.unet.config):
+        return None
+    write_checkpoint(pipeline, base.family, file, metadata or {})
+    return file
 
 
 def _sync(path: Path) -> None:
