@@ -74,6 +74,15 @@ class JudgingPage:
         references = self.report.references
         return thumbnail(self.folder, references[index % len(references)].photo_copy, self.side) if references else None
 
+    def garment(self, index: int) -> str:
+        """The garment of that photo."""
+        references = self.report.references
+        return references[index % len(references)].garment if references else ""
+
+    def choosing(self) -> int:
+        """Pictures that the choice was made on."""
+        return sum(row.pictures for row in self.report.rows)
+
     def pictures(self, row: JudgedRow) -> list[Thumbnail | None]:
         """The first pictures of a candidate, one a column."""
         return [thumbnail(self.folder, name, self.side) for name in row.files[: self.columns]]

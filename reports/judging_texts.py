@@ -27,8 +27,8 @@ JUDGING: dict[str, tuple[str, str]] = {
     "j_photos": ("{n} photos", "{n} 張照片"),
     "j_candidates": ("{n} candidates", "{n} 個候選"),
     "j_pictures": (
-        "{n} pictures drawn to choose and to prove; a full grid alone takes {full}",
-        "選擇與驗證共繪製 {n} 張圖；完整比較表需 {full} 張",
+        "{n} pictures to choose (a full grid takes {full}), {proof} to prove",
+        "選擇用 {n} 張圖（完整比較表需 {full} 張），驗證用 {proof} 張",
     ),
     "j_read": ("{n} pictures read", "讀取 {n} 張圖"),
     "jd_keep": ("Keep {label}", "留下 {label}"),

@@ -7,8 +7,9 @@
 
 Halving as in Karnin, Koren & Somekh, "Almost Optimal Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1; the
 elimination within its rounds as in Even-Dar, Mannor & Mansour, "Action Elimination and Stopping Conditions for the
-Multi-Armed Bandit" (JMLR 7, 2006), §3, with Student's intervals of paired differences, corrected for all arms and
-rounds (Bonferroni). Whichever arm is chosen, its gain is measured anew: the pictures that chose it flatter it.
+Multi-Armed Bandit" (JMLR 7, 2006), §3, with Student's intervals of paired differences, corrected for all pairs of arms
+in all rounds (Bonferroni: which arm leads is known only afterwards). Whichever arm is chosen, its gain is measured
+anew: the pictures that chose it flatter it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from statistics import fmean
 
 from ..core.errors import InputError
 from .confirmation import paired_gain
-from .trials import Trial, paired_fit
 
 ROUNDS = 4
 FINALISTS = 2
@@ -66,13 +66,14 @@ def judge_round(
     """The result of a round from each arm's scores on the same blocks, block by block.
 
     `clusters` names the garment of each block: pictures of one garment are no independent witnesses. `comparisons`:
-    how many will be made in all, by which the level of each is divided.
+    how many pairs of arms there are in all rounds, by which the level of each is divided. Two garments prove hardly
+    anything so, and the halving stops what is behind there without calling it proven.
     """
     order = sorted(scores, key=lambda arm: -fmean(scores[arm]))
     means = {arm: _by_cluster(scores[arm], clusters) for arm in order}
-    leader, noise = means[order[0]], paired_fit(_trials(means)).noise
+    leader = means[order[0]]
     confidence = 1 - level / max(1, comparisons)
-    eliminated = {arm for arm in order[1:] if paired_gain(means[arm], leader, confidence, noise=noise).high < 0}
+    eliminated = {arm for arm in order[1:] if paired_gain(means[arm], leader, confidence).high < 0}
     return RoundResult(tuple(order), frozenset(eliminated))
 
 
@@ -81,8 +82,3 @@ def _by_cluster(scores: Sequence[float], clusters: Sequence[Hashable]) -> list[f
     for score, cluster in zip(scores, clusters, strict=True):
         groups.setdefault(cluster, []).append(score)
     return [fmean(group) for group in groups.values()]
-
-
-def _trials(means: Mapping[str, Sequence[float]]) -> list[Trial]:
-    """Arm × garment as the trials of a two-way layout."""
-    return [Trial(arm, place, value) for arm, values in means.items() for place, value in enumerate(values)]

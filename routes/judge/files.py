@@ -91,7 +91,7 @@ def pictures_of(rounds: Sequence[EliminationRound]) -> int:
 def _choose(run: JudgeRun, rounds: Sequence[EliminationRound], evaluators: _Evaluators) -> None:
     """Draws the rounds; leaves each arm's pictures, how far it came, and the best and the next."""
     running = [arm.name for arm in run.arms]
-    comparisons = sum(stage.arms - 1 for stage in rounds)
+    comparisons = sum(stage.arms * (stage.arms - 1) // 2 for stage in rounds)
     order = list(running)
     for place, stage in enumerate(rounds):
         blocks = run.blocks[: stage.blocks]
