@@ -73,6 +73,7 @@ def test_the_command_prints_a_table_and_leaves_a_contact_sheet(folder, tmp_path)
     assert done.exit_code == 3, done.output
     rows = {Path(row["image"]).name: row for row in json.loads(done.stdout)["photos"]}
     assert rows["soft.png"]["marks"] and rows["sku0-front.png"]["width"] == 600
-    assert Image.open(sheet).size == (6 * 170, 2 * 204)
+    with Image.open(sheet) as picture:
+        assert picture.size == (6 * 170, 2 * 204)
     table = CliRunner().invoke(app, ["check", str(folder), "--preset", "mini"])
     assert "blurred" in table.output and "a training would learn from" in table.output

@@ -50,7 +50,9 @@ def test_generate_draws_the_size_that_is_asked_for(tmp_path):
     done = CliRunner().invoke(
         app, ["generate", "x", "--preset", "mini", "--steps", "2", "--width", "96", "--height", "64", "--out", str(out)]
     )
-    assert done.exit_code == 0 and Image.open(out).size == (96, 64)
+    assert done.exit_code == 0
+    with Image.open(out) as picture:
+        assert picture.size == (96, 64)
 
 
 def settings(session, aspect=None) -> PromptSettings:
