@@ -346,7 +346,7 @@ def test_where_the_captioner_won_the_training_and_the_comparison_say_what_it_say
     trained = {path.read_text() for path in (tmp_path / "out" / "dataset" / "photos").glob("*.txt")}
     said = {f"a photo of a{pattern} garment (new)" for pattern in ("", " striped")}
     assert trained == {f"atelierx, {text}\n" for text in said}, "the colour is left to the trigger"
-    for photo in report.photos:
+    for photo in report.images:
         caption = captions[photo_id(photo.image_sha256)]
         assert photo.prompts["words"] == f"{caption}, plain background"
         assert photo.prompts["tuned"].removesuffix(", plain background").removeprefix("atelierx, ") in said
