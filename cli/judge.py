@@ -36,7 +36,7 @@ def judge(
         typer.Option(help="Judge the sample pictures of a training instead, without drawing any.", show_default=False),
     ] = None,
     strengths: Annotated[str, typer.Option(help="Strengths to try, comma-separated.")] = "1",
-    keep: Annotated[Path | None, typer.Option(help="Copy the best file there.", show_default=False)] = None,
+    keep: Annotated[Path | None, typer.Option(help="Copy the best file there, if proven.", show_default=False)] = None,
     preset: PresetName = None,
     host: HostOptions,
     lora_dir: LoraDir = None,
@@ -74,12 +74,19 @@ def judge(
             }
             report = _by_files(tuned or [], trigger, gathered, session, fields, out, display)
         write_judging(report, out)
-    if keep is not None and report.verdict.decision == "keep":
-        from ..routes.judge.keep import copy_best
-
-        say(f"copied to {copy_best(report, keep)}")
+    if keep is not None:
+        _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
     return EXIT_SKIPS if report.skipped else EXIT_OK
+
+
+def _copy_best(report: JudgeReport, target: Path) -> None:
+    from ..routes.judge.keep import copy_best
+
+    if report.verdict.decision != "keep":
+        say(f"nothing was copied to {target}: no file is proven better than the base model")
+    else:
+        say(f"copied to {copy_best(report, target)}")
 
 
 def _refuse_contradictions(tuned: list[Path] | None, samples: Path | None, keep: Path | None) -> None:
@@ -89,7 +96,7 @@ def _refuse_contradictions(tuned: list[Path] | None, samples: Path | None, keep:
         )
     if samples is not None and keep is not None:
         raise InputError("--keep copies a LoRA file, and sample pictures are none", to_try="leave --keep out")
-    if keep is not None and keep.exists():
+    if keep is not None and keep.is_file():
         raise InputError("the best file is not copied over another", where=str(keep), to_try="a name that is free")
 
 

@@ -9,6 +9,7 @@ from comfy_api.v0_0_2 import io
 from .choices import AUTO
 from .schema import (
     CATEGORY,
+    UsesEncoder,
     advanced,
     check_choices,
     check_result,
@@ -21,7 +22,7 @@ from .schema import (
 GRID_SIDE = 256  # pixels of a picture
 
 
-class ModisteCompare(io.ComfyNode):
+class ModisteCompare(UsesEncoder, io.ComfyNode):
     """Compare."""
 
     @classmethod
@@ -122,13 +123,6 @@ class ModisteCompare(io.ComfyNode):
             lambda: strengths[0] is None or strengths_in(strengths[0]),
             lambda: encoder[0] is None or require_encoder(encoder[0]),
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder[0] or AUTO)
 
     @classmethod
     def execute(

@@ -11,6 +11,7 @@ from .choices import AUTO
 from .missing_libraries import advice, require
 from .schema import (
     CATEGORY,
+    UsesEncoder,
     advanced,
     check_choices,
     check_result,
@@ -24,7 +25,7 @@ from .schema import (
 LIBRARIES = ("transformers", "jinja2")
 
 
-class ModistePromptSearch(io.ComfyNode):
+class ModistePromptSearch(UsesEncoder, io.ComfyNode):
     """Prompt Search."""
 
     @classmethod
@@ -107,13 +108,6 @@ class ModistePromptSearch(io.ComfyNode):
             lambda: refuse_unknown_strategies(names_in(strategies or "")),
             lambda: encoder and require_encoder(encoder),
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: str | None, **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder or AUTO)
 
     @classmethod
     def execute(

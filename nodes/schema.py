@@ -17,6 +17,17 @@ TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabul
 OPTIONS = "MODISTE_TRAINING_OPTIONS"  # a part of a training config, nested as in TrainConfig
 
 
+class UsesEncoder:
+    """A node with the input `encoder`: it runs again once the weights that it names are put in place."""
+
+    @classmethod
+    def fingerprint_inputs(cls, encoder: list[str | None] | str | None, **others: Any) -> str:
+        """The encoder that is used; `encoder` is a list where the node takes lists."""
+        from .comfy.model_management import encoder_for
+
+        return encoder_for((encoder[0] if isinstance(encoder, list) else encoder) or AUTO)
+
+
 def check_result(*checks: Callable[[], Any]) -> bool | str:
     """The answer of `validate_inputs`: True, or the text of the first error that a check raises."""
     try:

@@ -6,11 +6,10 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .choices import AUTO
-from .schema import CATEGORY, advanced, check_choices, check_result, encoder_input, vocabulary_input
+from .schema import CATEGORY, UsesEncoder, advanced, check_choices, check_result, encoder_input, vocabulary_input
 
 
-class ModisteScorer(io.ComfyNode):
+class ModisteScorer(UsesEncoder, io.ComfyNode):
     """Similarity Scorer."""
 
     @classmethod
@@ -80,13 +79,6 @@ class ModisteScorer(io.ComfyNode):
             lambda: check_choices(cls.define_schema(), encoder=encoder, vocabulary=vocabulary),
             lambda: encoder[0] is None or require_encoder(encoder[0]),
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder[0] or AUTO)
 
     @classmethod
     def execute(

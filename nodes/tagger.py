@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .choices import AUTO
 from .schema import (
     CATEGORY,
     TAGS,
+    UsesEncoder,
     advanced,
     check_choices,
     check_result,
@@ -20,7 +20,7 @@ from .schema import (
 )
 
 
-class ModisteTagger(io.ComfyNode):
+class ModisteTagger(UsesEncoder, io.ComfyNode):
     """FashionCLIP Tagger."""
 
     @classmethod
@@ -118,13 +118,6 @@ class ModisteTagger(io.ComfyNode):
             lambda: require_encoder(encoder[0]),
             lambda: [choices_of(text, taxonomy, name) for name, text in fields.items() if text],
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder[0] or AUTO)
 
     @classmethod
     def execute(

@@ -22,6 +22,8 @@ def copy_best(report: JudgeReport, target: Path) -> Path:
     source = Path(report.verdict.file)
     if target.is_dir() or not target.suffix:
         target = target / source.name
+    if source.is_dir():
+        raise InputError("the best one is a whole model, which is not copied", where=str(source), to_try="use it there")
     if target.exists():
         raise InputError("the best file is not copied over another", where=str(target), to_try="a name that is free")
     tensors, metadata = read_tensors(source)

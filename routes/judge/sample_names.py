@@ -48,7 +48,6 @@ class TrainerSample:
         return self.step if self.step is not None else self.epoch
 
 
-# A pattern that begins with ^ is one of the whole name.
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("Modiste", re.compile(r"^step-(?P<step>\d{6,})-(?P<prompt>\d+)$")),
     ("OneTrainer", re.compile(r"-training-sample-(?P<step>\d+)-(?P<epoch>\d+)-\d+$")),
@@ -85,7 +84,7 @@ def read_samples(folder: Path) -> list[TrainerSample]:
 def sample_of(file: Path) -> TrainerSample:
     """What the name of a sample says, by the first pattern that fits."""
     for trainer, pattern in PATTERNS:
-        if match := pattern.match(file.stem) if pattern.pattern.startswith("^") else pattern.search(file.stem):
+        if match := pattern.search(file.stem):
             named = match.groupdict()
             sample = TrainerSample(file, trainer, *(_number(named.get(name)) for name in ("step", "epoch")))
             return _with_text(
