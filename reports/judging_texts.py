@@ -87,8 +87,8 @@ JUDGING: dict[str, tuple[str, str]] = {
         "需要更多衣服的照片才能看得更清楚：目前的區間很寬。",
     ),
     "ja_prove": (
-        "`judge` with the files themselves proves it on fresh seeds, against the base model.",
-        "以檔案本身執行 `judge`，可在全新種子上與基礎模型比較並驗證。",
+        "Judging the files themselves proves it on fresh seeds, against the base model: modiste judge FILES.",
+        "直接評判檔案（modiste judge 檔案），可在全新種子上與基礎模型比較並驗證。",
     ),
     "ja_unpaired": (
         "{n} pictures could not be paired: their names say no step, or neither prompt nor seed. A samples.csv can.",

@@ -181,7 +181,7 @@ def _compared(by_place: Mapping[int, Sequence[ScoredSample]], best: int) -> list
         if gain is not None:
             judge = paired(by_place[best], by_place[place], "judge")
             assert role in ("next", "last")
-            compared.append(Compared(role, f"{place}", gain, judge))
+            compared.append(Compared(role, _label(by_place[place]), gain, judge))
     return compared
 
 
@@ -205,12 +205,12 @@ def paired(ours: Sequence[ScoredSample], theirs: Sequence[ScoredSample], who: st
 
 def _row(place: int, items: Sequence[ScoredSample], best: int, winners: Sequence[ScoredSample], out: Path) -> JudgedRow:
     first = items[0].sample
-    unit = "step" if first.step is not None else "epoch"
+    label = _label(items)
     gain, judge = (paired(winners, items, who) if place != best else None for who in ("score", "judge"))
     opinions = [item.judge for item in items if item.judge is not None]
     prompts = [item.sample.prompt or str(item.sample.file) for item in items]
     return JudgedRow(
-        label=f"{unit} {place}",
+        label=label,
         step=first.step,
         epoch=first.epoch,
         standing="best" if place == best else "judged",
@@ -221,8 +221,14 @@ def _row(place: int, items: Sequence[ScoredSample], best: int, winners: Sequence
         judge_interval=mean_interval([_clipped(value) for value in opinions], prompts) if opinions else None,
         best_over_it=interval_of(gain) if gain else None,
         judge_best_over_it=interval_of(judge) if judge else None,
-        files=[_copy(item.sample.file, f"{unit}-{place}", number, out) for number, item in enumerate(items)],
+        files=[_copy(item.sample.file, label.replace(" ", "-"), number, out) for number, item in enumerate(items)],
     )
+
+
+def _label(items: Sequence[ScoredSample]) -> str:
+    """`step 600`, or `epoch 3` where no step is known."""
+    sample = items[0].sample
+    return f"step {sample.step}" if sample.step is not None else f"epoch {sample.epoch}"
 
 
 def _clipped(value: float) -> float:
