@@ -151,6 +151,8 @@ def _percent(share: float) -> str:
 
 
 def _points(gain: Interval) -> str:
+    if gain.n == 1:
+        return f"{100 * gain.mean:+.1f} points (of one pair: no interval)"
     return f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
 
 
