@@ -278,9 +278,10 @@ def comfyui(base: Path, *options: str) -> Iterator[Comfy]:
     (base / "input" / "binary").mkdir()
     shutil.copy(photos[0], base / "input" / "binary" / "a.jpg")
     (base / "input" / "binary" / "a.txt").write_bytes(b"\x00\x01\x02\x03caption")
-    (base / "input" / "photos").mkdir()
-    for photo in photos[:6]:
-        shutil.copy(photo, base / "input" / "photos")
+    for folder in ("photos", "wordless"):  # captions get beside the first; the second stays without any
+        (base / "input" / folder).mkdir()
+        for photo in photos[:6]:
+            shutil.copy(photo, base / "input" / folder)
     shutil.copy(photos[0], base / "input" / "example.png")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -322,7 +322,7 @@ BAD = {
         "binary data, no text: control character",
     ),
     "captions that nobody can write": (
-        ("ModisteLoraTrainer", dict(TRY_OUT, encoder="fashion-clip")),
+        ("ModisteLoraTrainer", dict(TRY_OUT, folder="wordless", encoder="fashion-clip")),
         "models/fashion_clip/fashion-clip",
     ),
     "a folder that is nearly there": (("ModisteLoadPhotos", dict(folder="photoz")), "did you mean 'photos'?"),
