@@ -27,7 +27,7 @@ log = logging.getLogger("modiste")
 
 ROOT = Path(__file__).parents[2]
 EVENTS, LOG = "events.jsonl", "trainer.log"  # in the run's folder: its events; output of the trainer and libraries
-POLL_S = 0.2  # between two checks for Cancel
+POLL_S = 0.05  # between two looks for events, and for Cancel
 STOP_TIMEOUT_S = 300.0  # for the step under way, and to write a checkpoint
 LOG_TAIL = 2000  # bytes of the log that an error message is taken from
 

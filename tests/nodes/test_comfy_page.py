@@ -248,9 +248,11 @@ def test_a_template_is_opened_in_the_pages_language_and_what_a_person_wrote_stay
         "nodes": [
             {"type": "MarkdownNote", "widgets_values": [english["note_tag"] + "\n"]},
             {"type": "MarkdownNote", "widgets_values": [english["note_tag"] + " and mine"]},
-            {"type": "CLIPTextEncode", "widgets_values": [english["group_photo"]]},
+            {"type": "CLIPTextEncode", "widgets_values": [english["group_photo"]], "title": english["title_report"]},
         ],
     }
+    for node, title in zip(graph["nodes"], ("title_note", "title_models"), strict=False):
+        node["title"] = english[title]
     opened = f"[{json.dumps(graph)}].map((graph) => (app.extensions[0].beforeConfigureGraph(graph), graph))[0]"
     assert page.run(opened) == graph
     page.run("app.extensionManager.setting.set('Comfy.Locale', 'zh-TW')")
@@ -258,6 +260,8 @@ def test_a_template_is_opened_in_the_pages_language_and_what_a_person_wrote_stay
     told = page.run(opened)
     assert [group["title"] for group in told["groups"]] == [chinese["group_photo"], "mine"]
     notes = [node["widgets_values"][0] for node in told["nodes"]]
+    titles = [node["title"] for node in told["nodes"]]
+    assert titles == [chinese["title_note"], chinese["title_models"], english["title_report"]], "of notes and previews"
     assert notes == [chinese["note_tag"], english["note_tag"] + " and mine", english["group_photo"]]
 
 

@@ -403,24 +403,41 @@ def test_cancel_that_shows_while_the_page_is_told_ends_the_process_too(tiny, mon
     assert (listed["state"], listed["file"], listed["node"], listed["started"]) == ("done", "a.safetensors", "7", begun)
 
 
-def test_a_training_whose_host_was_killed_goes_on_and_the_same_options_follow_it_to_its_end(tiny, tmp_path):
-    """A second Python stands for the host: it is killed after three steps, and its training is not."""
+def left_alone(tiny: Path, root: Path) -> LoraRun:
+    """A run at work, whose host was killed: a second Python stands for that, and kills itself at the third step."""
     options = TrainingWidgets(steps=150, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=150)))
-    run = decide(options, None, tiny / "photos", "alone", tmp_path)
-    config = prepare(run, lambda pictures: [])
+    run = decide(options, None, tiny / "photos", "alone", root)
+    prepare(run, lambda pictures: [])
     host = subprocess.Popen([sys.executable, "-c", HOST, str(run.folder), str(run.folder / "config.json")], cwd=ROOT)
     assert host.wait(60) == -signal.SIGKILL
-    RunRecord(run=run.id, node="1", title="alone", started=0.0, total=150).write(tmp_path)
+    RunRecord(run=run.id, node="1", title="alone", started=0.0, total=150).write(root)
+    return run
+
+
+def test_a_training_whose_host_was_killed_goes_on_and_the_same_options_follow_it_to_its_end(tiny, tmp_path):
+    run = left_alone(tiny, tmp_path)
     shown = show_run(tmp_path, run.id)
     assert (shown["state"], shown["live"]) == ("running", False)
     with pytest.raises(InputError, match="is training here"):
         lock_folder(run.folder, LOCK, "training here")
     told: list[dict] = []
-    train(run, config, "1", [], lambda: None, lambda update, history: told.append(update))
+    train(run, prepare(run, lambda pictures: []), "1", [], lambda: None, lambda update, history: told.append(update))
     steps = [update["done"] for update in told if update["loss"] is not None]
     assert steps[-1] == 150 and steps == list(range(steps[0], 151)), "each step once: nobody began anew"
     assert run.finished and lock_holder(run.folder / LOCK) is None
     assert (run.folder / EVENTS).read_text().count('"event": "done"') == 1
+
+
+def test_cancel_ends_a_training_whose_host_was_killed_and_keeps_its_checkpoint(tiny, tmp_path):
+    run = left_alone(tiny, tmp_path)
+
+    def cancel(update: dict, history: History) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(run, prepare(run, lambda pictures: []), "1", [], lambda: None, cancel)
+    assert lock_holder(run.folder / LOCK) is None and not run.finished
+    assert whole_checkpoints(run.folder / CHECKPOINTS) and show_run(tmp_path, run.id)["state"] == "stopped"
 
 
 HOST = """
