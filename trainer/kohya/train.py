@@ -24,7 +24,7 @@ from ..run import CHECKPOINTS, as_begun, config_identity, locked
 from .base import KohyaBase, kohya_base, write_tokenizers
 from .engine import OURS, Engine, require_engine
 from .files import datasets, toml, write_photos
-from .options import SCRIPTS, Folders, ResumePoint, environ, notices_of, options, refuse
+from .options import SCRIPTS, Folders, ResumePoint, as_asked, environ, notices_of, options, refuse
 from .process import Watch
 from .process import run as run_process
 from .run import FILE, FOLDER, LOG, RECORD, KohyaRecord, KohyaRun
@@ -56,7 +56,7 @@ def train_with_kohya(
     """
     from .result import finish
 
-    engine, base = require_engine(), kohya_base(config.base)
+    engine, base = require_engine(), as_asked(kohya_base(config.base), config)
     refuse(config, base)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise InputError("the engine kohya runs in one process", to_try=f"start it without a launcher, or {OURS}")

@@ -12,7 +12,7 @@ Read in ComfyUI a125cd84 (comfy/model_detection.py, comfy/supported_models.py) a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ def write_checkpoint(pipeline: Any, family: Family, file: Path, metadata: Mappin
     """Writes all parts of a diffusers pipeline into one file, in the format they are in; whole or not at all.
 
     A model that predicts v has the empty tensor `v_pred`, and one whose last timestep is pure noise `ztsnr`: ComfyUI
-    and Forge tell such SDXL models by them. OSError for a full disk.
+    tells such SDXL models by them. OSError for a full disk.
     """
     from safetensors import SafetensorError
 
@@ -76,7 +76,8 @@ def checkpoint_tensors(pipeline: Any, family: Family) -> Iterator[tuple[str, tor
         if encoder is not None:
             prefix, as_open_clip = TEXT_ENCODERS[family, part]
             weights = {text_path(name): tensor for name, tensor in encoder.state_dict().items()}
-            named = _open_clip_tensors(weights) if as_open_clip else weights.items()
+            named: Iterable[tuple[str, torch.Tensor]] = weights.items()
+            named = _open_clip_tensors(weights) if as_open_clip else named
             yield from ((f"{prefix}.{name}", tensor) for name, tensor in named)
     scheduler = pipeline.scheduler.config
     if scheduler.prediction_type == "v_prediction":

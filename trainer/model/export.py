@@ -38,6 +38,7 @@ def write_model(base: StableDiffusionParts, folder: Path, metadata: Mapping[str,
     shutil.rmtree(temporary, ignore_errors=True)
     pipeline = open_pipeline(base.source, torch.float16)
     pipeline.unet.load_state_dict(tuned)
+    pipeline.scheduler.register_to_config(prediction_type=base.scheduler_config["prediction_type"])
     try:
         with without_bars():
             pipeline.save_pretrained(temporary, safe_serialization=True)
