@@ -25,9 +25,10 @@ ROOT = Path(__file__).resolve().parent
 HOST_OWNED = ("torch", "torchvision", "torchaudio", "numpy")
 OLDEST_PYTHON = (3, 10)
 FREE_DISK_GB = 3.0  # the CPU environment takes 1.4 GB, and pip unpacks beside it
+TORCH_LOCK = ROOT / "requirements" / "torch.lock.txt"
 RUNTIME_LOCK = ROOT / "requirements" / "standalone.lock.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.lock.txt"
-WORDS = ("setup", "demo", "test", "kohya")
+WORDS = ("setup", "demo", "test", "audit", "kohya")
 # What the nodes import of libraries whose versions have to fit one another: whether they do, only an import tells.
 HOST_IMPORTS = {
     "accelerate": ("PartialState",),
@@ -66,6 +67,7 @@ setup            Modiste's own environment from the lock; run it again after an 
 demo             setup, then on the embedded models, without a GPU: photo → prompt → picture → report, and a brand's
                  collection → prompts → training → verdict; what follows goes to both commands, e.g. `demo --seed 7`
 test             setup, then every test; what follows goes to pytest, e.g. `test -k prompt`
+audit            setup, then asks the advisory database of PyPI for known weaknesses of every library in the locks
 kohya            optional: sd-scripts (kohya-ss, Apache-2.0) as a second trainer for `finetune --engine kohya`, with an
                  environment of its own; --from FOLDER takes a clone or an unpacked archive in place of the network
 
@@ -74,7 +76,7 @@ engines beside this file, or to the one that MODISTE_ENGINES names.
 pip's own settings apply: PIP_EXTRA_INDEX_URL for another build of torch, PIP_NO_INDEX and PIP_FIND_LINKS
 where there is no network.
 exit codes: 0 ok, 1 something is lacking or could not be installed, 2 wrong usage, 130 interrupted;
-demo and test pass on the code of what they ran."""
+demo, test and audit pass on the code of what they ran."""
 
 
 class SetupError(Exception):
@@ -89,11 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
             return host_hook(options.allow)
         if word == "kohya":
             return kohya(options.source, options.force)
-        python = set_up(dev=options.dev or word == "test", force=options.force)
+        python = set_up(dev=options.dev or word in ("test", "audit"), force=options.force)
         if word == "demo":
             return demo(python, rest)
         if word == "test":
             return run([python, "-m", "pytest", *test_words(rest)])
+        if word == "audit":
+            return audit(python, rest)
         return EXIT_OK
     except SetupError as error:
         print(f"modiste: {error}", file=sys.stderr)
@@ -125,8 +129,8 @@ def parse(arguments: list[str]) -> tuple[str | None, argparse.Namespace, list[st
         parser.error(f"--allow is for a host, and never for {', '.join(HOST_OWNED)}")
     if options.source and options.word != "kohya":
         parser.error("--from is for kohya only")
-    if rest and options.word not in ("demo", "test"):
-        parser.error(f"{' '.join(rest)} means nothing here; only demo and test hand further words on")
+    if rest and options.word not in ("demo", "test", "audit"):
+        parser.error(f"{' '.join(rest)} means nothing here; only demo, test and audit hand further words on")
     return options.word, options, rest
 
 
@@ -305,7 +309,7 @@ def set_up(dev: bool, force: bool = False) -> Path:
     folder = venv_folder()
     python = venv_python(folder)
     stamp = folder / "modiste-setup.json"
-    locks = [RUNTIME_LOCK, DEV_LOCK] if dev else [RUNTIME_LOCK]
+    locks = [TORCH_LOCK, RUNTIME_LOCK, *([DEV_LOCK] if dev else [])]
     if not force and fingerprints(locks, python).items() <= read_stamp(stamp).items():
         print(f"modiste: the environment {folder} is up to date", flush=True)
         return python
@@ -314,7 +318,8 @@ def set_up(dev: bool, force: bool = False) -> Path:
     print(f"modiste: setting up {folder}: about 1.5 GB on disk, 7 GB where torch brings CUDA", flush=True)
     make_venv(folder)
     print("modiste: installing the locked libraries (torch is the largest; this takes minutes)", flush=True)
-    install(folder, ["-r", str(DEV_LOCK if dev else RUNTIME_LOCK)])
+    install(folder, ["--require-hashes", "--no-deps", "-r", str(DEV_LOCK if dev else RUNTIME_LOCK)])
+    install(folder, ["-r", str(TORCH_LOCK)])  # each build of torch has hashes of its own: pinned by version alone
     install(folder, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
     write_whole(stamp, json.dumps(fingerprints(locks, python), indent=2))
     print(f"modiste: ready; the command is {python.with_name('modiste' + python.suffix)}", flush=True)
@@ -413,7 +418,12 @@ def diagnose(log: str, variable: str = "MODISTE_VENV") -> tuple[str, str]:
             "the package index can't be reached",
             f"check network and proxy, or set PIP_NO_INDEX=1 and PIP_FIND_LINKS to a wheel folder, {again}",
         )
-    missing = re.search(r"No matching distribution found for (\S+)", log)
+    if "DO NOT MATCH THE HASHES" in log:
+        return (
+            "a library that was downloaded is not the one that the lock names",
+            "look at PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS and the proxy: one hands out other files",
+        )
+    missing = re.search(r"No matching distribution found for ([^\s;]+)", log)
     if missing:
         return (
             f"there is no {missing[1]} for Python {platform.python_version()} on {platform.machine()}",
@@ -524,7 +534,7 @@ def engine_requirements(checkout: Path) -> list[str]:
 
 def torch_pins() -> list[str]:
     """torch and torchvision as our lock has them."""
-    lines = RUNTIME_LOCK.read_text(encoding="utf-8").splitlines()
+    lines = TORCH_LOCK.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if re.match(r"(torch|torchvision)==", line)]
 
 
@@ -546,6 +556,21 @@ def demo(python: Path, rest: list[str]) -> int:
     for report in reports:
         print(f"modiste: the report is {report}", flush=True)
     return worst
+
+
+def audit(python: Path, rest: list[str]) -> int:
+    """pip-audit over what the locks pin: a library with a known weakness is named, and the exit code is then 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pins.txt"
+        pins = [*torch_pins(), *locked_pins(RUNTIME_LOCK), *locked_pins(DEV_LOCK)]
+        file.write_text("\n".join(pins), encoding="utf-8")
+        return run([python, "-m", "pip_audit", "--no-deps", "--disable-pip", "--requirement", file, *rest])
+
+
+def locked_pins(lock: Path) -> list[str]:
+    """The lines `name==version ; marker` of a lock, without its hashes."""
+    lines = [line.partition(" \\")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if re.match(r"[\w.-]+==", line)]
 
 
 def test_words(rest: list[str]) -> list[str]:

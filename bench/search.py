@@ -25,8 +25,9 @@ from ..fashion.prompts.renderers import Rendered, render
 from ..fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ..hosts.request import GenerationRequest
 from ..routes.evaluator import Evaluator
+from ..routes.prompt.contest import SearchRun
 from ..routes.prompt.experience import Experience
-from ..routes.prompt.optimise import SearchRun, optimise_photo
+from ..routes.prompt.optimise import optimise_photo
 from ..routes.prompt.outcome import BASELINE
 from ..routes.prompt.settings import PromptSettings
 from ..search.confirmation import mean_gain

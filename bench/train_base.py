@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ..checkpoints.families.configs import configs_of
+from ..checkpoints.single_file import write_tokenizer
 from ..core.torchvision_ops import patch_torchvision_ops
-from ..trainer.families.configs import configs_of
-from ..trainer.model.single_file import write_tokenizer
 
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 

@@ -6,12 +6,15 @@ import sys
 
 import typer
 
+from .calibrate import calibrate
 from .compare import compare
 from .doctor import doctor
 from .exit_codes import Exits
 from .finetune import finetune
 from .generate import generate
+from .get import get
 from .lora import lora
+from .models import models
 from .pipeline import pipeline
 from .prompt import prompt
 from .score import score
@@ -26,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (doctor, prompt, tag, score, generate, finetune, compare, pipeline, serve):
+for command in (doctor, get, models, calibrate, prompt, tag, score, generate, finetune, compare, pipeline, serve):
     app.command()(command)
 app.add_typer(lora, name="lora")
 

@@ -29,12 +29,32 @@ def choose_preset(
     """The named preset, or the machine's default, said aloud where it is the embedded one; `instead`: fields to change,
     None for those that stay. `needed`: the roles of models that the work opens on this machine.
     """
-    from ..models.presets import default_preset, preset
+    from ..models.presets import default_preset, preset, preset_of_checkpoint
 
-    chosen = default_preset(needed) if name is None else preset(name)
-    if name is None and chosen.name == "mini":
+    checkpoint = instead.get("checkpoint") if host == "local" else None
+    fitting = preset_of_checkpoint(checkpoint) if checkpoint else None
+    chosen = preset(name) if name else fitting or default_preset(needed)
+    if checkpoint and fitting:
+        say_kind(checkpoint, instead.get("prediction"), chosen, fitting)
+    elif name is None and chosen.name == "mini":
         say(EMBEDDED if host == "local" else EMBEDDED_EYES)
     return chosen.replaced(**{field: value for field, value in instead.items() if value is not None})
+
+
+def say_kind(checkpoint: str, prediction: str | None, chosen: Preset, fitting: Preset) -> None:
+    """Names a checkpoint's family, what its UNet predicts, and the preset; and where that one does not fit."""
+    from ..checkpoints.kinds import PREDICTION_NAMES, kind_of
+    from ..core.weights import locate
+
+    source = locate(checkpoint)
+    kind = kind_of(source) if source else None
+    if source is None or kind is None:
+        return
+    as_told = f" (told: {PREDICTION_NAMES.get(prediction, prediction)})" if prediction else ""
+    size = f"preset {chosen.name}, {chosen.width}×{chosen.height}"
+    say(f"{source.name}: {kind.text}{as_told}; {size}")
+    if (chosen.width, chosen.height) != (fitting.width, fitting.height):
+        say(f"  such a model is made for {fitting.width}×{fitting.height}; without --preset that is what is drawn")
 
 
 def open_chosen_session(
@@ -50,7 +70,20 @@ def open_chosen_session(
 
     roles = host.needed_models if needed is None else needed
     chosen = choose_preset(preset, host.host, roles, **models.as_fields())
-    return open_session(chosen, host=host.choice(lora_dir), device=device)
+    session = open_session(chosen, host=host.choice(lora_dir), device=device)
+    if session.vision.judge is None:
+        say_no_judge(chosen)
+    return session
+
+
+def say_no_judge(preset: Preset) -> None:
+    """Says that the second model is not here, what that costs, and the command that gets it."""
+    from ..core.weights import get_command
+
+    say(
+        f"no judge: {preset.judge} is not on this machine, so nothing checks the score; `{get_command(preset.judge)}` "
+        "gets it"
+    )
 
 
 def say_other_base(base: str, session: Session) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import platform
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.version import VERSION
 from .exit_codes import EXIT_OK
 from .options import AsJson
 from .terminal import print_json
+
+if TYPE_CHECKING:
+    from ..models.presets import Preset
 
 FREE_DISK_GB = 2.0  # a run of 100 photos at 512 px leaves about 2 GB of pictures
 
@@ -26,6 +29,7 @@ def examine() -> dict[str, Any]:
     presets = {name: missing_weights(preset) for name, preset in PRESETS.items()}
     runnable = [name for name, missing in presets.items() if not {"checkpoint", "encoder"} & missing.keys()]
     home, engine = modiste_home(), find_engine()
+    has_torch = libraries["torch"] is not None
     return {
         "ready": bool(runnable) and not lacking,
         "modiste": VERSION,
@@ -33,9 +37,14 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "libraries": libraries,
         "lacking": lacking,
-        "device": _device() if libraries["torch"] else None,
+        "device": _device() if has_torch else None,
         "presets": {
-            name: {"ready": name in runnable, "missing": missing, "checkpoint": PRESETS[name].checkpoint}
+            name: {
+                "ready": name in runnable,
+                "missing": missing,
+                "checkpoint": PRESETS[name].checkpoint,
+                "drawing": _drawing(PRESETS[name]) if has_torch else None,
+            }
             for name, missing in presets.items()
         },
         "engines": {"diffusers": VERSION, "kohya": engine.version if engine else None},
@@ -46,7 +55,7 @@ def examine() -> dict[str, Any]:
 
 def print_findings(findings: dict[str, Any]) -> None:
     """The findings as a page for people, on stdout."""
-    from ..core.weights import download_command
+    from ..core.weights import get_command
 
     device = findings["device"]
     print(f"Modiste {findings['modiste']} on Python {findings['python']}, {findings['platform']}")
@@ -60,7 +69,10 @@ def print_findings(findings: dict[str, Any]) -> None:
             continue
         print(f"preset    {name:<6} {'ready, with less:' if state['ready'] else 'not ready:'}")
         for role, model in state["missing"].items():
-            print(f"            {role}: {model} is not on this machine; get it with: {download_command(model)}")
+            print(f"            {role}: {model} is not on this machine; get it with: {get_command(model)}")
+    for name, state in findings["presets"].items():
+        if state["drawing"]:
+            print(f"drawing   {name:<6} {state['drawing']}")
     kohya = findings["engines"]["kohya"]
     print(f"engine    kohya  {f'sd-scripts {kohya}' if kohya else 'not installed (optional): python install.py kohya'}")
     if findings["lacking"]:
@@ -68,6 +80,24 @@ def print_findings(findings: dict[str, Any]) -> None:
     if findings["free_disk_gb"] < FREE_DISK_GB:
         print(f"disk      only {findings['free_disk_gb']} GB free: a run of 100 photos can take {FREE_DISK_GB:.0f} GB")
     print("verdict   " + ("ready" if findings["ready"] else "something is missing (above)"))
+
+
+def _drawing(preset: Preset) -> str | None:
+    """The plan by which this device draws the preset's pictures, and what it takes by arithmetic; None for mini."""
+    from ..core.device import GIB, choose_device, choose_dtype, free_bytes
+    from ..hosts.drawing_plan import DrawingPlan, needed_gib, plan_drawing
+
+    family = {"sd15": "sd1", "sdxl": "sdxl"}.get(preset.name)
+    if family is None:
+        return None
+    device, pixels = choose_device(), preset.width * preset.height
+    dtype = str(choose_dtype(device)).removeprefix("torch.")
+    plan, free = DrawingPlan(dtype, 1), ""
+    if device.startswith("cuda"):
+        free_gib = free_bytes(device) / GIB
+        plan, free = plan_drawing(family, pixels, free_gib, dtype), f" of {free_gib:.1f} GiB free"
+    needed = needed_gib(plan, family, pixels)
+    return f"{preset.width}×{preset.height}: {plan.text}; about {needed:.1f} GiB{free}, by arithmetic"
 
 
 def _existing(path: Any) -> Any:

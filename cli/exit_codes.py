@@ -9,6 +9,8 @@ from typer.core import TyperGroup
 
 from ..core.disk import OF_THE_DISK, write_error
 from ..core.errors import ModisteError
+from .samples import needs_photos
+from .streams import LastingStream, lasting_streams
 from .terminal import say, say_error
 
 EXIT_OK, EXIT_SKIPS, EXIT_INTERRUPTED = 0, 3, 130
@@ -19,10 +21,23 @@ class Exits(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> None:
         """Runs the command."""
+        with lasting_streams() as out:
+            code = self._exit_code(ctx, out)
+        raise typer.Exit(code or EXIT_OK)
+
+    def _exit_code(self, ctx: typer.Context, out: LastingStream) -> int | None:
+        code: int | None
         try:
             code = super().invoke(ctx)
+            out.flush()
         except ModisteError as error:
             say_error(error)
+            code = error.exit_code
+        except typer.BadParameter as error:
+            line = needs_photos(error)
+            if line is None:
+                raise
+            say(f"error: {line}")
             code = error.exit_code
         except OSError as error:
             if error.errno not in OF_THE_DISK:
@@ -33,4 +48,4 @@ class Exits(TyperGroup):
         except KeyboardInterrupt:
             say("interrupted: what is done is kept; the same command goes on")
             code = EXIT_INTERRUPTED
-        raise typer.Exit(code or EXIT_OK)
+        return code

@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import DatasetOptions, GoingOnOptions, TrainOptions, with_option_groups
-from .options import AsJson, CaptionBind, Checkpoint, Device, PresetName
+from .options import AsJson, CaptionBind, Checkpoint, Device, Prediction, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def finetune(
     dataset: DatasetOptions,
     bind: CaptionBind = None,
     checkpoint: Checkpoint = None,
-    prediction: Annotated[
-        str | None,
-        typer.Option(help="What the base model predicts: epsilon | v_prediction.", show_default="as its files say"),
-    ] = None,
+    prediction: Prediction = None,
     seed: Annotated[int | None, typer.Option(help="Every random choice follows from it.", min=0)] = None,
     going_on: GoingOnOptions,
     log: Annotated[
@@ -53,7 +50,7 @@ def finetune(
     from .stop_signals import stopping
 
     refuse_engine(engine)
-    chosen = choose_preset(preset, checkpoint=checkpoint)
+    chosen = choose_preset(preset, checkpoint=checkpoint, prediction=prediction)
     if checkpoint is None:
         require_weights(chosen, "checkpoint")
     file = dataset_file(photos)
@@ -61,7 +58,7 @@ def finetune(
         say(note)
     asked = training.as_fields(steps, seed, device) | going_on.as_fields()
     asked |= {"validation": dataset.validation_fields()}
-    asked |= {"batch_size": batch, "data": dataset.as_fields(), "prediction": prediction, "log": log or None}
+    asked |= {"batch_size": batch, "data": dataset.as_fields(), "log": log or None}
     settings = config_for(chosen, photos, training.from_file(), asked)
     if going_on.resume:
         refuse_fresh(out)

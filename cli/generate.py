@@ -14,6 +14,7 @@ from .options import (
     AsJson,
     Checkpoint,
     Device,
+    Prediction,
     PresetName,
     Seed,
 )
@@ -32,6 +33,7 @@ def generate(
     host: HostOptions,
     sampling: SamplingOptions,
     checkpoint: Checkpoint = None,
+    prediction: Prediction = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -41,7 +43,8 @@ def generate(
     from ..routes.generate import draw_prompt
 
     needed = ("checkpoint",) if host.is_local else ()
-    chosen = choose_preset(preset, host.host, needed, checkpoint=checkpoint)
+    chosen = choose_preset(preset, host.host, needed, checkpoint=checkpoint, prediction=prediction)
+    width, height = sampling.size(chosen)
     request = GenerationRequest(
         prompt=text,
         negative_prompt=negative,
@@ -49,8 +52,8 @@ def generate(
         steps=sampling.steps or chosen.steps,
         cfg_scale=sampling.cfg_scale or chosen.cfg_scale,
         sampler=sampling.sampler or chosen.sampler,
-        width=chosen.width,
-        height=chosen.height,
+        width=width,
+        height=height,
     )
     with Display(quiet=json) as display:
         files = draw_prompt(open_host(chosen, host.choice(), device), request, count, out, display)

@@ -13,22 +13,32 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from ..core.errors import InputError
 from .options import (
     AcceptVersions,
     AllowRemote,
+    Aspect,
+    BrandWord,
     CaFile,
+    CaptionBind,
+    CaptionerModel,
+    CaptionerUrl,
     CaptionSource,
     CfgScale,
     Checkpoint,
+    Dtype,
     Encoder,
     Extend,
     Framing,
     FromLora,
+    Height,
     HostKind,
     LearnFromEarlier,
     LearningRate,
+    LowMemory,
     Masks,
     Method,
+    Prediction,
     Rank,
     Regularisation,
     Resume,
@@ -40,11 +50,17 @@ from .options import (
     Trigger,
     Urls,
     Vocabulary,
+    Width,
+    Words,
     Workflow,
 )
 
 if TYPE_CHECKING:
+    from ..fashion.photos import Gathered
+    from ..models.captioner import RememberingCaptioner
     from ..models.drawing_host import HostChoice
+    from ..models.presets import Preset
+    from .terminal import Display
 
 
 class OptionGroup:
@@ -60,12 +76,15 @@ class HostOptions(OptionGroup):
     allow_remote: AllowRemote = False
     workflow: Workflow = None
     ca_file: CaFile = None
+    dtype: Dtype = "auto"
+    low_memory: LowMemory = False
 
     def choice(self, lora_dir: Path | None = None) -> HostChoice:
         """The host as the models' room knows it; a WebUI's user and password come from MODISTE_WEBUI_AUTH alone."""
         from ..models.drawing_host import HostChoice
 
-        return HostChoice(self.host, tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
+        servers = (tuple(self.url or ()), self.allow_remote, self.workflow, lora_dir, self.ca_file)
+        return HostChoice(self.host, *servers, self.dtype, self.low_memory)
 
     @property
     def is_local(self) -> bool:
@@ -85,10 +104,23 @@ class SamplingOptions(OptionGroup):
     steps: Steps = None
     cfg_scale: CfgScale = None
     sampler: Sampler = None
+    width: Width = None
+    height: Height = None
+    aspect: Aspect = None
 
     def as_fields(self) -> dict[str, Any]:
-        """The fields of a GenerationRequest, None where nothing was given."""
-        return {"steps": self.steps, "cfg_scale": self.cfg_scale, "sampler": self.sampler}
+        """The fields of DrawingSettings, None where nothing was given."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def size(self, preset: Preset) -> tuple[int, int]:
+        """(width, height) of a picture without a photo; InputError for a size that no picture has."""
+        from ..routes.drawing_size import PHOTO, refuse_size, size_in_aspect
+
+        if self.aspect == PHOTO:
+            raise InputError("--aspect photo needs a photo, and this draws a prompt", to_try="W:H, such as 3:4")
+        width, height = self.width or preset.width, self.height or preset.height
+        refuse_size(width, height)
+        return (width, height) if self.aspect is None else size_in_aspect(width, height, self.aspect)
 
 
 @dataclass(frozen=True)
@@ -96,6 +128,7 @@ class ModelOptions(OptionGroup):
     """Models and settings in place of the preset's."""
 
     checkpoint: Checkpoint = None
+    prediction: Prediction = None
     vocabulary: Vocabulary = None
     encoder: Encoder = None
     framing: Framing = None
@@ -103,7 +136,7 @@ class ModelOptions(OptionGroup):
     def as_fields(self) -> dict[str, str | None]:
         """The fields of a Preset that they replace, None where the preset's own stays."""
         looking = VisionOptions(self.vocabulary, self.encoder, self.framing)
-        return {"checkpoint": self.checkpoint, **looking.as_fields()}
+        return {"checkpoint": self.checkpoint, "prediction": self.prediction, **looking.as_fields()}
 
 
 @dataclass(frozen=True)
@@ -149,7 +182,7 @@ class TrainOptions(OptionGroup):
 class DatasetOptions(OptionGroup):
     """What a training makes of its photos; None: the config file's, else DataConfig's own."""
 
-    trigger: Trigger = None
+    trigger: BrandWord = None
     masks: Masks = None
     captions: CaptionSource = None
     reg: Regularisation = None
@@ -189,6 +222,63 @@ class EarlierRunsOptions(OptionGroup):
     def as_fields(self) -> dict[str, bool]:
         """The fields of PromptSettings."""
         return {"same_seeds": self.same_seeds, "learn": self.learn}
+
+
+@dataclass(frozen=True)
+class CaptionerOptions(OptionGroup):
+    """A model that describes photos."""
+
+    captioner: CaptionerUrl = None
+    captioner_model: CaptionerModel = None
+
+    def open(self, allow_remote: bool, ca_file: Path | None = None) -> RememberingCaptioner | None:
+        """The captioner; None where there is none to ask."""
+        from ..models.captioner import open_captioner
+
+        return open_captioner(self.captioner, self.captioner_model, allow_remote=allow_remote, ca_file=ca_file)
+
+
+@dataclass(frozen=True)
+class WordsOptions(OptionGroup):
+    """Words for the photos from elsewhere: the user's own, and a captioner's."""
+
+    words: Words = None
+    captioner: CaptionerUrl = None
+    captioner_model: CaptionerModel = None
+
+    def as_fields(self, gathered: Gathered, host: HostOptions, display: Display) -> dict[str, Any]:
+        """The fields of PromptSettings; text files that can't be read join the skipped ones.
+
+        Asks the captioner for every photo. InputError for an address or words that can't be used.
+        """
+        from ..core.errors import InputError
+        from ..routes.given_words import photo_id, words_beside, words_prompt
+
+        captioner = CaptionerOptions(self.captioner, self.captioner_model).open(host.allow_remote, host.ca_file)
+        if self.words is None:
+            words, unreadable = words_beside(gathered.photos)
+            gathered.skipped += unreadable
+        elif not self.words.strip():
+            words = {}
+        elif words_prompt(self.words) is None:
+            raise InputError(f"there are no words in --words {self.words!r}", to_try="words that say what to draw")
+        else:
+            words = {photo_id(photo.sha256): " ".join(self.words.split()) for photo in gathered.photos}
+        fields: dict[str, Any] = {"words": words}
+        if captioner is not None:
+            with captioner:
+                captions = captioner.describe_all(gathered.photos, display)
+            fields |= {"captioner": captioner.name}
+            fields |= {"captions": {photo_id(sha256): caption for sha256, caption in captions.items()}}
+        return fields
+
+
+@dataclass(frozen=True)
+class BrandOptions(OptionGroup):
+    """The brand's word, and what captions leave to it."""
+
+    trigger: Trigger = "modiste"
+    bind: CaptionBind = None
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

@@ -25,7 +25,28 @@ Urls = Annotated[
         show_default="the usual local one",
     ),
 ]
-AllowRemote = Annotated[bool, typer.Option("--allow-remote", help="Let --url be another machine.")]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote", help="Let a server (--url, --captioner) be another machine.")
+]
+Words = Annotated[
+    str | None,
+    typer.Option(
+        "--words",
+        help="Your own words for the photos, which compete and are measured against; '' uses none.",
+        show_default="the .txt beside each photo",
+    ),
+]
+CaptionerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--captioner",
+        help="A server that describes photos (OpenAI's API: llama.cpp, vLLM, Ollama); its key: MODISTE_CAPTIONER_KEY.",
+        show_default=False,
+    ),
+]
+CaptionerModel = Annotated[
+    str | None, typer.Option("--captioner-model", help="The model's name there.", show_default=False)
+]
 CaFile = Annotated[
     Path | None,
     typer.Option(
@@ -49,9 +70,24 @@ LoraDir = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
+Width = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
+Height = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
+Aspect = Annotated[
+    str | None,
+    typer.Option(
+        help="W:H, or photo: each picture in its photo's shape, of the area of width × height.", show_default=False
+    ),
+]
 Sampler = Annotated[str | None, typer.Option(help="A1111's name, such as 'DPM++ 2M'.")]
 Checkpoint = Annotated[
-    str | None, typer.Option(help="In place of the preset's: folder, file, hub id; a server's own name of it.")
+    str | None,
+    typer.Option(
+        help="In place of the preset's: folder, .safetensors file, its bare name, hub id; a server's own name of it."
+    ),
+]
+Prediction = Annotated[
+    str | None,
+    typer.Option(help="What the checkpoint predicts: epsilon | v_prediction.", show_default="as its file says"),
 ]
 Vocabulary = Annotated[
     str | None, typer.Option(help="Name or .json file in place of the preset's.", show_default=False)
@@ -77,7 +113,7 @@ Extend = Annotated[
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Go on under other library versions; train.json notes it.")
 ]
-Trigger = Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")]
+BrandWord = Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")]
 Masks = Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")]
 CaptionSource = Annotated[
     str | None,
@@ -96,12 +132,20 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of 
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
 ]
+Trigger = Annotated[str, typer.Option(help="The word that is to mean the brand's look.")]
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]
 DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
 Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
+Dtype = Annotated[
+    str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")
+]
+LowMemory = Annotated[
+    bool,
+    typer.Option("--low-memory", help="Draw with as little memory as there is a way to; slower.", show_default=False),
+]
 SameSeeds = Annotated[
     bool,
     typer.Option(

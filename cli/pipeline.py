@@ -10,16 +10,17 @@ import typer
 from .choices import choose_preset, groups_of, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import (
+    BrandOptions,
     EarlierRunsOptions,
     HostOptions,
     ModelOptions,
     SamplingOptions,
     TrainOptions,
+    WordsOptions,
     with_option_groups,
 )
 from .options import (
     AsJson,
-    CaptionBind,
     Device,
     LoraDir,
     PresetName,
@@ -39,9 +40,9 @@ def pipeline(
     stage: Annotated[
         str | None, typer.Option(help="prompt | finetune | compare: that one alone.", show_default=False)
     ] = None,
-    trigger: Annotated[str, typer.Option(help="The word that is to mean the brand's look.")] = "modiste",
-    bind: CaptionBind = None,
+    brand: BrandOptions,
     budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
+    given: WordsOptions,
     searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
     with_generated: Annotated[
         bool, typer.Option("--with-generated", help="The base model's own pictures keep the look to its trigger.")
@@ -60,6 +61,7 @@ def pipeline(
     from ..fashion.photos import gather_photos
     from ..models.presets import PRESETS
     from ..routes.finetune.finetune import merged
+    from ..routes.given_words import without_trigger
     from ..routes.pipeline.pipeline import PipelineSettings, run_pipeline
     from ..routes.prompt.settings import PromptSettings
     from ..trainer.model.base_model import find_base
@@ -80,12 +82,15 @@ def pipeline(
         say_other_base(train["base"], session)
         if lora_dir is None and train.get("method") != "full":
             say("without --lora-dir you are told what to copy into the server's LoRA folder before the comparison")
+    with Display(quiet=json) as display:
+        words = given.as_fields(gathered, host, display)
+    words["words"] = {photo: without_trigger(text, brand.trigger) for photo, text in words["words"].items()}
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
-            session, budget=budget, seed=seed, **earlier.as_fields(), **sampling.as_fields()
+            session, budget=budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
         ),
-        trigger=trigger,
-        bound=groups_of(bind, session.vision.taxonomy),
+        trigger=brand.trigger,
+        bound=groups_of(brand.bind, session.vision.taxonomy),
         searched=searched,
         train=train,
         with_generated=with_generated,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..reports.comparison import ComparisonReport
-    from ..reports.prompt import Interval, PromptReport
+    from ..reports.prompt import Interval, PhotoReport, PromptReport, WordsReport
 
 ARMS = {
     "name": "base, name only",
@@ -39,11 +39,15 @@ def print_summary(report: PromptReport, out: Path, explain: bool = False) -> Non
             f"{photo.strategy}{'' if photo.improved else ' (no improvement found)'}",
         )
     console.print(table)
+    for photo in report.images:
+        if photo.your_words:
+            console.print(_over_words(photo, photo.your_words))
     if explain:
         _print_worths(report, console)
     total = report.summary
     console.print()
-    console.print(f"similarity, calibrated, on held-out seeds; mean of {total.photos} photos:")
+    of = "one photo" if total.photos == 1 else f"mean of {total.photos} photos"
+    console.print(f"similarity, calibrated, on held-out seeds; {of}:")
     console.print(
         f"  minimal {_percent(total.mean_minimal)} → all tags {_percent(total.mean_baseline)} "
         f"→ found {_percent(total.mean_similarity)}",
@@ -52,11 +56,25 @@ def print_summary(report: PromptReport, out: Path, explain: bool = False) -> Non
     console.print(f"  gain over all tags {_points(total.gain_over_baseline)}")
     judge = total.judge_gain_over_baseline
     console.print(f"  the judge says     {_points(judge) if judge else 'nothing: there is none on this machine'}")
+    colour = total.colour_change_over_baseline
+    if colour:
+        change = f"{colour.mean:+.1f} ΔE ({colour.low:+.1f} … {colour.high:+.1f})"
+        console.print(f"  colours            {change} against all tags; below 0 is nearer")
+    if given := total.your_words:
+        some = f", {given.photos} of {total.photos} photos" if given.photos < total.photos else ""
+        console.print(f"  your words {_percent(given.mean_score)}; gain over them {_points(given.gain)}{some}")
+        if given.judge_gain:
+            console.print(f"  the judge says     {_points(given.judge_gain)}")
     console.print(f"  proven for {total.proven} of {total.photos} together, for {total.improved} by their own interval")
     console.print(f"  {total.generations} pictures, {total.seconds_per_photo:.1f} s of drawing a photo")
     for skip in report.skipped:
         console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
     print(f"report: {out / 'report.html'}")
+
+
+def _over_words(photo: PhotoReport, words: WordsReport) -> str:
+    chosen = "the search chose them" if photo.candidate == "your_words" else f"gain over them {_points(words.interval)}"
+    return f"{_plain(Path(photo.image).name)}: your words {_percent(words.score)}; {chosen}"
 
 
 def print_verdict(report: ComparisonReport, out: Path) -> None:

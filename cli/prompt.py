@@ -9,7 +9,14 @@ import typer
 
 from .choices import open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import EarlierRunsOptions, HostOptions, ModelOptions, SamplingOptions, with_option_groups
+from .option_groups import (
+    EarlierRunsOptions,
+    HostOptions,
+    ModelOptions,
+    SamplingOptions,
+    WordsOptions,
+    with_option_groups,
+)
 from .options import (
     DEMONSTRATION,
     AsJson,
@@ -32,7 +39,12 @@ def prompt(
     budget: Annotated[int, typer.Option(help="Pictures a photo, confirmation included.", min=8, max=400)] = 40,
     seed: Seed = 0,
     earlier: EarlierRunsOptions,
+    given: WordsOptions,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
+    colour_weight: Annotated[
+        float,
+        typer.Option(help="Points that a unit of colour difference, ΔE, costs in the search; 0: none.", min=0),
+    ] = 2.0,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
@@ -53,15 +65,17 @@ def prompt(
         say(f"{unknown[0].path}: {DEMONSTRATION}")
     elif unknown:
         leave_out(unknown, gathered, photos)
-    settings = PromptSettings.for_session(
-        session,
-        budget=budget,
-        seed=seed,
-        **earlier.as_fields(),
-        strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
-        **sampling.as_fields(),
-    )
     with Display(quiet=json) as display:
+        settings = PromptSettings.for_session(
+            session,
+            budget=budget,
+            seed=seed,
+            **earlier.as_fields(),
+            strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
+            colour_weight=colour_weight / 100,
+            **given.as_fields(gathered, host, display),
+            **sampling.as_fields(),
+        )
         report = optimise_prompts(gathered, session, settings, out, display)
     if json:
         print_json(report.model_dump(mode="json"))

@@ -9,13 +9,14 @@ import typer
 
 from .choices import choose_preset
 from .exit_codes import EXIT_OK
-from .options import Checkpoint, Device, PresetName
+from .options import Checkpoint, Device, Dtype, LowMemory, Prediction, PresetName
 from .terminal import say
 
 
 def serve(
     preset: PresetName = None,
     checkpoint: Checkpoint = None,
+    prediction: Prediction = None,
     lora_dir: Annotated[
         Path | None, typer.Option(help="Folder of the files that <lora:name:strength> names.", exists=True)
     ] = None,
@@ -29,18 +30,23 @@ def serve(
     ] = False,
     docs: Annotated[bool, typer.Option("--docs", help="A page at /docs to try the routes by hand.")] = False,
     device: Device = "auto",
+    dtype: Dtype = "auto",
+    low_memory: LowMemory = False,
 ) -> int:
     """Answer A1111's API (txt2img, img2img, …) with a preset's model, for the clients that speak it."""
     from ..hosts.address import is_loopback
-    from ..hosts.local import LocalHost
+    from ..models.drawing_host import local_host
     from ..server.app import make_app
     from ..server.guard import OWN_NAMES, read_users
     from ..server.interrogate import TaggerInterrogator
     from ..server.lora_folder import LoraFolder
     from ..server.serving import listen_on, serve
 
-    users, chosen = read_users(api_auth), choose_preset(preset, checkpoint=checkpoint)
-    drawing = LocalHost(chosen.checkpoint, revision=chosen.revisions.get(chosen.checkpoint), device=device)
+    users, chosen = (
+        read_users(api_auth),
+        choose_preset(preset, needed=("checkpoint",), checkpoint=checkpoint, prediction=prediction),
+    )
+    drawing = local_host(chosen, device, dtype, low_memory)
     listening = listen_on(address, port)
     own = is_loopback(address)
     if not own and not users:

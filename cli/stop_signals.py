@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish: the step under way is finished, a checkpoint kept, then the run ends."""
+"""SIGTERM, SIGHUP (a closed terminal) and Ctrl-C as a wish: the step is finished, a checkpoint kept, the run ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 @contextmanager
@@ -18,11 +20,13 @@ def stopping() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     asked = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDINGS)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # as under nohup
 
     def ask(number: int, frame: object) -> None:
         asked.set()
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in before:
         signal.signal(number, ask)

@@ -9,14 +9,17 @@ import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import VisionOptions, with_option_groups
-from .options import DEMONSTRATION, AsJson, Device, Force, Photos, PresetName
+from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
+from .options import DEMONSTRATION, AllowRemote, AsJson, CaptionBind, Device, Force, Photos, PresetName
+from .streams import reader_left
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
     from ..fashion.caption_files import CaptionWriter
     from ..fashion.photos import Skip
     from ..fashion.tag_file import TagFile, TaggedFile
+    from ..fashion.taxonomy import Taxonomy
+    from ..models.captioner import RememberingCaptioner
 
 
 @with_option_groups
@@ -30,9 +33,9 @@ def tag(
         bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
     ] = False,
     trigger: Annotated[str, typer.Option(help="A word in every caption that is to mean the brand's look.")] = "",
-    bind: Annotated[
-        str | None, typer.Option(help="With --trigger: groups to leave unsaid, comma-separated.", show_default=False)
-    ] = None,
+    bind: CaptionBind = None,
+    describing: CaptionerOptions,
+    allow_remote: AllowRemote = False,
     models: VisionOptions,
     force: Force = False,
     device: Device = "auto",
@@ -55,8 +58,9 @@ def tag(
     with Display(quiet=json) as display, ExitStack() as open_files:
         bound = groups_of(bind, tagger.taxonomy)
         file = open_files.enter_context(TagFile(out)) if out else None
-        if file:
-            file.refuse_other_captions(tagger.taxonomy, trigger, bound)
+        asked = describing.open(allow_remote)
+        described = Described(open_files.enter_context(asked), tagger.taxonomy, trigger, bound) if asked else None
+        refuse_other_captions(file, described, tagger.taxonomy, trigger, bound)
         writer = open_files.enter_context(CaptionWriter(overwrite)) if captions else None
         cache = open_files.enter_context(ObservationCache(tagger.encoder.identity.key))
         tagger.encoder = RememberingEncoder(tagger.encoder, cache)
@@ -72,10 +76,56 @@ def tag(
             tagged=Pace("tag", 0, display).found,
         )
         for photo, line in tagged_photos:
-            results.add(photo, line)
+            results.add(photo, described.line(photo, line) if described else line)
+            if results.nobody_reads():
+                return EXIT_OK
         if writer and file:
             write_earlier_captions(photos, file, writer)
     return results.finish(skipped)
+
+
+class Described:
+    """Captions by a captioner instead of the tags, with what is bound left to the trigger."""
+
+    def __init__(
+        self, captioner: RememberingCaptioner, taxonomy: Taxonomy, trigger: str, bound: tuple[str, ...] | None
+    ):
+        self.captioner, self.taxonomy, self.trigger, self.bound = captioner, taxonomy, trigger, bound
+
+    def line(self, photo: Path, line: TaggedFile) -> TaggedFile:
+        """The photo's line with its caption; the captioner is asked where it was not before."""
+        from dataclasses import replace
+
+        from ..fashion.photos import decode_photo, read_file
+
+        data = read_file(photo)
+        text = self.captioner.describe(data.sha256, lambda: decode_photo(data).image)
+        return replace(line, caption=self._written(text))
+
+    def known(self, photo: str) -> str | None:
+        """The caption of a photo that the captioner was asked about before; None for others, and where it is gone."""
+        from ..fashion.photos import BadPhoto, read_file
+
+        try:
+            caption = self.captioner.known(read_file(photo).sha256)
+        except BadPhoto:
+            return None
+        return None if caption is None else self._written(caption)
+
+    def _written(self, text: str) -> str:
+        from ..fashion.prompts.captions import caption_of_words
+
+        return caption_of_words(text, self.taxonomy, self.trigger, self.bound)
+
+
+def refuse_other_captions(
+    file: TagFile | None, described: Described | None, taxonomy: Taxonomy, trigger: str, bound: tuple[str, ...] | None
+) -> None:
+    """InputError where an earlier run has written other captions into the file than this one would."""
+    if file and described:
+        file.refuse_captions_unlike(described.known)
+    elif file:
+        file.refuse_other_captions(taxonomy, trigger, bound)
 
 
 class Results:
@@ -94,7 +144,11 @@ class Results:
         if self.json:
             self.lines.append(line)
         elif not self.file:
-            print(f"{line.image}: {line.caption}")
+            print(f"{line.image}: {line.caption}", flush=True)
+
+    def nobody_reads(self) -> bool:
+        """Whether the lines go to standard output alone, and its reader has left (`| head -1`)."""
+        return reader_left() and not (self.file or self.writer or self.json)
 
     def finish(self, skipped: list[Skip]) -> int:
         """Prints the JSON document, and names what was skipped and kept; the exit code."""

@@ -57,6 +57,24 @@ def free_bytes(device: str) -> int:
     return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that a device, or this machine, has too little memory."""
+    import torch
+
+    words = str(error).lower()
+    said = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, (RuntimeError, MemoryError)) and any(part in words for part in said)
+    )
+
+
+def has_native_bf16() -> bool:
+    """Whether this machine's CPU multiplies bfloat16 itself."""
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def used_mb(device: str) -> float:
     """Memory of this process in MiB: its peak so far on a CUDA device, its resident memory now on any other."""
     import psutil

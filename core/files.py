@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
 BLOCK_BYTES = 1 << 20
+REPLACE_TRIES, REPLACE_WAIT_S = 20, 0.05
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -23,10 +25,26 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def replace_file(temporary: Path, path: Path) -> None:
+    """Gives `temporary` the name `path`, in place of what has it.
+
+    Windows refuses while another program, such as a virus scanner, has one of them open: it is asked for a second.
+    """
+    patience = REPLACE_TRIES if sys.platform == "win32" else 1
+    for tries_left in reversed(range(patience)):
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if not tries_left:
+                raise
+            time.sleep(REPLACE_WAIT_S)
 
 
 def sync_folder(folder: Path) -> None:

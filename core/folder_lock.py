@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import InputError, ModisteError
 from .files import make_folder
 
-# Windows locks bytes against reading too; this one lies behind the text, so that others can read the pid.
-LOCKED_BYTE = 1 << 20
+# Windows locks bytes against reading too: this one lies behind any text, so that others can read the file meanwhile.
+LOCKED_BYTE = (1 << 31) - 2
 
 
 class FolderBusy(Exception):
@@ -83,9 +85,9 @@ def lock_file(file: IO[Any]) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        file.seek(LOCKED_BYTE)
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            with _at_locked_byte(file.fileno()):
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except PermissionError as error:  # Windows' answer where POSIX gives EAGAIN
             raise BlockingIOError(*error.args) from error
     else:
@@ -99,9 +101,20 @@ def unlock_file(file: IO[Any]) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        file.seek(LOCKED_BYTE)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        with _at_locked_byte(file.fileno()):
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
     else:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _at_locked_byte(descriptor: int) -> Iterator[None]:
+    """Inside `with`, the descriptor stands at LOCKED_BYTE, behind the back of the file object, which buffers."""
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
+    os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+    try:
+        yield
+    finally:
+        os.lseek(descriptor, before, os.SEEK_SET)

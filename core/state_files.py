@@ -32,6 +32,22 @@ def read_state(path: Path, form: Callable[[Any], Content], to_try: str) -> Conte
     Raises UnreadableFile where it can't be read. Raises DamagedFile, with what `to_try`, where it is no JSON or where
     `form` raises ValueError, TypeError, KeyError or AttributeError; a copy of the damaged file is kept beside it.
     """
+    try:
+        return _read(path, form)
+    except ValueError as error:
+        raise DamagedFile(path, str(error), to_try, _copied(path)) from None
+
+
+def read_model_json(path: Path, form: Callable[[Any], Content]) -> Content:
+    """The content of a JSON file of a model that others made, as by `read_state`; no copy is written beside it."""
+    try:
+        return _read(path, form)
+    except ValueError as error:
+        raise DamagedFile(path, str(error), "bring the model's files here again", None) from None
+
+
+def _read(path: Path, form: Callable[[Any], Content]) -> Content:
+    """ValueError says in words what is damaged."""
     data = read_whole(path, MOST_BYTES)
     try:
         return form(json.loads(data.decode("utf-8-sig")))
@@ -45,7 +61,7 @@ def read_state(path: Path, form: Callable[[Any], Content], to_try: str) -> Conte
         reason = f"it has no {error}"
     except (ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-    raise DamagedFile(path, reason, to_try, _copied(path))
+    raise ValueError(reason)
 
 
 def _copied(path: Path) -> Path | None:

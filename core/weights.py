@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+from .model_folders import named_checkpoint
 
 # A small file that every model folder of its kind has: it tells whether a model is on this machine.
 MARKERS = ("model_index.json", "config.json", "open_clip_config.json")
 
+HUB_ID = re.compile(r"[\w-][\w.-]*/(?!.*\.safetensors$)[\w.-]+")
+# `modiste get NAME` → the hub's id.
+SHORT_NAMES = {
+    "sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",
+    "fashion-clip": "patrickjohncyh/fashion-clip",
+    "fashion-siglip": "Marqo/marqo-fashionSigLIP",
+    "dinov2": "facebook/dinov2-base",
+}
 # The hub commits that Modiste was tested with: they come before any other revision on this machine.
 PINNED = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
@@ -28,16 +40,38 @@ def hub_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "huggingface" / "hub"
 
 
-def download_command(model: str) -> str:
-    """The command that downloads a model, at its pinned commit where it has one."""
-    name = model.removeprefix("hf-hub:")
-    return f"hf download {name}" + (f" --revision {PINNED[name]}" if name in PINNED else "")
+def short_name(model: str) -> str:
+    """What `modiste get` calls a model: its short name where it has one, else its hub id."""
+    hub_id = model.removeprefix("hf-hub:")
+    return next((short for short, known in SHORT_NAMES.items() if known == hub_id), hub_id)
+
+
+def get_command(*models: str) -> str:
+    """The command that downloads these models."""
+    return f"modiste get {' '.join(dict.fromkeys(map(short_name, models)))}"
+
+
+def how_to_get(*models: str) -> str:
+    """What to do where models are missing: the command for hub ids, and for other names the list of what is here."""
+    ids = [model for model in models if HUB_ID.fullmatch(model.removeprefix("hf-hub:"))]
+    advice = [f"`{get_command(*ids)}`"] if ids else []
+    if len(ids) < len(models):
+        advice.append("check the path, or the name: `modiste models` lists the checkpoints of this machine")
+    return "; ".join(advice)
+
+
+def half_variant(folder: Path) -> str | None:
+    """`fp16` where that is the only form of a diffusers folder's weights, as `modiste get` fetches them; else None."""
+    weights = [file.name for file in folder.glob("unet/*.safetensors")]
+    plain = [name for name in weights if ".fp16" not in name and ".non_ema" not in name]
+    return "fp16" if weights and not plain else None
 
 
 def locate(model: str, revision: str | None = None) -> Path | None:
-    """The folder or file that holds `model` (a path or a hub id) on this machine, or None.
+    """The folder or file that holds `model` (a path, a hub id, or a checkpoint's bare name) on this machine, or None.
 
-    Without a `revision` (a hub commit) it is the pinned one where that is here, else what the hub's `main` last was.
+    Without a `revision` (a hub commit) it is the pinned one where that is here, else what the hub's `main` last was. A
+    bare name is sought in the folders of ComfyUI and A1111 (model_folders.py).
     """
     path = Path(model).expanduser()
     if path.is_file() or (path.is_dir() and any((path / marker).is_file() for marker in MARKERS)):
@@ -45,9 +79,14 @@ def locate(model: str, revision: str | None = None) -> Path | None:
     name = model.removeprefix("hf-hub:")
     cached = hub_cache() / f"models--{name.replace('/', '--')}"
     main = cached / "refs" / "main"
-    if revision is None and (cached / "snapshots" / PINNED.get(name, "-")).is_dir():
+    if revision is None and _has_marker(cached / "snapshots" / PINNED.get(name, "-")):
         revision = PINNED[name]
     if revision is None and main.is_file():
         revision = main.read_text(encoding="utf-8").strip()
     snapshots = sorted((cached / "snapshots").glob(revision or "*"))
-    return next((folder for folder in snapshots if any((folder / marker).exists() for marker in MARKERS)), None)
+    snapshot = next((folder for folder in snapshots if _has_marker(folder)), None)
+    return snapshot or (named_checkpoint(model) if revision is None else None)
+
+
+def _has_marker(folder: Path) -> bool:
+    return any((folder / marker).exists() for marker in MARKERS)

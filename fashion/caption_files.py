@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from ..core.disk import writing
@@ -27,6 +29,18 @@ def write_caption(photo: Path, caption: str) -> Path:
     with writing(file):
         write_whole(file, _as_bytes(caption))
     return file
+
+
+def written_by_modiste(files: Sequence[Path], folder: Path | None = None) -> set[Path]:
+    """Those of the files that hold what a CaptionWriter wrote into them, by its record; none without one."""
+    record = (folder or modiste_home() / "cache") / FILE
+    if not files or not record.is_file():
+        return set()
+    try:
+        with closing(sqlite3.connect(record, timeout=WAIT_S)) as database:
+            return {file for file in files if _recorded(database, file, file.read_bytes())}
+    except (OSError, sqlite3.Error):
+        return set()  # as without the record: the files are the user's
 
 
 class CaptionWriter:
@@ -71,8 +85,7 @@ class CaptionWriter:
         return True
 
     def _is_ours(self, file: Path, data: bytes) -> bool:
-        row = self._database.execute("SELECT sha256 FROM written WHERE path = ?", (_key(file),)).fetchone()
-        return row is not None and row[0] == _digest(data)
+        return _recorded(self._database, file, data)
 
     def close(self) -> None:
         """Closes the record."""
@@ -83,6 +96,11 @@ class CaptionWriter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _recorded(database: sqlite3.Connection, file: Path, data: bytes) -> bool:
+    row = database.execute("SELECT sha256 FROM written WHERE path = ?", (_key(file),)).fetchone()
+    return row is not None and row[0] == _digest(data)
 
 
 def _as_bytes(caption: str) -> bytes:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -88,11 +88,14 @@ class TagFile:
             except (KeyError, InputError):
                 caption = "none: the vocabulary has no such words"
             if caption != line.caption:
-                raise InputError(
-                    f"the file holds captions of another form: “{line.caption}”; this run would write “{caption}”",
-                    where=str(self.path),
-                    to_try=f"the --trigger, --bind and --vocabulary of before, or {OTHER_FILE}",
-                )
+                raise self._other_form(line.caption, caption)
+
+    def refuse_captions_unlike(self, known: Callable[[str], str | None]) -> None:
+        """Raises InputError where earlier lines have other captions than a captioner's: image → its, None: unknown."""
+        for image, line in list(self.lines.items())[:COMPARED]:
+            caption = known(image)
+            if caption != line.caption:
+                raise self._other_form(line.caption, caption or "what the captioner says")
 
     def add(self, line: TaggedFile) -> None:
         """Appends a photo's line; every SYNC_EVERY lines and at the end they are synced to the disk."""
@@ -198,6 +201,13 @@ class TagFile:
             labels = [re.fullmatch(r"(.*?): (.*) \(\d\.\d+\)", tag) for tag in tags.split("; ") if tag]
             lines[image] = EarlierLine(caption, tuple((tag[1], tag[2]) for tag in labels if tag))
         return text, lines
+
+    def _other_form(self, before: str, now: str) -> InputError:
+        return InputError(
+            f"the file holds captions of another form: “{before}”; this run would write “{now}”",
+            where=str(self.path),
+            to_try=f"the --trigger, --bind, --vocabulary and --captioner of before, or {OTHER_FILE}",
+        )
 
     def _foreign(self, why: str) -> InputError:
         return InputError(f"this is no file of tags: {why}", where=str(self.path), to_try=OTHER_FILE)

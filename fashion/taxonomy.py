@@ -20,10 +20,14 @@ class _Data(BaseModel):
 
 
 class Label(_Data):
-    """A word of the vocabulary: `prompt_text` is written into prompts, `probe_texts` are compared with photos."""
+    """A word of the vocabulary: `prompt_text` is written into prompts, `probe_texts` are compared with photos.
+
+    `other_text` says the same otherwise, for a model that does not draw the first; empty: there are no other words.
+    """
 
     id: str
     prompt_text: str
+    other_text: str = ""
     probe_texts: tuple[str, ...] = Field(min_length=1)
     name: dict[str, str] = {}  # language code → the name in reports
     rgb: tuple[tuple[int, int, int], ...] = ()  # reference colours, sRGB 0…255, for groups read from pixels

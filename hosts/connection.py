@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .address import DRAWING
 from .certificates import refused_certificate, trusted_certificates
 from .errors import HostError, HostUnreachable, UnknownOutcome, UnreadableAnswer
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import requests
+
+    from .address import ServerKind
 
 BLOCK = 1 << 16
 
@@ -44,11 +47,13 @@ class Connection:
     def __init__(
         self,
         url: str,
-        auth: tuple[str, str] | None = None,
+        auth: tuple[str, str] | Callable[[Any], Any] | None = None,
         limits: Limits | None = None,
         ca_file: Path | None = None,
+        server: ServerKind = DRAWING,
     ):
-        self.url, self.limits = url, limits or Limits()
+        """`auth`: user and password, or what adds its header to a request."""
+        self.url, self.limits, self.server = url, limits or Limits(), server
         self._auth, self._ca_file = auth, ca_file
         self._sockets: set[Any] = set()
         self._local = threading.local()
@@ -91,9 +96,7 @@ class Connection:
             raise refused_certificate(error, self.url) from error
         except (exceptions.RequestException, OSError) as error:
             if _never_sent(error):
-                raise HostUnreachable(
-                    "nobody answers", where=self.url, to_try="start the server (a WebUI with --api), or correct --url"
-                ) from error
+                raise HostUnreachable("nobody answers", where=self.url, to_try=self.server.start) from error
             late = time.monotonic() >= deadline
             raise UnknownOutcome(
                 f"no whole answer in {total_s:g} s" if late else "the connection broke before the whole answer",
@@ -139,7 +142,9 @@ class Connection:
             body += block
             if len(body) > self.limits.body_bytes:
                 most = self.limits.body_bytes / (1 << 20)
-                raise UnreadableAnswer(f"the answer is longer than {most:g} MB", where=where, to_try="a smaller size")
+                raise UnreadableAnswer(
+                    f"the answer is longer than {most:g} MB", where=where, to_try=self.server.shorter
+                )
         promised = response.headers.get("Content-Length")
         if promised and "Content-Encoding" not in response.headers and len(body) < int(promised):
             raise OSError("cut off")  # older urllib3 does not look
@@ -150,7 +155,7 @@ class Connection:
             raise HostError(
                 f"the server sends us elsewhere: {response.headers.get('Location', '(nowhere)')}",
                 where=where,
-                to_try="redirects are not followed; give that address as --url if you trust it",
+                to_try=f"redirects are not followed; give that address as {self.server.option} if you trust it",
             )
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.device import GIB, choose_device, choose_dtype, memory_bytes
+from ..checkpoints.families.configs import family_of_unet
+from ..checkpoints.single_file import open_pipeline, recognised
+from ..core.device import GIB, choose_device, choose_dtype, free_bytes, has_native_bf16, is_out_of_memory
 from ..core.errors import InputError, MissingWeights
 from ..core.files import sha256_of
-from ..core.library_output import suppress_log, without_bars
+from ..core.library_output import suppress_log
 from ..core.torchvision_ops import patch_torchvision_ops
-from ..core.weights import download_command, hub_cache, locate
+from ..core.weights import how_to_get, hub_cache, locate
+from .drawing_plan import MOST_AT_ONCE, DrawingPlan, plan_drawing
 from .errors import OutOfMemory, RequestRefused
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
@@ -28,8 +32,9 @@ if TYPE_CHECKING:
 
     from .request import Dialect
 
+log = logging.getLogger("modiste")
+
 BATCH_PIXELS_CPU = 4 * 64 * 64  # twice as fast as one by one; more draws hardly faster on a CPU
-PIXELS_A_GIB = 512 * 512 // 2  # what a card draws beside a half-precision SD 1.5, a GiB of free memory
 HASH_DIGITS = 10  # as A1111 shows
 MIN_STEPS = 1  # of an img2img drawing
 
@@ -56,19 +61,40 @@ class LocalHost:
     dialect: Dialect = "diffusers"
 
     def __init__(
-        self, checkpoint: str, *, revision: str | None = None, device: str = "auto", batch_size: int | None = None
+        self,
+        checkpoint: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        batch_size: int | None = None,
+        prediction: str | None = None,
+        dtype: str = "auto",
+        low_memory: bool = False,
     ):
+        """`prediction` (epsilon | v_prediction) stands in place of what the model's files say.
+
+        `low_memory` draws with as little of it as there is a way to (drawing_plan.py), however much is free.
+        """
         self.checkpoint, self.device = checkpoint, choose_device(device)
         folder = locate(checkpoint, revision)
         if folder is None:
             raise MissingWeights(
                 f"the checkpoint {checkpoint} is not on this machine",
                 where=f"looked in {hub_cache()}",
-                to_try=f"{download_command(checkpoint)}, or --preset mini, which needs no download",
+                to_try=f"{how_to_get(checkpoint)}, or --preset mini, which needs no download",
             )
-        if not (folder / "model_index.json").is_file():
-            raise InputError("a local checkpoint is a diffusers folder with a model_index.json", where=str(folder))
-        self.folder, self.batch_size = folder, batch_size
+        if folder.is_dir() and not (folder / "model_index.json").is_file():
+            raise InputError(
+                "a local checkpoint is a .safetensors file, or a diffusers folder with a model_index.json",
+                where=str(folder),
+            )
+        if folder.is_file():
+            recognised(folder)  # refuses what is no checkpoint before anything is prepared
+        self.folder, self.batch_size, self.prediction = folder, batch_size, prediction
+        self.dtype, self.low_memory = _dtype_name(self.device, dtype, low_memory), low_memory
+        self._free_gib: float | None = None  # of a card, before the model was opened
+        self._applied: DrawingPlan | None = None  # to the opened pipeline
+        self._most: DrawingPlan | None = None  # what the device can do, once it has run out of memory
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
         self._img2img: Any = None
@@ -84,14 +110,16 @@ class LocalHost:
         )
 
     def _name(self) -> str:
-        return self.checkpoint if self.folder.parent.name == "snapshots" else self.folder.name
+        name = self.checkpoint if self.folder.parent.name == "snapshots" else self.folder.name
+        return name if self.prediction is None else f"{name} [{self.prediction}]"
 
     @cached_property
     def checkpoint_hash(self) -> str:
         """Digest of the UNet's weights, or the hub's commit: what tells two models of one name apart."""
         if self.folder.parent.name == "snapshots":
             return self.folder.name[:HASH_DIGITS]
-        return sha256_of(sorted((self.folder / "unet").glob("*.safetensors")))[:HASH_DIGITS]
+        files = [self.folder] if self.folder.is_file() else sorted((self.folder / "unet").glob("*.safetensors"))
+        return sha256_of(files)[:HASH_DIGITS]
 
     def check(self, request: GenerationRequest) -> None:
         """Refuses unknown samplers, schedules, checkpoints and LoRAs; nothing is loaded for it."""
@@ -130,7 +158,7 @@ class LocalHost:
 
         import torch
 
-        self._pipeline = self._img2img = None
+        self._pipeline = self._img2img = self._applied = None
         self._adapters.clear()
         gc.collect()
         if torch.cuda.is_available():
@@ -138,27 +166,50 @@ class LocalHost:
 
     def _open(self) -> Any:
         patch_torchvision_ops()
-        from json import loads
-
-        from diffusers import DiffusionPipeline
-
-        parts = loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
-        without = {"safety_checker": None} if "safety_checker" in parts else {}
-        with without_bars():
-            pipeline = DiffusionPipeline.from_pretrained(
-                self.folder,
-                dtype=choose_dtype(self.device),
-                use_safetensors=True,
-                local_files_only=True,
-                **without,
-            )
-        if not hasattr(pipeline, "unet"):
-            raise InputError(
-                f"{type(pipeline).__name__} is no Stable Diffusion 1.x, 2.x or XL pipeline", where=str(self.folder)
-            )
+        self._free_gib = self._measure_free_gib()
+        pipeline = open_pipeline(self.folder, choose_dtype(self.device, self.dtype), self.prediction)
         pipeline.set_progress_bar_config(disable=True)
         self._scheduler_config = pipeline.scheduler.config  # the model's own; each batch gets a scheduler of its own
-        return pipeline.to(self.device)
+        return pipeline
+
+    # ── memory ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _measure_free_gib(self) -> float | None:
+        """What is free of a card, beside whatever else uses it; None where memory is not a card's own."""
+        return free_bytes(self.device) / GIB if self.device.startswith("cuda") else None
+
+    def plan(self, width: int, height: int) -> DrawingPlan:
+        """How pictures of this size are drawn; opens the model, before which the free memory is measured."""
+        pipeline, pixels = self.pipeline, width * height
+        batch = max(1, min(MOST_AT_ONCE, BATCH_PIXELS_CPU // pixels))
+        plan = DrawingPlan(self.dtype, batch)
+        if self._free_gib is not None:
+            family = family_of_unet(pipeline.unet.config)
+            plan = plan_drawing(family, pixels, self._free_gib, self.dtype, self.low_memory)
+        elif self.low_memory:
+            plan = DrawingPlan(self.dtype, 1, vae_slicing=True, vae_tiling=True, attention_slicing=True)
+        if self.batch_size is not None:
+            plan = replace(plan, batch=self.batch_size)
+        return plan if self._most is None else plan.within(self._most)
+
+    def _apply(self, plan: DrawingPlan) -> None:
+        """Brings the opened pipeline to where a plan wants its parts."""
+        applied, pipeline = self._applied, self.pipeline
+        if applied is not None and replace(applied, batch=plan.batch) == plan:
+            return
+        pipeline.vae.enable_slicing() if plan.vae_slicing else pipeline.vae.disable_slicing()
+        pipeline.vae.enable_tiling() if plan.vae_tiling else pipeline.vae.disable_tiling()
+        if plan.attention_slicing:
+            pipeline.enable_attention_slicing()
+        if plan.offload != (applied.offload if applied else "none") or applied is None:
+            self._img2img = None  # made anew, with its parts where they are now
+            if plan.offload == "model":
+                pipeline.enable_model_cpu_offload(device=self.device)
+            elif plan.offload == "sequential":
+                pipeline.enable_sequential_cpu_offload(device=self.device)
+            else:
+                pipeline.to(self.device)
+        self._applied = plan
 
     # ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,44 +238,62 @@ class LocalHost:
             self.check(request)
         for _, alike in itertools.groupby(requests, self._batch_key):
             group = list(alike)
-            size = self._batch_size(group[0])
-            for first in range(0, len(group), size):
-                yield from self._draw(group[first : first + size], size, start)
+            while group:
+                plan = self.plan(group[0].width, group[0].height)
+                results = self._draw(group[: plan.batch], plan, start)
+                yield from results
+                group = group[len(results) :]  # all of them again where memory ended: by a smaller plan
 
     def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
         fields = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
         return (*map(str, fields.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
 
-    def _batch_size(self, request: GenerationRequest) -> int:
-        if self.batch_size is not None:
-            return self.batch_size
-        pixels = BATCH_PIXELS_CPU
-        memory = memory_bytes(self.device)
-        if memory is not None:
-            pixels = int(max(0.0, memory / GIB - 4) * PIXELS_A_GIB)
-        return max(1, min(16, pixels // (request.width * request.height)))
-
-    def _draw(self, requests: list[GenerationRequest], size: int, start: InitImage | None) -> list[GenerationResult]:
-        import torch
-
+    def _draw(
+        self, requests: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None
+    ) -> list[GenerationResult]:
+        """The results of one batch; none where memory ended: the next plan takes less."""
         began = time.monotonic()
         # A batch of another size may run other kernels, which round differently: fill it up.
-        padded = [*requests, *[requests[-1]] * (size - len(requests))] if self.device == "cpu" else requests
+        missing = plan.batch - len(requests) if self.device == "cpu" else 0
+        images: list[Any] | None = None
         try:
-            images = self._run(padded, start)[: len(requests)]
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            first = requests[0]
-            raise OutOfMemory(
-                f"the device has too little memory for {len(padded)} pictures of {first.width}×{first.height}",
-                where=self.device,
-                to_try="close other programs, a smaller size, or --device cpu",
-            ) from error
+            self._apply(plan)
+            images = self._run([*requests, *[requests[-1]] * missing], start)[: len(requests)]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        if images is None:  # outside `except`, whose traceback holds the batch's tensors
+            self._most = self._after_running_out(replace(plan, batch=min(plan.batch, len(requests))), requests[0])
+            return []
         elapsed_s = (time.monotonic() - began) / len(requests)
         return [
             GenerationResult(image, request, self._used(request, image), elapsed_s)
             for image, request in zip(images, requests, strict=True)
         ]
+
+    def _after_running_out(self, plan: DrawingPlan, request: GenerationRequest) -> DrawingPlan:
+        """The next plan, said in the log; OutOfMemory, with what is left to do, where there is none."""
+        import gc
+
+        import torch
+
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        size, smaller = f"{request.width}×{request.height}", plan.less()
+        if smaller is not None and smaller.offload != "none" and self.device == "cpu":
+            smaller = None  # there is no other place to move anything to
+        if smaller is None:
+            advice = ["close other programs", "a smaller --width and --height"]
+            advice += [] if self.dtype != "float32" or self.device == "cpu" else ["--dtype float16"]
+            advice += [] if self.device == "cpu" else ["--device cpu"]
+            raise OutOfMemory(
+                f"the device has too little memory for one picture of {size}, drawn with the least there is a way to",
+                where=f"{self.device}: {plan.text}",
+                to_try=", ".join(advice[:-1]) + f", or {advice[-1]}",
+            )
+        log.warning("out of memory at %s with %s; going on with %s", size, plan.text, smaller.text)
+        return smaller
 
     def _run(self, requests: list[GenerationRequest], start: InitImage | None) -> list[Any]:
         import torch
@@ -300,6 +369,8 @@ class LocalHost:
         import torch
 
         dtype = str(self.pipeline.unet.dtype).removeprefix("torch.")
+        if self._applied is not None and self._applied.saves:
+            dtype = self._applied.text.replace(self._applied.dtype, dtype)
         return UsedSettings.as_asked(
             request,
             image,
@@ -307,3 +378,10 @@ class LocalHost:
             checkpoint_hash=self.checkpoint_hash,
             backend=f"diffusers {diffusers.__version__}, torch {torch.__version__}, {self.device}, {dtype}",
         )
+
+
+def _dtype_name(device: str, name: str, low_memory: bool) -> str:
+    """The number format by its name; on a CPU that multiplies bfloat16 itself, what saves memory takes that."""
+    if name == "auto" and low_memory and device == "cpu" and has_native_bf16():
+        return "bfloat16"
+    return str(choose_dtype(device, name)).removeprefix("torch.")

@@ -96,7 +96,9 @@ def embed_prompts(pipeline: Any, prompts: Sequence[str], chunks: int, clip_skip:
     with torch.inference_mode():
         for tokenizer, encoder in encoders:
             rows = [_padded(split_into_chunks(tokenizer, prompt), chunks) for prompt in prompts]
-            tokens, first = _encode(tokenizer, encoder, rows, clip_skip, two_text_encoders=len(encoders) == 2)
+            # Where its weights wait on the CPU, an encoder computes elsewhere than it lies.
+            device = getattr(pipeline, "_execution_device", encoder.device)
+            tokens, first = _encode(tokenizer, encoder, rows, clip_skip, len(encoders) == 2, device)
             states.append(tokens)
             pooled = first if len(encoders) == 2 else None
     return TextEmbeds(torch.cat(states, -1), pooled)
@@ -113,12 +115,16 @@ def _padded(chunks: list[Chunk], count: int) -> list[Chunk]:
 
 
 def _encode(
-    tokenizer: Any, encoder: Any, rows: Sequence[Sequence[Chunk]], clip_skip: int, two_text_encoders: bool
+    tokenizer: Any,
+    encoder: Any,
+    rows: Sequence[Sequence[Chunk]],
+    clip_skip: int,
+    two_text_encoders: bool,
+    device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Weighted token states [N, 77 · chunks, D], and the first chunk's pooled output [N, P]."""
     import torch
 
-    device = encoder.device
     ids = [[_framed(tokenizer, chunk.ids) for chunk in row] for row in rows]
     weights = [[[1.0, *chunk.weights, *[1.0] * (CHUNK + 1 - len(chunk.weights))] for chunk in row] for row in rows]
     flat = torch.tensor(ids, device=device).flatten(0, 1)
@@ -130,7 +136,7 @@ def _encode(
     else:
         states = output.last_hidden_state
     states = states.unflatten(0, (len(rows), -1))  # [N, chunks, 77, D]
-    states = _apply_weights(states, torch.tensor(weights, device=device, dtype=states.dtype))
+    states = _apply_weights(states, torch.tensor(weights, device=states.device, dtype=states.dtype))
     pooled = output.text_embeds if hasattr(output, "text_embeds") else output.pooler_output
     return states.flatten(1, 2), pooled.unflatten(0, (len(rows), -1))[:, 0]
 

@@ -12,6 +12,7 @@ from PIL import Image
 from ..fashion.encoders.load import load_encoder
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import load_taxonomy
+from ..fashion.temperatures import fitted_temperature
 from . import clip, judge
 from .catalogue import COLUMNS, RenderedCatalogue, make_catalogue
 from .garment import GROUPS
@@ -52,11 +53,7 @@ def anchors(embeds: torch.Tensor, category: np.ndarray) -> tuple[torch.Tensor, d
 
 def temperature(logits: torch.Tensor, target: torch.Tensor) -> float:
     """The T in 0.2…20 with the least negative log-likelihood of softmax(logits / T); logits [N, labels], target [N]."""
-    import torch
-
-    grid = torch.logspace(np.log10(0.2), np.log10(20), 200)
-    losses = torch.stack([torch.nn.functional.cross_entropy(logits / t, target) for t in grid])
-    return round(float(grid[losses.argmin()]), 4)
+    return fitted_temperature(logits, target.tolist())
 
 
 def pictures_of(shots: RenderedCatalogue) -> list[Image.Image]:

@@ -10,6 +10,7 @@ from ..core.errors import InputError
 from .presets import PRESETS
 
 if TYPE_CHECKING:
+    from ..hosts.local import LocalHost
     from ..hosts.request import Host
     from .presets import Preset
 
@@ -26,6 +27,8 @@ class HostChoice:
     workflow: Path | None = None  # ComfyUI's, in place of the plain one
     lora_dir: Path | None = None  # the server's own LoRA folder, for files that are trained here
     ca_file: Path | None = None  # certificates to believe where the address is https
+    dtype: str = "auto"  # of drawing in this process
+    low_memory: bool = False
 
 
 def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = "auto") -> Host:
@@ -39,9 +42,7 @@ def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = 
             raise InputError("--url and --workflow are a server's", to_try="--host webui or --host comfy")
         if choice.lora_dir:
             raise InputError("--lora-dir is a server's: the local host opens the file", to_try="leave it out")
-        from ..hosts.local import LocalHost
-
-        return LocalHost(preset.checkpoint, revision=preset.revisions.get(preset.checkpoint), device=device)
+        return local_host(preset, device, choice.dtype, choice.low_memory)
     if choice.kind not in USUAL_URL:
         raise InputError(f"there is no host {choice.kind!r}", to_try="--host local, webui or comfy")
     shipped = PRESETS[preset.name].checkpoint if preset.name in PRESETS else None
@@ -53,6 +54,20 @@ def open_host(preset: Preset, choice: HostChoice | str = "local", device: str = 
     from ..hosts.fleet import Fleet
 
     return Fleet(hosts, [host.url for host in hosts])
+
+
+def local_host(preset: Preset, device: str = "auto", dtype: str = "auto", low_memory: bool = False) -> LocalHost:
+    """The host that draws with the preset's checkpoint in this process."""
+    from ..hosts.local import LocalHost
+
+    return LocalHost(
+        preset.checkpoint,
+        revision=preset.revisions.get(preset.checkpoint),
+        device=device,
+        prediction=preset.prediction,
+        dtype=dtype,
+        low_memory=low_memory,
+    )
 
 
 def _open_server(choice: HostChoice, url: str, checkpoint: str | None) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..core.errors import InputError, MissingWeights
+from ..core.weights import SHORT_NAMES
 from ..fashion.framing import Framing
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +25,7 @@ class Preset(BaseModel):
 
     name: str
     checkpoint: str
+    prediction: Literal["epsilon", "v_prediction"] | None = None  # what its UNet predicts; None: as its files say
     encoder: str
     judge: str
     revisions: dict[str, str] = {}  # model id → hub commit
@@ -35,8 +38,11 @@ class Preset(BaseModel):
     cfg_scale: float
     sampler: str
 
-    def replaced(self, **instead: str) -> Preset:
+    def replaced(self, **instead: Any) -> Preset:
         """The preset with some fields changed; raises InputError for a value that a field can't have."""
+        for role in ("checkpoint", "encoder", "judge"):
+            if instead.get(role) in SHORT_NAMES:
+                instead[role] = SHORT_NAMES[instead[role]]
         try:
             return Preset.model_validate({**self.model_dump(), **instead})
         except ValidationError as error:
@@ -100,6 +106,23 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def preset_of_checkpoint(checkpoint: str) -> Preset | None:
+    """The preset whose size, encoder and judge fit a checkpoint on this machine; None where its build is no known one.
+
+    The 768-pixel models of SD 2 are those that predict v.
+    """
+    from ..checkpoints.kinds import kind_of
+    from ..core.weights import locate
+
+    source = locate(checkpoint)
+    kind = kind_of(source) if source else None
+    if kind is None:
+        return None
+    if kind.family == "sd2" and kind.prediction == "v_prediction":
+        return PRESETS["sd15"].replaced(width=768, height=768)
+    return PRESETS["sdxl" if kind.family == "sdxl" else "sd15"]
+
+
 def missing_weights(chosen: Preset) -> dict[str, str]:
     """Each role whose model is not on this machine → the model's id; empty if the preset is ready to run."""
     from ..core.weights import locate
@@ -110,16 +133,15 @@ def missing_weights(chosen: Preset) -> dict[str, str]:
 
 def require_weights(chosen: Preset, *roles: str) -> None:
     """Raises MissingWeights with every model of these roles that is not on this machine."""
-    from ..core.weights import download_command, hub_cache
+    from ..core.weights import how_to_get, hub_cache
 
     missing = {role: model for role, model in missing_weights(chosen).items() if role in roles}
     if missing:
         names = " and ".join(f"{model} ({role})" for role, model in missing.items())
-        gets = ", ".join(f"`{download_command(model)}`" for model in missing.values())
         raise MissingWeights(
             f"the preset {chosen.name} needs {names}, not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=f"{gets}; or --preset mini, which needs no download",
+            to_try=f"{how_to_get(*missing.values())}; or --preset mini, which needs no download",
         )
 
 

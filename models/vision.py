@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.errors import MissingWeights
-from ..fashion.calibration import Calibration, load_temperatures
+from ..fashion.calibration import Calibration, Role, load_temperatures
 from ..fashion.encoders.load import load_encoder, load_image_encoder
 from ..fashion.encoders.settings import encoder_settings
 from ..fashion.familiarity import Familiarity
 from ..fashion.scorer import Scorer
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
+from ..fashion.user_calibration import user_calibration
 from .presets import require_weights
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = Non
     revision = preset.revisions.get(preset.encoder)
     encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
     temperatures = load_temperatures(preset.calibration if preset.measured else None)
+    own = user_calibration(encoder.identity, "clip")
+    temperatures |= own.temperatures if own else {}
     settings = encoder_settings(known_as or preset.encoder)
     familiarity = Familiarity.load(preset.calibration if preset.measured else None)
     return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=settings, familiarity=familiarity)
@@ -66,7 +69,11 @@ def scorer_of(preset: Preset, tagger: Tagger) -> Scorer:
     return _scorer(preset, tagger.encoder, "clip")
 
 
-def _scorer(preset: Preset, encoder: Encoder, role: str) -> Scorer:
+def _scorer(preset: Preset, encoder: Encoder, role: Role) -> Scorer:
+    """By the user's own anchors where `modiste calibrate` measured them, else the preset's, else generic ones."""
+    own = user_calibration(encoder.identity, role)
+    if own is not None:
+        return Scorer(encoder, own.as_calibration())
     if preset.calibration is None or (role == "clip" and not preset.measured):
         return Scorer(encoder, Calibration.generic(encoder.identity, role))
     return Scorer(encoder, Calibration.bundled(preset.calibration, role))

@@ -13,6 +13,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from comfy_api.v0_0_2 import ComfyExtension, io
 
     from .caption_dataset import ModisteCaptionDataset
+    from .choose_lora import ModisteChooseLora
     from .comfy.folders import register
     from .compare import ModisteCompare
     from .http_routes import add_routes
@@ -22,6 +23,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .prompt_search import ModistePromptSearch
     from .scorer import ModisteScorer
     from .tagger import ModisteTagger
+    from .training_options import ModisteTrainingOptions
 
     class ModisteExtension(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
@@ -32,10 +34,12 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModistePromptBuilder,
                 ModisteScorer,
                 ModisteLoraTrainer,
+                ModisteTrainingOptions,
                 ModisteLoadPhotos,
                 ModisteCaptionDataset,
                 ModistePromptSearch,
                 ModisteCompare,
+                ModisteChooseLora,
             ]
 
     return ModisteExtension()

@@ -116,7 +116,7 @@ class ModisteCaptionDataset(io.ComfyNode):
         """Writes the captions."""
         from ..fashion.prompts.captions import caption_of
         from .comfy.images import pictures_of
-        from .comfy.model_management import NodeProgress, vision_models_for
+        from .comfy.model_management import NodeProgress, encoder_notice, vision_models_for
         from .training.dataset import caption_photos, write_pictures
         from .vision.batches import tag
         from .vision.tag_edits import finite
@@ -126,12 +126,14 @@ class ModisteCaptionDataset(io.ComfyNode):
         if images is not None:
             write_pictures(pictures_of(images), path, captions, overwrite[0])
             overwrite, captions = [overwrite[0] and captions is None], None
-        progress = NodeProgress()
+        progress, notices = NodeProgress(), list[str]()
 
         def write_captions(pictures: list[Image.Image]) -> list[str]:
             vision = vision_models_for(encoder[0], vocabulary[0])
+            notices.append(encoder_notice(encoder[0]))
             tags = tag(vision, pictures, progress.show, lowest)
             return [caption_of(photo_tags, vision.taxonomy, one_line(trigger[0])) for photo_tags in tags]
 
         dataset = caption_photos(path, write_captions, captions, overwrite[0])
-        return io.NodeOutput(str(path), dataset.texts, len(dataset.texts), dataset.report)
+        report = "\n".join(filter(None, [*notices, dataset.report]))
+        return io.NodeOutput(str(path), dataset.texts, len(dataset.texts), report)

@@ -7,5 +7,6 @@ FASHION_CLIP = "fashion-clip"
 MINI = "mini"
 GRAPH_CHECKPOINT = "checkpoint of the graph"
 EMBEDDED_MODEL = "mini (embedded)"
+TRAINED = ("newest trained", "the one before it")  # LoRAs of this host's own runs, by age
 METHODS = ("lora", "loha", "lokr")
 RECIPES = {"quick": 0.2, "standard": 1.0, "thorough": 2.0}  # times the steps that suit the base

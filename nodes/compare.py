@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from .choices import AUTO
 from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, sampling_inputs, seed_input
 
 GRID_SIDE = 256  # pixels of a picture
@@ -106,6 +107,13 @@ class ModisteCompare(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
+        """The encoder that is used, which changes once weights are put in place."""
+        from .comfy.model_management import encoder_for
+
+        return encoder_for(encoder[0] or AUTO)
+
+    @classmethod
     def execute(
         cls,
         model: list[Any],
@@ -129,10 +137,9 @@ class ModisteCompare(io.ComfyNode):
         tuned_model: list[Any] | None = None,
     ) -> io.NodeOutput:
         """Draws, scores, compares."""
-        from .choices import AUTO
         from .comfy.graph_search import host_of, tuned_hosts
         from .comfy.images import grid_of, image_of, pictures_of
-        from .comfy.model_management import NodeProgress, vision_models_for
+        from .comfy.model_management import NodeProgress, notice_for_page, vision_models_for, with_notice
         from .vision.comparison import compare, plan_pictures, strengths_in
 
         photos = pictures_of(references, "references")
@@ -147,6 +154,6 @@ class ModisteCompare(io.ComfyNode):
             sweep.strength if sweep.improved else 0.0,
             sweep.gain.mean,
             sweep.improved,
-            sweep.report(),
-            ui={"modiste_compare": [sweep.as_json()]},
+            with_notice(sweep.report(), encoder[0]),
+            ui={**notice_for_page(encoder[0]), "modiste_compare": [sweep.as_json()]},
         )

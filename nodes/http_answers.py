@@ -20,13 +20,14 @@ ROOTS = ("input", "output", "temp")
 
 
 def groups() -> list[dict[str, Any]]:
-    """Every group of every vocabulary once, with a fixed colour."""
+    """Every group of every vocabulary once, with a fixed colour, and its labels, with their names by language."""
     by_id: dict[str, dict[str, Any]] = {}
     for name in vocabulary_names():
         for group in load_taxonomy(name).groups:
-            english = group.name.get("en", group.id)
-            names = {"id": group.id, "name": english, "name_zh": group.name.get("zh-TW", english)}
-            by_id.setdefault(group.id, {**names, "colour_index": len(by_id)})
+            fresh = {"id": group.id, "names": {"en": group.id, **group.name}, "colour_index": len(by_id), "labels": {}}
+            labels = by_id.setdefault(group.id, fresh)["labels"]
+            for label in group.labels:
+                labels.setdefault(label.id, {"text": label.prompt_text, "names": label.name})
     return list(by_id.values())
 
 

@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from .choices import EMBEDDED_MODEL, GRAPH_CHECKPOINT, METHODS, RECIPES
 from .comfy.folders import checkpoint_names, photo_folder, runs_root
 from .missing_libraries import advice, require
-from .schema import CATEGORY, advanced, captions_input, check_result, encoder_input, one_line, seed_input
+from .schema import CATEGORY, OPTIONS, advanced, captions_input, check_result, encoder_input, one_line, seed_input
 
 LIBRARIES = ("diffusers", "peft", "transformers", "accelerate")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
@@ -139,7 +139,8 @@ class ModisteLoraTrainer(io.ComfyNode):
                         multiline=True,
                         placeholder='{"loss": {"min_snr_gamma": 5}, "data": {"flip": true}}',
                         display_name="config",
-                        tooltip="Any field of a training config as JSON; it overrides the fields above.",
+                        tooltip="Any field of a training config as JSON; it overrides the fields above. Training "
+                        "Options is the form for it; a field that both set differently is refused.",
                     )
                 ),
                 io.Model.Input(
@@ -155,6 +156,12 @@ class ModisteLoraTrainer(io.ComfyNode):
                     tooltip="The photos, instead of a folder.",
                 ),
                 captions_input("One caption a photo of images; without them the encoder writes them."),
+                io.Custom(OPTIONS).Input(
+                    "options",
+                    optional=True,
+                    display_name="options",
+                    tooltip="From Training Options; what is set there overrides the fields of this node.",
+                ),
             ],
             outputs=[
                 io.LoraModel.Output("lora", display_name="lora", tooltip="For Load LoRA Model and Save LoRA Weights."),
@@ -211,10 +218,9 @@ class ModisteLoraTrainer(io.ComfyNode):
         model: list[Any] | None = None,
         images: list[Any] | None = None,
         captions: list[str] | None = None,
+        options: list[dict[str, Any]] | None = None,
     ) -> io.NodeOutput:
         """Trains, resumes, or returns the result of a finished run."""
-        from comfy_execution.graph import ExecutionBlocker
-
         from .comfy.images import pictures_of
         from .comfy.model_management import device
         from .training.config import TrainingWidgets
@@ -224,7 +230,7 @@ class ModisteLoraTrainer(io.ComfyNode):
 
         require("Training", *LIBRARIES)
         require_one_source(folder[0], images is not None)
-        options = TrainingWidgets(
+        widgets = TrainingWidgets(
             recipe=recipe[0],
             method=method[0],
             rank=rank[0],
@@ -236,18 +242,26 @@ class ModisteLoraTrainer(io.ComfyNode):
             name=name[0],
             device=device(),
             config=config[0],
+            options=(options or [{}])[0],
         )
-        base = training_base(checkpoint[0], model, cls.hidden.prompt or {}, str(cls.hidden.unique_id))
-        photos = photo_folder(folder[0]) if images is None else write_dataset(pictures_of(images), captions)
-        run = decide(options, base.file, photos, fingerprint(photos), runs_root())
         node = str(cls.hidden.unique_id)
+        base = training_base(checkpoint[0], model, cls.hidden.prompt or {}, node)
+        photos = photo_folder(folder[0]) if images is None else write_dataset(pictures_of(images), captions)
+        run = decide(widgets, base.file, photos, fingerprint(photos), runs_root())
         trained = train_and_publish(run, node, encoder[0], model[0] if model else None, base.warnings)
         return io.NodeOutput(
             trained.tensors,
-            trained.apply_to(model[0], strength[0]) if model else ExecutionBlocker(NO_MODEL),
+            trained.apply_to(model[0], strength[0]) if model else _no_model(),
             trained.losses,
             trained.name,
             str(trained.file),
             trained.report,
             ui={"modiste_training": [trained.row()]},
         )
+
+
+def _no_model() -> Any:
+    """What ends the nodes behind the output, and only those."""
+    from comfy_execution.graph import ExecutionBlocker
+
+    return ExecutionBlocker(NO_MODEL)

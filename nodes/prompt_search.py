@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import refuse_unknown_strategies
+from .choices import AUTO
 from .missing_libraries import advice, require
 from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, names_in, sampling_inputs, seed_input
 
@@ -94,6 +95,13 @@ class ModistePromptSearch(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, encoder: str | None, **others: Any) -> str:
+        """The encoder that is used, which changes once weights are put in place."""
+        from .comfy.model_management import encoder_for
+
+        return encoder_for(encoder or AUTO)
+
+    @classmethod
     def execute(
         cls,
         model: Any,
@@ -114,10 +122,9 @@ class ModistePromptSearch(io.ComfyNode):
         learn: bool,
     ) -> io.NodeOutput:
         """Searches, or resumes a search that was cancelled."""
-        from .choices import AUTO
         from .comfy.graph_search import host_of, search
         from .comfy.images import image_of, pictures_of
-        from .comfy.model_management import vision_models_for
+        from .comfy.model_management import notice_for_page, vision_models_for, with_notice
 
         require("Prompt Search", *LIBRARIES)
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
@@ -132,6 +139,6 @@ class ModistePromptSearch(io.ComfyNode):
             image_of(result.picture),
             result.photo.similarity_score,
             result.photo.improved,
-            result.report(),
-            ui={"modiste_search": [result.row()]},
+            with_notice(result.report(), encoder),
+            ui={**notice_for_page(encoder), "modiste_search": [result.row()]},
         )

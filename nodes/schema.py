@@ -8,11 +8,12 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..core.errors import ModisteError
-from .choices import AUTO, FASHION_CLIP
+from .choices import AUTO
 from .comfy.folders import encoder_names, vocabulary_names
 
 CATEGORY = "Modiste"
 TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name
+OPTIONS = "MODISTE_TRAINING_OPTIONS"  # a part of a training config, nested as in TrainConfig
 
 
 def check_result(*checks: Callable[[], Any]) -> bool | str:
@@ -46,10 +47,10 @@ def encoder_input() -> io.Input:
     return io.Combo.Input(
         "encoder",
         options=encoder_names(),
-        default=FASHION_CLIP,
+        default=AUTO,
         display_name="encoder",
-        tooltip="The model that reads the pictures. fashion-clip is for photos and lies in models/fashion_clip; mini "
-        "is embedded, needs no download, and knows drawn garments only.",
+        tooltip="The model that reads the pictures. auto takes fashion-clip, which is for photos and lies in "
+        "models/fashion_clip, and without it, with a notice, mini: embedded, no download, drawn garments only.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from .choices import AUTO
 from .schema import CATEGORY, advanced, check_result, encoder_input, vocabulary_input
 
 
@@ -78,6 +79,13 @@ class ModisteScorer(io.ComfyNode):
         return encoder[0] is None or check_result(lambda: require_encoder(encoder[0]))
 
     @classmethod
+    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
+        """The encoder that is used, which changes once weights are put in place."""
+        from .comfy.model_management import encoder_for
+
+        return encoder_for(encoder[0] or AUTO)
+
+    @classmethod
     def execute(
         cls,
         images: list[Any],
@@ -89,7 +97,7 @@ class ModisteScorer(io.ComfyNode):
     ) -> io.NodeOutput:
         """Scores the pictures."""
         from .comfy.images import images_of, pictures_of
-        from .comfy.model_management import NodeProgress, vision_models_for
+        from .comfy.model_management import NodeProgress, notice_for_page, vision_models_for, with_notice
         from .vision.scores import score_pictures
 
         pictures, references = pictures_of(images), pictures_of(reference, "reference")
@@ -101,6 +109,10 @@ class ModisteScorer(io.ComfyNode):
             [similarity.similarity_score for similarity in scored.similarities],
             [similarity.raw_cosine for similarity in scored.similarities],
             scored.similarities[best[0]].similarity_score,
-            scored.report(),
-            ui={"modiste_scores": scored.rows(), "modiste_best": best},
+            with_notice(scored.report(), encoder[0]),
+            ui={
+                **notice_for_page(encoder[0]),
+                "modiste_scores": scored.rows(),
+                "modiste_best": best,
+            },
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from .choices import AUTO
 from .schema import (
     CATEGORY,
     TAGS,
@@ -99,18 +100,25 @@ class ModisteTagger(io.ComfyNode):
     ) -> bool | str:
         """Refuses missing weights and unknown tags before queueing; None is a link, whose value is known later."""
         from ..fashion.taxonomy import load_taxonomy
-        from .comfy.model_management import require_encoder
+        from .comfy.model_management import encoder_for, require_encoder
         from .vision.encoders import vocabulary_of
         from .vision.tag_edits import choices_of
 
         if encoder[0] is None or vocabulary[0] is None:
             return True
-        taxonomy = load_taxonomy(vocabulary_of(encoder[0], vocabulary[0]))
+        taxonomy = load_taxonomy(vocabulary_of(encoder_for(encoder[0]), vocabulary[0]))
         fields = {"pin": pin[0], "exclude": exclude[0], "groups": groups[0]}
         return check_result(
             lambda: require_encoder(encoder[0]),
             lambda: [choices_of(text, taxonomy, name) for name, text in fields.items() if text],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
+        """The encoder that is used, which changes once weights are put in place."""
+        from .comfy.model_management import encoder_for
+
+        return encoder_for(encoder[0] or AUTO)
 
     @classmethod
     def execute(
@@ -127,7 +135,7 @@ class ModisteTagger(io.ComfyNode):
         """Tags the pictures."""
         from ..fashion.prompts.captions import caption_of
         from .comfy.images import pictures_of
-        from .comfy.model_management import NodeProgress, vision_models_for
+        from .comfy.model_management import NodeProgress, encoder_for, notice_for_page, vision_models_for
         from .vision.batches import tag
         from .vision.encoders import vocabulary_of
         from .vision.tag_edits import choices_of, confidences, finite, pack, tag_rows
@@ -143,14 +151,15 @@ class ModisteTagger(io.ComfyNode):
         tags = tag(vision, pictures, NodeProgress().show, lowest, pinned, excluded, group_ids)
         captions = [caption_of(photo_tags, vision.taxonomy, one_line(trigger[0])) for photo_tags in tags]
         return io.NodeOutput(
-            pack(tags, vocabulary_of(encoder[0], vocabulary[0])),
+            pack(tags, vocabulary_of(encoder_for(encoder[0]), vocabulary[0])),
             captions,
             [", ".join(each.text for each in photo_tags.tags) for photo_tags in tags],
             [confidences(photo_tags) for photo_tags in tags],
             ui={
+                **notice_for_page(encoder[0]),
                 "modiste_tags": [
                     {"image": index, "tags": tag_rows(photo_tags), "caption": caption}
                     for index, (photo_tags, caption) in enumerate(zip(tags, captions, strict=True))
-                ]
+                ],
             },
         )

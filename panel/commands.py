@@ -56,6 +56,7 @@ def prompt_command(
     strategies: Sequence[str],
     budget: float,
     runs: Path,
+    photo_shape: bool = False,
 ) -> tuple[list[str], Path]:
     """`harness.py prompt` and the run's folder: the same form resumes the same run."""
     unknown = [name for name in strategies if name not in STRATEGIES]
@@ -64,6 +65,8 @@ def prompt_command(
     options = ["--preset", _preset(preset), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if strategies:
         options += ["--strategies", ",".join(strategies)]
+    if photo_shape:
+        options += ["--aspect", "photo"]
     if drawer == WEBUI:
         options += ["--host", "webui", "--url", url]
     out = runs / f"prompt-{_digest(photos, options)}"

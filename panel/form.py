@@ -17,7 +17,7 @@ from .current_job import CurrentJob, status_of
 from .texts import Words
 from .webui_settings import WebuiSettings
 
-PHOTO_TYPES = [".png", ".jpg", ".jpeg", ".webp"]
+PHOTO_TYPES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"]
 
 
 def photo_fields(label: str, webui: WebuiSettings, words: Words) -> tuple[Any, Any]:

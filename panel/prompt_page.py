@@ -39,6 +39,7 @@ def prompt_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> 
             preset, drawer = drawing_fields(webui, words)
             strategies = gr.Dropdown(list(STRATEGIES), value=[], multiselect=True, label=words("strategies"))
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"))
+            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"))
             with gr.Row():
                 read = gr.Button(words("read_tags"))
                 start = gr.Button(words("start"), variant="primary")
@@ -59,7 +60,7 @@ def prompt_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> 
 
     handlers = PromptHandlers(webui, words, current_job)
     outputs = [status, pictures, tags, results, texts, best_of, report]
-    press(start, handlers.start, [photos, folder, preset, drawer, strategies, budget], outputs)
+    press(start, handlers.start, [photos, folder, preset, drawer, strategies, budget, photo_shape], outputs)
     press(follow, handlers.follow, [], outputs)
     press(read, handlers.read_tags, [photos, folder, preset], [status, tags])
     press(cancel, canceller(current_job, words), [], [status])
@@ -76,12 +77,12 @@ class PromptHandlers:
 
     def start(self, *fields: Any) -> Iterator[tuple[Any, ...]]:
         """Starts a search with the form's values, in the order of the page, and follows it."""
-        uploads, folder, preset, drawer, strategies, budget = fields
-        webui = self.webui
+        uploads, folder, preset, drawer, strategies, budget, *photo_shape = fields
+        webui, shape = self.webui, any(photo_shape)
         try:
             host = who_draws(drawer, webui, self.words)
             photos = photos_of(uploads, folder, webui.folders_allowed)
-            command, out = prompt_command(photos, preset, host, webui.url, strategies or [], budget, webui.runs)
+            command, out = prompt_command(photos, preset, host, webui.url, strategies or [], budget, webui.runs, shape)
             job = begin(self.current_job, command, webui)
         except BadForm as wrong:
             yield refused(self.words, wrong, 6)

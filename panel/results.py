@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.state_files import json_object
+
 Rows = list[list[Any]]
 
 STRENGTH = 0.8  # of a LoRA that is tried for the first time
@@ -65,7 +67,7 @@ def drawing_of(report: Mapping[str, Any]) -> dict[str, Any]:
     settings = report.get("settings") or {}
     named = {"Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale"}
     drawing = {name: settings[key] for name, key in named.items() if key in settings}
-    if {"width", "height"} <= settings.keys():
+    if {"width", "height"} <= settings.keys() and not settings.get("aspect"):  # else each photo has its own
         drawing["Size"] = f"{settings['width']}x{settings['height']}"
     return drawing
 
@@ -98,7 +100,10 @@ def side_by_side(report: Mapping[str, Any], out: Path, label: Callable[[str], st
 def read_report(out: Path) -> dict[str, Any] | None:
     """The run's report.json; None where there is none yet."""
     file = out / "report.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    try:
+        return json_object(json.loads(file.read_bytes())) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):  # damaged, or half copied: as if there were none
+        return None
 
 
 def prompt_tag(place: Path, trigger: str, strength: float = STRENGTH) -> str:

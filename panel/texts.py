@@ -24,6 +24,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "own": ("Modiste's own model", "Modiste 自己的模型"),
     "strategies": ("Strategies (none: all)", "策略（不選＝全部）"),
     "budget": ("Pictures a photo", "每張照片的生成數"),
+    "photo_shape": ("Pictures in the photo's shape", "圖片採用照片的長寬比"),
     "read_tags": ("Read the tags", "讀取標籤"),
     "start": ("Start", "開始"),
     "cancel": ("Cancel", "取消"),

@@ -50,6 +50,17 @@ class AttributeWorth(ReportSection):
     standing: Literal["brings", "costs", "unclear"]
 
 
+class WordsReport(ReportSection):
+    """What the user's own words came to, on the confirm seeds: a baseline beside the plain list."""
+
+    text: str  # as they were given
+    prompt: str  # as they were drawn, with the view words that all prompts share
+    score: float
+    interval: Interval  # paired gain of the candidate over them
+    judge_interval: Interval | None = None
+    notes: list[str] = []  # what of them was left out
+
+
 class PhotoReport(ReportSection):
     """One photo's result. Scores are calibrated similarities 0 … 1, on the confirm seeds unless said."""
 
@@ -82,17 +93,22 @@ class PhotoReport(ReportSection):
     judge_score: float | None = None  # the same pictures, by the encoder the search never saw
     judge_baseline: float | None = None
     judge_interval: Interval | None = None  # paired gain of the candidate over the baseline, as the judge sees it
+    your_words: WordsReport | None = None  # None: the user gave none
+    caption: str | None = None  # what the captioner says of the photo
     metric_hacking: bool = False  # the search's encoder proves a gain that the judge does not see at all
+    missed: list[str] = []  # the photo's words that most of the search's first pictures did not show
+    uninvited: list[str] = []  # words that most of them showed without being asked
+    colour_interval: Interval | None = None  # ΔE (CIEDE2000) of candidate − baseline: below 0 its colours are nearer
     agreement: dict[str, float] = {}  # group → share of the recommended prompt's pictures that show the photo's label
     palette_delta_e: float | None = None  # CIEDE2000 between the palettes of photo and pictures, mean
     beyond_words: list[str] = []  # groups that the prompt names and the pictures miss; "look": what no word names
     generations: int  # pictures drawn for this photo
     tried: list[Tried]
     attributes: list[AttributeWorth] = []  # from the screening; empty where the budget was too small for one
-    # "winner" | "baseline" | "minimal" → files relative to the report, one a confirm seed
+    # "winner" | "baseline" | "words" | "minimal" → files relative to the report, one a confirm seed
     pictures: dict[str, list[str]]
     photo_copy: str  # the photo as it was read, relative to the report
-    prompts: dict[str, str] = {}  # "winner" | "baseline" | "minimal" → prompt text
+    prompts: dict[str, str] = {}  # "winner" | "baseline" | "words" | "minimal" → prompt text
 
 
 class CalibrationReport(ReportSection):
@@ -129,9 +145,18 @@ class BestStrategies(ReportSection):
     optimal_prompt_format: dict[str, Any]  # {strategy, wins, photos, mean_gain}
 
 
+class WordsSummary(ReportSection):
+    """The photos with words of the user's: their scores, and the candidates' gains over them (intention to treat)."""
+
+    photos: int
+    mean_score: float
+    gain: Interval
+    judge_gain: Interval | None = None
+
+
 class Summary(ReportSection):
     """The run in figures, each on the confirm seeds. Gains are means over all photos of what each search chose as
-    candidate, adopted or not (intention to treat)."""
+    candidate, adopted or not (intention to treat); of a single photo its own gain and interval, `n` counting seeds."""
 
     photos: int
     mean_similarity: float
@@ -140,6 +165,8 @@ class Summary(ReportSection):
     gain_over_minimal: Interval  # over garments
     gain_over_baseline: Interval
     judge_gain_over_baseline: Interval | None = None  # as the judge sees the same pictures; None without a judge
+    colour_change_over_baseline: Interval | None = None  # ΔE, CIEDE2000; below 0 the colours are nearer the photo's
+    your_words: WordsSummary | None = None  # None: no photo had any
     improved: int  # photos whose own interval says so
     proven: int = 0  # photos of which the run as a whole proves it: any false one among them in at most 5 % of runs
     worse: int = 0  # photos of which it proves a loss

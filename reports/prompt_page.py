@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 TEMPLATE = "report_page.html.j2"
-ROLES = ("minimal", "baseline", "winner")
-ROLE_NAMES = {"minimal": "name_only", "baseline": "all_tags", "winner": "best"}
+ROLES = ("minimal", "baseline", "words", "winner")
+ROLE_NAMES = {"minimal": "name_only", "baseline": "all_tags", "words": "your_words", "winner": "best"}
 FEW = 40  # photos; above, pictures are smaller and the other seeds stay in the folder
 HUES = (8, 210, 38, 145, 285, 185, 330, 85, 250, 20, 165, 305, 60, 230)  # degrees, one a group of tags
 
@@ -101,17 +101,34 @@ class Page:
 
     def strips(self, photo: PhotoReport) -> list[tuple[str, list[Thumbnail | None]]]:
         """Role → its pictures on every confirmation seed, where the page has room for them."""
-        if not self.few or all(len(photo.pictures.get(role, [])) < 2 for role in ROLES):
+        roles = [role for role, _, _ in self.roles(photo)]
+        if not self.few or all(len(photo.pictures.get(role, [])) < 2 for role in roles):
             return []
         return [
             (ROLE_NAMES[role], [thumbnail(self.folder, name, 144) for name in photo.pictures.get(role, [])])
-            for role in ROLES
+            for role in roles
         ]
 
     def roles(self, photo: PhotoReport) -> list[tuple[str, str, float]]:
-        """(role, key of its name, score) from the poorest prompt to the best."""
-        scores = (photo.minimal_score, photo.baseline_score, photo.similarity_score)
-        return [(role, ROLE_NAMES[role], score) for role, score in zip(ROLES, scores, strict=True)]
+        """(role, key of its name, score) from the poorest prompt to the best; the user's words where there are some."""
+        words = photo.your_words.score if photo.your_words else None
+        scores = (photo.minimal_score, photo.baseline_score, words, photo.similarity_score)
+        return [(role, ROLE_NAMES[role], score) for role, score in zip(ROLES, scores, strict=True) if score is not None]
+
+    def rungs(self) -> list[tuple[str, float]]:
+        """(key of its name, mean score) of the ways to write a prompt, from the poorest to the best."""
+        summary, words = self.report.summary, self.report.summary.your_words
+        means = [("name_only", summary.mean_minimal), ("all_tags", summary.mean_baseline)]
+        return [*means, *([("your_words", words.mean_score)] if words else []), ("best", summary.mean_similarity)]
+
+    def over_words(self, photo: PhotoReport) -> Markup | None:
+        """The candidate's gain over the user's words, and the judge's; None where there are none, or where they won."""
+        words = photo.your_words
+        if words is None or photo.candidate == "your_words":
+            return None
+        gain = _gain("over_words", words.interval)
+        judge = words.judge_interval
+        return gain if judge is None else gain + " " + say("judge_short", **charts.signed_interval(judge))
 
     # ── charts ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,6 +168,8 @@ class Page:
             "best_over_tags": summary.gain_over_baseline,
             "best_over_tags_judge": summary.judge_gain_over_baseline,
         }
+        if words_summary := summary.your_words:
+            rows |= {"best_over_words": words_summary.gain, "best_over_words_judge": words_summary.judge_gain}
 
         def draw(language: str) -> str:
             gains = [
@@ -175,6 +194,14 @@ class Page:
         ]
         judge = summary.judge_gain_over_baseline
         sentences.append(say("judge_over_tags", **charts.signed_interval(judge)) if judge else say("judge_none"))
+        if summary.colour_change_over_baseline:
+            sentences.append(say("over_tags_colour", **_change(summary.colour_change_over_baseline)))
+        if given := summary.your_words:
+            sentences.append(_gain("over_words", given.gain))
+            if given.judge_gain:
+                sentences.append(say("judge_short", **charts.signed_interval(given.judge_gain)))
+            if given.photos < summary.photos:
+                sentences.append(say("words_photos", n=given.photos, photos=summary.photos))
         if summary.photos > 1:
             counts = {"proven": summary.proven, "improved": summary.improved, "n": summary.photos}
             sentences += [say("improved_count", **counts), say("every_candidate")]
@@ -198,10 +225,17 @@ class Page:
         gain = photo.judge_interval
         return say("judge_gain", **charts.signed_interval(gain)) if gain and photo.candidate != "all_tags" else None
 
+    def colour_change(self, photo: PhotoReport) -> Markup | None:
+        """How much nearer the candidate's colours are; None where they are not known, or the plain list itself won."""
+        change = photo.colour_interval
+        return say("colour_change", **_change(change)) if change and photo.candidate != "all_tags" else None
+
     def verdict(self, photo: PhotoReport) -> Markup:
         """The photo in one sentence; English is the report's own."""
         candidate = photo.candidate or photo.strategy
         key = "verdict_up" if photo.improved else "verdict_same" if candidate == "all_tags" else "verdict_even"
+        if photo.your_words and photo.strategy == "your_words" and not photo.improved:
+            key = "verdict_words"
         values = {**charts.signed_interval(photo.confidence_interval), "strategy": candidate}
         return both(lambda language: photo.verdict if language == "en" else words(key, language).format(**values))
 
@@ -282,6 +316,12 @@ class Page:
 def _gain(key: str, gain: Interval) -> Markup:
     above, below = gain.low > 0, gain.high < 0
     return say(f"{key}_{'up' if above else 'down' if below else 'even'}", **charts.signed_interval(gain))
+
+
+def _change(change: Interval) -> dict[str, str]:
+    """A change of ΔE as people read it."""
+    values = {"change": change.mean, "low": change.low, "high": change.high}
+    return {name: f"{value:+.1f}".replace("-", "−") for name, value in values.items()}
 
 
 def in_both_languages(draw: Callable[[str], str]) -> Markup:

@@ -30,6 +30,11 @@ TEXT: dict[str, tuple[str, str]] = {
         "every word a tagger finds, in a row, with the same view words",
         "標記器找到的所有詞，依序排列，加上相同的光線背景詞",
     ),
+    "your_words": ("Your words", "您的文字"),
+    "your_words_is": (
+        "what you wrote for the photo, with the same view words",
+        "您為照片所寫的文字，加上相同的光線背景詞",
+    ),
     "best_is": ("what the search found and fresh seeds confirmed", "搜尋所得，並以全新種子驗證"),
     "of_100": ("similarity, of 100", "相似度，滿分 100"),
     "lead_many": (
@@ -74,6 +79,26 @@ TEXT: dict[str, tuple[str, str]] = {
         "There was no second opinion on this machine: read the figures with care.",
         "這台機器上沒有第二意見：請謹慎解讀數字。",
     ),
+    "over_words_up": (
+        "Over your own words it is <b>{gain}</b> points ({low} to {high}).",
+        "比您自己的文字高出 <b>{gain}</b> 分（{low} 至 {high}）。",
+    ),
+    "over_words_even": (
+        "Against your own words it is {gain} points ({low} to {high}): too close to call.",
+        "與您自己的文字相比為 {gain} 分（{low} 至 {high}）：差距太小，難分高下。",
+    ),
+    "over_words_down": (
+        "Against your own words it is <b>{gain}</b> points ({low} to {high}): yours do better.",
+        "與您自己的文字相比為 <b>{gain}</b> 分（{low} 至 {high}）：您的文字更好。",
+    ),
+    "judge_short": (
+        "The second opinion says {gain} ({low} to {high}).",
+        "第二意見的判斷為 {gain} 分（{low} 至 {high}）。",
+    ),
+    "words_photos": (
+        "Words of yours came with {n} of the {photos} photos.",
+        "{photos} 張照片中有 {n} 張附有您的文字。",
+    ),
     "improved_count": (
         "Proven for {proven} of {n} photos, all of them together; by its own interval alone for {improved}.",
         "{n} 張照片合併檢定，有 {proven} 張證實優於單純詞列；僅看各自的區間則有 {improved} 張。",
@@ -92,6 +117,8 @@ TEXT: dict[str, tuple[str, str]] = {
     "best_over_name": ("Best over name only", "最佳 對 僅名稱"),
     "best_over_tags": ("Best over all tags", "最佳 對 全部標籤"),
     "best_over_tags_judge": ("The same, second opinion", "同上，第二意見"),
+    "best_over_words": ("Best over your words", "最佳 對 您的文字"),
+    "best_over_words_judge": ("The same, second opinion", "同上，第二意見"),
     "format": (
         "The form that won most often: <b>{strategy}</b> ({wins} of {photos} photos).",
         "最常勝出的寫法：<b>{strategy}</b>（{photos} 張照片中的 {wins} 張）。",
@@ -114,9 +141,18 @@ TEXT: dict[str, tuple[str, str]] = {
         "The plain list of tags itself won the search.",
         "搜尋的勝出者就是單純標籤列本身。",
     ),
+    "verdict_words": (
+        "No improvement found: your own words do better than “{strategy}”, which the search chose.",
+        "未發現改善：您自己的文字優於搜尋選出的「{strategy}」。",
+    ),
+    "words_score": (
+        "Drawn on the same seeds they reach {score} of 100.",
+        "以相同種子繪製，得 {score} 分（滿分 100）。",
+    ),
+    "caption": ("What the captioner says", "圖說模型的描述"),
     "same_seed": (
-        "All three drawn from seed {seed}, which the search never saw.",
-        "三張皆以種子 {seed} 繪製，搜尋時從未用過此種子。",
+        "All drawn from seed {seed}, which the search never saw.",
+        "皆以種子 {seed} 繪製，搜尋時從未用過此種子。",
     ),
     "score_chart": ("Similarity, 0 to 100", "相似度，0 至 100"),
     "gauge_key": (
@@ -171,6 +207,22 @@ TEXT: dict[str, tuple[str, str]] = {
     "palette": (
         "Colours lie {delta} ΔE apart; 2 is hardly seen, 10 is another colour.",
         "色彩相差 {delta} ΔE；2 幾乎看不出，10 已是另一種顏色。",
+    ),
+    "colour_change": (
+        "Of the candidate’s colours that is {change} against the plain list’s ({low} to {high}); below 0 is nearer.",
+        "候選提示詞的色差與單純詞列相比為 {change}（{low} 至 {high}）；小於 0 表示更接近。",
+    ),
+    "over_tags_colour": (
+        "The garments’ colours change by {change} ΔE ({low} to {high}) against the plain list; below 0 is nearer.",
+        "與單純詞列相比，衣服的色差變化為 {change} ΔE（{low} 至 {high}）；小於 0 表示更接近照片。",
+    ),
+    "missed_first": (
+        "Words missed by the first pictures: {words}. The strategies “missed …” say them another way.",
+        "最初的圖未畫出：{words}。名稱含「missed」的寫法會換方式再說一次。",
+    ),
+    "shown_uninvited": (
+        "The first pictures showed without being asked: {words}. “uninvited avoided” puts it into the negative prompt.",
+        "最初的圖多畫了：{words}。名稱含「uninvited avoided」的寫法把它放進負面提示詞。",
     ),
     "beyond_groups": (
         "The words say it, the model does not draw it: {groups}. Training on such photos may teach it.",

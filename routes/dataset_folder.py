@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..trainer.data.photo_files import MASK
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo
+    from ..fashion.prompts.tree import Prompt
     from ..fashion.tags import PhotoTags
     from ..fashion.taxonomy import Taxonomy
 
@@ -56,11 +57,17 @@ def captions_of(
     taxonomy: Taxonomy,
     trigger: str,
     bound: Sequence[str] | None,
+    given: Callable[[str], Mapping[str, Prompt]] = lambda sha256: {},
 ) -> dict[str, str]:
-    """sha256 → caption in the strategy's form; what belongs to the brand is left to the trigger."""
+    """sha256 → caption in the strategy's form; what belongs to the brand is left to the trigger.
+
+    `given`: sha256 → words for the photo from elsewhere, by strategy.
+    """
     context = Context(share=label_shares(tags))
     return {
-        photo.sha256: caption_of(photo_tags, taxonomy, trigger, bound, strategy=strategy, context=context)
+        photo.sha256: caption_of(
+            photo_tags, taxonomy, trigger, bound, strategy=strategy, context=context, given=given(photo.sha256)
+        )
         for photo, photo_tags in zip(photos, tags, strict=True)
     }
 

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from ..fashion.prompts.strategies import CAPTIONER, YOUR_WORDS
+from .drawing_size import PHOTO, refuse_aspect, refuse_size, size_in_aspect
+from .given_words import caption_as_prompt, photo_id, words_prompt
+
 if TYPE_CHECKING:
+    from ..fashion.prompts.tree import Prompt
     from ..models.session import Session
 
 # Of search, confirmation and verdict: a folder that was begun by other rules is not continued, so that no report mixes
 # figures of both. 1: up to 0.9, which did not write it down.
-RULES = 2
+RULES = 3
 SAMPLING = ("steps", "cfg_scale", "sampler", "width", "height")  # fields of every request
 
 Settings = TypeVar("Settings", bound="DrawingSettings")
@@ -22,7 +27,7 @@ class DrawingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rules: Literal[2] = RULES
+    rules: Literal[3] = RULES
     preset: str
     host: str  # its kind: local | webui | comfy
     checkpoint: str
@@ -30,8 +35,11 @@ class DrawingSettings(BaseModel):
     steps: int
     cfg_scale: float
     sampler: str
-    width: int  # pixels
+    width: int  # pixels; with `aspect` their product is the area that each picture keeps
     height: int
+    aspect: Literal["photo"] | None = None  # each photo's pictures have about its shape; None: width × height
+    words: dict[str, str] = {}  # photo (given_words.photo_id) → its user's words
+    captions: dict[str, str] = {}  # photo → the captioner's
 
     @classmethod
     def of_session(cls: type[Settings], session: Session, fields: dict[str, Any]) -> Settings:
@@ -39,10 +47,30 @@ class DrawingSettings(BaseModel):
         preset, host = session.preset, session.host.describe()
         values: dict[str, Any] = {name: getattr(preset, name) for name in SAMPLING}
         values |= {name: value for name, value in fields.items() if value is not None}
+        aspect = values.pop("aspect", None)
+        refuse_aspect(aspect)
+        refuse_size(values["width"], values["height"])
+        if aspect == PHOTO:
+            values["aspect"] = aspect
+        elif aspect is not None:
+            values["width"], values["height"] = size_in_aspect(values["width"], values["height"], aspect)
         drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
         return cls(preset=preset.name, **drawer, **values)
 
+    def given_with(self, sha256: str) -> dict[str, Prompt]:
+        """The words from elsewhere for a photo: strategy → prompt."""
+        photo = photo_id(sha256)
+        words = words_prompt(self.words[photo]) if photo in self.words else None
+        caption = caption_as_prompt(self.captions[photo]) if photo in self.captions else None
+        prompts = {YOUR_WORDS: words, CAPTIONER: caption}
+        return {strategy: prompt for strategy, prompt in prompts.items() if prompt is not None}
+
     @property
     def drawing(self) -> dict[str, Any]:
-        """What every request of the run has in common."""
-        return self.model_dump(include=set(SAMPLING))
+        """What every request of the run has in common; with `aspect` the size is that of a square photo."""
+        return {name: getattr(self, name) for name in SAMPLING}
+
+    @property
+    def size_and_sampling(self) -> dict[str, Any]:
+        """`drawing`, and the aspect where each photo has its own size: what a folder of pictures belongs to."""
+        return self.drawing | ({} if self.aspect is None else {"aspect": self.aspect})

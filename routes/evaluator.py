@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..hosts.errors import HostError
 from ..hosts.request import GenerationRequest
 from ..runs.pictures import Key, UnusablePicture
+from .drawing_size import PHOTO, fitting_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,12 +65,15 @@ class Evaluator:
         scorer: Scorer,
         drawing: dict[str, Any],
         on_picture: Callable[[Path], None] = lambda path: None,
+        aspect: str | None = None,
     ):
+        """`aspect` "photo": each picture has about its photo's shape and the area of `drawing`'s width × height."""
         self.host, self.journal, self.scorer, self.drawing, self.on_picture = host, journal, scorer, drawing, on_picture
+        self.aspect = aspect
 
     def evaluate(self, reference: Reference, candidates: Sequence[Candidate]) -> list[Picture]:
         """The pictures of `candidates`, in their order; what is in the journal already is not drawn again."""
-        requests = {self._key(reference, candidate): self._request(candidate) for candidate in candidates}
+        requests = {self._key(reference, candidate): self._request(reference, candidate) for candidate in candidates}
         self._draw(requests)
         records = {key: self.journal.find(key) for key in requests}
         scores = self.scores(reference, [record for record in records.values() if record], self.scorer)
@@ -82,7 +86,7 @@ class Evaluator:
         """Draws what is missing for several photos at once, in full batches; `evaluate` finds it."""
         self._draw(
             {
-                self._key(reference, candidate): self._request(candidate)
+                self._key(reference, candidate): self._request(reference, candidate)
                 for reference, candidates in work
                 for candidate in candidates
             }
@@ -139,14 +143,17 @@ class Evaluator:
         except UnusablePicture as error:
             log.warning("%s, seed %d: %s", key.strategy_id, key.seed, error)
 
-    def _request(self, candidate: Candidate) -> GenerationRequest:
-        prompt = candidate.prompt
+    def _request(self, reference: Reference, candidate: Candidate) -> GenerationRequest:
+        prompt, drawing = candidate.prompt, self.drawing
+        if self.aspect == PHOTO:
+            width, height = fitting_size(drawing["width"], drawing["height"], reference.image.size)
+            drawing = {**drawing, "width": width, "height": height}
         return GenerationRequest(
-            prompt=prompt.positive, negative_prompt=prompt.negative, seed=candidate.seed, **self.drawing
+            prompt=prompt.positive, negative_prompt=prompt.negative, seed=candidate.seed, **drawing
         )
 
     def _key(self, reference: Reference, candidate: Candidate) -> Key:
-        request_hash = self._request(candidate).request_hash()
+        request_hash = self._request(reference, candidate).request_hash()
         return Key(reference.sha256, candidate.strategy, candidate.seed, request_hash)
 
     def _keyed(self, reference: Reference, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Key]]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 PHOTOS = "photos"  # folder of the photos as they were read
+# Of a run's settings: the report has them at its head or with each photo.
+ELSEWHERE_IN_THE_REPORT = {"preset", "host", "checkpoint", "checkpoint_hash", "words", "captions"}
 PHOTO_SIDE = 768  # pixels; the report shows them smaller
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from ..core.errors import ModisteError
+from .checksums import ADD_COLUMNS, remove_damaged, seal_all, text_as_bytes
 
 APPLICATION_ID = 0x4D4F4449  # "MODI": other people's databases are never touched
-SCHEMA_VERSION = 1
+FORMS = (1, 2)  # 1: rows had no checksums
 SETTINGS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 SCHEMA = """
 CREATE TABLE run (
@@ -44,46 +46,74 @@ class JournalError(ModisteError):
 def connect(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     """The database with its tables; a broken one is moved aside, and the notice says where."""
     try:
-        return _open_database(path), []
-    except sqlite3.DatabaseError as error:
+        return _open_database(path)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged text
         # Only these two mean a broken file; a subclass means a full disk, a missing right, a lock.
-        if type(error) is not sqlite3.DatabaseError:
+        if type(error) not in (sqlite3.DatabaseError, UnicodeDecodeError):
             raise JournalError(f"the journal can't be opened: {error}", where=str(path)) from error
         aside = _move_aside(path)
-        return _open_database(path), [f"the journal was broken ({error}); it lies in {aside.name} now"]
+        database, _ = _open_database(path)
+        cause = "its text is damaged" if isinstance(error, UnicodeDecodeError) else " ".join(str(error).split())
+        return database, [f"the journal was broken ({cause}); it lies in {aside.name} now"]
 
 
-def _open_database(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for setting in SETTINGS:
             database.execute(f"PRAGMA {setting}")
-        _prepare(database, path)
+        notices = _prepare(database, path)
     except BaseException:
         database.close()
         raise
-    return database
+    return database, notices
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+def _prepare(database: sqlite3.Connection, path: Path) -> list[str]:
+    """Makes or checks the tables; returns notices of rows that were damaged."""
+    tables = _schema(database)
+    if not tables:
         # One transaction: a kill in the middle leaves an empty file, not half a schema.
-        pragmas = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-        database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {pragmas} COMMIT;")
-        return
+        database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {ADD_COLUMNS} {_marks(FORMS[-1])} COMMIT;")
+        return []
     (mark,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if mark != APPLICATION_ID:
+    (form,) = database.execute("PRAGMA user_version").fetchone()
+    known = {_schema_of(SCHEMA): FORMS[0], _schema_of(SCHEMA + ADD_COLUMNS): FORMS[-1]}
+    if mark != APPLICATION_ID and tables not in known:
         raise JournalError("this database is not our journal", where=str(path), to_try="use another --out")
-    if version != SCHEMA_VERSION:
+    if mark == APPLICATION_ID and form > FORMS[-1] and tables not in known:
         raise JournalError(
-            f"the journal has the form {version}, this version writes {SCHEMA_VERSION}",
+            f"the journal has the form {form}, this version writes {FORMS[-1]}",
             where=str(path),
             to_try="use another --out",
         )
+    if mark != APPLICATION_ID or known.get(tables) != form:
+        raise sqlite3.DatabaseError("its header or its tables are damaged")
     report = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if report != "ok":
         raise sqlite3.DatabaseError(report)
+    if form == FORMS[0]:
+        database.executescript(f"BEGIN IMMEDIATE; {ADD_COLUMNS} {_marks(FORMS[-1])}")
+        seal_all(database)
+        database.execute("COMMIT")
+        return []
+    return remove_damaged(database)
+
+
+def _marks(form: int) -> str:
+    return f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {form};"
+
+
+def _schema(database: sqlite3.Connection) -> tuple[tuple[bytes, ...], ...]:
+    with text_as_bytes(database):
+        return tuple(database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"))
+
+
+def _schema_of(script: str) -> tuple[tuple[bytes, ...], ...]:
+    """What SQLite keeps of a script that makes tables."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(script)
+        return _schema(database)
 
 
 def _move_aside(path: Path) -> Path:

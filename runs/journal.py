@@ -29,6 +29,7 @@ from ..core.files import TEMPORARY, make_folder, write_whole
 from ..core.folder_lock import FolderLock, lock_folder
 from ..core.library_versions import installed_versions
 from . import pictures
+from .checksums import RUN, seal
 from .database import JournalError, connect
 from .pictures import Key, PictureOrigin, UnusablePicture
 from .records import PictureTable, Record, Score, State
@@ -87,7 +88,8 @@ class Journal:
                 self._rebuild()
                 created = datetime.now(timezone.utc).isoformat(timespec="seconds")
                 values = (canonical(settings), canonical(installed_versions()), created)
-                database.execute("INSERT INTO run VALUES (1, ?, ?, ?)", values)
+                database.execute("INSERT INTO run VALUES (1, ?, ?, ?, NULL)", values)
+                seal(database, RUN, [(1,)])
             else:
                 self._refuse_other_settings(json.loads(row[0]), settings)
                 self._note_other_versions(json.loads(row[1]))
@@ -154,13 +156,13 @@ class Journal:
     def _recover_missing(self) -> None:
         """One look into each folder: asking for a million files one by one takes ten times longer."""
         names: dict[str, set[str]] = {}
-        for path, key in self._table.done_files():
+        for path, *key in self._table.done_files():
             folder, _, name = path.rpartition("/")
             if folder not in names:
                 names[folder] = {file.name for file in _files(self.folder / folder)}
             if name not in names[folder]:
                 self._tell(f"the picture {path} is gone: it is drawn again")
-                self._again(key)
+                self._again(Key(*key))
 
     # ── planning ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,13 +190,14 @@ class Journal:
             self._table.lease(todo, requests)
         return todo
 
-    def _states(self, keys: list[Key]) -> dict[Key, str]:
+    def _states(self, keys: list[Key]) -> dict[tuple[Any, ...], str]:
         """Of all pictures of the keys' photos; JournalError where a key was asked for with another request."""
         states = self._table.states(dict.fromkeys(key.image_sha256 for key in keys))
-        known = {key[:3]: key for key in states}
-        for key in keys:
-            if key not in states and known.setdefault(key[:3], key) != key:
-                raise self._clash(key, known[key[:3]].request_hash, [])
+        new = [key for key in keys if key not in states]
+        known = {key[:3]: key[3] for key in states} if new else {}
+        for key in new:
+            if known.setdefault(key[:3], key.request_hash) != key.request_hash:
+                raise self._clash(key, known[key[:3]], [])
         return states
 
     def _refuse_other_requests(self, requests: Mapping[Key, Mapping[str, Any]]) -> None:
@@ -232,6 +235,7 @@ class Journal:
         """
         with self._errors(), self._thread:
             self._must_be_leased(key)
+            self._must_be_there()
             request, used = result.request.model_dump(mode="json"), result.used.model_dump(mode="json")
             origin = PictureOrigin(key, self._run, request, used)
             try:
@@ -269,6 +273,15 @@ class Journal:
     def _must_be_leased(self, key: Key) -> None:
         if (state := self._table.state(key)) != "leased":
             raise JournalError(f"{key} is {state}, not leased", to_try="lease it before drawing")
+
+    def _must_be_there(self) -> None:
+        """A deleted database can be written on: what goes there is lost when it is closed."""
+        if not (self.folder / FILE).exists():
+            raise JournalError(
+                "the run folder was deleted or moved while the run went on",
+                where=str(self.folder),
+                to_try="start the same command again",
+            )
 
     def _record(self, origin: PictureOrigin, elapsed_s: float | None = None) -> None:
         """The file is there and whole."""

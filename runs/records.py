@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from . import pictures
+from .checksums import PICTURES, SCORES, checksum_of, seal
 from .pictures import Key, PictureOrigin
 from .settings import canonical
 
@@ -17,7 +18,8 @@ State = Literal["planned", "leased", "done", "failed", "quarantined"]
 
 KEY = "image_sha256, strategy_id, seed, request_hash"
 COLUMNS = f"{KEY}, state, attempts, path, sha256, request, used, elapsed_s, error_class, message"
-INSERT = f"INSERT INTO pictures ({KEY}) VALUES (?, ?, ?, ?)"
+INSERT = f"INSERT INTO pictures ({KEY}, checksum) VALUES (?, ?, ?, ?, ?)"
+PLANNED = (b"planned", 0, *(None,) * 7)  # of a new row, what the checksum covers after KEY
 THIS = "image_sha256 = ? AND strategy_id = ? AND seed = ?"
 
 
@@ -56,15 +58,18 @@ class PictureTable:
 
     def insert(self, keys: Iterable[Key]) -> None:
         """Adds planned rows."""
-        self.database.executemany(INSERT, keys)
+        self.database.executemany(INSERT, ((*key, _checksum_of_planned(key)) for key in keys))
 
-    def states(self, photos: Iterable[str]) -> dict[Key, str]:
-        """Key → state of every picture of these photos, photo by photo, because that is how the table lies on disk."""
-        states: dict[Key, str] = {}
+    def states(self, photos: Iterable[str]) -> dict[tuple[Any, ...], str]:
+        """Key → state of every picture of these photos, photo by photo, because that is how the table lies on disk.
+
+        The keys are plain tuples, equal to a Key: making a million of those takes seconds.
+        """
+        states: dict[tuple[Any, ...], str] = {}
         of_photo = f"SELECT {KEY}, state FROM pictures WHERE image_sha256 = ?"
         for photo in photos:
-            for *values, state in self.database.execute(of_photo, (photo,)):
-                states[Key(*values)] = state
+            for row in self.database.execute(of_photo, (photo,)):
+                states[row[:4]] = row[4]
         return states
 
     def select(self, columns: str, key: Key) -> tuple[Any, ...] | None:
@@ -92,18 +97,19 @@ class PictureTable:
         rows = self.database.execute(f"SELECT {KEY} FROM pictures WHERE state = ?", (state,))
         return [Key(*row) for row in rows.fetchall()]
 
-    def done_files(self) -> list[tuple[str, Key]]:
-        """Path relative to the folder, and key, of every finished picture."""
-        rows = self.database.execute(f"SELECT path, {KEY} FROM pictures WHERE state = 'done'").fetchall()
-        return [(path, Key(*values)) for path, *values in rows]
+    def done_files(self) -> list[tuple[Any, ...]]:
+        """Path relative to the folder, then the key's fields, of every finished picture."""
+        return self.database.execute(f"SELECT path, {KEY} FROM pictures WHERE state = 'done'").fetchall()
 
     def lease(self, keys: Iterable[Key], requests: Mapping[Key, Mapping[str, Any]]) -> None:
         """Marks the rows as being drawn, with what is asked for where `requests` has it."""
+        keys = list(keys)
         self.database.executemany(
             "UPDATE pictures SET state = 'leased', attempts = attempts + 1, request = ?, "
             f"error_class = NULL, message = NULL WHERE {THIS}",
             [(canonical(requests[key]) if key in requests else None, *key[:3]) for key in keys],
         )
+        self._seal(*keys)
 
     def set_done(self, origin: PictureOrigin, sha256: str | None, elapsed_s: float | None) -> None:
         """Marks the row of a file that is there and whole."""
@@ -119,6 +125,7 @@ class PictureTable:
                 *origin.key[:3],
             ),
         )
+        self._seal(origin.key)
 
     def set_failed(self, key: Key, state: State, error_class: str, message: str) -> None:
         """Marks the row as `failed` or `quarantined`, and why."""
@@ -126,6 +133,7 @@ class PictureTable:
             f"UPDATE pictures SET state = ?, error_class = ?, message = ? WHERE {THIS}",
             (state, error_class, message[:2000], *key[:3]),
         )
+        self._seal(key)
 
     def set_planned(self, key: Key) -> None:
         """Back to planned, and its scores away: they were of a picture that is no more."""
@@ -135,13 +143,18 @@ class PictureTable:
             f"elapsed_s = NULL WHERE {THIS}",
             key[:3],
         )
+        self._seal(key)
+
+    def _seal(self, *keys: Key) -> None:
+        seal(self.database, PICTURES, (key[:3] for key in keys))
 
     # ── scores ──
 
     def set_score(self, key: Key, scorer_key: str, score: Score) -> None:
         """Records a score in place of an earlier one by the same scorer."""
         values = (*key[:3], scorer_key, *score)
-        self.database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self.database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
+        seal(self.database, SCORES, [values[:4]])
 
     def scores(self, scorer_key: str) -> dict[Key, Score]:
         """Every score that `scorer_key` gave, in the order of the keys."""
@@ -164,3 +177,8 @@ class PictureTable:
             json.loads(used) if used else None,
             *rest,
         )
+
+
+def _checksum_of_planned(key: Key) -> int:
+    photo, strategy, seed, request = key
+    return checksum_of((photo.encode(), strategy.encode(), seed, request.encode(), *PLANNED))

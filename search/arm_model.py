@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 NEGATIVE = "negative prompt"  # the factor's name
+GIVEN = (
+    "your_words",
+    "captioner",
+)  # factors: words that no tagger wrote, which may say anything, so that they are tried
 HOPELESS_Z = 1.645  # an arm that beats the most promising one with less than 5 % probability is not drawn
 ANYTHING = 10.0  # variance of a photo's level and of a seed's luck: nothing is known of them
 GUESS_DF = 2  # weight of the prior guess of the noise, in degrees of freedom
@@ -42,7 +46,8 @@ class FactorPriors(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    factors: dict[str, ArmPrior] = {NEGATIVE: ArmPrior(mean=0.0, sd=0.08)}  # it moves a picture most, who knows where
+    # The negative moves a picture most, who knows where; so may words from elsewhere.
+    factors: dict[str, ArmPrior] = dict.fromkeys((NEGATIVE, *GIVEN), ArmPrior(mean=0.0, sd=0.08))
     unknown_sd: float = Field(default=0.02, gt=0)  # of a factor that no photo has tried yet
     own_sd: float = Field(default=0.01, gt=0)  # of an arm beyond its factors
     noise_sd: float = Field(default=0.012, gt=0)  # of one picture, beyond what its seed does to the factors

@@ -5,12 +5,13 @@
     seed 2   ● ● ●                                seed 2   ● ● ● ● ● ● ●
     seed 3   ● ●                                  seed 3   ● ● ● ●
 
-Half leaves at each seed, and the finalists have met on three seeds before one of them is confirmed. Common seeds: an
-easy seed flatters every arm alike and cancels when arms are compared. Karnin, Koren & Somekh, "Almost Optimal
-Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured in whole images, the arms of its
-first round drawn from what is believed of them, and its rounds judged by that belief (arm_model.py). Top-two Thompson
-sampling and the knowledge gradient, which ask for two images at a time, choose a little worse at 24 images and a tenth
-of a point better at 40 (docs/log.md).
+A third to a half leaves at each seed, and the finalists have met on three seeds before one of them is confirmed. Common
+seeds: an easy seed flatters every arm alike and cancels when arms are compared. The last places of the first seed can
+be kept for arms that are made from what the pictures of the others show (`later`). Karnin, Koren & Somekh, "Almost
+Optimal Exploration in Multi-Armed Bandits" (ICML 2013), algorithm 1, with its rounds measured in whole images, the
+arms of its first round drawn from what is believed of them, and its rounds judged by that belief (arm_model.py).
+Top-two Thompson sampling and the knowledge gradient, which ask for two images at a time, choose a little worse at 24
+images and a tenth of a point better at 40 (docs/log.md).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .trials import Noise, Trial, TrialKey, paired_fit, refuse_doubles
 
 FINALISTS, MEETINGS = 2, 3  # arms at least that meet on so many common seeds at least, where the images suffice
 GENTLEST = 2 / 3  # of the arms go on where there are images for more than half
+LATER = 4  # of so many arms of the first rung, one place may be kept for an arm that answers the others' pictures
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ def _halved(first: int) -> list[int]:
     return widths + [FINALISTS] * (MEETINGS - len(widths))
 
 
+def later_places(rungs: Sequence[Rung]) -> int:
+    """How many places of the first rung may be kept for later arms; 0 where no rung follows that compares them."""
+    return (rungs[0].arms + 1) // LATER if len(rungs) > 1 else 0
+
+
 @dataclass(frozen=True)
 class Standing:
     """How an arm came out. None where it was never drawn."""
@@ -97,7 +104,10 @@ class SuccessiveHalving:
     outside the plan change nothing. `model` holds what is believed of the arms; without it they have nothing in
     common, and `priors` (gains on the scores' scale) say what each is worth. The first rung's arms are the most
     promising; with `rng` they are drawn by chance in proportion to their promise, so that the photos of a run try
-    different ones. Arms without hope are left out.
+    different ones. Arms without hope are left out; those of `always` take part in the first rung whatever is believed.
+
+    With `later` the last places of the first rung are kept: once the pictures of its other arms have scores,
+    `open_places` says how many, and `join` gives them away, to new arms or to those that the rung would have had.
     """
 
     def __init__(
@@ -108,6 +118,8 @@ class SuccessiveHalving:
         priors: Mapping[str, ArmPrior] | None = None,
         rng: Random | None = None,
         model: ArmModel | None = None,
+        later: bool = False,
+        always: Sequence[str] = (),
     ):
         refuse_doubles("arm", arms)
         refuse_doubles("seed", seeds)
@@ -118,8 +130,10 @@ class SuccessiveHalving:
         if self.model.prior.arms != self.arms:
             raise ValueError(f"the model knows {self.model.prior.arms}, the search has {self.arms}")
         hopeless = self.model.prior.hopeless()
-        self._start = [arm for arm in self.model.prior.order(rng) if arm not in hopeless]
+        promising = [arm for arm in self.model.prior.order(rng) if arm not in hopeless and arm not in always]
+        self._start = [*always, *promising]
         self.rungs = ladder(len(self._start), budget, len(self.seeds))
+        self._kept = later_places(self.rungs) if later else 0  # places of the first rung that nobody has yet
         self._told: dict[TrialKey, Trial] = {}
         self._walked: _Walk | None = None  # of what was told so far
 
@@ -145,14 +159,43 @@ class SuccessiveHalving:
                 )
 
     @property
+    def open_places(self) -> int:
+        """Places of the first rung that `join` is to give away now; 0 before its other arms have scores, and after."""
+        return 0 if self._walk().missing else self._kept
+
+    def join(self, arms: Sequence[str], model: ArmModel | None = None) -> None:
+        """Gives the open places to the most promising of `arms`, new ones, and what is left to the rung's own arms.
+
+        `model` holds what is believed of all arms, old and new. An arm that gets no place is no part of the search.
+        ValueError where no place is open, or the model knows other arms.
+        """
+        if not self.open_places:
+            raise ValueError("no place is open for new arms")
+        if arms:
+            if model is None or model.prior.arms != (*self.arms, *arms):
+                raise ValueError(f"a model of the arms {(*self.arms, *arms)} is needed")
+            refuse_doubles("arm", (*self.arms, *arms))
+            belief = model.posterior(self._walk().trials)
+            chosen = sorted(arms, key=lambda arm: -belief.of(arm))[: self._kept]
+            place = self.rungs[0].arms - self._kept
+            self._start[place:place] = chosen
+            self.arms, self.model = (*self.arms, *chosen), model
+        self._kept, self._walked = 0, None
+
+    @property
     def done(self) -> bool:
         """Whether no picture is left to draw."""
-        return not self._walk().missing
+        return not self._walk().missing and not self._kept
 
     @property
     def winner(self) -> str:
         """The arm that is left; before the end, the one that leads."""
         return self._walk().order[0]
+
+    @property
+    def order(self) -> list[str]:
+        """The arms, the leading one first."""
+        return list(self._walk().order)
 
     @property
     def spent(self) -> int:
@@ -173,7 +216,7 @@ class SuccessiveHalving:
     def _standing(self, arm: str, walk: _Walk, estimate: float | None) -> Standing:
         scores = [trial.score for trial in walk.trials if trial.arm == arm]
         standing: Literal["winner", "running", "dropped", "not drawn"]
-        if arm == walk.order[0] and not walk.missing:
+        if arm == walk.order[0] and self.done:
             standing = "winner"
         elif walk.missing and arm in walk.running:
             standing = "running"
@@ -192,17 +235,20 @@ class SuccessiveHalving:
         order, drawn, first = list(self._start), [], 0
         lasted = dict.fromkeys(self.arms, 0)
         for rung in self.rungs:
-            running = order[: rung.arms]
+            running = order[: rung.arms - self._kept]
             seeds = self.seeds[first : first + rung.seeds]
             shots = [TrialKey(arm, seed) for seed in seeds for arm in running]
             drawn += [self._told[shot] for shot in shots if shot in self._told]
             missing = [shot for shot in shots if shot not in self._told]
             for arm in running:
                 lasted[arm] += 1
+            if not missing and self._kept:
+                order = [*self._led(running, drawn), *order[len(running) :], *self._left_out()]
+                return _Walk(order, running, drawn, [], lasted)
             if missing:
                 whole = [trial for trial in drawn if trial.seed in self.seeds[:first]]
                 return _Walk(
-                    [*self._led(running, whole), *order[rung.arms :], *self._left_out()],
+                    [*self._led(running, whole), *order[len(running) :], *self._left_out()],
                     running,
                     drawn,
                     missing,

@@ -118,8 +118,14 @@ def intention_to_treat(
     """Mean over all photos with Student's interval, whatever was adopted.
 
     Leaving out the photos whose candidate lost, or counting them as 0, would report what was picked on the very
-    pictures that measure it. Montori & Guyatt, "Intention-to-treat principle", CMAJ 165 (2001) 1339–1341.
+    pictures that measure it. Montori & Guyatt, "Intention-to-treat principle", CMAJ 165 (2001) 1339–1341. The mean
+    over a single photo is that photo's gain, with its own interval over seeds; photos of a single garment are the
+    units of its mean. Neither says anything of other garments.
     """
+    if len(gains) == 1:
+        return gains[0]
+    if garments is not None and len(set(garments)) == 1:
+        garments = None
     if gains and all(gain.nothing_tested for gain in gains):
         count = len(gains) if garments is None else len(set(garments))
         return PairedGain(0.0, 0.0, 0.0, count, confidence, "every candidate is the baseline itself")

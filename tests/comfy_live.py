@@ -4,6 +4,7 @@ MODISTE_COMFYUI             the checkout
 MODISTE_COMFYUI_PYTHON      the host's own Python, made by ComfyUI's requirements and `install.py` alone; without it
                             venv/ or .venv/ of the checkout; else the tests' Python, which hides what a host lacks
 MODISTE_COMFYUI_PATH        with the tests' Python: further folders with what the checkout needs, as in PYTHONPATH
+MODISTE_COMFYUI_FRONT_END    the folder static/ of another comfyui-frontend-package, which the page suites then use too
 MODISTE_COMFYUI_CHECKPOINT  a Stable Diffusion 1.5 file; without it a random one (2 GB) is made once
 """
 
@@ -30,8 +31,10 @@ import websocket
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = "random-sd15.safetensors"
+PUBLISHED = "v1-5-pruned-emaonly-fp16.safetensors"  # as the templates name it
 START_S, RUN_S = 300, 1500
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+TEXT_EVENT = (3).to_bytes(4, "big")  # the kind of a binary message, as in ComfyUI's protocol.py
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 PATCH = "from modiste.core.torchvision_ops import patch_torchvision_ops; patch_torchvision_ops()\n"
@@ -134,6 +137,7 @@ class Outcome:
     message: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     previews: int = 0
+    shown: list[tuple[str, str]] = field(default_factory=list)  # (node, text that it showed while it ran)
 
 
 @dataclass
@@ -188,7 +192,11 @@ class Comfy:
         while not found.end:
             said = channel.recv()
             if isinstance(said, bytes):
-                found.previews += 1
+                if said[:4] == TEXT_EVENT:
+                    length = int.from_bytes(said[4:8], "big")
+                    found.shown.append((said[8 : 8 + length].decode(), said[8 + length :].decode()))
+                else:
+                    found.previews += 1
                 continue
             event = json.loads(said)
             found.events.append(event)
@@ -254,12 +262,16 @@ def _widgets(about: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def comfyui(base: Path) -> Iterator[Comfy]:
-    """A server on a free port, with this checkout as its only pack, a random checkpoint, and photos to work with."""
+def comfyui(base: Path, *options: str) -> Iterator[Comfy]:
+    """A server on a free port, with this checkout as its only pack, a random checkpoint, and photos to work with.
+
+    `options` are further ones of ComfyUI's command line.
+    """
     (base / "custom_nodes").mkdir(parents=True)
     (base / "custom_nodes" / "modiste").symlink_to(ROOT, target_is_directory=True)
     (base / "models" / "checkpoints").mkdir(parents=True)
-    (base / "models" / "checkpoints" / CHECKPOINT).symlink_to(random_checkpoint())
+    for name in (CHECKPOINT, PUBLISHED):
+        (base / "models" / "checkpoints" / name).symlink_to(random_checkpoint())
     (base / "models" / "checkpoints" / "zz-broken.safetensors").write_bytes(b"\xff" * 64)
     (base / "input" / "empty").mkdir(parents=True)
     photos = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
@@ -272,7 +284,7 @@ def comfyui(base: Path) -> Iterator[Comfy]:
         port = free.getsockname()[1]
     log = base / "server.log"
     flags = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-auto-launch"]
-    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste"]
+    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste", *options]
     with log.open("wb") as said:
         command = [*_command(BOOT), *flags]
         process = subprocess.Popen(

@@ -26,6 +26,15 @@ def home_of_the_tests(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_network_but_loopback():
+    """A test that would leave this machine fails."""
+    from loopback_only import loopback_only
+
+    with loopback_only():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def threads_as_they_were():
     """A test that sets torch's threads leaves them to the next one as they were."""
@@ -35,6 +44,8 @@ def threads_as_they_were():
 
 
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("load") and "load" not in item.config.getoption("markexpr"):
+        pytest.skip("takes minutes: python -m pytest -m load")
     for marker, variable in NEEDS.items():
         if item.get_closest_marker(marker) and not os.environ.get(variable):
             pytest.skip(f"{variable} is not set")

@@ -13,12 +13,12 @@ import numpy as np
 from lora_samples import random_lora
 from PIL import Image
 
+from modiste.checkpoints.families.configs import configs_of
+from modiste.checkpoints.single_file import _config_folder, _vae
 from modiste.trainer.config import TrainConfig, read_config
-from modiste.trainer.families.configs import configs_of
 from modiste.trainer.kohya.engine import STAMP
 from modiste.trainer.lora.file import write_lora
 from modiste.trainer.lora.state import AdapterState, LoraModule
-from modiste.trainer.model.single_file import _config_folder, _vae
 
 # FAKE says what goes wrong. Real lines of sd-scripts 48d368fa: rich's columns, two languages, tqdm's bar in one line.
 TRAIN_NETWORK = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -106,7 +107,17 @@ def versions(python: Path) -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
-def lay_project(folder: Path) -> Path:
+def locked(wheels: Path, *pins: str) -> str:
+    """Lines of a lock: each pin with the hash of its wheel, zeros where there is no wheel yet."""
+    lines = []
+    for pin in pins:
+        file = wheels / f"{pin.replace('==', '-')}-py3-none-any.whl"
+        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "0" * 64
+        lines.append(f"{pin} \\\n    --hash=sha256:{digest}\n")
+    return "".join(lines)
+
+
+def lay_project(folder: Path, wheels: Path) -> Path:
     """A project with our install.py, and tiny everything else."""
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "install.py", folder)
@@ -116,7 +127,8 @@ def lay_project(folder: Path) -> Path:
     wheel(folder, "modiste", "0.1.0", files={"modiste-0.1.0.dist-info/entry_points.txt": entry})
     (folder / "harness.py").write_text(HARNESS)
     (folder / "requirements").mkdir()
-    (folder / "requirements" / "standalone.lock.txt").write_text("torch==2.13.0\nstitch==1.0\n")
-    (folder / "requirements" / "dev.lock.txt").write_text("-r standalone.lock.txt\npytest==9.0\n")
+    (folder / "requirements" / "torch.lock.txt").write_text("torch==2.13.0\n")
+    (folder / "requirements" / "standalone.lock.txt").write_text(locked(wheels, "stitch==1.0"))
+    (folder / "requirements" / "dev.lock.txt").write_text("-r standalone.lock.txt\n" + locked(wheels, "pytest==9.0"))
     shutil.copy(ROOT / "requirements.txt", folder)
     return folder

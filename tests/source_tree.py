@@ -18,6 +18,7 @@ ROOMS = (
     *(
         "api",
         "bench",
+        "checkpoints",
         "cli",
         "core",
         "fashion",

@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from scratch_project import PYTEST, ROOT, environ, lay_project, run, versions, wheel
+from scratch_project import PYTEST, ROOT, environ, lay_project, locked, run, versions, wheel
 
 from modiste import install
 
@@ -34,7 +34,7 @@ def wheels(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finished(wheels, tmp_path_factory) -> Path:
     """A project after its first set-up, as `install.py setup` left it. Tests work on copies."""
-    project = lay_project(tmp_path_factory.mktemp("finished") / "a-modiste")
+    project = lay_project(tmp_path_factory.mktemp("finished") / "a-modiste", wheels)
     done = run(project / "install.py", "setup", environ=environ(wheels))
     assert done.returncode == 0, done.stdout + done.stderr
     return project
@@ -95,28 +95,64 @@ def test_force_installs_although_all_is_up_to_date(project, wheels):
 
 
 def test_a_changed_lock_is_installed(project, wheels):
-    (project / "requirements" / "standalone.lock.txt").write_text("torch==2.13.0\nstitch==2.0\n")
+    (project / "requirements" / "standalone.lock.txt").write_text(locked(wheels, "stitch==2.0"))
     assert run(project / "install.py", "setup", environ=environ(wheels)).returncode == 0
     assert versions(install.venv_python(project / ".venv"))["stitch"] == "2.0"
 
 
 def test_a_setup_that_failed_says_why_and_goes_on_when_started_again(project, wheels, tmp_path):
-    (project / "requirements" / "standalone.lock.txt").write_text("torch==2.13.0\nthread==1.0\n")
+    wheel(tmp_path / "later", "thread", "1.0")
+    (project / "requirements" / "standalone.lock.txt").write_text(locked(tmp_path / "later", "thread==1.0"))
     mine = Path(shutil.copytree(wheels, tmp_path / "wheels"))
     failed = run(project / "install.py", "setup", environ=environ(mine))
     assert failed.returncode == 1
     assert "there is no thread==1.0 for Python" in failed.stderr and "to try:" in failed.stderr
     assert not (project / ".venv" / "modiste-setup.json").exists()
-    wheel(mine, "thread", "1.0")
+    shutil.copy(tmp_path / "later" / "thread-1.0-py3-none-any.whl", mine)
     assert run(project / "install.py", "setup", environ=environ(mine)).returncode == 0
     assert versions(install.venv_python(project / ".venv"))["thread"] == "1.0"
+
+
+def test_a_library_whose_content_is_not_that_of_the_lock_is_refused_and_named(project, wheels, tmp_path):
+    (project / "requirements" / "standalone.lock.txt").write_text(locked(wheels, "stitch==2.0"))
+    wheel(tmp_path / "other", "stitch", "2.0", files={"stitch_is_here.py": "import os  # not what was locked"})
+    wheel(tmp_path / "other", "torch", "2.13.0")
+    failed = run(project / "install.py", "setup", environ=environ(tmp_path / "other"))
+    assert failed.returncode == 1 and "is not the one that the lock names" in failed.stderr
+    assert versions(install.venv_python(project / ".venv"))["stitch"] == "1.0"
+    (project / "requirements" / "standalone.lock.txt").write_text("stitch==2.0\n")  # a lock without hashes
+    assert run(project / "install.py", "setup", environ=environ(wheels)).returncode == 1
+    assert versions(install.venv_python(project / ".venv"))["stitch"] == "1.0"
+
+
+def test_every_build_of_torch_will_do_and_its_version_is_held(project, tmp_path):
+    (project / ".venv" / "modiste-setup.json").unlink()
+    wheel(tmp_path / "cpu", "torch", "2.13.0", files={"torch_is_here.py": "# a build for other processors"})
+    wheel(tmp_path / "cpu", "torch", "2.14.0")
+    wheel(tmp_path / "cpu", "stitch", "1.0")
+    done = run(project / "install.py", "setup", environ=environ(tmp_path / "cpu"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert versions(install.venv_python(project / ".venv"))["torch"] == "2.13.0"
+
+
+def test_audit_hands_every_pin_of_the_locks_without_hashes_to_pip_audit(project, wheels, tmp_path):
+    listing = "import pathlib, sys; print(*sys.argv[1:4], pathlib.Path(sys.argv[5]).read_text().split()); sys.exit(1)"
+    wheel(tmp_path / "more", "pip_audit", "2.0", files={"pip_audit/__init__.py": "", "pip_audit/__main__.py": listing})
+    mine = Path(shutil.copytree(wheels, tmp_path / "wheels"))
+    shutil.copy(tmp_path / "more" / "pip_audit-2.0-py3-none-any.whl", mine)
+    lock = "-r standalone.lock.txt\n" + locked(mine, "pip_audit==2.0")
+    (project / "requirements" / "dev.lock.txt").write_text(lock)
+    done = run(project / "install.py", "audit", environ=environ(mine))
+    assert done.returncode == 1, done.stderr
+    told = "--no-deps --disable-pip --requirement ['torch==2.13.0', 'stitch==1.0', 'pip_audit==2.0']"
+    assert done.stdout.splitlines()[-1] == told
 
 
 def test_without_a_network_setup_says_that_the_index_is_out_of_reach(project):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         index = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
-    (project / "requirements" / "standalone.lock.txt").write_text("thread==1.0\n")
+    (project / "requirements" / "standalone.lock.txt").write_text(locked(project, "thread==1.0"))
     done = run(project / "install.py", "setup", environ=environ(None, PIP_INDEX_URL=index, PIP_RETRIES="0"))
     assert done.returncode == 1
     assert "the package index can't be reached" in done.stderr and "PIP_FIND_LINKS" in done.stderr

@@ -258,8 +258,8 @@ def pins(name: str) -> dict[str, list[str]]:
     """Distribution → its pinned versions, one a Python where they differ."""
     found = {}
     for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith(("#", "-r ")):
-            distribution, version = line.partition(";")[0].strip().split("==")
+        if line and not line.startswith(("#", "-r ", "    --hash=")):
+            distribution, version = line.removesuffix(" \\").partition(";")[0].strip().split("==")
             found.setdefault(normalised(distribution), []).append(version)
     return found
 
@@ -287,7 +287,8 @@ def test_hosts_are_asked_for_all_dependencies_but_the_one_that_drags_torchvision
 
 def test_the_locks_pin_every_dependency_of_the_own_environment():
     extras = project()["project.optional-dependencies"]
-    runtime, dev = pins("standalone.lock.txt"), pins("standalone.lock.txt") | pins("dev.lock.txt")
+    runtime = pins("torch.lock.txt") | pins("standalone.lock.txt")
+    dev = runtime | pins("dev.lock.txt")
     wanted = [(runtime, project()["project"]["dependencies"] + extras["standalone"]), (dev, extras["dev"])]
     for lock, requirements in wanted:
         for requirement in requirements:
@@ -297,6 +298,17 @@ def test_the_locks_pin_every_dependency_of_the_own_environment():
 
 
 def test_no_lock_names_where_packages_come_from():
-    places = re.compile(r"https?:|--(extra-)?index|--find-links|--hash| @ ")
+    places = re.compile(r"https?:|--(extra-)?index|--find-links| @ ")
     for lock in (ROOT / "requirements").iterdir():
         assert not places.search(lock.read_text(encoding="utf-8")), lock
+
+
+@pytest.mark.parametrize("name", ["standalone.lock.txt", "dev.lock.txt"])
+def test_every_library_of_a_lock_has_hashes_and_torch_alone_is_pinned_by_its_version(name):
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=[\w.-]+==)", text)[1:]
+    lines = [line for line in text.splitlines() if line and not line.startswith(("#", "-r "))]
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    form = re.compile(r"[\w.-]+==\S+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
+    assert all(form.fullmatch(line) for line in lines)
+    assert set(pins("torch.lock.txt")) == {"torch", "torchvision"}

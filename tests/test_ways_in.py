@@ -181,9 +181,22 @@ def empty_environment(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(clone, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--wheel-dir", folder, clone, cwd=folder)
+    return built(clone, tmp_path_factory.mktemp("wheel"))
+
+
+def built(tree: Path, folder: Path) -> Path:
+    """The wheel of a tree, with the time of a commit as releases are built."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+        pip("wheel", "--wheel-dir", folder, tree, cwd=folder)
     return next(folder.glob("modiste-*.whl"))
+
+
+def test_a_wheel_built_again_elsewhere_and_later_is_the_same_to_the_byte(wheel, tmp_path):
+    tree = Path(shutil.copytree(ROOT, tmp_path / "elsewhere" / "tree", ignore=left_behind))
+    for file in tree.rglob("*"):
+        os.utime(file, (1_500_000_000, 1_500_000_000))
+    assert built(tree, tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_the_wheel_holds_every_module_and_every_data_file_of_every_room(wheel, clone):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..checkpoints.families.configs import Prediction
 from ..core.errors import InputError
 from ..core.suggestions import did_you_mean
 from .data.config import DataConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+BLOCKS: tuple[Literal["down", "mid", "up"], ...] = ("down", "mid", "up")
 
 
 class _Part(BaseModel):
@@ -32,6 +34,7 @@ class NetworkConfig(_Part):
     conv_alpha: float = Field(default=0.0, ge=0)  # 0: as conv_rank
     text_rank: int = Field(default=0, ge=0, le=256)  # of the text encoders; 0: they stay as they are
     text_alpha: float = Field(default=0.0, ge=0)  # 0: as text_rank
+    blocks: tuple[Literal["down", "mid", "up"], ...] = Field(default=BLOCKS, min_length=1)  # of the UNet, that learn
     rslora: bool = False  # scale alpha / √rank: Kalajdzievski, arXiv 2312.03732
     dora: bool = False  # direction and magnitude apart: Liu et al., "DoRA" (ICML 2024)
     dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the adapter's inputs left out at each step
@@ -52,7 +55,8 @@ class NetworkConfig(_Part):
 class LossConfig(_Part):
     """How the error of a prediction becomes one number."""
 
-    min_snr_gamma: float | None = Field(default=5.0, gt=0)  # Hang et al., arXiv 2303.09556, §3.4; None: every t alike
+    # Hang et al., arXiv 2303.09556, §3.4; None, or 0: every t alike
+    min_snr_gamma: Annotated[float | None, AfterValidator(lambda gamma: gamma or None)] = Field(default=5.0, ge=0)
     debiased: bool = False  # 1 / √SNR, Yu et al., arXiv 2310.08442
     huber: float | None = Field(default=None, gt=0)  # δ of the pseudo-Huber loss; None: squared error
     noise_offset: float = Field(default=0.0, ge=0, le=1)  # of each channel's mean, for very dark and bright pictures
@@ -107,7 +111,7 @@ class TrainConfig(_Part):
     """A run. `None` and "auto" are decided by the plan (trainer/loop/memory_plan.py) and written into train.json."""
 
     base: str  # diffusers folder, hub id, or a host's .safetensors checkpoint
-    prediction: Literal["auto", "epsilon", "v_prediction"] = "auto"  # of the base; auto: as its scheduler or file says
+    prediction: Prediction | None = None  # what the base's UNet predicts; None: as its files say
     method: Literal["lora", "full"] = "lora"
     network: NetworkConfig = NetworkConfig()
     data: DataConfig
@@ -216,7 +220,7 @@ def read_fields(file: Path) -> dict[str, Any]:
     except OSError as error:
         why = error.strerror or error
         raise InputError(f"the config can't be read: {why}", where=str(file), to_try="check the path") from error
-    except ValueError as error:  # of JSON, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON, or of UTF-8
         raise InputError(f"the config is no JSON: {error}", where=str(file)) from error
     if not isinstance(fields, dict):
         raise InputError("the config is no JSON object", where=str(file), to_try='{"network": {"rank": 32}}')

@@ -16,6 +16,7 @@ from ..core.device import choose_device
 from ..core.errors import Stopped
 from ..core.files import write_whole
 from ..core.progress import Pace, Progress, ProgressCallback, silent
+from ..core.state_files import read_state
 from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
 from .going_on import as_extended, begin_with, with_lora_network
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .data.sample import Dataset, Read, Sample, Tag
 
 FIRST_PLAN = "plan.json"
+MEASURE_AGAIN = "delete the file: a step is measured again"
 
 
 def train(
@@ -142,7 +144,7 @@ def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
     model, file = gradient.loss.model, out / FIRST_PLAN
     if gradient.processes.rank == 0:
         if file.is_file() and whole_checkpoints(out / CHECKPOINTS):
-            measured = Plan.model_validate_json(file.read_text(encoding="utf-8"))
+            measured = read_state(file, Plan.model_validate, MEASURE_AGAIN)
             plan = kept_plan(model.plan, measured, model.config)
         else:
             step = partial(_measure, gradient.loss, data.samples[0])
@@ -151,7 +153,7 @@ def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
         with writing("the plan", out):
             write_whole(file, plan.model_dump_json(indent=1).encode())
     gradient.processes.wait()
-    return Plan.model_validate_json(file.read_text(encoding="utf-8"))
+    return read_state(file, Plan.model_validate, MEASURE_AGAIN)
 
 
 def _measure(loss: DenoisingLoss, sample: Sample) -> None:

@@ -4,15 +4,18 @@ import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 import { element } from "./dom.js"
 import { executionIds, imageOf } from "./images.js"
+import { translateTemplate } from "./templates.js"
 import { fromServer, withEvent, withResult } from "./training.js"
+import { vocabularyIn } from "./vocabulary.js"
 import { compareWidget, searchWidget } from "./widgets/findings.js"
+import { resultFrame } from "./widgets/frame.js"
 import { locksWidget } from "./widgets/locks.js"
 import { runsPanel } from "./widgets/runs.js"
 import { scoreWidget } from "./widgets/score.js"
 import { tagsCard } from "./widgets/tags_card.js"
 import { tagsWidget } from "./widgets/tags.js"
 import { trainingWidget } from "./widgets/training.js"
-import { say, speak } from "./words.js"
+import { say, speak, templateWords } from "./words.js"
 
 const CONFIDENCES = "Modiste.Tags.Confidences"
 const SMOOTHING = "Modiste.Training.Smoothing"
@@ -46,8 +49,7 @@ const runAccount = async (run) => fromServer(await ask(`/modiste/runs/${encodeUR
 // Without it chips are drawn all the same, under the groups' ids.
 async function learnVocabulary(language) {
   const { groups: known } = await ask("/modiste/vocabulary").catch(warned({ groups: [] }))
-  const chinese = String(language).startsWith("zh")
-  groups = known.map((group) => ({ ...group, name: (chinese && group.name_zh) || group.name }))
+  groups = vocabularyIn(known, language)
 }
 
 // ── the last results: they outlive a reload of the page, and stay out of the workflow's file ──
@@ -60,7 +62,10 @@ const kept = (node) => JSON.parse(sessionStorage.getItem(shelf(node)) ?? "null")
 // ── widgets on nodes ──
 
 const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
-const linked = (node, name) => Boolean(node.inputs?.find((input) => input.widget?.name === name && input.link != null))
+const linked = (node, name) => {
+  const slot = node.inputs?.findIndex((input) => input.widget?.name === name) ?? -1
+  return slot >= 0 && node.isInputConnected(slot)
+}
 
 function setInput(node, name, value) {
   const widget = widgetOf(node, name)
@@ -83,16 +88,32 @@ function follow(node, name, refresh) {
   }
 }
 
-function hang(node, name, type, root, height) {
-  root.style.setProperty("--modiste-least", `${height}px`)
-  for (const kind of ["click", "change"]) root.addEventListener(kind, noteChange)
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height }
-  const widget = node.addDOMWidget(name, type, root, options)
+const FOLDED = "modiste_folded"
+const HEIGHT = "modiste_height" // of the results when the graph was saved: the node's own size counts it in
+
+// Puts the results on the node, as high as they are: whatever else the node's height holds is left as it is.
+function hang(node, { name, type, title, view, height }) {
+  const known = () => node.properties[HEIGHT] ?? height
+  const fit = (next) => {
+    const change = next - known()
+    if (!change) return
+    node.properties[HEIGHT] = next
+    node.setSize([node.size[0], Math.max(node.computeSize()[1], node.size[1] + change)])
+    node.setDirtyCanvas?.(true, true)
+  }
+  const fold = {
+    read: () => node.properties[FOLDED],
+    write: (folded) => (folded ? (node.properties[FOLDED] = true) : delete node.properties[FOLDED]),
+  }
+  const frame = resultFrame({ view, title, fold, onHeight: fit })
+  for (const kind of ["click", "change"]) frame.root.addEventListener(kind, noteChange)
+  const options = { serialize: false, hideOnZoom: false, getMinHeight: known, getMaxHeight: known }
+  const widget = node.addDOMWidget(name, type, frame.root, options)
   widget.serialize = false // its values live in the node's own inputs
-  return widget
+  return { ...view, refresh: () => (view.refresh(), frame.refresh()), framed: frame.refresh }
 }
 
-// node id → what it wears and how it takes an output of the node. Heights in the graph's units.
+// node id → what it wears and how it takes an output of the node. Heights before the first output, in the graph's units.
 const WEAR = {
   ModisteTagger(node) {
     const inputs = {
@@ -107,9 +128,9 @@ const WEAR = {
       },
     }
     const view = tagsWidget({ inputs, vocabulary: () => groups, confidences: () => setting(CONFIDENCES, true) })
-    hang(node, "chips", "MODISTE_CHIPS", view.root, 220)
-    for (const name of ["pin", "exclude"]) follow(node, name, view.refresh)
-    return { ...view, take: (output) => output.modiste_tags && view.show(output.modiste_tags) }
+    const hung = hang(node, { name: "chips", type: "MODISTE_CHIPS", title: say("tags"), view, height: 38 })
+    for (const name of ["pin", "exclude"]) follow(node, name, hung.refresh)
+    return { ...hung, take: (output) => output.modiste_tags && view.show(output.modiste_tags) }
   },
   ModistePromptBuilder(node) {
     const input = {
@@ -117,38 +138,51 @@ const WEAR = {
       write: (text) => setInput(node, "locks", text),
     }
     const view = locksWidget({ input, vocabulary: () => groups })
-    hang(node, "fields", "MODISTE_FIELDS", view.root, 110)
-    follow(node, "locks", view.refresh)
+    const hung = hang(node, { name: "fields", type: "MODISTE_FIELDS", title: say("locks"), view, height: 66 })
+    follow(node, "locks", hung.refresh)
     const json = widgetOf(node, "locks") // one line is enough for what the rows below it say better
     Object.assign(json.options, { getMinHeight: () => 40, getMaxHeight: () => 40 })
-    return { ...view, take: () => {} }
+    return { ...hung, take: () => {} }
   },
   ModisteScorer(node) {
-    const view = scoreWidget()
-    hang(node, "gauge", "MODISTE_GAUGE", view.root, 250)
-    return { ...view, take: (output) => output.modiste_scores && view.show(output.modiste_scores, output.modiste_best) }
+    const view = scoreWidget({ vocabulary: () => groups })
+    const hung = hang(node, { name: "gauge", type: "MODISTE_GAUGE", title: say("similarity"), view, height: 38 })
+    return { ...hung, take: (output) => output.modiste_scores && view.show(output.modiste_scores, output.modiste_best) }
   },
   ModisteLoraTrainer(node) {
     const view = trainingWidget({ smoothing: () => setting(SMOOTHING, 0.9) })
-    hang(node, "curve", "MODISTE_CURVE", view.root, 400)
+    const hung = hang(node, { name: "curve", type: "MODISTE_CURVE", title: say("training"), view, height: 38 })
+    let turn = 0 // of what is shown: an account that comes late must not hide the next training
+    const show = (run) => {
+      turn += 1
+      view.show(run)
+      hung.framed()
+    }
     const take = async (output) => {
       const [result] = output.modiste_training ?? []
       if (!result) return
-      if (result.file) view.show(withResult(view.run, result))
+      if (result.file) show(withResult(view.run, result))
+      const asked = turn
       const told = await runAccount(result.run).catch(warned(null)) // the folder may be gone: what the node said stays
-      if (told) view.show(told.state === "done" ? withResult(told, result) : told)
+      if (told && asked === turn) show(told.state === "done" ? withResult(told, result) : told)
     }
-    return { ...view, take, training: view }
+    const training = {
+      show,
+      get run() {
+        return view.run
+      },
+    }
+    return { ...hung, take, training }
   },
   ModistePromptSearch(node) {
     const view = searchWidget()
-    hang(node, "finding", "MODISTE_FINDING", view.root, 170)
-    return { ...view, take: (output) => output.modiste_search && view.show(output.modiste_search) }
+    const hung = hang(node, { name: "finding", type: "MODISTE_FINDING", title: say("search"), view, height: 38 })
+    return { ...hung, take: (output) => output.modiste_search && view.show(output.modiste_search) }
   },
   ModisteCompare(node) {
     const view = compareWidget()
-    hang(node, "comparison", "MODISTE_COMPARISON", view.root, 150)
-    return { ...view, take: (output) => output.modiste_compare && view.show(output.modiste_compare) }
+    const hung = hang(node, { name: "comparison", type: "MODISTE_COMPARISON", title: say("compare"), view, height: 38 })
+    return { ...hung, take: (output) => output.modiste_compare && view.show(output.modiste_compare) }
   },
 }
 
@@ -164,6 +198,16 @@ function dress(node) {
     if (!Object.keys(output ?? {}).some((key) => key.startsWith("modiste_"))) return
     keep(this, output)
     view.take(output)
+    view.framed()
+  }
+}
+
+// Nodes 2.0 reads a field's example from the widget, the classic renderer has none.
+function showExamples(node) {
+  const { required, optional } = node.constructor.nodeData?.input ?? {}
+  for (const [name, [, options]] of Object.entries({ ...required, ...optional })) {
+    const widget = options?.placeholder && widgetOf(node, name)
+    if (widget?.options) widget.options.placeholder ??= options.placeholder
   }
 }
 
@@ -189,11 +233,14 @@ function onTraining({ detail }) {
   training.show(withEvent(training.run, detail))
 }
 
-// Cancelled or failed: no event of ours says so, the server's account does.
+// Cancelled, failed, or the server was gone: no event of ours says so, the server's account does.
 async function onEnd() {
   for (const [, node] of trainers()) {
     const { training } = worn.get(node)
-    if (training.run?.state === "running") training.show(await runAccount(training.run.run).catch(warned(training.run)))
+    const { run } = training
+    if (run?.state !== "running") continue
+    const told = await runAccount(run.run).catch(warned(run))
+    if (training.run === run) training.show(told)
   }
 }
 
@@ -277,13 +324,13 @@ app.registerExtension({
   commands: [
     {
       id: TAG_IMAGE,
-      label: "Modiste: tag this image",
+      label: () => say("tag_image_menu"),
       icon: "pi pi-tags",
       function: () => selectedNode() && tagImage(selectedNode()),
     },
     {
       id: SHOW_RUNS,
-      label: "Modiste: compare training runs",
+      label: () => say("show_runs_menu"),
       icon: "pi pi-chart-line",
       function: () => app.extensionManager.command.execute(`Workspace.ToggleBottomPanelTab.${PANEL}`),
     },
@@ -314,11 +361,15 @@ app.registerExtension({
     api.addEventListener("modiste.lora_ready", onLoraReady)
     api.addEventListener("execution_interrupted", onEnd)
     api.addEventListener("execution_error", onEnd)
-    api.addEventListener("reconnected", takeUpRuns)
+    api.addEventListener("reconnected", () => onEnd().then(takeUpRuns))
   },
   nodeCreated(node) {
+    if (String(node.comfyClass).startsWith("Modiste")) showExamples(node)
     dress(node)
     if (!app.collectNodeMenuItems) addToOldMenu(node)
+  },
+  beforeConfigureGraph(graph) {
+    translateTemplate(graph, ...templateWords())
   },
   async afterConfigureGraph() {
     for (const [, node] of dressed()) {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.device import choose_device
 from ...core.errors import InputError, MissingWeights
 from ...core.files import sha256_of
-from ...core.weights import download_command, hub_cache, locate
+from ...core.state_files import json_object, read_model_json
+from ...core.weights import how_to_get, hub_cache, locate
 from ..framing import Framing
 from .clip import ClipEncoder, ImageOnlyEncoder
 from .open_clip_models import OpenClipEncoder
@@ -49,7 +49,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
         raise MissingWeights(
             f"the model {model}{at} is not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=download_command(model),
+            to_try=how_to_get(model),
         )
     if not folder.is_dir():
         raise InputError("an encoder is a folder with its config and tokenizer, not a single file", where=str(folder))
@@ -74,10 +74,10 @@ def _identity(model: str, folder: Path, framing: Framing) -> EncoderIdentity:
 def _side(folder: Path) -> int | str:
     """The side of the model's input in pixels; `own` where its folder does not say."""
     if (folder / OPEN_CLIP).is_file():
-        vision = json.loads((folder / OPEN_CLIP).read_text(encoding="utf-8"))["model_cfg"]["vision_cfg"]
+        vision = read_model_json(folder / OPEN_CLIP, lambda config: config["model_cfg"]["vision_cfg"])
         open_clip_side: int | str = vision.get("image_size", "own")
         return open_clip_side
-    processor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    processor = read_model_json(folder / "preprocessor_config.json", json_object)
     size = processor.get("crop_size") or processor.get("size") or {}
     side: int | str = size if isinstance(size, int) else size.get("height") or size.get("shortest_edge") or "own"
     return side

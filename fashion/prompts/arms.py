@@ -4,6 +4,7 @@
     the plain list, a sentence  once with the vocabulary's negative prompt: what it brings is an arm of its own
     the plain list, a sentence  once without the view words: and so is what light and background bring
 
+Words that somebody gave with the photo are a form like the others: the same view words, no negative prompt.
 So a form wins by how it says what the photo shows, and not because it alone has a negative prompt. Nor does the
 baseline have one: on the embedded models it costs eight points (docs/log.md), and every arm without it would win.
 """
@@ -15,14 +16,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
+from .feedback import without_rewritings
 from .strategies import (
     NO_VIEW,
     REFINED,
-    STRATEGIES,
+    REWRITINGS,
     WITH_NEGATIVE,
     TaggedPhoto,
     form_of,
     refuse_unknown_strategies,
+    strategy_of,
 )
 from .tree import Clause, Phrase, Prompt
 
@@ -71,7 +74,7 @@ def with_extras_of(arm: str, prompt: Prompt, taxonomy: Taxonomy) -> Prompt:
 
 def write_arm(arm: str, photo: TaggedPhoto) -> Prompt | None:
     """The prompt of an arm by its name, such as `sentence, with negative`; None where the form makes no sense here."""
-    prompt = STRATEGIES[form_of(arm)].write(photo)
+    prompt = strategy_of(arm).write(photo)
     if prompt is None:
         return None
     return with_extras_of(arm, prompt, photo.taxonomy)
@@ -80,7 +83,7 @@ def write_arm(arm: str, photo: TaggedPhoto) -> Prompt | None:
 def refuse_unknown_arm(arm: str) -> None:
     """InputError for a name that no search gives a prompt."""
     refuse_unknown_strategies([form_of(arm)])
-    behind = arm.removesuffix(REFINED).removeprefix(form_of(arm))
+    behind = without_rewritings(arm.removesuffix(REFINED)).removeprefix(form_of(arm))
     if behind not in ("", WITH_NEGATIVE, NO_VIEW):
         known = f"{form_of(arm)!r}, or the same with {WITH_NEGATIVE!r} or {NO_VIEW!r} behind it"
         raise InputError(f"there is no strategy {arm!r}", to_try=known)
@@ -109,10 +112,12 @@ def distinct_arms(forms: Sequence[str], photo: TaggedPhoto, write: Callable[[Pro
 
 
 def factors_of(arm: str) -> dict[str, float]:
-    """The factors of an arm with their amounts: of its form, and the view words and negative prompt that it has."""
+    """The factors of an arm with their amounts: of its form, its rewriting, its view words and its negative prompt."""
     form = form_of(arm)
     extras = {NEGATIVE_FACTOR: float(WITH_NEGATIVE in arm), VIEW_FACTOR: float(NO_VIEW not in arm)}
-    return {**{name: amount for name, amount in extras.items() if amount}, **FORM_FACTORS.get(form, {form: 1.0})}
+    rewritten = {name.removeprefix(", "): 1.0 for name in REWRITINGS if name in arm}
+    amounts = {name: amount for name, amount in extras.items() if amount}
+    return {**amounts, **FORM_FACTORS.get(form, {form: 1.0}), **rewritten}
 
 
 def _clauses(texts: Sequence[str]) -> tuple[Clause, ...]:

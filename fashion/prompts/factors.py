@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .strategies import REFINED, STRATEGIES, TaggedPhoto, form_of
+from .strategies import GIVEN, REFINED, TaggedPhoto, form_of, strategy_of
 from .tree import Clause, Phrase, Prompt
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Composition:
         """
         extras = [NEGATIVE] * bool(self.photo.taxonomy.negative) + [VIEW] * bool(self.photo.taxonomy.view)
         extras += [AVOID] * bool(self.avoid)
+        if form_of(self.strategy) in GIVEN:  # no tag stands in them
+            return tuple(extras[:most])
         noun = self.photo.noun
         tags = sorted((tag for tag in self.photo.tags.tags if tag != noun), key=lambda tag: tag.confidence)
         kept = {factor_of(tag) for tag in tags[: max(0, most - len(extras))]}
@@ -44,7 +46,7 @@ class Composition:
     def prompt(self, factors: Sequence[str], on: Collection[str]) -> Prompt | None:
         """The strategy's prompt with only those of `factors` that are `on`; None where the strategy writes none."""
         out = set(factors) - set(on)
-        written = STRATEGIES[form_of(self.strategy)].write(self.photo.only(lambda tag: factor_of(tag) not in out))
+        written = strategy_of(self.strategy).write(self.photo.only(lambda tag: factor_of(tag) not in out))
         if written is None:
             return None
         positive, negative = written.positive, written.negative

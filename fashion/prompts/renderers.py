@@ -46,12 +46,13 @@ def render(
     """Writes `prompt` for a host. `count` is the host's own tokenizer, over words without syntax.
 
     Beyond `limit` tokens the phrases with the least weight go first, the last ones of equals; never the last phrase
-    that is left.
+    that is left, and none of a prompt that is kept whole.
     """
     positive = prompt.positive
     dropped: list[str] = []
     tokens = count(_words(positive))
-    while tokens is not None and tokens > limit and sum(len(clause.phrases) for clause in positive) > 1:
+    droppable = sum(len(clause.phrases) for clause in positive) - 1 if not prompt.whole else 0
+    while tokens is not None and tokens > limit and len(dropped) < droppable:
         positive, phrase = _without_least(positive)
         dropped.append(phrase.text)
         tokens = count(_words(positive))

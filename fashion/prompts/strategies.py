@@ -31,7 +31,24 @@ EXTRAS_LINES = {
     WITH_NEGATIVE: {"en": " With the negative prompt.", "zh-TW": "加上負面提示詞。"},
     NO_VIEW: {"en": " Without the words for light and background.", "zh-TW": "不加光線與背景的詞。"},
 }
+# Behind it: the prompt rewritten after its first pictures were tagged again (feedback.py).
+STRESSED, FIRST, OTHERWISE, AVOIDED = REWRITINGS = (
+    ", missed stressed",
+    ", missed first",
+    ", missed in other words",
+    ", uninvited avoided",
+)
+EXTRAS_LINES |= {
+    STRESSED: {"en": " Words that its pictures missed stressed.", "zh-TW": "強調圖中沒有畫出的詞。"},
+    FIRST: {"en": " Words that its pictures missed said first.", "zh-TW": "把圖中沒有畫出的詞移到最前面。"},
+    OTHERWISE: {"en": " Words that its pictures missed said in other words.", "zh-TW": "把圖中沒有畫出的詞換個說法。"},
+    AVOIDED: {
+        "en": " What its pictures showed uninvited avoided.",
+        "zh-TW": "把圖中多出來的東西寫進負面提示詞。",
+    },
+}
 ODDS_STEP = 0.12  # weight a unit of log-odds
+YOUR_WORDS, CAPTIONER = "your_words", "captioner"  # strategies whose words come from elsewhere
 
 COLOUR_GROUPS = frozenset({"colour", "pattern"})
 STYLE_GROUPS = frozenset({"style", "material", "occasion", "season"})
@@ -46,11 +63,13 @@ class Context:
 
 @dataclass(frozen=True)
 class TaggedPhoto:
-    """One photo's tags with their vocabulary, and the run that it belongs to."""
+    """One photo's tags with their vocabulary, and the run that it belongs to; `given`: strategy → what somebody else
+    wrote for it, such as the photo's user."""
 
     tags: PhotoTags
     taxonomy: Taxonomy
     context: Context
+    given: Mapping[str, Prompt] = field(default_factory=dict)
 
     @property
     def noun(self) -> Tag | None:
@@ -211,6 +230,16 @@ def tags_negative(photo: TaggedPhoto) -> Prompt | None:
     return replace(plain, negative=_negative(photo)) if plain and photo.taxonomy.negative else None
 
 
+def your_words(photo: TaggedPhoto) -> Prompt | None:
+    """The words that you gave: a text file beside the photo, or --words."""
+    return photo.given.get(YOUR_WORDS)
+
+
+def captioner(photo: TaggedPhoto) -> Prompt | None:
+    """What the captioner, a model that describes pictures, says of the photo."""
+    return photo.given.get(CAPTIONER)
+
+
 def _focused(photo: TaggedPhoto, chosen: Callable[[Tag], bool]) -> Prompt | None:
     if not any(map(chosen, photo.tags.tags)):
         return None
@@ -263,14 +292,28 @@ STRATEGIES = {
     )
 }
 DEFAULT_STRATEGIES = tuple(STRATEGIES)
+# Of words that are given with a photo: no tags can be written so, and they compete wherever there are some.
+GIVEN = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy(your_words, "您提供的文字：照片旁的文字檔或 --words。"),
+        Strategy(captioner, "圖說模型（描述圖片的模型）對照片的描述。"),
+    )
+}
 
 
 def describe(name: str, language: str = "en") -> str:
     """The description of a strategy, in English or Traditional Chinese, also of one whose words were screened."""
-    strategy = STRATEGIES[form_of(name)]
+    strategy = strategy_of(name)
     line = strategy.zh_tw if language == "zh-TW" else (strategy.write.__doc__ or "").strip()
     line += "".join(lines[language] for extras, lines in EXTRAS_LINES.items() if extras in name)
     return line + REFINED_LINES[language] * name.endswith(REFINED)
+
+
+def strategy_of(name: str) -> Strategy:
+    """The strategy of an arm by its name; KeyError for one that there is none of."""
+    form = form_of(name)
+    return GIVEN[form] if form in GIVEN else STRATEGIES[form]
 
 
 def form_of(name: str) -> str:
@@ -281,7 +324,7 @@ def form_of(name: str) -> str:
 def refuse_unknown_strategies(names: Sequence[str]) -> None:
     """Raises InputError for a name that is no strategy."""
     for name in names:
-        if name not in STRATEGIES:
+        if name not in STRATEGIES and name not in GIVEN:
             raise InputError(f"there is no strategy {name!r}", to_try=f"choose from {', '.join(STRATEGIES)}")
 
 
@@ -300,7 +343,7 @@ def distinct_strategies(
     photo = TaggedPhoto(tags, taxonomy, context)
     prompts: dict[str, Rendered] = {}
     for name in names:
-        prompt = STRATEGIES[name].write(photo)
+        prompt = strategy_of(name).write(photo)
         if prompt is not None:
             rendered = write(prompt)
             if (rendered.positive, rendered.negative) not in {(p.positive, p.negative) for p in prompts.values()}:

@@ -40,8 +40,10 @@ class Lora:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to draw and what to avoid; `loras` are written into the text for hosts that read them there."""
+    """What to draw and what to avoid; `loras` are written into the text for hosts that read them there. `whole`: the
+    words are somebody's own, and none is left out for length."""
 
     positive: tuple[Clause, ...]
     negative: tuple[Clause, ...] = field(default=())
     loras: tuple[Lora, ...] = ()
+    whole: bool = False

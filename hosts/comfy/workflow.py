@@ -56,7 +56,7 @@ class Workflow:
         """InputError where the file is no workflow, or a slot is missing."""
         try:
             graph = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"the workflow can't be read: {error}", where=str(path)) from error
         return cls.of(graph, str(path))
 

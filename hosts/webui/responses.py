@@ -38,7 +38,7 @@ def read_json(answer: Answer) -> Any:
         refuse(answer)
     try:
         return json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnreadableAnswer(_not_json(answer), where=answer.url, to_try=NOT_JSON_HELPS) from None
 
 
@@ -58,7 +58,7 @@ def refuse(answer: Answer) -> NoReturn:
         raise RequestRefused(f"the WebUI refuses the request{quoted or f' with {status}'}", where=where)
     if status in (429, 503):
         raise HostBusy(
-            f"the server is busy ({status})", where=where, to_try="wait", retry_after_s=_retry_after_s(answer)
+            f"the server is busy ({status})", where=where, to_try="wait", retry_after_s=retry_after_s(answer)
         )
     if status in LOST_BY_PROXY:
         raise UnknownOutcome(
@@ -91,7 +91,7 @@ def server_words(answer: Answer) -> tuple[str, str]:
     """(name of the exception, its words), each empty where the server says nothing of the kind."""
     try:
         body = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", "a page of HTML" if is_html(answer) else ""
     if not isinstance(body, dict):
         return "", ""
@@ -122,8 +122,8 @@ def _validation(item: Any) -> str:
     return f"{'.'.join(str(part) for part in item.get('loc', ()))}: {item.get('msg', '')}"
 
 
-def _retry_after_s(answer: Answer) -> float | None:
-    """Seconds; a date, which the header may hold too, is not read."""
+def retry_after_s(answer: Answer) -> float | None:
+    """Seconds that the server asks for, None without a number; a date, which the header may hold too, is not read."""
     try:
         return max(0.0, float(answer.headers.get("Retry-After", "")))
     except ValueError:

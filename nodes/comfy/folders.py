@@ -10,7 +10,7 @@ from ...core.home import modiste_home
 from ...core.suggestions import did_you_mean
 from ...core.weights import MARKERS
 from ...fashion.taxonomy import SHIPPED
-from ..choices import FASHION_CLIP, MINI
+from ..choices import AUTO, FASHION_CLIP, MINI, TRAINED
 from .safe_paths import PATHS_FILE, inside, photo_folders, read_photo_roots
 
 log = logging.getLogger("modiste")
@@ -37,7 +37,7 @@ def encoder_folders() -> list[Path]:
 
 
 def encoder_names() -> list[str]:
-    """FashionCLIP, present or not, then each further folder of models/fashion_clip, then the embedded encoder."""
+    """AUTO, FashionCLIP, present or not, each further folder of models/fashion_clip, then the embedded encoder."""
     names = {
         candidate.name
         for folder in encoder_folders()
@@ -45,7 +45,7 @@ def encoder_names() -> list[str]:
         for candidate in folder.iterdir()
         if any((candidate / marker).is_file() for marker in MARKERS)
     }
-    return [FASHION_CLIP, *sorted(names - {FASHION_CLIP, MINI}), MINI]
+    return [AUTO, FASHION_CLIP, *sorted(names - {AUTO, FASHION_CLIP, MINI}), MINI]
 
 
 def vocabulary_names() -> list[str]:
@@ -141,3 +141,49 @@ def lora_folder() -> Path:
 
     output_loras, folders = output_root() / LORAS, folder_paths.get_folder_paths(LORAS)
     return output_loras if str(output_loras) in folders else Path(folders[0])
+
+
+def lora_folders() -> list[Path]:
+    """The folders that LoRA loaders search."""
+    import folder_paths
+
+    return [Path(folder) for folder in folder_paths.get_folder_paths(LORAS)]
+
+
+def lora_names() -> list[str]:
+    """The LoRAs that ComfyUI's own loaders list."""
+    import folder_paths
+
+    return folder_paths.get_filename_list(LORAS)
+
+
+def lora_file(name: str) -> Path:
+    """The file of a LoRA by its name in ComfyUI's list or by its age (TRAINED); InputError where there is none."""
+    import folder_paths
+
+    from ..training.history import trained_files
+
+    if name in TRAINED:
+        files = [file for file in map(_lora_path, trained_files(runs_root())) if file]
+        age = TRAINED.index(name)
+        if age >= len(files):
+            raise InputError(
+                "no LoRA has been trained here yet" if not files else "only one LoRA has been trained here",
+                to_try="run the template *caption and train a LoRA*, or choose a LoRA by its name",
+            )
+        return files[age]
+    path = _lora_path(name)
+    if path is None:
+        raise InputError(
+            f"there is no LoRA {name!r}",
+            where=", ".join(folder_paths.get_folder_paths(LORAS)),
+            to_try="choose one of the list",
+        )
+    return path
+
+
+def _lora_path(name: str) -> Path | None:
+    import folder_paths
+
+    path = folder_paths.get_full_path(LORAS, name)
+    return Path(path) if path else None

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from ..choices import MINI
-from ..vision.encoders import EncoderChoice, find_encoder, forget_vision_models, vision_models, vocabulary_of
+from ..vision.encoders import (
+    EncoderChoice,
+    chosen_encoder,
+    fallback_notice,
+    find_encoder,
+    forget_vision_models,
+    vision_models,
+    vocabulary_of,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ...core.progress import Progress
     from ...models.vision import VisionModels
+
+log = logging.getLogger("modiste")
 
 DEVICES = ("cuda", "mps")  # encoders are tried on no other of ComfyUI's devices
 PREVIEW_SIDE = 512  # pixels
@@ -25,19 +36,62 @@ def device() -> str:
     return str(torch_device) if torch_device.type in DEVICES else "cpu"
 
 
-def vision_models_for(encoder: str, vocabulary: str) -> VisionModels:
-    """Tagger, scorer and judge of a node's `encoder` and `vocabulary`, on ComfyUI's device."""
+def encoder_for(encoder: str) -> str:
+    """The encoder that a node's choice means: AUTO is FashionCLIP, or MINI where its weights are not here."""
     from .folders import encoder_folders
 
-    return vision_models(EncoderChoice(encoder, vocabulary_of(encoder, vocabulary), device(), tuple(encoder_folders())))
+    return chosen_encoder(encoder, tuple(encoder_folders()))
+
+
+def vision_models_for(encoder: str, vocabulary: str) -> VisionModels:
+    """Tagger, scorer and judge of a node's `encoder` and `vocabulary`, on ComfyUI's device.
+
+    Where AUTO fell back to the embedded encoder, the running node shows the notice.
+    """
+    from .folders import encoder_folders
+
+    show_notice(encoder_notice(encoder))
+    name = encoder_for(encoder)
+    return vision_models(EncoderChoice(name, vocabulary_of(name, vocabulary), device(), tuple(encoder_folders())))
+
+
+def encoder_notice(encoder: str) -> str:
+    """A sentence for the user where AUTO fell back to the embedded encoder, with what to do; else ""."""
+    from .folders import encoder_folders
+
+    return fallback_notice(encoder, tuple(encoder_folders()))
+
+
+def show_notice(text: str) -> None:
+    """Shows a text on the running node and in the log; nothing for ""."""
+    from comfy_execution.utils import get_executing_context
+
+    from server import PromptServer
+
+    running = get_executing_context()
+    if text and running is not None:
+        log.warning("%s", text)
+        PromptServer.instance.send_progress_text(text, running.node_id)
+
+
+def notice_for_page(encoder: str) -> dict[str, list[str]]:
+    """The notice as a part of a node's `ui`, which ComfyUI keeps with a cached result; {} where there is none."""
+    notice = encoder_notice(encoder)
+    return {"modiste_notice": [notice]} if notice else {}
+
+
+def with_notice(report: str, encoder: str) -> str:
+    """A report that begins with the notice, where there is one."""
+    return "\n".join(filter(None, [encoder_notice(encoder), report]))
 
 
 def require_encoder(encoder: str) -> None:
     """MissingWeights, with the folder and the files, unless the encoder's weights are on this machine."""
     from .folders import encoder_folders
 
-    if encoder != MINI:
-        find_encoder(encoder, tuple(encoder_folders()))
+    name = encoder_for(encoder)
+    if name != MINI:
+        find_encoder(name, tuple(encoder_folders()))
 
 
 def refuse_if_cancelled() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,13 @@ from ...core.errors import InputError
 from ...models.presets import PRESETS
 from ...routes.finetune.finetune import DEFAULTS, config_for
 from ..choices import METHODS, RECIPES
+from .options import refuse_contradictions, require_optimizer
 
 if TYPE_CHECKING:
     from ...models.presets import Preset
     from ...trainer.config import TrainConfig
 
+DEFAULT_RANK = 16
 XL_ONLY = "conditioner.embedders.1."  # the second text encoder of a checkpoint file
 EXAMPLE = 'for example {"data": {"flip": true}}'
 
@@ -29,7 +31,7 @@ class TrainingWidgets:
 
     recipe: str = "standard"
     method: str = "lora"
-    rank: int = 16
+    rank: int = DEFAULT_RANK
     steps: int = 0
     learning_rate: float = 0.0
     resolution: int = 0  # pixels
@@ -38,6 +40,7 @@ class TrainingWidgets:
     name: str = "fashion"
     device: str = "auto"
     config: str = ""  # JSON, which overrides the fields above
+    options: Mapping[str, Any] = field(default_factory=dict)  # from Training Options, which override them too
 
 
 def config_of(options: TrainingWidgets, preset: Preset, folders: Sequence[Path]) -> TrainConfig:
@@ -58,12 +61,25 @@ def config_of(options: TrainingWidgets, preset: Preset, folders: Sequence[Path])
         "title": options.name,
         "device": options.device,
     }
-    config = config_for(preset, folders, fields, json_object(options.config))
+    if _rank_of(options.options) not in (0, options.rank) and options.rank != DEFAULT_RANK:
+        raise InputError(
+            f"rank is {options.rank} in LoRA Trainer and {_rank_of(options.options)} in Training Options",
+            to_try=f"{DEFAULT_RANK} in LoRA Trainer, as it came, or 0 in Training Options",
+        )
+    given = json_object(options.config)
+    refuse_contradictions(options.options, given)
+    config = config_for(preset, folders, fields, dict(options.options), given)
+    require_optimizer(config.optimizer)
     if config.method != "lora":
         raise InputError(
             f"config: method {config.method!r} gives no LoRA", to_try="python harness.py finetune --method full"
         )
     return config
+
+
+def _rank_of(options: Mapping[str, Any]) -> int:
+    """The rank in Training Options, 0 where it is left to the trainer."""
+    return options.get("network", {}).get("rank", 0)
 
 
 def json_object(text: str) -> dict[str, Any]:

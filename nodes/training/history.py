@@ -58,6 +58,13 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     return [_line(record, root / record.run) for record in newest]
 
 
+def trained_files(root: Path) -> list[str]:
+    """LoRAs of the finished runs by their names in loaders' lists, the newest first; each file once."""
+    folders = root.iterdir() if root.is_dir() else iter(())
+    records = [record for folder in folders if (record := read_record(folder)) and record.file]
+    return list(dict.fromkeys(str(record.file) for record in sorted(records, key=lambda record: -record.started)))
+
+
 def _line(record: RunRecord, folder: Path) -> dict[str, Any]:
     history = History.of(folder)
     trained = [validation for validation in history.held_out if validation["step"]]

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...fashion.prompts.captions import caption_of
 from ...models.presets import PRESETS
-from ..choices import AUTO, EMBEDDED_MODEL, GRAPH_CHECKPOINT, MINI
+from ..choices import AUTO, EMBEDDED_MODEL, FASHION_CLIP, GRAPH_CHECKPOINT, MINI
 from ..comfy.folders import LORAS, checkpoint_file, encoder_folders, input_root, lora_folder
 from ..comfy.graph import checkpoint_of
-from ..comfy.model_management import NodeProgress, free_memory, refuse_if_cancelled, vision_models_for
+from ..comfy.model_management import (
+    NodeProgress,
+    encoder_for,
+    encoder_notice,
+    free_memory,
+    refuse_if_cancelled,
+    vision_models_for,
+)
 from ..vision.batches import tag
 from ..vision.encoders import encoder_folder
 from .config import TrainingWidgets, config_of, preset_for
@@ -118,6 +125,8 @@ def train_and_publish(run: LoraRun, node: str, encoder: str, model: Any, warning
             progress.show(update["done"], update["total"], picture and Image.open(picture))
 
         train(run, config, node, _vision_arguments(run, encoder), refuse_if_cancelled, on_event)
+    if run.checkpoint and (notice := encoder_notice(encoder)):
+        warnings = [*warnings, f"{notice}; until then training draws no samples"]
     base = None if run.checkpoint else Path(run.preset.checkpoint)
     loading = refuse_lost_keys(run.trained, base, _lora_keys(model) if model and run.checkpoint else None)
     file = publish(run.trained, lora_folder(), run.options.name)
@@ -137,10 +146,14 @@ def train_and_publish(run: LoraRun, node: str, encoder: str, model: Any, warning
 
 
 def _vision_arguments(run: LoraRun, encoder: str) -> list[str]:
-    """Arguments that name the encoder that scores samples; none where its weights are not on this machine."""
-    if encoder == MINI:
+    """Arguments that name the encoder that scores samples; none where its weights are not on this machine.
+
+    The embedded one scores a real model's samples only where it was chosen by name: it knows drawn garments only.
+    """
+    name = FASHION_CLIP if encoder == AUTO and run.checkpoint else encoder_for(encoder)
+    if name == MINI:
         return ["--preset", PRESETS[MINI].name]
-    folder = encoder_folder(encoder, tuple(encoder_folders()))
+    folder = encoder_folder(name, tuple(encoder_folders()))
     return ["--preset", run.preset.name, "--encoder", str(folder)] if folder else []
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
+from ...core.state_files import json_object, read_state
 from ...models.presets import PRESETS
 from ...routes.dataset_folder import PHOTOS, lay_out
 from ...trainer.data.caption_files import own_caption
@@ -64,7 +65,7 @@ class LoraRun:
     @property
     def result(self) -> dict[str, Any]:
         """The trainer's record of a finished run, train.json."""
-        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        return read_state(self.folder / RECORD, json_object, "delete the run's folder to train again")
 
 
 def decide(options: TrainingWidgets, checkpoint: Path | None, photos: Path, fingerprint: str, root: Path) -> LoraRun:

@@ -47,6 +47,23 @@ def vocabulary_of(encoder: str, vocabulary: str = AUTO) -> str:
     return vocabulary if vocabulary != AUTO else PRESETS["mini" if encoder == MINI else "sd15"].taxonomy
 
 
+def chosen_encoder(encoder: str, folders: tuple[Path, ...]) -> str:
+    """The encoder itself; for AUTO FashionCLIP, or MINI where its weights are not on this machine."""
+    if encoder != AUTO:
+        return encoder
+    return FASHION_CLIP if encoder_folder(FASHION_CLIP, folders) else MINI
+
+
+def fallback_notice(encoder: str, folders: tuple[Path, ...]) -> str:
+    """What to tell the user where AUTO is MINI on this machine; else ""."""
+    if encoder != AUTO or chosen_encoder(encoder, folders) != MINI:
+        return ""
+    return (
+        f"{FASHION_CLIP} is not on this machine: the embedded encoder {MINI} reads the pictures, which knows drawn "
+        f"garments only. For photos: `hf download {HUB_ID} --local-dir {folders[0] / FASHION_CLIP}`"
+    )
+
+
 @lru_cache(maxsize=1)
 def _open(choice: EncoderChoice) -> VisionModels:
     if choice.encoder == MINI:
@@ -77,7 +94,8 @@ def find_encoder(name: str, folders: tuple[Path, ...]) -> Path:
         raise MissingWeights(
             f"the encoder {name} is not on this machine",
             where=f"looked in {target}{hub}",
-            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target} (`hf download {HUB_ID} --local-dir {target}`); "
-            f"or choose the encoder {MINI}, which is embedded and knows drawn garments only",
+            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target}, or run `python harness.py get {FASHION_CLIP} "
+            f"--to {folders[0]}` in Modiste's folder; or choose the encoder {MINI}, which is embedded and knows drawn "
+            "garments only",
         )
     return folder

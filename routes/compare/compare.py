@@ -97,7 +97,7 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSetti
     photo_tags = session.vision.tagger.tag([photo.image for photo in photos])
     context, pairs = Context(share=label_shares(photo_tags)), []
     for photo, tags in zip(photos, photo_tags, strict=True):
-        tagged = TaggedPhoto(tags, taxonomy, context)
+        tagged = TaggedPhoto(tags, taxonomy, context, settings.given_with(photo.sha256))
         contents = (
             strategy_prompt("minimal", tagged),
             strategy_prompt(settings.strategy, tagged),
@@ -149,7 +149,7 @@ def _evaluator(run: ComparisonRun, lora: LoraRef | None, pace: Pace, strength: f
         drawing["loras"] = (lora.model_copy(update={"strength": strength}),)
     elif strength:
         host, drawing = _model_host(host, run.tuned, drawing)
-    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step)
+    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step, run.settings.aspect)
 
 
 def _model_host(host: Host, tuned: TunedModel, drawing: dict[str, Any]) -> tuple[Host, dict[str, Any]]:

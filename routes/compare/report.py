@@ -23,7 +23,7 @@ from ...reports.comparison_texts import words
 from ...reports.prompt import Interval, Skipped
 from ...reports.verdict_sentences import in_words
 from ...trainer.loop.loss_curve import running_mean
-from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
+from ..report_parts import ELSEWHERE_IN_THE_REPORT, calibration_of, copy_photo, interval_of, rounded_mean
 from .memorisation import diversity_of, memorisation_of
 from .rule import gain_over_garments
 from .tagged_pictures import TaggedPicture, tagged_pictures
@@ -64,7 +64,7 @@ def report_of(
         created=run.journal.created,
         preset=settings.preset,
         host=run.session.host.describe().model_dump(mode="json", exclude={"samplers"}),
-        settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
+        settings=settings.model_dump(mode="json", exclude=ELSEWHERE_IN_THE_REPORT),
         seeds={"choose": list(run.seeds.search) if settings.strengths else [], "confirm": list(run.seeds.confirm)},
         calibration=calibration_of(vision.scorer),
         judge=calibration_of(vision.judge) if vision.judge else None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
 from ...core.files import sha256_of, write_whole
+from ...core.state_files import read_state
 from ...hosts.errors import LoraWithoutEffect, RequestRefused
 from ...hosts.lora_folder import give_to_host, name_on_host
 from ...hosts.request import LoraRef
@@ -128,7 +129,7 @@ def _advice(file: Path, name: str, folder: Path | None) -> str:
 
 def _prove(host: Host, request: GenerationRequest, name: str, server: str, record: Path) -> None:
     if record.is_file():
-        known = Delivered.model_validate_json(record.read_text(encoding="utf-8"))
+        known = read_state(record, Delivered.model_validate, "delete the file: the LoRA is proven again")
         if (known.name, known.server) == (name, server):
             return
     proof = host.prove(request, name)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
+from ...core.state_files import json_object, read_state
 from ...trainer.results import RECORD
+
+REPAIR = "copy the file again from where the model was trained, or take it away: then no photo counts as trained on"
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo
@@ -31,13 +33,21 @@ def open_tuned(file: Path, trigger: str | None = None) -> TunedModel:
     """A file or folder with the train.json beside it, where there is one; InputError for anything else."""
     kind, identity, named_trigger = _kind_of(file)
     record = file.parent / RECORD
-    train_record = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    train_record = read_state(record, _as_record, REPAIR) if record.is_file() else None
     config = train_record["config"] if train_record else {"data": {"trigger": named_trigger, "folders": []}}
     known = _contents(map(Path, config["data"]["folders"])) if train_record else {}
     held_out = {str(Path(path)) for path in train_record["photos"]["held_out"]} if train_record else set()
     trained_on = frozenset(sha256 for path, sha256 in known.items() if path not in held_out)
     word = config["data"]["trigger"] if trigger is None else trigger
     return TunedModel(file, kind, identity, word, train_record, trained_on if known else None)
+
+
+def _as_record(content: Any) -> dict[str, Any]:
+    """The content of a train.json: a form for `read_state`."""
+    data, held_out = json_object(content)["config"]["data"], content["photos"]["held_out"]
+    if not (isinstance(data["trigger"], str) and isinstance(data["folders"], list) and isinstance(held_out, list)):
+        raise ValueError("it does not say what was trained on")
+    return json_object(content)
 
 
 def _kind_of(file: Path) -> tuple[str, str, str]:
@@ -48,8 +58,11 @@ def _kind_of(file: Path) -> tuple[str, str, str]:
         return "model", LocalHost(str(file), device="cpu").checkpoint_hash, ""
     if file.is_file() and file.suffix == ".safetensors":
         from ...trainer.lora.file import model_hash_of, read_lora
+        from ...trainer.lora.state import refuse_unusable
 
-        trigger_phrase = read_lora(file).metadata.get("modelspec.trigger_phrase", "")
+        lora = read_lora(file)
+        refuse_unusable(lora, str(file))
+        trigger_phrase = lora.metadata.get("modelspec.trigger_phrase", "")
         return "lora", model_hash_of(file.read_bytes())[:16], trigger_phrase
     raise InputError(
         "a tuned model is a LoRA as .safetensors or a diffusers folder with a model_index.json",

@@ -42,7 +42,8 @@ def config_for(preset: Preset, folders: Sequence[Path], *overrides: dict[str, An
     for override in overrides:
         fields = merged(fields, override)
     drawing = {"picture_steps": preset.steps, "cfg_scale": preset.cfg_scale}
-    defaults = {**DEFAULTS[preset.name], "base": preset.checkpoint, "validation": drawing}
+    base = {"base": preset.checkpoint, "prediction": preset.prediction}
+    defaults = {**DEFAULTS[preset.name], **base, "validation": drawing}
     if fields.get("method") == "full":
         defaults["learning_rate"] *= FULL_RATE
     return read_config(merged(merged(defaults, fields), {"data": {"folders": [str(folder) for folder in folders]}}))

@@ -43,16 +43,22 @@ def draw_class(
     taxonomy, context = session.vision.taxonomy, Context(share=label_shares(tags))
     seeds = seed_plan(settings.seed, len(photos), 0).search
     write = partial(render, dialect=session.host.dialect, count=session.host.count_tokens)
+    tagged_photos = [
+        TaggedPhoto(photo_tags, taxonomy, context, settings.given_with(photo.sha256))
+        for photo, photo_tags in zip(photos, tags, strict=True)
+    ]
     work = [
         (
             Reference(photo.image, photo.sha256),
-            [Candidate("class", write(strategy_prompt(strategy, TaggedPhoto(photo_tags, taxonomy, context))), seed)],
+            [Candidate("class", write(strategy_prompt(strategy, tagged)), seed)],
         )
-        for photo, photo_tags, seed in zip(photos, tags, seeds, strict=True)
+        for photo, tagged, seed in zip(photos, tagged_photos, seeds, strict=True)
     ]
     pace = Pace("class", len(work), progress)
-    with Journal.open(folder, {"strategy": strategy, "seed": settings.seed, **settings.drawing}) as journal:
-        evaluator = Evaluator(session.host, journal, session.vision.scorer, settings.drawing, pace.step)
+    with Journal.open(folder, {"strategy": strategy, "seed": settings.seed, **settings.size_and_sampling}) as journal:
+        evaluator = Evaluator(
+            session.host, journal, session.vision.scorer, settings.drawing, pace.step, settings.aspect
+        )
         evaluator.prefetch(work)
         pictures = [picture for reference, candidates in work for picture in evaluator.evaluate(reference, candidates)]
     pace.reach(len(work))

@@ -22,6 +22,7 @@ from ...core.files import write_whole
 from ...core.progress import Progress, ProgressCallback, silent
 from ...core.state_files import json_object, read_state
 from ...fashion.photos import Gathered
+from ...fashion.prompts.strategies import GIVEN, form_of
 from ...reports.comparison import ComparisonReport
 from ...reports.comparison_page import write_verdict
 from ...reports.prompt import PromptReport
@@ -156,7 +157,9 @@ def _finetune(
     prompt_style = best.optimal_prompt_format["strategy"]
     tags = session.vision.tagger.tag([photo.image for photo in training_data])
     taxonomy = session.vision.taxonomy
-    captions = captions_of(training_data, tags, prompt_style, taxonomy, settings.trigger, settings.bound)
+    captions = captions_of(
+        training_data, tags, prompt_style, taxonomy, settings.trigger, settings.bound, settings.prompt.given_with
+    )
     write_whole(out / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False).encode())
     generated: dict[Path, str] = {}
     if settings.with_generated:
@@ -186,8 +189,10 @@ def _compare(
     progress: ProgressCallback,
 ) -> None:
     tuned = tuned_of(out)
-    fields = settings.prompt.drawing | settings.compare
+    fields = settings.prompt.size_and_sampling | settings.compare
     strategy = _best(out).best_strategies.optimal_prompt_format["strategy"]
+    if form_of(strategy) in GIVEN:  # else they decide nothing that is drawn
+        fields |= {"words": settings.prompt.words, "captions": settings.prompt.captions}
     compare_settings = CompareSettings.for_session(
         session, tuned, strategy=strategy, bound=settings.bound, seed=settings.prompt.seed, **fields
     )

@@ -6,35 +6,37 @@ photo → tags → arms → pictures → scores → next arm → candidate → c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
 from ...core.progress import Pace, ProgressCallback, silent
 from ...fashion.photos import Skip
-from ...fashion.prompts.arms import distinct_arms, factors_of, write_arm
-from ...fashion.prompts.renderers import render
-from ...fashion.prompts.strategies import Context, TaggedPhoto, describe, label_shares, refuse_unknown_strategies
+from ...fashion.prompts.arms import distinct_arms, write_arm
+from ...fashion.prompts.strategies import (
+    GIVEN,
+    Context,
+    TaggedPhoto,
+    describe,
+    label_shares,
+    refuse_unknown_strategies,
+)
 from ...hosts.errors import BrokenPicture
 from ...hosts.request import GenerationRequest
-from ...search.arm_model import ArmModel
 from ...search.budget import plan_budget, screening_share
 from ...search.confirmation import decide, paired_gain
 from ...search.halving import SuccessiveHalving
-from ...search.seeds import photo_seed_plan
-from ...search.trials import Trial
 from ..evaluator import Candidate, Evaluator, Picture, Reference, unclipped
+from .contest import Contest, SearchRun
+from .criterion import Criterion
 from .experience import Experience, ExperienceFile
 from .looks import begin_looks
-from .outcome import BASELINE, MINIMAL, PhotoOutcome
+from .outcome import BASELINE, MINIMAL, PhotoOutcome, WordsOutcome, arm_of_words
 from .refinement import Refinement, Screening, refine
 from .settings import PromptSettings
 
 if TYPE_CHECKING:
     from ...fashion.photos import Gathered, Photo
     from ...fashion.prompts.renderers import Rendered
-    from ...fashion.prompts.tree import Prompt
     from ...fashion.tags import PhotoTags
     from ...fashion.taxonomy import Taxonomy
     from ...models.session import Session
@@ -42,28 +44,6 @@ if TYPE_CHECKING:
     from ...search.budget import BudgetPlan
     from ...search.confirmation import PairedGain
     from ...search.seeds import SeedPlan
-
-
-@dataclass(frozen=True)
-class SearchRun:
-    """What every photo of a run is searched with. `looks`: photo (sha256) → how often it was confirmed before;
-    `experience` grows with each photo."""
-
-    session: Session
-    evaluator: Evaluator
-    settings: PromptSettings
-    looks: Mapping[str, int]
-    context: Context
-    experience: Experience
-
-    def seeds_of(self, photo: Photo) -> SeedPlan:
-        """The photo's own seeds, more than any search of the run's budget can use."""
-        budget = self.settings.budget
-        return photo_seed_plan(self.settings.seed, photo.sha256, self.looks.get(photo.sha256, 0), budget, budget)
-
-    def write(self, prompt: Prompt) -> Rendered:
-        """The prompt's text in the host's dialect, within its limit of tokens."""
-        return render(prompt, dialect=self.session.host.dialect, count=self.session.host.count_tokens)
 
 
 def optimise_prompts(
@@ -88,8 +68,9 @@ def optimise_prompts(
     photo_tags = session.vision.tagger.tag([photo.image for photo in gathered.photos])
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
-        evaluator = Evaluator(session.host, journal, session.vision.scorer, settings.drawing, pace.step)
-        file, experience = ExperienceFile(session.vision.scorer.key), Experience(settings.checkpoint)
+        scorer, aspect = session.vision.scorer, settings.aspect
+        evaluator = Evaluator(session.host, journal, scorer, settings.drawing, pace.step, aspect)
+        file, experience = ExperienceFile(settings.criterion_key(session)), Experience(settings.checkpoint)
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
         learned_from = len(experience.lessons)
@@ -114,79 +95,71 @@ def optimise_prompts(
 
 def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcome:
     """One photo's search: arms compete on common seeds, then the candidate meets the baseline on held-out ones."""
-    taxonomy, settings = run.session.vision.taxonomy, run.settings
-    tagged, reference = TaggedPhoto(tags, taxonomy, run.context), Reference(photo.image, photo.sha256)
-    forms = [name for name in dict.fromkeys((BASELINE, *settings.strategies)) if name != MINIMAL]
-    competing = distinct_arms(forms, tagged, run.write)
-    name_alone = write_arm(MINIMAL, tagged)
-    assert name_alone is not None  # a garment's name can always be written
-    prompts = {MINIMAL: run.write(name_alone), **competing}
-    plan, seeds = plan_budget(settings.budget, len(competing)), run.seeds_of(photo)
+    settings = run.settings
+    tagged = TaggedPhoto(tags, run.session.vision.taxonomy, run.context, settings.given_with(photo.sha256))
+    reference = Reference(photo.image, photo.sha256)
+    competing, prompts = _arms_of(tagged, run)
+    rival = arm_of_words(tagged, prompts)
+    plan = plan_budget(settings.budget, len(competing), rival=rival not in (None, BASELINE))
+    seeds = run.seeds_of(photo.sha256)
     images = screening_share(plan.search) if settings.refine else 0
 
-    # arms compete
-    search = _new_search(list(competing), plan, images, photo, run)
-    tried = _compete(search, prompts, reference, run.evaluator)
+    # arms compete, the later ones as answers to what the first pictures show
+    criterion = Criterion.of_photo(photo.image, settings.colour_weight)
+    contest = Contest(tagged, reference, prompts, criterion, run)
+    search = contest.search_of(competing, plan, images)
+    contest.compete(search)
 
     # the winner's words are screened
+    later_seeds = seeds.search[max(1, plan.search_seeds) :]
     refinement = refine(
         search.winner,
         tagged,
         reference,
-        [picture for pictures in tried.values() for picture in pictures],
+        contest.pictures,
         run.evaluator,
         run.session.vision.tagger,
-        Screening(seeds.search[max(1, plan.search_seeds) :], images, search.noise, run.experience.of_words()),
+        Screening(later_seeds, images, search.noise, run.experience.of_words(), criterion.worth),
         run.write,
     )
     candidate = _winner_of(search, refinement, prompts)
 
-    # candidate, baseline and the bare name on seeds that nobody has seen
-    counts = {MINIMAL: plan.minimal, BASELINE: plan.baseline, candidate: plan.winner}
-    confirmed = _confirm(counts, prompts, reference, seeds, run.evaluator)
+    # candidate, baseline, the user's words and the bare name on seeds that nobody has seen
+    confirmed = _confirm(_counts(plan, candidate, rival), prompts, reference, seeds, run.evaluator)
     gain = paired_gain(unclipped(confirmed[candidate]), unclipped(confirmed[BASELINE]))
     judge_gain = _judge_gain(confirmed[candidate], confirmed[BASELINE], reference, run)
+    words = _against_words(confirmed[candidate], confirmed[rival], reference, run) if rival else None
+    verdict = decide(candidate, BASELINE, gain, judge_gain)
     return PhotoOutcome(
         photo=photo,
         tags=tags,
-        category=category_of(tags, taxonomy),
+        category=category_of(tags, tagged.taxonomy),
         seeds=seeds,
         look=run.looks.get(photo.sha256, 0),
         prompts=prompts,
         plan=plan,
-        tried=tried,
+        tried=contest.tried,
         winner=confirmed[candidate],
         baseline=confirmed[BASELINE],
         minimal=confirmed[MINIMAL],
         gain=gain,
         judge_gain=judge_gain,
-        verdict=decide(candidate, BASELINE, gain, judge_gain),
+        verdict=words.keep(verdict, candidate) if words else verdict,
         refinement=refinement,
+        faults=contest.faults,
+        trials=tuple(contest.trials),
+        colour_change=criterion.change(confirmed[candidate], confirmed[BASELINE]),
+        words=words,
     )
 
 
-def _new_search(arms: list[str], plan: BudgetPlan, screening: int, photo: Photo, run: SearchRun) -> SuccessiveHalving:
-    """The halving over `arms`, which leaves `screening` pictures of the search's share to what follows it."""
-    # With a single arm there is nothing to choose, and no picture is drawn for it.
-    images = max(1, plan.search - screening)
-    model = ArmModel.of_factors({arm: factors_of(arm) for arm in arms}, run.experience.of_factors())
-    seeds = run.seeds_of(photo).search[: max(1, plan.search_seeds)]
-    rng = Random(f"{run.settings.seed} {photo.sha256}")
-    return SuccessiveHalving(arms, seeds, images, rng=rng, model=model)
-
-
-def _compete(
-    search: SuccessiveHalving, prompts: Mapping[str, Rendered], reference: Reference, evaluator: Evaluator
-) -> dict[str, list[Picture]]:
-    """Draws what the search asks for until it is done; strategy → its pictures."""
-    tried: dict[str, list[Picture]] = {}
-    while not search.done:
-        candidates = [Candidate(key.arm, prompts[key.arm], key.seed) for key in search.ask()]
-        for picture in evaluator.evaluate(reference, candidates):
-            strategy, seed = picture.candidate.strategy, picture.candidate.seed
-            tried.setdefault(strategy, []).append(picture)
-            search.tell([Trial(strategy, seed, picture.score.unclipped)])
-    return tried
+def _arms_of(photo: TaggedPhoto, run: SearchRun) -> tuple[list[str], dict[str, Rendered]]:
+    """The arms that compete, and the text of each and of the garment's bare name."""
+    forms = [name for name in dict.fromkeys((BASELINE, *GIVEN, *run.settings.strategies)) if name != MINIMAL]
+    competing = distinct_arms(forms, photo, run.write)
+    name_alone = write_arm(MINIMAL, photo)
+    assert name_alone is not None  # a garment's name can always be written
+    return list(competing), {MINIMAL: run.write(name_alone), **competing}
 
 
 def _winner_of(search: SuccessiveHalving, refinement: Refinement | None, prompts: dict[str, Rendered]) -> str:
@@ -197,6 +170,12 @@ def _winner_of(search: SuccessiveHalving, refinement: Refinement | None, prompts
     winner = names.get((refinement.prompt.positive, refinement.prompt.negative), refinement.name)
     prompts.setdefault(winner, refinement.prompt)
     return winner
+
+
+def _counts(plan: BudgetPlan, candidate: str, rival: str | None) -> dict[str, int]:
+    """Arm → its confirm seeds; one that is two of them has as many as the more demanding."""
+    counts = {MINIMAL: plan.minimal} | ({rival: plan.rival} if rival else {})
+    return counts | {BASELINE: plan.baseline, candidate: plan.winner}
 
 
 def _confirm(
@@ -212,6 +191,15 @@ def _confirm(
     ]
     pictures = evaluator.evaluate(reference, candidates)
     return {name: [picture for picture in pictures if picture.candidate.strategy == name] for name in counts}
+
+
+def _against_words(
+    candidate: Sequence[Picture], words: Sequence[Picture], reference: Reference, run: SearchRun
+) -> WordsOutcome:
+    """The candidate over the user's own words, on the seeds that both have."""
+    pairs = candidate[: len(words)], words[: len(candidate)]
+    gain = paired_gain(*map(unclipped, pairs))
+    return WordsOutcome(list(words), gain, _judge_gain(*pairs, reference, run))
 
 
 def _judge_gain(

@@ -33,12 +33,13 @@ LEAST_FACTORS = 3
 @dataclass(frozen=True)
 class Screening:
     """What a screening works with: `images` pictures on `seeds`, its duel included; the noise that the search has
-    measured; and the prior of what a word brings."""
+    measured; the prior of what a word brings; and what a picture is worth."""
 
     seeds: Sequence[int]
     images: int
     noise: Noise
     prior: EffectPrior | None
+    worth: Callable[[Sequence[Picture]], list[float]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def refine(
             return None
         candidates.append(_candidate(write(prompt), row.seed))
     pictures = evaluator.evaluate(reference, candidates)
-    measured = effects(design, [picture.score.unclipped for picture in pictures], screening.noise)
+    measured = effects(design, screening.worth(pictures), screening.noise)
     attributes = shrink(measured, screening.prior)
 
     # The candidate meets the winner.
@@ -93,13 +94,8 @@ def refine(
             reference, [Candidate(composition.name, text, picture.candidate.seed) for picture in of_strategy]
         )
         pictures += challengers
-        better = text if _lead(challengers, of_strategy) > 0 else None
+        better = text if sum(screening.worth(challengers)) > sum(screening.worth(of_strategy)) else None
     return Refinement(composition.name, better, measured, attributes, tuple(pictures))
-
-
-def _lead(pictures: Sequence[Picture], others: Sequence[Picture]) -> float:
-    """By how much the first score higher in sum, pair by pair."""
-    return sum(ours.score.unclipped - theirs.score.unclipped for ours, theirs in zip(pictures, others, strict=True))
 
 
 def _candidate(prompt: Rendered, seed: int) -> Candidate:

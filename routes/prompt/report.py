@@ -14,16 +14,21 @@ from ...reports.prompt import (
     AttributeWorth,
     BestSample,
     BestStrategies,
+    Interval,
     PhotoReport,
     PromptReport,
     Skipped,
     Summary,
     Tried,
+    WordsReport,
+    WordsSummary,
 )
-from ...search.confirmation import PairedGain, paired_gain
+from ...search.confirmation import PairedGain, mean_gain, paired_gain
 from ...search.multiple_testing import intention_to_treat, prove_run
 from ..evaluator import Reference, similarities
-from ..report_parts import calibration_of, copy_photo, interval_of, rounded_mean
+from ..given_words import left_out, photo_id
+from ..report_parts import ELSEWHERE_IN_THE_REPORT, calibration_of, copy_photo, interval_of, rounded_mean
+from .criterion import DELTA_E_SCALE, scaled
 
 if TYPE_CHECKING:
     from ...fashion.photos import Gathered
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     from ...models.vision import VisionModels
     from ...search.multiple_testing import PhotoProof, RunProof
     from ..evaluator import Evaluator, Picture
-    from .outcome import PhotoOutcome
+    from .outcome import PhotoOutcome, WordsOutcome
     from .settings import PromptSettings
 
 MOST_PICTURES = 0.5  # a label that fewer pictures show is missed
@@ -49,14 +54,14 @@ def report_of(
     learned_from: int = 0,
 ) -> PromptReport:
     """The report; copies each photo into the run's folder as it was read."""
-    folder, judge = evaluator.journal.folder, session.vision.judge
+    judge = session.vision.judge
     proof = prove_run(
         [outcome.gain for outcome in outcomes],
         [outcome.judge_gain for outcome in outcomes],
         [garment_of(outcome.photo.path) for outcome in outcomes],
     )
     photos = [
-        _photo_report(outcome, photo_proof, gathered, session.vision, evaluator, folder)
+        _photo_report(outcome, photo_proof, gathered, session.vision, evaluator, settings)
         for outcome, photo_proof in zip(outcomes, proof.photos, strict=True)
     ]
     return PromptReport(
@@ -64,7 +69,7 @@ def report_of(
         created=evaluator.journal.created,
         preset=settings.preset,
         host=session.host.describe().model_dump(mode="json", exclude={"samplers"}),
-        settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
+        settings=settings.model_dump(mode="json", exclude=ELSEWHERE_IN_THE_REPORT),
         seeds={name: [seed for photo in photos for seed in photo.seeds[name]] for name in ("search", "confirm")},
         calibration=calibration_of(session.vision.scorer),
         judge=calibration_of(judge) if judge else None,
@@ -92,9 +97,11 @@ def _photo_report(
     gathered: Gathered,
     vision: VisionModels,
     evaluator: Evaluator,
-    folder: Path,
+    settings: PromptSettings,
 ) -> PhotoReport:
+    folder, photo = evaluator.journal.folder, photo_id(outcome.photo.sha256)
     shown = {"winner": outcome.adopted, "baseline": outcome.baseline, "minimal": outcome.minimal}
+    shown |= {"words": outcome.words.pictures} if outcome.words else {}
     best, candidate = outcome.adopted[0].candidate, outcome.winner[0].candidate
     agreement = _agreement(outcome, vision)
     similarity = rounded_mean(similarities(outcome.adopted))
@@ -127,6 +134,11 @@ def _photo_report(
         candidate_score=rounded_mean(similarities(outcome.winner)),
         verdict=outcome.verdict.sentence,
         **_second_opinion(outcome, evaluator, vision.judge),
+        missed=[tag.text for tag in outcome.faults.missed],
+        uninvited=list(outcome.faults.uninvited),
+        colour_interval=interval_of(outcome.colour_change) if outcome.colour_change else None,
+        your_words=_words_report(outcome.words, settings.words[photo]) if outcome.words else None,
+        caption=settings.captions.get(photo),
         agreement={group: round(share, 4) for group, share in agreement.agreement.items()} if agreement else {},
         palette_delta_e=round(agreement.palette_delta_e, 2) if agreement else None,
         beyond_words=_beyond_words(agreement, similarity) if agreement else [],
@@ -152,6 +164,17 @@ def _second_opinion(outcome: PhotoOutcome, evaluator: Evaluator, judge: Scorer |
         "judge_interval": interval_of(gain) if gain else None,
         "metric_hacking": bool(gain and outcome.gain.improved and gain.mean <= 0),
     }
+
+
+def _words_report(words: WordsOutcome, text: str) -> WordsReport:
+    return WordsReport(
+        text=text,
+        prompt=words.pictures[0].candidate.prompt.positive,
+        score=rounded_mean(similarities(words.pictures)),
+        interval=interval_of(words.gain),
+        judge_interval=interval_of(words.judge_gain) if words.judge_gain else None,
+        notes=list(left_out(text)),
+    )
 
 
 def _tried(outcome: PhotoOutcome) -> list[Tried]:
@@ -263,12 +286,40 @@ def _summary(outcomes: Sequence[PhotoOutcome], proof: RunProof, evaluator: Evalu
         gain_over_minimal=interval_of(intention_to_treat(over_minimal, garments)),
         gain_over_baseline=interval_of(proof.mean),
         judge_gain_over_baseline=interval_of(proof.judge_mean) if proof.judge_mean else None,
+        colour_change_over_baseline=_mean_change(
+            [(outcome.colour_change, garment) for outcome, garment in zip(outcomes, garments, strict=True)]
+        ),
+        your_words=_words_summary([outcome for outcome in outcomes if outcome.words]),
         improved=sum(outcome.verdict.improved for outcome in outcomes),
         proven=proof.proven,
         worse=proof.worse,
         generations=sum(outcome.generations for outcome in outcomes),
         elapsed_s=round(elapsed_s, 3),
         seconds_per_photo=round(elapsed_s / len(outcomes), 3),
+    )
+
+
+def _mean_change(changes: Sequence[tuple[PairedGain | None, str]]) -> Interval | None:
+    """The mean of photos' changes of colour, each with its garment; a single photo's own; None where none is known."""
+    known = [(change, garment) for change, garment in changes if change is not None]
+    if len(known) < 2:
+        return interval_of(known[0][0]) if known else None
+    mean = mean_gain([change.mean / DELTA_E_SCALE for change, _ in known], [garment for _, garment in known])
+    return interval_of(scaled(mean, DELTA_E_SCALE))
+
+
+def _words_summary(outcomes: Sequence[PhotoOutcome]) -> WordsSummary | None:
+    """Over the photos whose user gave words; None where there is no such photo."""
+    if not outcomes:
+        return None
+    words = [outcome.words for outcome in outcomes if outcome.words]
+    garments = [garment_of(outcome.photo.path) for outcome in outcomes]
+    judged = [given.judge_gain for given in words if given.judge_gain]
+    return WordsSummary(
+        photos=len(words),
+        mean_score=rounded_mean([rounded_mean(similarities(given.pictures)) for given in words]),
+        gain=interval_of(intention_to_treat([given.gain for given in words], garments)),
+        judge_gain=interval_of(intention_to_treat(judged, garments)) if len(judged) == len(words) else None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...fashion.prompts.strategies import DEFAULT_STRATEGIES
 from ..drawing_settings import DrawingSettings
+from .criterion import COLOUR_WEIGHT
 
 if TYPE_CHECKING:
     from ...models.session import Session
@@ -17,11 +18,19 @@ class PromptSettings(DrawingSettings):
     budget: int  # pictures a photo, confirmation included
     seed: int
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
+    feedback: bool = True  # words that the first pictures miss are said otherwise, in arms of their own
+    colour_weight: float = COLOUR_WEIGHT  # of similarity, for a unit of ΔE between the garments' colours
     refine: bool = True  # screen the winner's words where the budget allows it
     same_seeds: bool = False  # as if nobody had looked at these photos before: for replays
+    captioner: str = ""  # model and address of what wrote `captions`
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
 
     @classmethod
     def for_session(cls, session: Session, **fields: Any) -> PromptSettings:
         """The preset's drawing defaults, overridden by `fields`; None and empty mean the default."""
         return cls.of_session(session, {name: value for name, value in fields.items() if value != ()})
+
+    def criterion_key(self, session: Session) -> str:
+        """What the search compares: gains of the same key can be learned from."""
+        colour = f"|{self.colour_weight:g} for a unit of colour difference" if self.colour_weight else ""
+        return f"{session.vision.scorer.key}{colour}"

@@ -14,10 +14,10 @@ from train_samples import config, draw_photos, gradients, run_of, tiny_base
 
 from modiste.bench import train as bench
 from modiste.bench.train_commands import DIFFUSERS, MODISTE, SD_SCRIPTS, TrainingTask, Way
+from modiste.checkpoints.unet_file import UNET_FILE, read_unet
 from modiste.core.errors import InputError
 from modiste.trainer.model import adapters
 from modiste.trainer.model import fast_layers as lean_layers
-from modiste.trainer.model.unet_file import UNET_FILE, read_unet
 
 
 @pytest.fixture(scope="module")

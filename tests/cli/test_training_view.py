@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -59,6 +58,7 @@ def test_a_long_curve_is_drawn_in_a_fixed_width_and_a_flat_one_low():
 
 
 def test_a_terminal_shows_bar_loss_gain_and_picture():
+    pty = pytest.importorskip("pty", reason="terminals of POSIX")
     reading, writing = pty.openpty()
     size = os.environ | dict(COLUMNS="120", LINES="40", TERM="xterm")
     process = subprocess.Popen([sys.executable, "-c", SHOW], cwd=ROOT, stderr=writing, stdout=writing, env=size)

@@ -21,11 +21,12 @@ KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Enter": 13, "Tab": 9, " ": 32, "Esca
 
 
 class Page:
-    """The one tab of a browser; `problems` holds every exception and error that its console ever showed."""
+    """The one tab of a browser; `problems` are the exceptions and errors of its console, `warnings` the rest."""
 
     def __init__(self, socket: Any):
         self._socket, self._last = socket, 0
         self.problems: list[str] = []
+        self.warnings: list[str] = []
         self.requests: list[str] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
@@ -55,6 +56,8 @@ class Page:
             self.problems.append(f"{what['entry']['text']} {what['entry'].get('url', '')}")
         elif method == "Runtime.consoleAPICalled" and what["type"] == "error":
             self.problems.append(" ".join(str(a.get("value", a.get("description"))) for a in what["args"]))
+        elif method == "Runtime.consoleAPICalled" and what["type"] == "warning":
+            self.warnings.append(" ".join(str(a.get("value", a.get("description"))) for a in what["args"]))
         elif method == "Page.javascriptDialogOpening":
             if what["type"] != "beforeunload":  # "leave this page?" of unsaved work is the host's own question
                 self.problems.append(f"{what['type']}: {what['message']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,34 @@ def test_an_error_of_the_system_is_a_message_with_an_exit_code(code, kind, exit_
         raise error
     assert caught.value.exit_code == exit_code and str(tmp_path / "file") in str(caught.value)
     assert type(write_error(tmp_path, error)) is kind
+
+
+def test_until_the_new_content_is_on_the_disk_the_old_file_is_there_whole_and_a_reader_keeps_it(tmp_path, monkeypatch):
+    path, fsync, seen = tmp_path / "a", os.fsync, []
+    write_whole(path, b"old")
+
+    def look(descriptor: int) -> None:
+        seen.append(path.read_bytes())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    with path.open("rb") as reader:
+        write_whole(path, b"newer")
+        assert reader.read() == b"old"
+    assert seen[0] == b"old" and path.read_bytes() == b"newer"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which file a descriptor is")
+def test_the_folders_of_new_names_are_synced(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    make_folder(tmp_path / "x" / "y")
+    assert set(synced) == {str(tmp_path), str(tmp_path / "x")}
+    synced.clear()
+    write_whole(tmp_path / "x" / "a", b"1")
+    assert synced[-1] == str(tmp_path / "x") and len(synced) == 2

@@ -8,15 +8,26 @@ import time
 from pathlib import Path
 
 import pytest
+from lora_samples import random_lora
 
-from modiste.core.errors import InputError
+from modiste.core.errors import InputError, ModisteError
 from modiste.core.read_files import UnreadableFile, read_whole
 from modiste.core.state_files import DamagedFile, json_object, read_state
 from modiste.fashion.encoders.settings import encoder_settings
 from modiste.fashion.taxonomy import SHIPPED, load_taxonomy
+from modiste.hosts.comfy.workflow import Workflow
+from modiste.panel.results import read_report
+from modiste.routes.compare.tuned import open_tuned
 from modiste.routes.pipeline.split import Split
 from modiste.routes.pipeline.stages import Stages
 from modiste.routes.prompt.experience import ExperienceFile
+from modiste.routes.prompt.looks import begin_looks
+from modiste.trainer.config import read_config
+from modiste.trainer.data.caption_files import read_metadata
+from modiste.trainer.families.configs import configs_in
+from modiste.trainer.kohya import run as kohya_run
+from modiste.trainer.kohya.train import has_state
+from modiste.trainer.lora.file import write_lora
 
 GARBAGE = {
     "empty": b"",
@@ -93,3 +104,44 @@ def test_a_vocabulary_of_the_user_s_with_a_wrong_field_is_named(tmp_path):
     (tmp_path / "own.json").write_text(json.dumps(content | {"colour": 1}))
     with pytest.raises(DamagedFile, match="own.json"):
         load_taxonomy(tmp_path / "own.json")
+
+
+@pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
+def test_every_record_of_a_training_or_a_model_says_damaged_instead_of_a_traceback(content, tmp_path):
+    (tmp_path / "train.json").write_bytes(content)
+    write_lora(random_lora("sd1"), tmp_path / "lora.safetensors", {})
+    with pytest.raises(DamagedFile, match="train.json.*take it away"):
+        open_tuned(tmp_path / "lora.safetensors")
+    (tmp_path / "looks.json").write_bytes(content)
+    with pytest.raises(DamagedFile, match="looks.json.*another --out"):
+        begin_looks(tmp_path, ["a"], same_seeds=True)
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match="the config (is no JSON|can't be used)"):
+        read_config(tmp_path / "config.json")
+    (tmp_path / "workflow.json").write_bytes(content)
+    with pytest.raises(InputError, match="workflow"):
+        Workflow.read(tmp_path / "workflow.json")
+    unet = tmp_path / "model" / "unet" / "config.json"
+    unet.parent.mkdir(parents=True)
+    unet.write_bytes(content)
+    with pytest.raises(DamagedFile, match="config.json.*bring the model's files here again"):
+        configs_in(tmp_path / "model")
+    assert [path.name for path in unet.parent.iterdir()] == ["config.json"]
+    record = tmp_path / kohya_run.FOLDER / kohya_run.RECORD
+    record.parent.mkdir()
+    record.write_bytes(content)
+    with pytest.raises(DamagedFile, match=f"{kohya_run.RECORD}.*another --out"):
+        has_state(tmp_path)
+    (tmp_path / "metadata.jsonl").write_bytes(content)
+    if content:  # an empty file holds no captions and is no error
+        with pytest.raises(ModisteError):
+            read_metadata(tmp_path / "metadata.jsonl")
+    (tmp_path / "report.json").write_bytes(content)
+    assert read_report(tmp_path) is None
+
+
+def test_a_row_of_captions_ends_where_json_lines_end_and_not_at_every_line_end_of_unicode(tmp_path):
+    row = json.dumps({"file_name": "a.png", "text": "one\u2028two\u0085three"}, ensure_ascii=False)
+    (tmp_path / "metadata.jsonl").write_text(f"{row}\n{row.replace('a.png', 'b.png')}\n", encoding="utf-8")
+    captions = {name: caption.text for name, caption in read_metadata(tmp_path / "metadata.jsonl").items()}
+    assert captions == dict.fromkeys(("a.png", "b.png"), "one two three")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 import tracemalloc
 import zlib
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fresh_process import python_environment
 from PIL import Image, ImageCms
 
 from modiste.core.errors import InputError
@@ -342,3 +344,50 @@ def test_a_photo_in_memory_is_independent_of_its_file(tmp_path):
     photo = read_photo(path)
     path.unlink()
     assert photo.image.getpixel((0, 0)) == (30, 160, 60)
+
+
+# ── names and numbers ──
+
+
+def test_pixels_of_a_kind_that_has_no_colours_are_named(tmp_path):
+    """32-bit float gray: Pillow's own conversion would clip it to black and white."""
+    path = saved(tmp_path / "float.tif", Image.fromarray(np.linspace(0, 1, 80 * 60, dtype=np.float32).reshape(60, 80)))
+    with pytest.raises(BadPhoto, match="pixels of the kind F.*8-bit RGB") as caught:
+        read_photo(path)
+    assert caught.value.code == "MODE"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are refused there")
+def test_a_name_with_a_line_end_and_one_as_long_as_the_disk_allows_are_names_like_others(tmp_path):
+    names = ["a\nb.png", "\r\n.png", "長" * 83 + "ab.png", "n" * 251 + ".png", '<img src=x onerror="1">.png']
+    assert max(len(name.encode()) for name in names) == 255
+    for number, name in enumerate(names):
+        saved(tmp_path / name, Image.new("RGB", (40 + number, 40)))
+    gathered = gather_photos([tmp_path])
+    assert sorted(photo.path.name for photo in gathered.photos) == sorted(names) and gathered.skipped == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of memory")
+def test_a_bomb_takes_no_memory_whoever_allocates_it(tmp_path):
+    """The process's own peak: tracemalloc sees nothing that Pillow allocates."""
+    path = bomb(tmp_path / "bomb.png", 9600)
+    code = """
+import sys
+from pathlib import Path
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from modiste.fashion.photos import BadPhoto, read_photo
+
+def peak_mb():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+before = peak_mb()
+try:
+    read_photo(Path(sys.argv[1]))
+except BadPhoto as bad:
+    print(bad.code, peak_mb() - before)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=python_environment(), capture_output=True, text=True, check=True
+    )
+    code, grown_mb = answer.stdout.split()
+    assert code == "BOMB" and float(grown_mb) < 50

@@ -72,6 +72,15 @@ def test_a_group_that_is_not_exclusive_may_give_two_labels_and_gives_one_at_leas
     assert sum(tag.group == "style" for tag in tags_of(dress=1, sport=1).tags) == 1
 
 
+def test_a_further_label_is_given_from_a_confidence_of_a_quarter_on():
+    def styles(casual: float) -> dict[str, float]:
+        tags = tags_of(dress=1, evening=1, casual=casual).tags
+        return {tag.label: tag.confidence for tag in tags if tag.group == "style"}
+
+    assert 0.25 <= styles(0.92)["casual"] < 0.28
+    assert styles(0.89).keys() == {"evening"} and 0.75 < styles(0.89)["evening"] < 0.8
+
+
 def test_only_the_chosen_groups_are_asked_and_the_noun_always():
     tagger = Tagger(WordEncoder(), TAXONOMY, groups=["style"])
     assert {tag.group for tag in tagger.tag([shown(top=1, casual=1)])[0].tags} == {"category", "style"}

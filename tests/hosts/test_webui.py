@@ -388,6 +388,14 @@ def test_a_model_without_a_hash_yet_is_loaded_first_so_that_a_run_sees_one_model
     assert host_for(webui).describe() == host.describe() and len(webui.received) == 1
 
 
+def test_a_model_file_that_was_replaced_meanwhile_is_not_taken_for_the_one_of_before(webui):
+    host = host_for(webui)
+    draw(host, request())
+    webui.models["tiny-sd15-a"] = "0000000000"  # the same name, another file
+    with pytest.raises(WrongResult, match="model hash '0000000000' although '99502ed0e1'.*the file was replaced"):
+        draw(host, request(2))
+
+
 def test_a_grid_before_and_extra_pictures_after_are_told_from_the_picture(webui):
     host = host_for(webui)
     wanted = draw(host, request())[0].image.tobytes()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from comfy_page.browser import PROGRAM, Page, chromium
-from comfy_page.server import Server, serving
+from comfy_page.server import Server, serving, translations
 
 pytest.importorskip("websocket", reason="the browser is driven over a WebSocket: pip install websocket-client")
 pytestmark = [
@@ -17,15 +17,22 @@ pytestmark = [
 
 EVIL = '"><img src=x onerror="document.title=`ran`"><script>document.title=`ran`</script>'
 GROUPS = [
-    {"id": "category", "name": "category", "name_zh": "類別", "colour_index": 0},
-    {"id": "colour", "name": "colour", "name_zh": "顏色", "colour_index": 1},
-    {"id": "neckline", "name": "neckline", "name_zh": "領型", "colour_index": 2},
+    {"id": "category", "names": {"en": "category", "zh-TW": "類別", "zh": "类别"}, "colour_index": 0},
+    {"id": "colour", "names": {"en": "colour", "zh-TW": "顏色"}, "colour_index": 1},
+    {"id": "neckline", "names": {"en": "neckline", "zh-TW": "領型"}, "colour_index": 2},
 ]
+GROUPS[1]["labels"] = {"red": {"text": "red", "names": {"en": "red", "zh-TW": "紅色"}}}
+GROUPS[2]["labels"] = {"v_neck": {"text": "V-neck", "names": {"en": "V-neck", "zh-TW": "V領", "zh": "V领"}}}
 TAGS = [
     {"group": "colour", "label": "red", "text": "red", "confidence": 0.91},
     {"group": "category", "label": "dress", "text": "dress", "confidence": 0.97},
     {"group": "neckline", "label": "v_neck", "text": "V-neck", "confidence": 0.42},
 ]
+
+
+SEARCH = {"strategy": "sentence", "prompt": "a red dress", "similarity": 0.7, "baseline": 0.5}
+SEARCH |= {"interval": [0.1, 0.3], "improved": True}
+ROW = {"strength": 0.8, "similarity": 0.6, "gain": 0.1, "interval": [-0.02, 0.22]}
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +164,110 @@ def test_each_photo_of_a_batch_has_its_own_chips(page):
     execute(page, modiste_tags=photos)
     page.click('.modiste-tabs [role="tab"]:nth-child(3)')
     assert texts(page, ".modiste-chip") == ["V-neck42"] and texts(page, ".modiste-caption") == ["photo 2"]
+
+
+# ── the height of results ──
+
+
+def heights(page: Page) -> dict[str, float]:
+    """Of the node, of what its widgets need, and of the results within."""
+    return page.run(
+        "({ node: node.size[1], least: node.computeSize()[1], "
+        "results: document.querySelector('.modiste-content').offsetHeight })"
+    )
+
+
+FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+
+def test_a_node_is_as_high_as_its_results_and_keeps_what_a_person_has_added(page):
+    add(page, "ModisteTagger")
+    page.run(FRAME)
+    empty = heights(page)
+    assert empty["node"] == empty["least"] and empty["results"] < 60, "a hint needs no more than its line"
+    page.run("node.setSize([420, node.size[1] + 50])")
+    execute(page, modiste_tags=[{"image": 0, "tags": TAGS, "caption": "a red dress with a V-neck"}])
+    page.run(FRAME)
+    full = heights(page)
+    assert full["results"] > empty["results"] + 60 and full["node"] == full["least"] + 50
+    page.run("app.keep()")
+    page.reload("window.ready")
+    page.until("window.node = app.graph.nodes[0]")
+    page.run(FRAME)
+    assert heights(page) == full, "a reload adds nothing"
+
+
+def test_results_fold_to_one_line_that_says_what_they_are_and_stay_so_in_the_saved_graph(page):
+    add(page, "ModisteScorer")
+    assert page.run("document.querySelector('.modiste-fold').hidden"), "there is nothing to fold yet"
+    execute(page, modiste_scores=scores(0.61), modiste_best=[0])
+    page.run(FRAME)
+    full = heights(page)
+    page.run("document.querySelector('.modiste-fold').focus()")
+    page.press("Enter")
+    page.run(FRAME)
+    folded = heights(page)
+    assert folded["results"] < 40 and folded["node"] == full["node"] - full["results"] + folded["results"]
+    assert texts(page, ".modiste-gist") == ["61 · Close, not the same"]
+    page.run("app.keep()")
+    page.reload("window.ready")
+    page.until("document.querySelector('.modiste-fold')?.getAttribute('aria-expanded') === 'false'")
+    assert page.run("document.querySelector('.modiste-score').hidden")
+    page.click(".modiste-fold")
+    assert not page.run("document.querySelector('.modiste-score').hidden")
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "gist"),
+    [
+        ("ModisteTagger", {"modiste_tags": [{"image": 0, "tags": TAGS, "caption": "a red dress"}]}, "a red dress"),
+        ("ModistePromptSearch", {"modiste_search": [SEARCH]}, "70 · a red dress"),
+        ("ModisteCompare", {"modiste_compare": [{"rows": [ROW], "verdict": "not proven"}]}, "not proven"),
+    ],
+)
+def test_every_folded_node_says_its_gist(page, kind, output, gist):
+    add(page, kind)
+    execute(page, **output)
+    page.click(".modiste-fold")
+    assert texts(page, ".modiste-gist") == [gist]
+
+
+def test_a_fields_example_reaches_the_widgets_of_nodes_two(page):
+    add(page, "ModisteTagger")
+    assert page.run("node.widgets.find(({ name }) => name === 'pin').options.placeholder").startswith("colour:red")
+
+
+# ── templates ──
+
+
+def test_a_template_is_opened_in_the_pages_language_and_what_a_person_wrote_stays(page):
+    words = translations()
+    english, chinese = words["en"]["modiste_templates"], words["zh-TW"]["modiste_templates"]
+    graph = {
+        "groups": [{"title": english["group_photo"]}, {"title": "mine"}],
+        "nodes": [
+            {"type": "MarkdownNote", "widgets_values": [english["note_tag"] + "\n"]},
+            {"type": "MarkdownNote", "widgets_values": [english["note_tag"] + " and mine"]},
+            {"type": "CLIPTextEncode", "widgets_values": [english["group_photo"]]},
+        ],
+    }
+    opened = f"[{json.dumps(graph)}].map((graph) => (app.extensions[0].beforeConfigureGraph(graph), graph))[0]"
+    assert page.run(opened) == graph
+    page.run("app.extensionManager.setting.set('Comfy.Locale', 'zh-TW')")
+    page.reload("window.ready")
+    told = page.run(opened)
+    assert [group["title"] for group in told["groups"]] == [chinese["group_photo"], "mine"]
+    notes = [node["widgets_values"][0] for node in told["nodes"]]
+    assert notes == [chinese["note_tag"], english["note_tag"] + " and mine", english["group_photo"]]
+
+
+def test_commands_speak_the_pages_language_wherever_the_host_does_not_translate_them(page):
+    page.run("app.extensionManager.setting.set('Comfy.Locale', 'zh-TW')")
+    page.reload("window.ready")
+    assert page.run("app.extensions[0].commands.map(({ label }) => label())") == [
+        "Modiste：標記這張圖",
+        "Modiste：比較訓練紀錄",
+    ]
 
 
 # ── the prompt's fields ──
@@ -294,6 +405,47 @@ def test_a_cancelled_training_is_shown_as_stopped_and_still_so_after_a_reload(pa
     page.run("app.keep()")
     page.reload("window.ready")
     page.until("document.querySelector('.modiste-state')?.dataset.state === 'stopped'")
+
+
+def test_a_server_that_was_gone_tells_at_its_return_that_a_training_has_stopped(page, server):
+    add(page, "ModisteLoraTrainer")
+    send(page, "modiste.training", event(1))
+    server.runs["r1"], server.listed = account(state="stopped"), [LINE | {"state": "stopped"}]
+    send(page, "reconnected", {})
+    page.until("document.querySelector('.modiste-state').dataset.state === 'stopped'")
+    assert texts(page, ".modiste-figures dd")[0] == "40 / 100"
+
+
+def test_of_two_trainings_in_the_queue_the_second_is_shown_though_the_account_of_the_first_comes_late(page, server):
+    add(page, "ModisteLoraTrainer")
+    server.runs["r1"] = account(state="done", file="first.safetensors")
+    send(page, "modiste.training", event(100))
+    page.run(
+        """{
+          const asked = api.fetchApi.bind(api)
+          const wait = new Promise((done) => { window.answer = done })
+          api.fetchApi = (address) => wait.then(() => asked(address)).finally(() => { window.answered = true })
+        }"""
+    )
+    execute(page, modiste_training=[{"run": "r1", "file": "first.safetensors", "best_step": 20, "reason": "least"}])
+    assert texts(page, ".modiste-state span") == ["first.safetensors"]
+    send(page, "modiste.training", event(3, run="r2"))
+    page.run("void answer()")
+    page.until("window.answered")
+    page.run("new Promise((done) => setTimeout(() => done(true), 100))")
+    assert texts(page, ".modiste-state span") == ["r2"] and texts(page, ".modiste-figures dd")[0] == "3 / 100"
+
+
+def test_a_cancelled_training_that_is_queued_again_goes_on_from_where_it_was(page, server):
+    add(page, "ModisteLoraTrainer")
+    send(page, "modiste.training", *(event(step) for step in range(1, 11)))
+    server.runs["r1"] = account(state="stopped", losses=[[step, 1 / step] for step in range(1, 11)])
+    send(page, "execution_interrupted", {"node_id": "1"})
+    page.until("document.querySelector('.modiste-state').dataset.state === 'stopped'")
+    send(page, "modiste.training", event(11))
+    assert page.run("document.querySelector('.modiste-state').dataset.state") == "running"
+    assert texts(page, ".modiste-figures dd")[0] == "11 / 100"
+    assert page.run("document.querySelector('.modiste-curve .raw').getAttribute('d').split('L').length") == 11
 
 
 def test_a_finished_node_shows_its_file_and_why_that_step(page, server):
@@ -499,7 +651,9 @@ def test_nodes_within_subgraphs_are_named_as_the_server_names_them(browser):
 
 
 def test_hostile_tags_files_prompts_and_addresses_stay_inert_everywhere(page, server):
-    server.groups = [{"id": EVIL, "name": EVIL, "name_zh": EVIL, "colour_index": 0}]
+    server.groups = [
+        {"id": EVIL, "names": {"en": EVIL}, "labels": {EVIL: {"text": EVIL, "names": {}}}, "colour_index": 0}
+    ]
     server.runs["r1"] = account(run="r1", file=EVIL, message=EVIL, samples=[{"step": 20, "url": EVIL}])
     server.listed = [LINE | {"title": EVIL, "file": EVIL, "node": "4", "gain": {"mean": 0, "low": 0, "high": 0}}]
     server.tagged = {"tags": [{"group": EVIL, "label": EVIL, "text": EVIL, "confidence": 0.5}], "caption": EVIL}
@@ -557,7 +711,7 @@ def test_text_stands_out_from_its_ground_in_dark_and_light(page, theme):
               .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
             return 0.2126 * r + 0.7152 * g + 0.0722 * b
           }
-          const ground = getComputedStyle(document.querySelector('.modiste')).backgroundColor
+          const ground = getComputedStyle(document.querySelector('.modiste-content')).backgroundColor
           return [...document.querySelectorAll('.modiste-chip-text, .modiste-caption')].map((each) => {
             const chip = each.closest('.modiste-chip')
             const behind = chip ? [ground, getComputedStyle(chip).backgroundColor] : [ground]
@@ -576,7 +730,16 @@ def test_the_page_speaks_the_language_that_comfyui_speaks(page, server):
     add(page, "ModisteTagger")
     execute(page, modiste_tags=[{"image": 0, "tags": TAGS, "caption": ""}])
     assert texts(page, ".modiste-group-name") == ["類別", "顏色", "領型"]
+    assert texts(page, ".modiste-chip") == ["dress97", "紅色91", "V領42"], "a label without a name in Chinese stays"
+    assert "V領 (V-neck)" in page.run("document.querySelector('[data-key=\"neckline:v_neck\"]').title"), (
+        "the prompt's word"
+    )
     assert "釘選" in texts(page, ".modiste-tags .modiste-hint")[0]
+    page.click(chip("colour:red"))
+    assert values(page)["pin"] == "colour:red"
+    add(page, "ModisteScorer")
+    execute(page, modiste_scores=scores(0.25), modiste_best=[0])
+    assert texts(page, ".modiste-differences li") == ["領型V領→crew neck"]
 
 
 def test_every_script_loads_alone_as_comfyui_loads_it(page, server):

@@ -17,10 +17,12 @@ from comfy_live import CHECKPOINT, Comfy, api_prompt, comfyui
 from PIL import Image
 from safetensors.torch import save_file
 
+from modiste.nodes.choices import TRAINED
+
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "comfy_object_info.json"
 OF_THE_MACHINE = ("options", "default")  # of lists that show what this server has
-LISTS = ("sampler_name", "scheduler", "checkpoint", "encoder", "vocabulary", "folder")
+LISTS = ("sampler_name", "scheduler", "checkpoint", "encoder", "vocabulary", "folder", "lora_name")
 SMALL = dict(steps=1, width=64, height=64, sampler_name="euler", scheduler="normal", encoder="mini")
 TRY_OUT = dict(folder="photos", encoder="mini", checkpoint="mini (embedded)")
 
@@ -66,10 +68,11 @@ def reduced(prompt: dict[str, Any], lora: str) -> dict[str, Any]:
         "EmptyLatentImage": dict(width=64, height=64, batch_size=1),
         "KSampler": dict(steps=1),
         "CheckpointLoaderSimple": dict(ckpt_name=CHECKPOINT),
-        "LoraLoaderModelOnly": dict(lora_name=lora),
     }
     for node in prompt.values():
         node["inputs"] |= instead.get(node["class_type"], {})
+        if node["inputs"].get("lora_name") == TRAINED[1]:  # one that fits this checkpoint
+            node["inputs"]["lora_name"] = lora
         if "encoder" in node["inputs"]:
             node["inputs"]["encoder"] = "mini"
     return prompt
@@ -87,11 +90,15 @@ LEAN = {
 @pytest.fixture(scope="module")
 def trained(comfy) -> dict[str, Any]:
     """Three steps on the checkpoint of the graph, with what core's own nodes make of the outputs."""
-    steps = dict(steps=3, resolution=64, rank=4, config=json.dumps(LEAN), model=["1", 0], encoder="mini")
+    rest = {"data": LEAN["data"], "validation": {"timesteps": 1, "most": 1}}
+    steps = dict(steps=3, resolution=64, learning_rate=0.01, config=json.dumps(rest), model=["1", 0], encoder="mini")
     done = comfy.run(
         {
             "1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
-            "2": comfy.node("ModisteLoraTrainer", folder="photos", trigger="vesper", name="live", **steps),
+            "6": comfy.node("ModisteTrainingOptions", rank=4, alpha=2.0, batch_size=1, precision="bf16", pictures=0),
+            "2": comfy.node(
+                "ModisteLoraTrainer", folder="photos", trigger="vesper", name="live", options=["6", 0], **steps
+            ),
             "3": comfy.node("LossGraphNode", loss=["2", 2], filename_prefix="loss"),
             "4": comfy.node("SaveLoRANode", lora=["2", 0], prefix="loras/saved"),
             "5": comfy.node("PreviewAny", source=["2", 5]),
@@ -111,6 +118,26 @@ def test_an_example_workflow_runs_to_its_end(comfy, trained, file):
     json.dumps(done.outputs, allow_nan=False)
 
 
+def test_without_fashionclip_the_default_encoder_is_the_embedded_one_and_every_node_says_so(comfy):
+    graph = {
+        "7": comfy.node("ModisteLoadPhotos", folder="photos", limit=2),
+        "2": comfy.node("ModisteTagger", images=["7", 0]),
+        "3": comfy.node("ModisteScorer", images=["7", 0], reference=["7", 0]),
+        "4": comfy.node("PreviewAny", source=["3", 4]),
+        "5": comfy.node("ModisteCaptionDataset", folder="uncaptioned", images=["7", 0]),
+        "6": comfy.node("PreviewAny", source=["5", 3]),
+    }
+    notice = "fashion-clip is not on this machine: the embedded encoder mini reads the pictures"
+    done = comfy.run(graph)
+    assert done.end == "success", done.message
+    texts = [done.outputs[node]["modiste_notice"][0] for node in ("2", "3")]
+    texts += [done.outputs[node]["text"][0] for node in ("4", "6")]
+    assert all(text.startswith(notice) and "models/fashion_clip" in text for text in texts)
+    assert [text.startswith(notice) for node, text in done.shown if node in ("2", "3", "5")] == [True] * 3
+    again = comfy.run({name: graph[name] for name in "72"})
+    assert again.outputs["2"]["modiste_notice"] == done.outputs["2"]["modiste_notice"], "of a cached result too"
+
+
 # ── training ──
 
 
@@ -120,6 +147,16 @@ def test_what_three_steps_trained_is_listed_at_once_and_core_nodes_take_it(comfy
     assert "all 192 modules load in ComfyUI" in trained["outputs"]["5"]["text"][0]
     ready = [event["data"] for event in trained["events"] if event["type"] == "modiste.lora_ready"]
     assert [one["file"] for one in ready] == [trained["file"]] and ready[0]["node"] == "2"
+
+
+def test_what_the_form_says_is_what_was_trained_and_a_contradiction_to_the_json_is_refused(comfy, trained):
+    config = json.loads((comfy.base / "output" / "modiste" / trained["run"] / "config.json").read_text())
+    assert (config["network"]["rank"], config["network"]["alpha"], config["validation"]["pictures"]) == (4, 2.0, 0)
+    assert (config["precision"], config["batch_size"], config["steps"]) == ("bf16", 1, 3)
+    form = {"6": comfy.node("ModisteTrainingOptions", rank=4)}
+    trainer = comfy.node("ModisteLoraTrainer", options=["6", 0], config='{"network": {"rank": 8}}', **TRY_OUT)
+    done = comfy.run({**form, "2": trainer})
+    assert done.end == "error" and "network.rank is 4 in Training Options and 8 in config" in done.message
 
 
 def test_a_loader_puts_all_of_the_file_on_and_the_picture_changes(comfy, trained):
@@ -245,15 +282,23 @@ BAD = {
     "not a number": (("ModisteTagger", dict(images=["7", 0], encoder="mini", threshold=math.nan)), "threshold is nan"),
     "the wrong type": (("ModisteTagger", dict(images=["7", 1], encoder="mini")), "mismatch"),
     "a label that there is not": (("ModisteTagger", dict(images=["7", 0], encoder="mini", pin="colour:x")), "no label"),
-    "an encoder that is not here": (("ModisteTagger", dict(images=["7", 0])), "models/fashion_clip/fashion-clip"),
+    "an encoder that is not here": (
+        ("ModisteTagger", dict(images=["7", 0], encoder="fashion-clip")),
+        "models/fashion_clip/fashion-clip",
+    ),
     "a group that there is not": (("ModisteTagger", dict(images=["7", 0], encoder="mini", groups="hat")), "no group"),
     "a field of another part": (("ModisteLoraTrainer", dict(TRY_OUT, config='{"rank": 8}')), "'network.rank'"),
     "a name of 300 letters": (("ModisteLoraTrainer", dict(TRY_OUT, folder="a" * 300)), "at most 255 bytes"),
     "a broken checkpoint": (("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="zz-broken.safetensors")), "is damaged"),
+    "a number that is too large for the form": (("ModisteTrainingOptions", dict(rank=9999)), "bigger than max"),
+    "a word that the form does not know": (("ModisteTrainingOptions", dict(blocks="left")), "not in list"),
+    "fields that need each other": (("ModisteTrainingOptions", dict(keep_tokens=2)), "shuffle_captions is False"),
+    "an optimizer that is not installed": (("ModisteTrainingOptions", dict(optimizer="prodigy")), "prodigyopt"),
     "an encoder that is not here, to score": (
-        ("ModisteScorer", dict(images=["7", 0], reference=["7", 0])),
+        ("ModisteScorer", dict(images=["7", 0], reference=["7", 0], encoder="fashion-clip")),
         "models/fashion_clip/fashion-clip",
     ),
+    "a LoRA that is not there": (("ModisteChooseLora", dict(lora_name="nope.safetensors")), "there is no LoRA"),
     "a dataset that leads out": (("ModisteCaptionDataset", dict(folder="/etc", encoder="mini")), "leads out of"),
 }
 
@@ -270,7 +315,7 @@ LATE = {  # known only when what comes before has run, or when the node itself r
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_input_gets_a_short_message_and_the_server_lives(comfy, what):
     (kind, inputs), message = BAD[what]
-    nodes = {"2": (kind, inputs), **PHOTOS}
+    nodes = {"2": (kind, inputs), **PHOTOS, "8": ("PreviewAny", dict(source=["2", 0]))}
     done = comfy.run({name: comfy.node(kind, **asked) for name, (kind, asked) in nodes.items()})
     assert done.end == ("error" if what in LATE else "refused") and message in done.message, done
     assert "Traceback" not in done.message and len(done.message) < 600
@@ -326,4 +371,6 @@ def test_one_picture_is_tagged_for_a_right_click_and_no_other_file_is_read(comfy
 def test_the_vocabulary_gives_each_group_a_colour_of_its_own(comfy):
     groups = comfy.call("/modiste/vocabulary")[1]["groups"]
     assert len({one["colour_index"] for one in groups}) == len({one["id"] for one in groups}) == len(groups) > 5
-    assert all(one["name"] and one["name_zh"] for one in groups)
+    for group in groups:
+        assert {"en", "zh", "zh-TW"} <= group["names"].keys(), group["id"]
+        assert all({"en", "zh", "zh-TW"} <= label["names"].keys() for label in group["labels"].values()), group["id"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from comfy_live import Comfy, comfyui
 from comfy_page.browser import Page, chromium
-from comfy_page.workflows import Graph
+from comfy_page.saved_graph import Graph
 from tiny_models import tiny_clip
 
 ROOT = Path(__file__).parents[2]

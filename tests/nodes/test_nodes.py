@@ -33,7 +33,10 @@ def arguments(node: str, name: str) -> list[str]:
 
 @pytest.mark.parametrize("node", GOLDEN)
 def test_a_node_takes_exactly_the_inputs_that_its_schema_lists(node):
-    assert arguments(node, "execute") == list(inputs_of(node))
+    if function(node, "execute").args.kwarg is None:  # a form hands them on as they are
+        assert arguments(node, "execute") == list(inputs_of(node))
+    else:
+        assert arguments(node, "execute") == [] and node == "ModisteTrainingOptions"
 
 
 @pytest.mark.parametrize("node", GOLDEN)

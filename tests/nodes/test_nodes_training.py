@@ -24,7 +24,16 @@ from modiste.nodes.training.dataset import (
     require_one_source,
     write_pictures,
 )
-from modiste.nodes.training.history import EVENTS, History, RunRecord, list_runs, running, show_run, thinned
+from modiste.nodes.training.history import (
+    EVENTS,
+    History,
+    RunRecord,
+    list_runs,
+    running,
+    show_run,
+    thinned,
+    trained_files,
+)
 from modiste.nodes.training.process import LOG, TrainingFailed, command, event_of, training_events
 from modiste.nodes.training.publish import (
     KeysWouldBeLost,
@@ -454,6 +463,13 @@ def test_a_run_that_nobody_runs_any_more_is_stopped(tmp_path, monkeypatch):
     assert show_run(tmp_path, "a-1")["state"] == "stopped"
     monkeypatch.setattr("modiste.nodes.training.history.running", running | {"a-1"})
     assert show_run(tmp_path, "a-1")["state"] == "running"
+
+
+def test_the_newest_trained_lora_comes_first_each_file_once_and_unfinished_runs_have_none(tmp_path):
+    assert trained_files(tmp_path / "nowhere") == []
+    for run, started, file in (("a", 1, "a"), ("b", 3, None), ("c", 2, "c"), ("d", 4, "a")):
+        finished(tmp_path, run, started, file=file and f"{file}.safetensors", state="done" if file else "stopped")
+    assert trained_files(tmp_path) == ["a.safetensors", "c.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/..", "../out", "nope", "/etc", "a-1/samples", "a\0b"])

@@ -16,7 +16,14 @@ from modiste.fashion.taxonomy import load_taxonomy
 from modiste.nodes.comfy.images import grid_of, image_of, images_of, pictures_of
 from modiste.nodes.missing_libraries import advice, missing, require
 from modiste.nodes.vision.batches import differences, one_or_each, tag
-from modiste.nodes.vision.encoders import EncoderChoice, find_encoder, vision_models, vocabulary_of
+from modiste.nodes.vision.encoders import (
+    EncoderChoice,
+    chosen_encoder,
+    fallback_notice,
+    find_encoder,
+    vision_models,
+    vocabulary_of,
+)
 from modiste.nodes.vision.prompt_text import write_prompts
 from modiste.nodes.vision.scores import score_pictures
 from modiste.nodes.vision.tag_edits import (
@@ -268,6 +275,19 @@ def test_a_missing_encoder_is_answered_with_the_files_and_the_folder_they_belong
     (tmp_path / "fashion_clip").mkdir()
     (tmp_path / "fashion_clip" / "config.json").write_text("{}")
     assert find_encoder("fashion-clip", (tmp_path / "fashion_clip",)) == tmp_path / "fashion_clip"
+
+
+def test_auto_is_fashionclip_where_it_is_here_and_else_the_embedded_encoder_with_a_notice(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    folders = (tmp_path / "fashion_clip",)
+    assert chosen_encoder("auto", folders) == "mini"
+    notice = fallback_notice("auto", folders)
+    assert "drawn garments only" in notice and str(folders[0] / "fashion-clip") in notice
+    assert chosen_encoder("fashion-clip", folders) == "fashion-clip" and fallback_notice("fashion-clip", folders) == ""
+    assert fallback_notice("mini", folders) == "", "chosen by name, nothing to tell"
+    (folders[0] / "fashion-clip").mkdir(parents=True)
+    (folders[0] / "fashion-clip" / "config.json").write_text("{}")
+    assert chosen_encoder("auto", folders) == "fashion-clip" and fallback_notice("auto", folders) == ""
 
 
 def test_vocabularies_fit_their_encoders_unless_another_is_asked_for():

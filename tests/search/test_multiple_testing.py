@@ -138,6 +138,14 @@ def test_the_mean_counts_every_candidate_whatever_was_adopted():
     assert prove_run(gains, garments=["a", "a", "b"]).mean.n == 2
 
 
+def test_the_mean_over_one_photo_has_that_photo_s_own_interval_and_photos_of_one_garment_are_its_units():
+    gain, judge = gain_of(0.01, 0.05), gain_of(0.2, 0.01)
+    run = prove_run([gain], [judge], ["a"])
+    assert run.mean == gain and run.judge_mean == judge and run.mean.high - run.mean.low < 1
+    of_one_garment = prove_run([gain_of(0.01, 0.05), gain_of(0.01, 0.07)], garments=["a", "a"]).mean
+    assert of_one_garment.n == 2 and 0 < of_one_garment.high - of_one_garment.low < 0.5
+
+
 def test_runs_of_sixteen_photos_without_any_effect_hardly_ever_prove_a_gain():
     rng = random.Random(3)
     claims = alone = 0

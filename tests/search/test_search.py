@@ -349,6 +349,15 @@ def test_the_searchs_noise_narrows_the_interval_of_few_seeds_and_keeps_its_cover
     assert covered >= 930 and narrower >= 750
 
 
+def test_the_searchs_noise_weighs_as_much_as_eight_degrees_of_freedom_however_many_pictures_it_saw():
+    ours, theirs, sd = [0.5, 0.7, 0.6], [0.4, 0.5, 0.5], 0.1
+    squares = (0.1 - 0.4 / 3) ** 2 * 2 + (0.2 - 0.4 / 3) ** 2 + 8 * 2 * sd**2  # a difference has the noise of two
+    half = 2.228138852 * math.sqrt(squares / (2 + 8) / 3)  # t of 10 degrees of freedom, 0.975
+    for df in (8, 20, 1000):
+        gain = paired_gain(ours, theirs, noise=Noise(sd, df))
+        assert (gain.low, gain.high) == pytest.approx((0.4 / 3 - half, 0.4 / 3 + half))
+
+
 def test_one_pair_proves_nothing_and_says_so():
     gain = paired_gain([0.9], [0.1])
     assert (gain.low, gain.high, gain.improved) == (-1.0, 1.0, False)
@@ -426,3 +435,12 @@ def test_the_room_is_imported_without_numpy():
     program = "import sys, modiste.search.halving, modiste.search.confirmation; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_winner_that_the_judge_proves_to_be_worse_is_not_adopted():
+    gain, loss = PairedGain(0.06, 0.02, 0.1, 6), PairedGain(-0.14, -0.21, -0.07, 6)
+    decision = decide("sentence", "all_tags", gain, loss)
+    assert not decision.improved and decision.arm == "all_tags"
+    assert "the judge proves a loss of -14.0 points" in decision.sentence
+    unsure = decide("sentence", "all_tags", gain, PairedGain(-0.01, -0.05, 0.03, 6))
+    assert unsure.improved and "the judge says -1.0 points" in unsure.sentence

@@ -12,13 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from train_samples import config, draw_photos, run_of
 
+from modiste.checkpoints.families.configs import configs_of
+from modiste.checkpoints.single_file import _vae, open_pipeline, recognised
 from modiste.core.progress import silent
 from modiste.core.torchvision_ops import patch_torchvision_ops
-from modiste.trainer.families.configs import configs_of
 from modiste.trainer.lora.targets import empty_model
 from modiste.trainer.model import checkpoint_file
 from modiste.trainer.model.checkpoint_file import checkpoint_tensors, is_published_size, write_checkpoint
-from modiste.trainer.model.single_file import _vae, open_pipeline, recognised
 from modiste.trainer.results import finish
 from modiste.trainer.train import take_steps
 

@@ -17,11 +17,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from modiste.checkpoints.families.configs import configs_of
+from modiste.checkpoints.single_file import _config_folder, _vae
 from modiste.core.torchvision_ops import patch_torchvision_ops
-from modiste.trainer.families.configs import configs_of
 from modiste.trainer.lora.targets import empty_model
 from modiste.trainer.model.checkpoint_file import write_checkpoint
-from modiste.trainer.model.single_file import _config_folder, _vae
 from modiste.trainer.model.text_encoding import encode, token_ids
 
 patch_torchvision_ops()

@@ -62,6 +62,7 @@ ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "network.conv_alpha": (1.0, {"network.conv_rank": 4}),
     "network.text_rank": (16, {}),
     "network.text_alpha": (4.0, {"network.text_rank": 16}),
+    "network.blocks": (["mid", "up"], {}),
     "network.rslora": (True, {}),
     "network.dora": (True, {}),
     "data.folders": (["{photos}/wide"], {}),
@@ -169,7 +170,7 @@ def asked(places: dict[str, Path], values: dict[str, Any]) -> TrainConfig:
 
 def outcome(config: TrainConfig, folder: Path) -> list[Any]:
     """Everything that reaches sd-scripts or people: options, datasets, pictures, captions, variables, notices."""
-    base = replace(BASE, source=Path(config.base))
+    base = replace(BASE, source=Path(config.base), prediction=config.prediction or BASE.prediction)
     refuse(config, base)
     data = load_dataset(config.data, read_photo)
     plan = first_plan(config, 0, len(data.samples))

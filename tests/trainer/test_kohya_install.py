@@ -59,10 +59,10 @@ def wheels(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project(repository, tmp_path_factory) -> Path:
+def project(repository, wheels, tmp_path_factory) -> Path:
     """A scratch project whose pin is the repository's first commit."""
-    project = lay_project(tmp_path_factory.mktemp("project") / "a-modiste")
-    (project / "requirements" / "standalone.lock.txt").write_text("torch==2.13.0\ntorchvision==0.28.0\nstitch==2.0\n")
+    project = lay_project(tmp_path_factory.mktemp("project") / "a-modiste", wheels)
+    (project / "requirements" / "torch.lock.txt").write_text("torch==2.13.0\ntorchvision==0.28.0\n")
     script = project / "install.py"
     pinned = script.read_text(encoding="utf-8").replace(install.SD_SCRIPTS_COMMIT, commit(repository, "HEAD~1"))
     script.write_text(pinned, encoding="utf-8")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from lora_samples import random_lora
 
+from modiste.checkpoints.families.configs import configs_of
 from modiste.core.errors import InputError
-from modiste.trainer.families.configs import configs_of
 from modiste.trainer.lora.names import (
     UNetLayout,
     checkpoint_slot,

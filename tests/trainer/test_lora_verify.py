@@ -10,6 +10,7 @@ from lora_samples import adapt, random_lora, tiny_parts
 from safetensors.torch import load_file, save_file
 
 from modiste.core.errors import InputError
+from modiste.routes.compare.tuned import open_tuned
 from modiste.trainer.lora.file import AdapterState, LoraModule, collect, read_lora, write_diffusers, write_lora
 from modiste.trainer.lora.tools import inspect, merge, resize
 from modiste.trainer.lora.verify import verify
@@ -251,3 +252,10 @@ def test_a_lora_of_another_model_is_not_taken_for_stable_diffusions(name, model,
     for attempt in (verify, inspect, read_lora):
         with pytest.raises(InputError, match=f"this is a LoRA of .*{model}"):
             attempt(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_tuned_model_whose_file_holds_nan_is_refused_before_anything_is_drawn(value, tmp_path):
+    file = file_of(tmp_path, pair(torch.full((320, 4), value), torch.ones(4, 320)))
+    with pytest.raises(InputError, match="holds NaN or infinity.*any.safetensors"):
+        open_tuned(file)

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 from train_samples import tiny_base
 
+from modiste.checkpoints.single_file import FIRST_LAYER, _config_folder, open_pipeline, recognised, write_tokenizer
 from modiste.core.errors import InputError
 from modiste.core.torchvision_ops import patch_torchvision_ops
-from modiste.trainer.model.single_file import FIRST_LAYER, _config_folder, open_pipeline, recognised, write_tokenizer
 from modiste.trainer.model.text_encoding import token_ids
 
 patch_torchvision_ops()

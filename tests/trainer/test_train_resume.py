@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from train_samples import ROOT, command, config, draw_photos, run_of, settings, 
 from modiste.cli.train_process import Events, main
 from modiste.core.errors import InputError, Stopped
 from modiste.core.progress import Progress
+from modiste.trainer.config import TrainConfig
 from modiste.trainer.loop import checkpoint
 from modiste.trainer.loop.checkpoint import (
     KEPT,
@@ -33,6 +33,8 @@ from modiste.trainer.loop.checkpoint import (
     verify,
     whole_checkpoints,
 )
+from modiste.trainer.loop.optimization import Optimization
+from modiste.trainer.loop.optimizers import LossScale
 from modiste.trainer.results import LORA_FILE, RECORD
 from modiste.trainer.run import CHECKPOINTS
 
@@ -113,6 +115,50 @@ def test_an_optimizer_goes_on_bit_identically_from_its_file(tmp_path):
         optimizer.step()
         ends.append(torch.cat([parameter.detach().flatten() for parameter in parameters]))
     assert torch.equal(*ends)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which file a descriptor is")
+def test_every_file_of_a_checkpoint_is_on_the_disk_before_its_name_and_the_manifest_is_the_last(tmp_path, monkeypatch):
+    steps, fsync, replace = [], os.fsync, Path.replace
+
+    def named(path: str | Path) -> str:
+        return Path(path).name.partition(f".{os.getpid()}")[0]
+
+    def synced(descriptor: int) -> None:
+        steps.append(("sync", named(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        fsync(descriptor)
+
+    def replaced(path: Path, target: Path) -> Path:
+        steps.append(("name", named(target)))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    folder = save_checkpoint(tmp_path, state(1), IDENTITY).name
+    files = [f"{name}.safetensors" for name in ("weights", "optimizer", "ema", "best")] + [MANIFEST]
+    expected = [step for file in files for step in (("sync", file), ("name", file), ("sync", folder))]
+    assert [step for step in steps if step[1] in (*files, folder)] == expected
+
+
+def test_averaged_weights_go_on_from_a_checkpoint_and_do_not_begin_anew():
+    """What a run of three steps averages, stopped after the second, is what it averages unstopped."""
+    weights = [torch.full((2,), value) for value in (1.0, 2.0, 4.0)]
+
+    def averaged(stops: bool) -> torch.Tensor:
+        parameter = torch.nn.Parameter(torch.zeros(2))
+        settings = TrainConfig.model_construct(ema=0.5, max_grad_norm=1.0)
+        optimization = new = Optimization(settings, {"a": parameter}, torch.optim.SGD([parameter], 0.0), LossScale())
+        for step, value in enumerate(weights):
+            parameter.data.copy_(value)
+            parameter.grad = torch.zeros(2)
+            assert optimization.update(step, 1.0)
+            if stops and step == 1:
+                new = Optimization(settings, {"a": parameter}, torch.optim.SGD([parameter], 0.0), LossScale())
+                new.load(optimization.optimizer.state_dict(), optimization.ema, optimization.state())
+                optimization = new
+        return new.ema["a"]
+
+    assert torch.equal(averaged(stops=True), averaged(stops=False)) and not torch.equal(averaged(True), weights[-1])
 
 
 def test_two_checkpoints_are_kept_and_both_are_whole(tmp_path):
@@ -241,6 +287,7 @@ def test_whichever_operation_of_a_save_is_its_last_a_whole_checkpoint_stays(fail
 
 def test_a_disk_that_fills_up_within_a_file_stops_the_run_and_leaves_what_was_whole(base, photos, tmp_path):
     """The kernel's own limit on file sizes: what safetensors makes of it is no OSError."""
+    resource = pytest.importorskip("resource", reason="no limits of that kind there")
     wanted, kept = config(base, photos, save_every=2, network=dict(rank=4)), tmp_path / CHECKPOINTS
     with pytest.raises(Stopped):
         trained(wanted, tmp_path, stop=lambda: True)  # after the first step

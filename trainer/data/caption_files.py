@@ -77,13 +77,13 @@ def read_metadata(path: Path) -> dict[str, Caption]:
     if path.suffix == ".csv":
         return _read_csv(path)
     captions = {}
-    for number, line in enumerate(_decoded(path, most=None).splitlines(), 1):
+    for number, line in enumerate(_decoded(path, most=None).split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise _bad_row(path, number, f"is no JSON: {error.msg}") from None
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise _bad_row(path, number, f"is no JSON: {getattr(error, 'msg', error)}") from None
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("file_name", "text")):
             raise _bad_row(path, number, "has no file_name and text")
         captions[Path(row["file_name"]).as_posix()] = clean(row["text"])

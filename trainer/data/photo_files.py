@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ...core.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 # Pictures too, by their names: the reader says why they can't be used, instead of their being passed over.
-OTHER_SUFFIXES = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".jxl", ".psd")
+OTHER_SUFFIXES = (".gif", ".bmp", ".svg", ".jxl", ".psd")
 
 MASK = "-masklabel"  # how the name of a mask beside its photo ends
 REGULARISATION = "reg"  # the folder of prior pictures beside `img`, as kohya's interface lays a data set out

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...checkpoints.families.configs import Family, Prediction, configs_in, configs_of, family_of_unet
+from ...checkpoints.single_file import recognised, write_tokenizer
 from ...core.errors import InputError, MissingWeights
-from ...core.weights import download_command, hub_cache, locate
-from ..families.configs import Family, Prediction, configs_in, configs_of, family_of_unet
+from ...core.state_files import json_object, read_model_json
+from ...core.weights import half_variant, how_to_get, hub_cache, locate
 from ..model.base_model import digest
-from ..model.single_file import recognised, write_tokenizer
 from .engine import OURS
 
 # sd-scripts has the published UNets in its code and reads no more than this of a folder's config.
@@ -45,22 +47,40 @@ class KohyaBase:
     sha256: str
 
 
-def kohya_base(base: str) -> KohyaBase:
-    """Looks at `base`; MissingWeights where this machine lacks it, InputError for what sd-scripts can't open."""
+def kohya_base(base: str, prediction: Prediction | None = None) -> KohyaBase:
+    """Looks at `base`; MissingWeights where this machine lacks it, InputError for what sd-scripts can't open.
+
+    `prediction` stands in place of what its files say the UNet predicts.
+    """
     source = locate(base)
     if source is None:
         raise MissingWeights(
             f"the base model {base} is not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=download_command(base),
+            to_try=how_to_get(base),
         )
-    family, prediction = recognised(source) if source.is_file() else _folder(source)
+    family, as_saved = recognised(source) if source.is_file() else _folder(source)
     name = base if source.parent.name == "snapshots" else source.name
-    return KohyaBase(name, source.resolve(), family, prediction, digest(source))
+    return KohyaBase(name, source.resolve(), family, prediction or as_saved, digest(source))
+
+
+def without_variant(base: KohyaBase, folder: Path) -> KohyaBase:
+    """`base` as sd-scripts finds its weights: a folder with fp16 files alone is linked under the plain names."""
+    if base.source.is_file() or half_variant(base.source) is None:
+        return base
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in sorted(path for path in base.source.rglob("*") if path.is_file()):
+        target = folder / file.relative_to(base.source).as_posix().replace(".fp16.", ".")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file.resolve(), target)
+        except OSError:  # another disk, or a file system without links
+            shutil.copyfile(file, target)
+    return replace(base, source=folder.resolve())
 
 
 def write_tokenizers(family: Family, folder: Path) -> Path:
-    """sd-scripts' `tokenizer_cache_dir`, made from CLIP's vocabulary beside model/single_file.py: no hub is asked."""
+    """sd-scripts' `tokenizer_cache_dir`, made from CLIP's vocabulary in `checkpoints/`: no hub is asked."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, padding in TOKENIZERS[family].items():
@@ -83,7 +103,7 @@ def _folder(source: Path) -> tuple[Family, Prediction]:
         )
     _refuse_unprefixed(source)
     scheduler = source / "scheduler" / "scheduler_config.json"
-    settings = json.loads(scheduler.read_text(encoding="utf-8")) if scheduler.is_file() else {}
+    settings = read_model_json(scheduler, json_object) if scheduler.is_file() else {}
     return family, settings.get("prediction_type", "epsilon")
 
 

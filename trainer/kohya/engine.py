@@ -7,12 +7,12 @@ engines/kohya/modiste-kohya.json     written last: what is there is whole
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import MissingWeights
+from ...core.state_files import read_state
 
 VARIABLE = "MODISTE_ENGINES"  # another folder than the one beside install.py
 INSTALL, OURS = "python install.py kohya", "--engine diffusers"
@@ -47,7 +47,8 @@ def find_engine() -> Engine | None:
     python, checkout = folder.joinpath("venv", *inner), folder / "sd-scripts"
     if not python.exists() or not (checkout / "train_network.py").is_file():
         return None
-    return Engine(python, checkout, json.loads((folder / STAMP).read_text(encoding="utf-8"))["version"])
+    version = read_state(folder / STAMP, lambda stamp: str(stamp["version"]), "python install.py kohya --force")
+    return Engine(python, checkout, version)
 
 
 def require_engine() -> Engine:

@@ -6,12 +6,12 @@ Options as in sd-scripts 48d368fa (train_network.py, library/train_util.py). It 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ..config import LossConfig, NetworkConfig, TrainConfig, ValidationConfig
+from ..config import BLOCKS, LossConfig, NetworkConfig, TrainConfig, ValidationConfig
 from .engine import OURS
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ def refuse(config: TrainConfig, base: KohyaBase) -> None:
         raise InputError(f"the engine kohya can't do this: {'; '.join(wrong)}", to_try=f"leave it out, or {OURS}")
 
 
-def as_asked(base: KohyaBase, config: TrainConfig) -> KohyaBase:
-    """The base with the prediction that the config says it has, where it says one."""
-    return base if config.prediction == "auto" else replace(base, prediction=config.prediction)
-
-
 def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint, folders: Folders) -> dict[str, Any]:
     """run.toml of one start; InputError where the batch is no whole number of micro-batches."""
     if plan.batch_size % plan.micro_batch:
@@ -66,7 +61,6 @@ def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint
             f"batch_size {plan.batch_size}",
             to_try="a divisor of it",
         )
-    base = as_asked(base, config)
     return {
         **_inputs(base, folders),
         **_network(config.network),
@@ -227,6 +221,8 @@ def _impossible(config: TrainConfig, base: KohyaBase) -> Iterator[str]:
     for name in ("rslora", "dora"):
         if getattr(network, name):
             yield f"network.{name}"
+    if network.blocks != BLOCKS:
+        yield f"network.blocks {', '.join(network.blocks)} (all only)"
     if network.text_rank not in (0, network.rank):
         yield f"network.text_rank {network.text_rank} (0, or the UNet's {network.rank})"
     if network.text_rank and (network.text_alpha or network.text_rank) != network.alpha:

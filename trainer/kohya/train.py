@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError, Stopped
 from ...core.files import make_folder, write_whole
 from ...core.progress import Progress, ProgressCallback, silent
+from ...core.state_files import read_state
 from ..data.dataset import load_dataset
 from ..loop.checkpoint import refuse_other, whole_checkpoints
 from ..loop.memory_plan import first_plan
 from ..model.base_model import unet_weights
 from ..results import writing
 from ..run import CHECKPOINTS, as_begun, config_identity, locked
-from .base import KohyaBase, kohya_base, write_tokenizers
+from .base import KohyaBase, kohya_base, without_variant, write_tokenizers
 from .engine import OURS, Engine, require_engine
 from .files import datasets, toml, write_photos
-from .options import SCRIPTS, Folders, ResumePoint, as_asked, environ, notices_of, options, refuse
+from .options import SCRIPTS, Folders, ResumePoint, environ, notices_of, options, refuse
 from .process import Watch
 from .process import run as run_process
 from .run import FILE, FOLDER, LOG, RECORD, KohyaRecord, KohyaRun
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..data.sample import Dataset, Read, Tag
     from ..results import TrainResult
 
+BEGIN_ANEW = "use another --out: what the run had kept is not known any more"
 START = Path(__file__).parent / "in_sd_scripts" / "start.py"
 OURS_ALONE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -56,7 +58,7 @@ def train_with_kohya(
     """
     from .result import finish
 
-    engine, base = require_engine(), as_asked(kohya_base(config.base), config)
+    engine, base = require_engine(), kohya_base(config.base, config.prediction)
     refuse(config, base)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise InputError("the engine kohya runs in one process", to_try=f"start it without a launcher, or {OURS}")
@@ -75,7 +77,7 @@ def has_state(out: Path) -> bool:
     file = out / FOLDER / RECORD
     if not file.is_file():
         return False
-    record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
+    record = read_state(file, KohyaRecord.model_validate, BEGIN_ANEW)
     return record.state is not None or record.finished is not None
 
 
@@ -104,7 +106,7 @@ def _begin(
     file = out / FOLDER / RECORD
     record = None
     if file.is_file():
-        record = KohyaRecord.model_validate_json(file.read_text(encoding="utf-8"))
+        record = read_state(file, KohyaRecord.model_validate, BEGIN_ANEW)
     config = as_begun(config, record.identity if record else None)
     data = load(config.data)
     plan = first_plan(config, unet_weights(config.base), len(data.samples))
@@ -182,8 +184,9 @@ def _write_inputs(run: KohyaRun, read: Read, start: ResumePoint, here: str) -> P
     make_folder(folders.out)
     tables = datasets(groups, run.config.data, run.plan.micro_batch, masked)
     write_whole(folders.datasets, toml(tables).encode())
+    base = without_variant(run.base, run.folder / "base")
     settings = run.folder / "run.toml"
-    write_whole(settings, toml(options(run.config, run.base, run.plan, start, folders)).encode())
+    write_whole(settings, toml(options(run.config, base, run.plan, start, folders)).encode())
     return settings
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ...core.files import make_folder, sha256_of, sync_folder, write_whole
+from ...core.files import make_folder, replace_file, sha256_of, sync_folder, write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ def verify(checkpoint: Path) -> dict[str, Any] | None:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         whole = manifest.pop("sha256") == _digest(manifest) and manifest["format"] == FORMAT
         whole = whole and all(sha256_of([checkpoint / name]) == sha for name, sha in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return manifest if whole else None
 
@@ -227,6 +227,6 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> str:
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     sha = sha256_of([temporary])
-    temporary.replace(path)
+    replace_file(temporary, path)
     sync_folder(path.parent)
     return sha

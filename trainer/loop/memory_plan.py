@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ...core.device import GIB, choose_device, free_bytes
+from ...core.device import GIB, choose_device, free_bytes, has_native_bf16
 from ...core.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _precision(config: TrainConfig, device: str, unet_weights: int) -> tuple[Lit
         # torch says yes to bf16 also where the card only emulates it, many times slower.
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16", "the GPU has bf16") if native else ("fp16", "the GPU has no bf16")
-    if device == "cpu" and unet_weights >= SMALL and _native_bf16():
+    if device == "cpu" and unet_weights >= SMALL and has_native_bf16():
         return "bf16", "the CPU multiplies bf16 natively: half the memory, and twice as fast"
     return "fp32", "a small model, or a device whose bf16 is slow"
 
@@ -97,12 +97,6 @@ def kept_plan(first: Plan, measured: Plan, config: TrainConfig) -> Plan:
             "checkpointing": measured.checkpointing if config.checkpointing is None else config.checkpointing,
         }
     )
-
-
-def _native_bf16() -> bool:
-    import torch
-
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @dataclass(frozen=True)

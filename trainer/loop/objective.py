@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
+from ...checkpoints.families.configs import Prediction
 from ...core.errors import InputError
-from ..families.configs import Prediction
 
 if TYPE_CHECKING:
     import torch

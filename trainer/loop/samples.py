@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...checkpoints.single_file import open_pipeline
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
 from ...core.progress import Pace, Progress, ProgressCallback
 from ..data.captions import caption_of, without_trigger
 from ..model.adapters import adapters_disabled
-from ..model.single_file import open_pipeline
 from .sampling import SampleRequest, draw
 
 if TYPE_CHECKING:

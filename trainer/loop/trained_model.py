@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...checkpoints.single_file import END
 from ...core.errors import InputError
 from ...core.home import modiste_home
 from ...core.progress import Progress, ProgressCallback
@@ -17,7 +18,6 @@ from ..lora.peft_layers import adapters_of
 from ..model.adapters import ADAPTER, trainable
 from ..model.base_model import StableDiffusionParts, open_base
 from ..model.dropout import AdapterDropout
-from ..model.single_file import END
 from ..model.text_encoding import encode, is_cut
 
 if TYPE_CHECKING:
@@ -128,9 +128,7 @@ def open_model(
     VAE goes once all is encoded.
     """
     progress(Progress("model", 0, 1, f"opening {config.base}"))
-    base = open_base(config.base, plan.dtype, plan.device)
-    if config.prediction != "auto":
-        base.scheduler_config = {**base.scheduler_config, "prediction_type": config.prediction}
+    base = open_base(config.base, plan.dtype, plan.device, config.prediction)
     if as_before:
         _as_older_versions(base)
     photos, share = [*data.samples, *data.held_out], slice(processes.rank, None, processes.world)

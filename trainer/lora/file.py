@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
-from ..families.configs import Family
 from .groups import grouped, other_model
 from .names import kohya_name, parse_kohya_name, text_path
 from .peft_layers import collect, load_adapter

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...checkpoints.families.configs import Family
 from ...core.version import VERSION
-from ..families.configs import Family
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
 from ...core.files import TEMPORARY, sync_folder
-from ..families.configs import Family
+from ...core.state_files import read_model_json
 from .file import read_tensors
 from .names import checkpoint_slot, live_path, text_path
 
@@ -40,8 +40,8 @@ def part_files(folder: Path, part: str) -> list[Path]:
         if whole.is_file():
             return [whole]
         if index.is_file():
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            return [folder / part / shard for shard in sorted(shards)]
+            shards = read_model_json(index, lambda content: sorted(set(content["weight_map"].values())))
+            return [folder / part / shard for shard in shards]
     raise InputError(f"there are no safetensors weights of {part}", where=str(folder / part), to_try="check the folder")
 
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
-from ..families.configs import Family
 
 PREFIXES: Mapping[str, Mapping[str, str]] = {
     "sd1": {"unet": "lora_unet", "text_encoder": "lora_te"},

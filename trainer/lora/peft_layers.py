@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
 from ...core.torchvision_ops import patch_torchvision_ops
-from ..families.configs import Family
 from .names import live_path, text_path
 from .state import AdapterState, Kind, LoraModule
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ...checkpoints.families.configs import Family
 from ...core.errors import InputError
-from ..families.configs import Family
 from .names import kohya_name
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...checkpoints.families.configs import Family, configs_in, configs_of, family_of_unet
 from ...core.torchvision_ops import patch_torchvision_ops
-from ..families.configs import Family, configs_in, configs_of, family_of_unet
 from .names import UNetLayout, text_path
 
 if TYPE_CHECKING:

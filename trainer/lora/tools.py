@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...checkpoints.families.configs import PARTS, Family, configs_in, family_of_unet
 from ...core.errors import InputError
 from ...core.files import TEMPORARY, make_folder
-from ..families.configs import PARTS, Family, configs_in, family_of_unet
 from .file import Dtype, read_lora, write_lora
 from .model_weights import change_checkpoint, change_folder, part_weights
 from .state import AdapterState, LoraModule, delta_weight, refuse_unusable

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ADAPTER = "default"
 # Attention, feed-forward and the projections around them: 192 layers in SD 1.5, those of kohya's LoRA.
 UNET_LAYERS = r".*transformer_blocks\..*\.(to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)"
+UNET_BLOCKS = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}
 UNET_PROJECTIONS = r".*attentions\.\d+\.(proj_in|proj_out)"
 UNET_CONVOLUTIONS = r".*(resnets\.\d+\.conv[12]|downsamplers\.0\.conv|upsamplers\.0\.conv)"
 TEXT_LAYERS = r".*(self_attn\.(q_proj|k_proj|v_proj|out_proj)|mlp\.fc[12])"
@@ -60,7 +61,8 @@ def add_adapters(base: StableDiffusionParts, network: NetworkConfig) -> None:
     from peft import inject_adapter_in_model
 
     convolutions = f"|{UNET_CONVOLUTIONS}" if network.conv_rank else ""
-    layers = f"^({UNET_LAYERS}|{UNET_PROJECTIONS}{convolutions})$"
+    blocks = "|".join(UNET_BLOCKS[block] for block in network.blocks)
+    layers = f"^(?=({blocks})\\.)({UNET_LAYERS}|{UNET_PROJECTIONS}{convolutions})$"
     exceptions = (
         {UNET_CONVOLUTIONS: (network.conv_rank, network.conv_alpha or network.conv_rank)} if network.conv_rank else {}
     )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...checkpoints.families.configs import Family, family_of_unet
+from ...checkpoints.single_file import END, open_pipeline, open_vae
 from ...core.errors import InputError, MissingWeights
 from ...core.files import sha256_of
 from ...core.torchvision_ops import patch_torchvision_ops
-from ...core.weights import download_command, hub_cache, locate
-from ..families.configs import Family, family_of_unet
-from .single_file import END, open_pipeline, open_vae
+from ...core.weights import how_to_get, hub_cache, locate
 
 if TYPE_CHECKING:
     import torch
@@ -71,13 +71,15 @@ def find_base(base: str) -> Path:
         raise MissingWeights(
             f"the base model {base} is not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=f"{download_command(base)}, or --preset mini, which needs no download",
+            to_try=f"{how_to_get(base)}, or --preset mini, which needs no download",
         )
     return source
 
 
-def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionParts:
+def open_base(base: str, dtype: torch.dtype, device: str, prediction: str | None = None) -> StableDiffusionParts:
     """Reads `base` in `dtype`, never in the file's own; MissingWeights where this machine does not have it.
+
+    `prediction` stands in place of what its files say the UNet predicts.
 
     The VAE comes in float32: bfloat16 rounds its latents by more than their posterior's own spread, and SDXL's
     overflows in float16.
@@ -86,7 +88,7 @@ def open_base(base: str, dtype: torch.dtype, device: str) -> StableDiffusionPart
 
     patch_torchvision_ops()
     source = find_base(base)
-    pipeline = open_pipeline(source, dtype)
+    pipeline = open_pipeline(source, dtype, prediction)
     takes, gives = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
     if takes != gives:
         raise InputError(

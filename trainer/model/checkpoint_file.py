@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..families.configs import Family, configs_of
+from ...checkpoints.families.configs import Family, configs_of
 from ..lora.model_weights import save_whole
 from ..lora.names import UNetLayout, open_clip_path, sgm_path, text_path
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checkpoints.single_file import open_pipeline
 from ...core.errors import InputError
 from ...core.files import sync_folder
 from ...core.library_output import without_bars
 from .checkpoint_file import is_published_size, write_checkpoint
-from .single_file import open_pipeline
 
 if TYPE_CHECKING:
     from .base_model import StableDiffusionParts

@@ -69,22 +69,25 @@ export function searchWidget({ copy = copyText } = {}) {
     )
   }
 
+  let rows = []
   function show(payload) {
-    const rows = payload ?? []
+    rows = payload ?? []
     root.replaceChildren(
       ...(rows.length ? rows.map(finding) : [element("p", { class: "modiste-hint" }, say("search_empty"))]),
     )
   }
   show([])
-  return { root, show, refresh: () => {} }
+  const gist = () => rows.map((one) => `${points(one.similarity)} · ${one.prompt}`).join(" · ")
+  return { root, show, gist, refresh: () => {} }
 }
 
 // ui.modiste_compare: [{rows: [{strength, similarity, gain, interval}], verdict}]
 export function compareWidget() {
   const root = element("section", { class: "modiste modiste-compare", "aria-label": say("compare") })
 
+  let found = null
   function show(payload) {
-    const [found] = payload ?? []
+    found = payload?.[0] ?? null
     if (!found?.rows?.length) {
       root.replaceChildren(element("p", { class: "modiste-hint" }, say("compare_empty")))
       return
@@ -112,5 +115,5 @@ export function compareWidget() {
     )
   }
   show([])
-  return { root, show, refresh: () => {} }
+  return { root, show, gist: () => String(found?.verdict ?? ""), refresh: () => {} }
 }

@@ -81,6 +81,7 @@ export function locksWidget({ input, vocabulary = () => [] }) {
   draw()
   return {
     root,
+    gist: () => Object.values(readLocks(input.read().text).locks).filter(Boolean).join(", "),
     refresh() {
       if (input.read().text !== known) draw()
     },

@@ -2,13 +2,14 @@
 
 import { drawing, element, walkable } from "../dom.js"
 import { clamp, linear, points, verdictOf } from "../scale.js"
+import { groupName, labelName } from "../vocabulary.js"
 import { say } from "../words.js"
 
 const WIDTH = 300
 const HEIGHT = 40
 const EDGE = 8
 
-export function scoreWidget() {
+export function scoreWidget({ vocabulary = () => [] } = {}) {
   let scores = []
   let best = []
   let chosen = 0
@@ -50,10 +51,10 @@ export function scoreWidget() {
       element(
         "li",
         {},
-        element("span", { class: "modiste-difference-group" }, String(group).replaceAll("_", " ")),
-        element("span", { class: "modiste-difference-from" }, String(reference || "–").replaceAll("_", " ")),
+        element("span", { class: "modiste-difference-group" }, groupName(vocabulary(), group)),
+        element("span", { class: "modiste-difference-from" }, labelName(vocabulary(), group, reference || "–")),
         element("span", { class: "modiste-arrow", "aria-label": say("became") }, "→"),
-        element("span", { class: "modiste-difference-to" }, String(image || "–").replaceAll("_", " ")),
+        element("span", { class: "modiste-difference-to" }, labelName(vocabulary(), group, image || "–")),
       )
     return element("ul", { class: "modiste-differences", "aria-label": say("differences") }, rows.map(row))
   }
@@ -140,6 +141,10 @@ export function scoreWidget() {
       best = order ?? []
       chosen = best[0] ?? 0
       draw()
+    },
+    gist() {
+      const one = scores[chosen]
+      return one ? `${points(one.similarity)} · ${say(`verdict_${verdictOf(one.similarity)}`)}` : ""
     },
     refresh: draw,
   }

@@ -3,6 +3,7 @@
 import { EXCLUDED, PINNED, chipGroups, cycle, toggleGroup, writable } from "../chips.js"
 import { element, walkable } from "../dom.js"
 import { clamp, points } from "../scale.js"
+import { groupName, labelName } from "../vocabulary.js"
 import { say } from "../words.js"
 
 // `inputs` is {read() → {pin, exclude, editable}, write({pin, exclude})}; without it the chips only show.
@@ -38,7 +39,10 @@ export function tagsWidget({ inputs = null, vocabulary = () => [], confidences =
   function chip(one, editable) {
     const known = Number.isFinite(one.confidence)
     const percent = known ? clamp(one.confidence, 0, 1) : 0
-    const words = { text: one.text, group: one.group, percent: points(percent), state: say(`state_${one.state}`) }
+    const name = labelName(vocabulary(), one.group, one.label, one.text)
+    const text = name === one.text ? name : `${name} (${one.text})`
+    const group = groupName(vocabulary(), one.group)
+    const words = { text, group, percent: points(percent), state: say(`state_${one.state}`) }
     return element(
       "button",
       {
@@ -57,14 +61,14 @@ export function tagsWidget({ inputs = null, vocabulary = () => [], confidences =
         },
       },
       element("span", { class: "modiste-mark", "aria-hidden": "true" }),
-      element("span", { class: "modiste-chip-text" }, one.text),
+      element("span", { class: "modiste-chip-text" }, name),
       known && confidences() ? element("span", { class: "modiste-chip-figure" }, points(percent)) : null,
     )
   }
 
   function group({ group: id, excluded, chips }, editable) {
     const known = vocabulary().find((each) => each.id === id)
-    const name = known?.name ?? id.replaceAll("_", " ")
+    const name = groupName(vocabulary(), id)
     const index = known?.colour_index ?? [...id].reduce((sum, letter) => sum + letter.charCodeAt(0), 0)
     const heading = element(
       "button",
@@ -128,6 +132,7 @@ export function tagsWidget({ inputs = null, vocabulary = () => [], confidences =
       photos = payload ?? []
       draw()
     },
+    gist: () => photos[chosen]?.caption ?? "",
     refresh: draw,
   }
 }

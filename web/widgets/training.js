@@ -126,6 +126,7 @@ export function trainingWidget({
     get run() {
       return run
     },
+    gist: () => (run ? [say(`run_${run.state}`), run.total ? `${run.done} / ${run.total}` : ""].join(" ") : ""),
     refresh: draw,
   }
 }

@@ -19,6 +19,7 @@ class Node {
       inputs: [],
       widgets: [],
       properties: {},
+      size: [420, 0],
     })
     this.box = document.createElement("article")
     this.box.className = "node"
@@ -37,13 +38,26 @@ class Node {
   }
 
   addDOMWidget(name, type, root, options) {
-    const widget = { name, type, element: root, options, value: "" }
+    const widget = { name, type, element: root, options, value: "", frame: document.createElement("div") }
     this.widgets.push(widget)
-    const frame = document.createElement("div")
-    frame.style.height = `${options.getMinHeight()}px`
-    frame.append(root)
-    this.box.append(frame)
+    widget.frame.append(root)
+    this.box.append(widget.frame)
+    this.size[1] = this.computeSize()[1]
     return widget
+  }
+
+  isInputConnected(slot) {
+    return this.inputs[slot].link != null
+  }
+
+  computeSize() {
+    const heights = this.widgets.map(({ options }) => options?.getMinHeight?.() ?? 24)
+    return [420, 30 + heights.reduce((sum, height) => sum + height, 0)]
+  }
+
+  setSize(size) {
+    this.size = size
+    for (const { frame, options } of this.widgets) if (frame) frame.style.height = `${options.getMinHeight()}px`
   }
 
   getExtraMenuOptions(canvas, options) {
@@ -52,7 +66,8 @@ class Node {
 
   serialize() {
     const values = this.widgets.filter((widget) => widget.serialize !== false).map(({ value }) => value)
-    return { id: this.id, type: this.type, widgets_values: values, ...(this.images ? { images: this.images } : {}) }
+    const kept = { properties: { ...this.properties }, size: [...this.size] }
+    return { id: this.id, type: this.type, widgets_values: values, ...kept, ...(this.images ? { images: this.images } : {}) }
   }
 }
 
@@ -93,7 +108,11 @@ export const app = {
     return (await Promise.all(this.extensions.map((extension) => extension[hook]?.(...values, this)))).flat()
   },
   async add(kind) {
-    const node = new Node(kind, this.definitions[kind])
+    const definition = this.definitions[kind]
+    const Kind = class extends Node {
+      static nodeData = definition
+    }
+    const node = new Kind(kind, definition)
     await this.call("nodeCreated", node)
     node.id = 1 + Math.max(0, ...this.graph.nodes.map(({ id }) => id))
     node.graph = this.graph
@@ -110,6 +129,8 @@ export const app = {
       node.images = saved.images
       const own = node.widgets.filter((widget) => widget.serialize !== false)
       own.forEach((widget, index) => (widget.value = saved.widgets_values[index]))
+      Object.assign(node.properties, saved.properties)
+      if (saved.size) node.size = saved.size
     }
     await this.call("afterConfigureGraph", [])
   },

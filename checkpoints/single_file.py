@@ -12,12 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from ...core.errors import InputError
-from ...core.library_output import without_bars
-from ...core.torchvision_ops import patch_torchvision_ops
-from ..families.configs import Family, Prediction, configs_of
+from ..core.errors import InputError
+from ..core.library_output import suppress_log, without_bars
+from ..core.state_files import json_object, read_model_json
+from ..core.torchvision_ops import patch_torchvision_ops
+from ..core.weights import half_variant
+from .families.configs import Family, Prediction, configs_of
 from .unet_file import read_unet
 
 if TYPE_CHECKING:
@@ -44,10 +46,23 @@ SCALED_LINEAR = {
 }
 
 
-def open_pipeline(source: Path, dtype: torch.dtype) -> Any:
-    """The pipeline in `dtype`, never in the file's own."""
+# ComfyUI's sign of SD 2's v-prediction (supported_models.py): this bias spreads by more than .09 where v was learned.
+V_SIGN, V_SPREAD = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias", 0.09
+KEPT_IN_FLOAT32 = ("diffusers.models.modeling_utils", "There are modules in")  # said of an empty list of modules
+V_NAMES = ("v_pred", "vpred", "v-pred")
+
+
+def open_pipeline(source: Path, dtype: torch.dtype, prediction: str | None = None) -> Any:
+    """The pipeline in `dtype`, never in the file's own; `prediction` in place of what the files say of it."""
     patch_torchvision_ops()
-    return _from_file(source, dtype) if source.is_file() else _from_folder(source, dtype)
+    if prediction is not None and prediction not in get_args(Prediction):
+        names = " or ".join(get_args(Prediction))
+        raise InputError(f"there is no prediction {prediction!r}", to_try=f"--prediction {names}")
+    pipeline = _from_file(source, dtype) if source.is_file() else _from_folder(source, dtype)
+    if prediction is not None:
+        scheduler = pipeline.scheduler
+        pipeline.scheduler = type(scheduler).from_config(scheduler.config, prediction_type=prediction)
+    return pipeline
 
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
@@ -59,13 +74,10 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
             "a base model is a diffusers folder with a model_index.json, or a .safetensors checkpoint",
             where=str(folder),
         )
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"the model_index.json is broken: {error}", where=str(index)) from error
+    parts = read_model_json(index, json_object)
     if "unet" not in parts:
         raise InputError(
-            f"{parts.get('_class_name')} has no UNet: Stable Diffusion 1.x, 2.x and XL can be trained",
+            f"{parts.get('_class_name')} has no UNet: Stable Diffusion 1.x, 2.x and XL can be opened",
             where=str(folder),
         )
     given: dict[str, Any] = {"safety_checker": None} if "safety_checker" in parts else {}
@@ -73,17 +85,16 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> Any:
         if unet := read_unet(folder / "unet", dtype):
             given["unet"] = unet
         return DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **given
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            variant=half_variant(folder),
+            **given,
         )
 
 
 def _from_file(file: Path, dtype: torch.dtype) -> Any:
-    if file.suffix != ".safetensors":
-        raise InputError(
-            "a checkpoint file is a .safetensors (pickled ones are not opened)",
-            where=str(file),
-            to_try="convert it with a tool that you trust",
-        )
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
     family, prediction = recognised(file)
@@ -91,7 +102,7 @@ def _from_file(file: Path, dtype: torch.dtype) -> Any:
         config = _config_folder(Path(folder), family, prediction)
         kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
         without = {} if family == "sdxl" else {"safety_checker": None, "feature_extractor": None}
-        with _opening(file), without_bars():
+        with _opening(file), without_bars(), suppress_log(*KEPT_IN_FLOAT32):
             return kind.from_single_file(
                 str(file), config=str(config), torch_dtype=dtype, local_files_only=True, **without
             )
@@ -107,7 +118,7 @@ def open_vae(source: Path) -> Any:
     with _opening(source), without_bars():
         if source.is_dir():
             folder = source / "vae"
-            return AutoencoderKL.from_pretrained(folder, use_safetensors=True, **options)
+            return AutoencoderKL.from_pretrained(folder, use_safetensors=True, variant=half_variant(source), **options)
         with tempfile.TemporaryDirectory() as folder_name:
             config = _config_folder(Path(folder_name), *recognised(source))
             return AutoencoderKL.from_single_file(str(source), config=str(config), subfolder="vae", **options)
@@ -125,10 +136,13 @@ def _opening(source: Path) -> Iterator[None]:
 
 
 def recognised(file: Path) -> tuple[Family, Prediction]:
-    """By the width of the text condition: 768, 1,024 or 2,048. SD 2's 768-pixel models predict v and are called so.
-
-    Further trainers say it in the metadata, or by an empty tensor `v_pred`.
-    """
+    """By the width of the text condition: 768, 1,024 or 2,048; v-prediction as `_predicts_v` finds it."""
+    if file.suffix != ".safetensors":
+        raise InputError(
+            "a checkpoint file is a .safetensors (pickled ones are not opened)",
+            where=str(file),
+            to_try="convert it with a tool that you trust",
+        )
     from safetensors import safe_open
 
     with _opening(file), safe_open(file, "pt") as tensors:
@@ -138,19 +152,35 @@ def recognised(file: Path) -> tuple[Family, Prediction]:
             raise InputError("this file is no Stable Diffusion checkpoint", where=str(file))
         width = tensors.get_slice(key).get_shape()[1]
         channels = tensors.get_slice(FIRST_LAYER).get_shape()[1]
-        metadata = tensors.metadata() or {}
+        v = _predicts_v(file, tensors, width)
     families: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
     if width not in families or channels != 4:
         raise InputError(
             f"this checkpoint's UNet takes {channels} channels and text of width {width}: an inpainting, depth or "
-            "refiner model, which can't be trained here",
+            "refiner model, which can't be opened here",
             where=str(file),
             to_try="a text-to-image checkpoint of Stable Diffusion 1.x, 2.x or XL",
         )
-    family = families[width]
-    v = metadata.get("modelspec.prediction_type", "").startswith("v") or (family == "sd2" and "768" in file.name)
-    v = v or "v_pred" in names
-    return family, "v_prediction" if v else "epsilon"
+    return families[width], "v_prediction" if v else "epsilon"
+
+
+def _predicts_v(file: Path, tensors: Any, width: int) -> bool:
+    """Trainers say it in the metadata, by an empty tensor `v_pred` or in the file's name; of SD 2 its weights tell.
+
+    Where a file of SD 2 lacks those weights, its name decides: the 768-pixel models predict v and are called so.
+    """
+    import torch
+
+    names, metadata = set(tensors.keys()), tensors.metadata() or {}
+    if "v_pred" in names or any(name in file.name.lower() for name in V_NAMES):
+        return True
+    if said := metadata.get("modelspec.prediction_type", ""):
+        return bool(said.startswith("v"))
+    if width != 1024:
+        return False
+    if V_SIGN in names:
+        return bool(torch.std(tensors.get_tensor(V_SIGN).float(), unbiased=False) > V_SPREAD)
+    return "768" in file.name
 
 
 def _config_folder(folder: Path, family: Family, prediction: str) -> Path:

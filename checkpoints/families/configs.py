@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...core.errors import InputError
+from ...core.state_files import json_object, read_model_json
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Prediction = Literal["epsilon", "v_prediction"]  # what the UNet predicts
@@ -25,7 +26,7 @@ def configs_of(family: Family) -> dict[str, dict[str, Any]]:
 def configs_in(model: Path) -> dict[str, dict[str, Any]]:
     """Part → its config in a diffusers folder."""
     files = {part: model / part / "config.json" for part in PARTS}
-    configs = {part: json.loads(file.read_text(encoding="utf-8")) for part, file in files.items() if file.is_file()}
+    configs = {part: read_model_json(file, json_object) for part, file in files.items() if file.is_file()}
     if "unet" not in configs:
         raise InputError("this is no diffusers folder with a UNet", where=str(model))
     return configs

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 UNET_FILE = "diffusion_pytorch_model.safetensors"  # diffusers' name of a model in one file
 
 
+HALF_UNET_FILE = "diffusion_pytorch_model.fp16.safetensors"
+
+
 def read_unet(folder: Path, dtype: torch.dtype) -> Any | None:
     """diffusers' UNet in `dtype`; None for a folder whose UNet is in several files. RuntimeError where keys differ."""
     import torch
     from diffusers import UNet2DConditionModel
     from safetensors import safe_open
 
-    file = folder / UNET_FILE
-    if not file.is_file():
+    file = next((folder / name for name in (UNET_FILE, HALF_UNET_FILE) if (folder / name).is_file()), None)
+    if file is None:
         return None
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))

@@ -1,0 +1,138 @@
+"""The Nth operation of the disk fails, for every N; clocks jump; the folder goes away: what is left is whole."""
+
+from __future__ import annotations
+
+import ast
+import random
+import shutil
+import time
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from failing_disk import Killed, every_failure, failing_disk, full_disk
+from journal_samples import SETTINGS, draw, drawn, key_for
+from lora_samples import random_lora
+from source_tree import ROOT, source_files
+
+from modiste.core.errors import ModisteError
+from modiste.fashion.tag_file import TagFile, TaggedFile
+from modiste.reports.prompt import PromptReport
+from modiste.reports.prompt_page import write_report
+from modiste.runs.journal import Journal, JournalError
+from modiste.trainer.lora.file import read_lora, write_lora
+
+FAILURES = pytest.mark.parametrize("failure", [full_disk, failing_disk, Killed])
+
+
+def run(folder: Path) -> None:
+    """A run of two pictures that goes on where it is."""
+    with Journal.open(folder, SETTINGS) as journal:
+        for seed in (0, 1):
+            if journal.find(key_for(seed)) is None:
+                journal.lease([key_for(seed)])
+                journal.finish(key_for(seed), drawn(seed))
+            journal.score(key_for(seed), "clip", similarity=0.5, unclipped=0.5, raw_cosine=0.5, centred=0.5)
+
+
+def rows(folder: Path) -> list:
+    with Journal.open(folder, SETTINGS) as journal:
+        scores = journal.scores("clip")
+        return [(replace(row, elapsed_s=None, attempts=0, path=None), scores[row.key]) for row in journal.rows()]
+
+
+@FAILURES
+def test_a_journal_comes_to_the_same_end_whichever_operation_fails(failure, tmp_path):
+    run(tmp_path / "whole")
+    expected, number = rows(tmp_path / "whole"), count()
+    for operations, raised in every_failure(lambda: run(tmp_path / str(next(number))), failure):
+        folder = tmp_path / str(operations)
+        assert raised is None or isinstance(raised, (ModisteError, Killed)), f"{raised!r} after {operations}"
+        run(folder)
+        assert rows(folder) == expected and not list(folder.rglob("*.tmp"))
+    assert operations > 10 and raised is None
+
+
+@FAILURES
+def test_a_report_is_the_old_one_or_the_new_one_whichever_operation_fails(failure, paper_run, tmp_path):
+    shutil.copytree(paper_run, tmp_path / "run")
+    folder = tmp_path / "run"
+    old = PromptReport.model_validate_json((folder / "report.json").read_bytes())
+    new = old.model_copy(update={"preset": "another"})
+    write_report(old, folder)
+    pages = {name: {(folder / name).read_bytes()} for name in ("report.json", "report.html")}
+    write_report(new, folder)
+    for name, contents in pages.items():
+        contents.add((folder / name).read_bytes())
+    for _, raised in every_failure(lambda: write_report(new, folder), failure):
+        assert raised is None or isinstance(raised, (OSError, ModisteError, Killed))  # OSError: cli/exit_codes.py
+        assert all((folder / name).read_bytes() in contents for name, contents in pages.items())
+        write_report(old, folder)
+    assert raised is None
+
+
+@FAILURES
+def test_an_exported_lora_is_whole_or_not_there_whichever_operation_fails(failure, tmp_path):
+    state, number = random_lora("sd1"), count()
+    for operations, raised in every_failure(
+        lambda: write_lora(state, tmp_path / str(next(number)) / "lora.safetensors", {}), failure
+    ):
+        file = tmp_path / str(operations) / "lora.safetensors"
+        assert raised is None or isinstance(raised, (OSError, ModisteError, Killed))
+        assert not file.exists() or len(read_lora(file).modules) == len(state.modules)
+        write_lora(state, file, {})
+        assert len(read_lora(file).modules) == len(state.modules)
+    assert raised is None and operations > 3
+
+
+@FAILURES
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_tag_file_holds_whole_lines_whichever_operation_fails(suffix, failure, tmp_path):
+    names, number = [f"{letter}.png" for letter in "abc"], count()
+
+    def work(path: Path) -> None:
+        with TagFile(path) as file:
+            for name in names:
+                if name not in file.done:
+                    file.add(TaggedFile(name, [], [], "a top"))
+
+    for operations, raised in every_failure(lambda: work(tmp_path / str(next(number)) / f"tags.{suffix}"), failure):
+        assert raised is None or isinstance(raised, (ModisteError, Killed)), f"{raised!r} after {operations}"
+        path = tmp_path / str(operations) / f"tags.{suffix}"
+        work(path)
+        with TagFile(path) as file:
+            assert list(file.lines) == names
+    assert raised is None and operations > 3
+
+
+def test_a_run_folder_that_is_deleted_meanwhile_is_an_error_in_words(tmp_path):
+    with Journal.open(tmp_path / "run", SETTINGS) as journal:
+        draw(journal, 1)
+        journal.lease([key_for(2)])
+        shutil.rmtree(tmp_path / "run")
+        with pytest.raises(JournalError, match="deleted or moved.*start the same command again"):
+            journal.finish(key_for(2), drawn(2))
+    run(tmp_path / "run")
+    assert len(rows(tmp_path / "run")) == 2
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
+    run(tmp_path / "whole")
+    dice = random.Random(1)
+    monkeypatch.setattr(time, "time", lambda: dice.uniform(0, 4e9))
+    run(tmp_path / "jumping")
+    assert rows(tmp_path / "jumping") == rows(tmp_path / "whole")
+
+
+def test_durations_are_not_measured_by_a_clock_that_people_set():
+    """`time.time` only where a date is written down."""
+    dates = {"trainer/results.py", "nodes/training/history.py"}
+    users = {
+        path.as_posix()
+        for path in source_files()
+        if path.parts[0] not in ("tests", "bench", "docs")
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "time" and ast.unparse(node) == "time.time"
+    }
+    assert users == dates

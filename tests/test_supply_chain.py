@@ -1,0 +1,80 @@
+"""What comes from others: pinned, audited, and nothing of it while tests run."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def workflow(name: str) -> dict[str, Any]:
+    content = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))
+    return content | {"on": content[True]}  # YAML 1.1 reads the key `on` as true
+
+
+def steps_of(name: str) -> list[dict[str, Any]]:
+    return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
+
+
+def test_a_test_that_would_leave_this_machine_fails():
+    for attempt in (
+        lambda: socket.create_connection(("192.0.2.1", 80), timeout=1),
+        lambda: socket.getaddrinfo("downloads.example.org", 443),
+    ):
+        with pytest.raises(pytest.fail.Exception, match="tests stay on this machine"):
+            attempt()
+    with pytest.raises(socket.gaierror):
+        socket.create_connection(("elsewhere.invalid", 80))
+
+
+def test_connections_on_this_machine_go_on():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_takes_actions_at_a_commit_and_gets_no_more_rights_than_it_names(path):
+    steps = steps_of(path.stem)
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
+    assert workflow(path.stem)["permissions"] in ({}, {"contents": "read"})
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_a_release_takes_nothing_from_a_cache_and_publishes_by_a_proof_in_place_of_a_token():
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    release = workflow("release")
+    assert not re.search(r"actions/cache|\bcache:|restore-keys|secrets\.|password|(?<!id-)token:", text)
+    assert release["on"] == {"push": {"tags": ["v*"]}}
+    assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    assert release["jobs"]["build"]["permissions"] == {"contents": "read"}
+    assert release["jobs"]["publish"]["needs"] == "build" and "cmp dist/*.whl again/*.whl" in text
+    assert any("--format cyclonedx-json" in step.get("run", "") for step in release["jobs"]["build"]["steps"])
+
+
+def test_the_audit_runs_every_week_and_the_tests_on_every_system_and_python_that_is_named():
+    assert workflow("audit")["on"]["schedule"]
+    assert any(step.get("run") == "python install.py audit" for step in steps_of("audit"))
+    jobs = workflow("tests")["jobs"]
+    pythons = ["3.10", "3.11", "3.12", "3.13"]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == pythons
+    assert jobs["windows-and-macos"]["strategy"]["matrix"] == {
+        "os": ["windows-latest", "macos-latest"],
+        "python": pythons,
+    }
+    assert any(step.get("run") == "bash .ci/run" for step in jobs["linux"]["steps"])
+
+
+def test_the_lock_is_kept_fresh():
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    assert {(update["package-ecosystem"], update["directory"]) for update in updates} == {
+        ("pip", "/requirements"),
+        ("github-actions", "/"),
+    }
