@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..fashion.tags import PhotoTags
     from ..hosts.request import GenerationResult, Host
     from ..models.session import Session
+    from ..search.confirmation import PairedGain
 
 BUDGETS = (8, 16, 24, 40)
 EVALUATION_SEEDS = 12
@@ -67,6 +68,7 @@ class SearchRow:
     judge_low: float
     judge_high: float
     photos: int
+    by_photo: list[tuple[float, float]]  # the gain of each photo, by score and judge
 
 
 class KeepingHost:
@@ -177,7 +179,8 @@ def compare(count: int, budgets: Sequence[int], evaluation_seeds: int, seed: int
 def _row(method: str, budget: int, pairs: Sequence[tuple[float, float]]) -> SearchRow:
     scorer, judge = (mean_gain(values) for values in zip(*pairs, strict=True))
     figures = [round(100 * value, 2) for gain in (scorer, judge) for value in (gain.mean, gain.low, gain.high)]
-    return SearchRow(method, budget, *figures, photos=len(pairs))
+    by_photo = [(round(100 * scorer, 2), round(100 * judge, 2)) for scorer, judge in pairs]
+    return SearchRow(method, budget, *figures, photos=len(pairs), by_photo=by_photo)
 
 
 def make_photos(count: int, seed: int) -> list[Photo]:
@@ -256,8 +259,24 @@ def bench_render(bench: Bench):
     return lambda prompt: render(prompt, host.dialect, host.count_tokens)
 
 
+def ahead(rows: Sequence[SearchRow]) -> dict[tuple[str, int], tuple[PairedGain, PairedGain]]:
+    """(rival, budget) → how far our prompt is ahead of the rival's, photo by photo, by score and judge."""
+    ours = {row.budget: row.by_photo for row in rows if row.method == MODISTE}
+    return {
+        (row.method, row.budget): tuple(
+            mean_gain(
+                [(mine[who] - theirs[who]) / 100 for mine, theirs in zip(ours[row.budget], row.by_photo, strict=True)]
+            )
+            for who in (0, 1)
+        )
+        for row in rows
+        if row.method != MODISTE and row.budget in ours
+    }
+
+
 def as_text(rows: Sequence[SearchRow]) -> str:
-    """The table for people: gain in points of similarity over the plain list, with its 95 % interval over photos."""
+    """The tables for people: gain in points of similarity over the plain list, with its 95 % interval over photos, and
+    how far ahead of each rival that is, photo by photo."""
     budgets = list(dict.fromkeys(row.budget for row in rows))
     lines = []
     for who, figures in (
@@ -271,6 +290,10 @@ def as_text(rows: Sequence[SearchRow]) -> str:
             cells = [f"{mean:+.1f} ({low:+.1f} … {high:+.1f})" for mean, low, high in gains]
             lines.append(f"{method:32}" + "".join(f"{cell:>26}" for cell in cells))
         lines.append("")
+    lines.append("ahead of the rival, paired over photos: score / judge")
+    for (method, budget), gains in ahead(rows).items():
+        cells = [f"{100 * gain.mean:+.1f} ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})" for gain in gains]
+        lines.append(f"{method:32}{budget:>4}  {' / '.join(cells)}")
     return "\n".join(lines)
 
 

@@ -32,6 +32,9 @@ def test_all_rivals_and_the_plain_list_share_view_words_and_the_lack_of_a_negati
 
 
 def test_the_table_shows_the_gain_by_the_score_and_by_the_judge():
-    text = as_text([SearchRow("modiste", 24, 3.0, 1.0, 5.0, 2.0, -1.0, 5.0, photos=24)])
+    ours = SearchRow("modiste", 24, 3.0, 1.0, 5.0, 2.0, -1.0, 5.0, photos=2, by_photo=[(2.0, 1.0), (4.0, 3.0)])
+    rival = SearchRow("random search", 24, 1.0, 0.0, 2.0, 0.0, -1.0, 1.0, photos=2, by_photo=[(1.0, 2.0), (1.0, -2.0)])
+    text = as_text([ours, rival])
+    assert "random search                     24  +2.0 (-10.7 … +14.7) / +2.0 (-36.1 … +40.1)" in text
     assert "by the score" in text and "+3.0 (+1.0 … +5.0)" in text
     assert "by the judge" in text and "+2.0 (-1.0 … +5.0)" in text
