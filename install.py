@@ -28,7 +28,7 @@ FREE_DISK_GB = 3.0  # the CPU environment takes 1.4 GB, and pip unpacks beside i
 TORCH_LOCK = ROOT / "requirements" / "torch.lock.txt"
 RUNTIME_LOCK = ROOT / "requirements" / "standalone.lock.txt"
 DEV_LOCK = ROOT / "requirements" / "dev.lock.txt"
-WORDS = ("setup", "demo", "test", "audit", "kohya")
+WORDS = ("setup", "demo", "test", "audit", "sbom", "kohya")
 # What the nodes import of libraries whose versions have to fit one another: whether they do, only an import tells.
 HOST_IMPORTS = {
     "accelerate": ("PartialState",),
@@ -67,6 +67,7 @@ setup            Modiste's own environment from the lock; run it again after an 
 demo             setup, then on the embedded models, without a GPU: photo → prompt → picture → report, and a brand's
                  collection → prompts → training → verdict; what follows goes to both commands, e.g. `demo --seed 7`
 test             setup, then every test; what follows goes to pytest, e.g. `test -k prompt`
+sbom             prints what the own environment consists of, with the hashes of the lock, as CycloneDX JSON
 audit            setup, then asks the advisory database of PyPI for known weaknesses of every library in the locks
 kohya            optional: sd-scripts (kohya-ss, Apache-2.0) as a second trainer for `finetune --engine kohya`, with an
                  environment of its own; --from FOLDER takes a clone or an unpacked archive in place of the network
@@ -91,6 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
             return host_hook(options.allow)
         if word == "kohya":
             return kohya(options.source, options.force)
+        if word == "sbom":
+            print(json.dumps(bill_of_materials(), indent=1))
+            return EXIT_OK
         python = set_up(dev=options.dev or word in ("test", "audit"), force=options.force)
         if word == "demo":
             return demo(python, rest)
@@ -571,6 +575,29 @@ def locked_pins(lock: Path) -> list[str]:
     """The lines `name==version ; marker` of a lock, without its hashes."""
     lines = [line.partition(" \\")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if re.match(r"[\w.-]+==", line)]
+
+
+def bill_of_materials() -> dict[str, object]:
+    """What the own environment consists of, as CycloneDX: each library with its version, marker and hashes."""
+    components = []
+    for lock in (TORCH_LOCK, RUNTIME_LOCK):
+        for entry in re.split(r"\n(?=[\w.-]+==)", lock.read_text(encoding="utf-8")):
+            pin = re.match(r"([\w.-]+)==([^\s;\\]+)(?: ; ([^\\\n]+))?", entry)
+            if pin is None:
+                continue
+            purl = f"pkg:pypi/{normalised(pin[1])}@{pin[2]}"
+            component: dict[str, object] = {"type": "library", "name": pin[1], "version": pin[2], "purl": purl}
+            component["bom-ref"] = purl
+            files = [
+                {"type": "distribution", "url": purl, "hashes": [{"alg": "SHA-256", "content": digest}]}
+                for digest in re.findall(r"--hash=sha256:([0-9a-f]{64})", entry)
+            ]
+            if files:
+                component["externalReferences"] = files
+            if pin[3]:
+                component["properties"] = [{"name": "marker", "value": pin[3].strip()}]
+            components.append(component)
+    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
 
 
 def test_words(rest: list[str]) -> list[str]:

@@ -101,19 +101,24 @@ def optimise_prompts(
     *,
     budget: int = 40,
     seed: int = 0,
+    words: str | None = None,
     progress: ProgressCallback = silent,
     **settings: Any,
 ) -> PromptReport:
     """Finds the prompt that makes the model draw each photo's garment again, and proves it on seeds it never searched.
 
-    `budget`: pictures a photo, confirmation included, 8 or more. `settings`: further fields of PromptSettings, such as
-    `strategies`, `steps`, `cfg_scale`, `sampler`, `learn`. The weights of the model never change.
+    `budget`: pictures a photo, confirmation included, 8 or more. `words`: your own for the photos, which compete and
+    are measured against; None: the .txt beside each photo, '': none. `settings`: further fields of PromptSettings, such
+    as `strategies`, `steps`, `cfg_scale`, `sampler`, `learn`. The weights of the model never change.
     """
+    from ..routes.given_words import words_for
     from ..routes.prompt.optimise import optimise_prompts as optimise
     from ..routes.prompt.settings import PromptSettings
 
-    wanted = PromptSettings.for_session(session, budget=budget, seed=seed, **settings)
-    return optimise(_gathered(photos), session, wanted, Path(out), progress)
+    gathered = _gathered(photos)
+    given = words_for(gathered, words)
+    wanted = PromptSettings.for_session(session, budget=budget, seed=seed, words=given, **settings)
+    return optimise(gathered, session, wanted, Path(out), progress)
 
 
 def write_training_data(

@@ -141,7 +141,7 @@ def other_luck(out: Path, session: Session, gathered: Gathered, seed: int) -> Co
 
 def _compared(model: Path, session: Session, gathered: Gathered, seed: int, out: Path) -> ComparisonReport:
     split, tuned = split_photos(gathered.photos), open_tuned(model, TRIGGER)
-    settings = CompareSettings.for_session(session, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS)
+    settings = CompareSettings.for_session(session, tuned, seed=seed, confirm_seeds=CONFIRM_SEEDS, same_seeds=True)
     return compare(split.of(split.proof, gathered.photos), [], session, tuned, settings, out)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.state_files import json_object, read_model_json
 from .families.configs import Family, Prediction, configs_in, configs_of, family_of_unet
 from .single_file import recognised
 
@@ -44,5 +44,5 @@ def kind_of(source: Path) -> CheckpointKind | None:
     if any(unet.get(key) != published[key] for key in BUILD):
         return None
     settings = source / "scheduler" / "scheduler_config.json"
-    said = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    said = read_model_json(settings, json_object) if settings.is_file() else {}
     return CheckpointKind(family, "v_prediction" if said.get("prediction_type") == "v_prediction" else "epsilon")

@@ -7,12 +7,14 @@ import sys
 import typer
 
 from .calibrate import calibrate
+from .check import check
 from .compare import compare
 from .doctor import doctor
 from .exit_codes import Exits
 from .finetune import finetune
 from .generate import generate
 from .get import get
+from .judge import judge
 from .lora import lora
 from .models import models
 from .pipeline import pipeline
@@ -29,7 +31,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (doctor, get, models, calibrate, prompt, tag, score, generate, finetune, compare, pipeline, serve):
+for command in (
+    doctor,
+    get,
+    models,
+    calibrate,
+    check,
+    prompt,
+    tag,
+    score,
+    generate,
+    finetune,
+    compare,
+    judge,
+    pipeline,
+    serve,
+):
     app.command()(command)
 app.add_typer(lora, name="lora")
 

@@ -15,6 +15,7 @@ from .options import (
     Device,
     LoraDir,
     PresetName,
+    SameSeeds,
     Seed,
 )
 from .terminal import Display, print_json
@@ -36,6 +37,7 @@ def compare(
     strategy: Annotated[str, typer.Option(help="The form of its captions, by the prompt route's names.")] = "sentence",
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw.", min=2, max=64)] = 4,
     seed: Seed = 0,
+    same_seeds: SameSeeds = False,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
@@ -60,6 +62,7 @@ def compare(
         strategy=strategy,
         confirm_seeds=seeds,
         seed=seed,
+        same_seeds=same_seeds,
         bound=groups_of(bind, session.vision.taxonomy),
         **sampling.as_fields(),
     )

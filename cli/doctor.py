@@ -39,14 +39,10 @@ def examine() -> dict[str, Any]:
         "lacking": lacking,
         "device": _device() if has_torch else None,
         "presets": {
-            name: {
-                "ready": name in runnable,
-                "missing": missing,
-                "checkpoint": PRESETS[name].checkpoint,
-                "drawing": _drawing(PRESETS[name]) if has_torch else None,
-            }
+            name: {"ready": name in runnable, "missing": missing, "checkpoint": PRESETS[name].checkpoint}
             for name, missing in presets.items()
         },
+        "drawing": _drawing_plans() if has_torch else {},
         "engines": {"diffusers": VERSION, "kohya": engine.version if engine else None},
         "home": str(home),
         "free_disk_gb": round(shutil.disk_usage(_existing(home)).free / 1e9, 1),
@@ -70,9 +66,8 @@ def print_findings(findings: dict[str, Any]) -> None:
         print(f"preset    {name:<6} {'ready, with less:' if state['ready'] else 'not ready:'}")
         for role, model in state["missing"].items():
             print(f"            {role}: {model} is not on this machine; get it with: {get_command(model)}")
-    for name, state in findings["presets"].items():
-        if state["drawing"]:
-            print(f"drawing   {name:<6} {state['drawing']}")
+    for name, plan in findings["drawing"].items():
+        print(f"drawing   {name:<6} {plan}")
     kohya = findings["engines"]["kohya"]
     print(f"engine    kohya  {f'sd-scripts {kohya}' if kohya else 'not installed (optional): python install.py kohya'}")
     if findings["lacking"]:
@@ -80,6 +75,14 @@ def print_findings(findings: dict[str, Any]) -> None:
     if findings["free_disk_gb"] < FREE_DISK_GB:
         print(f"disk      only {findings['free_disk_gb']} GB free: a run of 100 photos can take {FREE_DISK_GB:.0f} GB")
     print("verdict   " + ("ready" if findings["ready"] else "something is missing (above)"))
+
+
+def _drawing_plans() -> dict[str, str]:
+    """Preset → the plan by which this device draws, for the presets that a card matters to."""
+    from ..models.presets import PRESETS
+
+    plans = {name: _drawing(preset) for name, preset in PRESETS.items()}
+    return {name: plan for name, plan in plans.items() if plan}
 
 
 def _drawing(preset: Preset) -> str | None:

@@ -251,20 +251,10 @@ class WordsOptions(OptionGroup):
 
         Asks the captioner for every photo. InputError for an address or words that can't be used.
         """
-        from ..core.errors import InputError
-        from ..routes.given_words import photo_id, words_beside, words_prompt
+        from ..routes.given_words import photo_id, words_for
 
         captioner = CaptionerOptions(self.captioner, self.captioner_model).open(host.allow_remote, host.ca_file)
-        if self.words is None:
-            words, unreadable = words_beside(gathered.photos)
-            gathered.skipped += unreadable
-        elif not self.words.strip():
-            words = {}
-        elif words_prompt(self.words) is None:
-            raise InputError(f"there are no words in --words {self.words!r}", to_try="words that say what to draw")
-        else:
-            words = {photo_id(photo.sha256): " ".join(self.words.split()) for photo in gathered.photos}
-        fields: dict[str, Any] = {"words": words}
+        fields: dict[str, Any] = {"words": words_for(gathered, self.words)}
         if captioner is not None:
             with captioner:
                 captions = captioner.describe_all(gathered.photos, display)

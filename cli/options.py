@@ -149,7 +149,7 @@ LowMemory = Annotated[
 SameSeeds = Annotated[
     bool,
     typer.Option(
-        "--same-seeds", help="Confirm on the seeds of a photo's first run: for replays. Else each run gets fresh ones."
+        "--same-seeds", help="Decide on the seeds of a photo's first run: for replays. Else each run gets fresh ones."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Every random choice follows from it.", min=0)]

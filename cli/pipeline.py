@@ -71,10 +71,11 @@ def pipeline(
     gathered = gather_photos(photos)
     train = merged(training.from_file(), training.as_fields(train_steps, seed, device))
     needed = ("encoder",) if "base" in train else ("checkpoint", "encoder")
-    name = choose_preset(preset, host.host, needed).name
+    # Here a checkpoint brings the preset of its family; a server's is known by its name alone.
+    name = preset if host.is_local else choose_preset(preset, host.host, needed).name
     if not host.is_local:
         # --checkpoint is the server's name of its own model: what is trained on is the preset's.
-        train.setdefault("base", PRESETS[name].checkpoint)
+        train.setdefault("base", PRESETS[str(name)].checkpoint)
         if stage != "prompt":
             find_base(train["base"])
     session = open_chosen_session(name, models, host, device, lora_dir, needed)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..reports.comparison import ComparisonReport
+    from ..reports.judging import JudgeReport
     from ..reports.prompt import Interval, PhotoReport, PromptReport, WordsReport
 
 ARMS = {
@@ -77,6 +78,37 @@ def _over_words(photo: PhotoReport, words: WordsReport) -> str:
     return f"{_plain(Path(photo.image).name)}: your words {_percent(words.score)}; {chosen}"
 
 
+def print_judging(report: JudgeReport, out: Path) -> None:
+    """Each candidate, which to keep, what to do next, and where the report is; on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("candidate", "similarity", "judge", "behind the best", "pictures", "standing"):
+        table.add_column(heading, justify="left" if heading in ("candidate", "standing") else "right", overflow="fold")
+    for row in report.rows:
+        behind = row.best_over_it
+        table.add_row(
+            _plain(row.label),
+            _percent(row.similarity),
+            "–" if row.judge is None else _percent(row.judge),
+            "–"
+            if behind is None
+            else f"{-100 * behind.mean:+.1f} ({-100 * behind.high:+.1f} … {-100 * behind.low:+.1f})",
+            str(row.pictures),
+            "proven worse" if row.standing == "eliminated" else row.standing,
+        )
+    console.print(table)
+    console.print()
+    console.print(report.verdict.sentence, markup=False)
+    for line in report.verdict.next_steps:
+        console.print(f"  {line}", markup=False)
+    for skip in report.skipped:
+        console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
+    print(f"report: {out / 'report.html'}")
+
+
 def print_verdict(report: ComparisonReport, out: Path) -> None:
     """Each way to draw, the verdict, what to do next, and where the report is; on stdout."""
     from rich.console import Console
@@ -119,6 +151,8 @@ def _percent(share: float) -> str:
 
 
 def _points(gain: Interval) -> str:
+    if gain.n == 1:
+        return f"{100 * gain.mean:+.1f} points (of one pair: no interval)"
     return f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
 
 

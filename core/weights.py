@@ -85,7 +85,9 @@ def locate(model: str, revision: str | None = None) -> Path | None:
         revision = main.read_text(encoding="utf-8").strip()
     snapshots = sorted((cached / "snapshots").glob(revision or "*"))
     snapshot = next((folder for folder in snapshots if _has_marker(folder)), None)
-    return snapshot or (named_checkpoint(model) if revision is None else None)
+    if snapshot or revision is not None or HUB_ID.fullmatch(name):
+        return snapshot
+    return named_checkpoint(model)
 
 
 def _has_marker(folder: Path) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .tagger import Observation, Tagger
     from .tags import PhotoTags
 
+MOST_PICTURES = 0.5  # a label that fewer pictures show is missed
 CLUSTERS = 4  # base, print, trim, shadow
 ROUNDS = 12
 
@@ -55,7 +56,11 @@ def palette_difference(first: np.ndarray, second: np.ndarray) -> float:
 
     `first`, `second`: pixels, sRGB uint8 [K, 3].
     """
-    first_palette, second_palette = palette(first), palette(second)
+    return palettes_apart(palette(first), palette(second))
+
+
+def palettes_apart(first_palette: Palette, second_palette: Palette) -> float:
+    """`palette_difference` of two palettes that are known."""
     distance = delta_e_2000(first_palette.colours[:, None], second_palette.colours[None])
     return float(first_palette.shares @ distance.min(1) + second_palette.shares @ distance.min(0)) / 2
 

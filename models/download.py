@@ -263,7 +263,9 @@ def _hub_answers(model: str) -> Iterator[None]:
     except network as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DownloadError(
-            f"the hub does not answer as one: {reason}", where=_endpoint(), to_try="check the network or HF_ENDPOINT"
+            f"the hub can't be reached, or what answers is none: {reason}",
+            where=_endpoint(),
+            to_try="check the network or HF_ENDPOINT",
         ) from error
 
 

@@ -17,9 +17,11 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .comfy.folders import register
     from .compare import ModisteCompare
     from .http_routes import add_routes
+    from .judge import ModisteJudge
     from .load_photos import ModisteLoadPhotos
     from .lora_trainer import ModisteLoraTrainer
     from .prompt_builder import ModistePromptBuilder
+    from .prompt_candidates import ModistePromptCandidates
     from .prompt_search import ModistePromptSearch
     from .scorer import ModisteScorer
     from .tagger import ModisteTagger
@@ -40,6 +42,8 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModistePromptSearch,
                 ModisteCompare,
                 ModisteChooseLora,
+                ModistePromptCandidates,
+                ModisteJudge,
             ]
 
     return ModisteExtension()

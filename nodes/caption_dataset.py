@@ -11,8 +11,10 @@ from .schema import (
     CATEGORY,
     advanced,
     captions_input,
+    check_choices,
     check_result,
     encoder_input,
+    folder_input,
     one_line,
     threshold_input,
     vocabulary_input,
@@ -37,13 +39,7 @@ class ModisteCaptionDataset(io.ComfyNode):
             is_input_list=True,
             is_output_node=True,
             inputs=[
-                io.String.Input(
-                    "folder",
-                    default="",
-                    placeholder="photos",
-                    display_name="folder",
-                    tooltip="A folder of ComfyUI's input. With images connected they are written into it.",
-                ),
+                folder_input("A folder of ComfyUI's input. With images connected they are written into it."),
                 io.String.Input(
                     "trigger",
                     default="",
@@ -83,15 +79,26 @@ class ModisteCaptionDataset(io.ComfyNode):
         cls,
         folder: list[str | None],
         encoder: list[str | None],
+        threshold: list[float | None],
+        vocabulary: list[str | None],
         images: list[Any] | None = None,
         captions: list[Any] | None = None,
     ) -> bool | str:
         """Refuses folders outside ComfyUI's, or missing, and missing weights before queueing; None is a link."""
         from .comfy.model_management import require_encoder
+        from .training.dataset import require_photos
+        from .vision.tag_edits import finite
+
+        def check_folder() -> None:
+            path = photo_folder(folder[0] or "", must_exist=images is None)
+            if images is None:
+                require_photos(path)
 
         return check_result(
-            lambda: folder[0] is None or photo_folder(folder[0], must_exist=images is None),
+            lambda: check_choices(cls.define_schema(), encoder=encoder, vocabulary=vocabulary),
+            lambda: folder[0] is None or check_folder(),
             lambda: encoder[0] is None or captions is not None or require_encoder(encoder[0]),
+            lambda: threshold[0] is None or finite("threshold", threshold[0], 0, 1),
         )
 
     @classmethod

@@ -7,12 +7,22 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from .choices import AUTO
-from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, sampling_inputs, seed_input
+from .schema import (
+    CATEGORY,
+    UsesEncoder,
+    advanced,
+    check_choices,
+    check_result,
+    encoder_input,
+    model_inputs,
+    sampling_inputs,
+    seed_input,
+)
 
 GRID_SIDE = 256  # pixels of a picture
 
 
-class ModisteCompare(io.ComfyNode):
+class ModisteCompare(UsesEncoder, io.ComfyNode):
     """Compare."""
 
     @classmethod
@@ -96,22 +106,23 @@ class ModisteCompare(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, strengths: list[str | None], encoder: list[str | None]) -> bool | str:
+    def validate_inputs(
+        cls,
+        strengths: list[str | None],
+        encoder: list[str | None],
+        sampler_name: list[str | None],
+        scheduler: list[str | None],
+    ) -> bool | str:
         """Refuses missing weights and strengths that are no numbers before queueing; None is a link."""
         from .comfy.model_management import require_encoder
         from .vision.comparison import strengths_in
 
+        words = dict(encoder=encoder, sampler_name=sampler_name, scheduler=scheduler)
         return check_result(
+            lambda: check_choices(cls.define_schema(), **words),
             lambda: strengths[0] is None or strengths_in(strengths[0]),
             lambda: encoder[0] is None or require_encoder(encoder[0]),
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder[0] or AUTO)
 
     @classmethod
     def execute(

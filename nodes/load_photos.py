@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from .comfy.folders import photo_folder, photo_folder_names
-from .schema import CATEGORY, advanced, check_result
+from .schema import CATEGORY, advanced, check_result, folder_input
 
 
 class ModisteLoadPhotos(io.ComfyNode):
@@ -16,7 +16,7 @@ class ModisteLoadPhotos(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs: a folder. Outputs: its photos, each of its own size, with captions and names."""
-        folders = photo_folder_names()
+        folder = next(iter(photo_folder_names()), "")
         return io.Schema(
             node_id="ModisteLoadPhotos",
             display_name="Load Fashion Photos",
@@ -24,12 +24,10 @@ class ModisteLoadPhotos(io.ComfyNode):
             description="Loads a folder of photos, upright and in sRGB, each of its own size, with the captions that "
             "lie beside them. Names every file that can't be used, and why.",
             inputs=[
-                io.Combo.Input(
-                    "folder",
-                    options=folders,
-                    default=folders[0],
-                    display_name="folder",
-                    tooltip="A folder of ComfyUI's input; copy your photos there.",
+                folder_input(
+                    "A folder of ComfyUI's input; copy your photos there. A wrong name is answered with those that "
+                    "there are.",
+                    folder,
                 ),
                 io.Int.Input(
                     "limit",
@@ -67,8 +65,10 @@ class ModisteLoadPhotos(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:
-        """Refuses a missing folder before queueing; None is a link, whose value is known later."""
-        return folder is None or check_result(lambda: photo_folder(folder))
+        """Refuses a missing or empty folder before queueing; None is a link, whose value is known later."""
+        from .training.dataset import require_photos
+
+        return folder is None or check_result(lambda: require_photos(photo_folder(folder)))
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **others: Any) -> str:

@@ -9,7 +9,18 @@ from comfy_api.v0_0_2 import io
 from .choices import EMBEDDED_MODEL, GRAPH_CHECKPOINT, METHODS, RECIPES
 from .comfy.folders import checkpoint_names, photo_folder, runs_root
 from .missing_libraries import advice, require
-from .schema import CATEGORY, OPTIONS, advanced, captions_input, check_result, encoder_input, one_line, seed_input
+from .schema import (
+    CATEGORY,
+    OPTIONS,
+    advanced,
+    captions_input,
+    check_choices,
+    check_result,
+    encoder_input,
+    folder_input,
+    one_line,
+    seed_input,
+)
 
 LIBRARIES = ("diffusers", "peft", "transformers", "accelerate")
 NO_MODEL = "LoRA Trainer has no model to put the LoRA on: connect one, or load the file with a LoRA loader"
@@ -25,20 +36,16 @@ class ModisteLoraTrainer(io.ComfyNode):
             node_id="ModisteLoraTrainer",
             display_name="Fashion LoRA Trainer",
             category=CATEGORY,
-            description="Trains a LoRA on your photos in a process of its own, picks the best step on held-out "
-            "photos, and puts the file where every LoRA loader lists it. Cancel keeps a checkpoint; queueing again "
-            "goes on.",
+            description="Trains a LoRA for Stable Diffusion 1, 2 and XL on your photos in a process of its own, picks "
+            "the best step on held-out photos, and puts the file where every LoRA loader lists it. Cancel keeps a "
+            "checkpoint; queueing again goes on.",
             is_input_list=True,
             is_output_node=True,
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
-                io.String.Input(
-                    "folder",
-                    default="",
-                    placeholder="photos",
-                    display_name="folder",
-                    tooltip="A folder of ComfyUI's input with your photos, best 20 to 200, and a caption as NAME.txt "
-                    "beside each; missing captions are written by the encoder. Or connect images.",
+                folder_input(
+                    "A folder of ComfyUI's input with your photos, best 20 to 200, and a caption as NAME.txt "
+                    "beside each; missing captions are written by the encoder. Or connect images."
                 ),
                 io.Combo.Input(
                     "checkpoint",
@@ -177,18 +184,35 @@ class ModisteLoraTrainer(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, folder: list[str | None], checkpoint: list[str | None], config: list[str | None]
+        cls,
+        folder: list[str | None],
+        checkpoint: list[str | None],
+        trigger: list[str | None],
+        recipe: list[str | None],
+        encoder: list[str | None],
+        steps: list[int | None],
+        method: list[str | None],
+        learning_rate: list[float | None],
+        resolution: list[int | None],
+        config: list[str | None],
+        model: list[Any] | None = None,
+        images: list[Any] | None = None,
     ) -> bool | str:
-        """Refuses missing libraries and folders, broken checkpoints and unknown config fields before queueing.
+        """Refuses before queueing what can't be trained: libraries, photos and captions, checkpoint, fields.
 
         None is a link, whose value is known later.
         """
-        from .training.in_comfyui import check_config
+        from .training.in_comfyui import check_photos, check_widgets, require_base
 
-        lacking = advice("Training", *LIBRARIES)
-        return lacking or check_result(
-            lambda: folder[0] and photo_folder(folder[0]),
-            lambda: check_config(checkpoint[0], config[0] or ""),
+        widgets = dict(trigger=trigger, steps=steps, method=method, learning_rate=learning_rate, resolution=resolution)
+        known = {name: value[0] for name, value in (*widgets.items(), ("config", config)) if value[0] is not None}
+        known["trigger"] = one_line(known.get("trigger", ""))
+        words = dict(checkpoint=checkpoint, recipe=recipe, encoder=encoder, method=method)
+        return advice("Training", *LIBRARIES) or check_result(
+            lambda: check_choices(cls.define_schema(), **words),
+            lambda: folder[0] is None or check_photos(folder[0], encoder[0], images is not None),
+            lambda: require_base(checkpoint[0], model is not None),
+            lambda: check_widgets(checkpoint[0], known),
         )
 
     @classmethod

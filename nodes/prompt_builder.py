@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import STRATEGIES
-from .schema import CATEGORY, TAGS, advanced, check_result
+from .schema import CATEGORY, TAGS, advanced, check_choices, check_result, syntax_input
 
 DEFAULT = "sentence"
 
@@ -60,15 +60,7 @@ class ModistePromptBuilder(io.ComfyNode):
                     display_name="avoid",
                     tooltip="Words to append to the negative prompt, as they are.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "syntax",
-                        options=["comfy", "plain"],
-                        default="comfy",
-                        display_name="syntax",
-                        tooltip="comfy writes weights as (words:1.2) and escapes brackets; plain writes words only.",
-                    )
-                ),
+                advanced(syntax_input()),
             ],
             outputs=[
                 io.String.Output(
@@ -81,13 +73,18 @@ class ModistePromptBuilder(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, locks: list[str | None]) -> bool | str:
-        """Refuses locks that are no JSON, or name no group of any vocabulary, before queueing; None is a link."""
+    def validate_inputs(
+        cls, locks: list[str | None], strategy: list[str | None], syntax: list[str | None]
+    ) -> bool | str:
+        """Refuses locks that are no JSON or name no group, and words of no list, before queueing; None is a link."""
         from ..fashion.taxonomy import load_taxonomy
         from .comfy.folders import vocabulary_names
         from .vision.tag_edits import check_locks
 
-        return not locks[0] or check_result(lambda: check_locks(locks[0], map(load_taxonomy, vocabulary_names())))
+        return check_result(
+            lambda: check_choices(cls.define_schema(), strategy=strategy, syntax=syntax),
+            lambda: not locks[0] or check_locks(locks[0], map(load_taxonomy, vocabulary_names())),
+        )
 
     @classmethod
     def execute(

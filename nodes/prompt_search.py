@@ -9,12 +9,23 @@ from comfy_api.v0_0_2 import io
 from ..fashion.prompts.strategies import refuse_unknown_strategies
 from .choices import AUTO
 from .missing_libraries import advice, require
-from .schema import CATEGORY, advanced, check_result, encoder_input, model_inputs, names_in, sampling_inputs, seed_input
+from .schema import (
+    CATEGORY,
+    UsesEncoder,
+    advanced,
+    check_choices,
+    check_result,
+    encoder_input,
+    model_inputs,
+    names_in,
+    sampling_inputs,
+    seed_input,
+)
 
 LIBRARIES = ("transformers", "jinja2")
 
 
-class ModistePromptSearch(io.ComfyNode):
+class ModistePromptSearch(UsesEncoder, io.ComfyNode):
     """Prompt Search."""
 
     @classmethod
@@ -84,22 +95,19 @@ class ModistePromptSearch(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, strategies: str | None, encoder: str | None) -> bool | str:
+    def validate_inputs(
+        cls, strategies: str | None, encoder: str | None, sampler_name: str | None, scheduler: str | None
+    ) -> bool | str:
         """Refuses missing libraries and weights and unknown strategies before queueing; None is a link."""
         from .comfy.model_management import require_encoder
 
         lacking = advice("Prompt Search", *LIBRARIES)
+        words = dict(encoder=encoder, sampler_name=sampler_name, scheduler=scheduler)
         return lacking or check_result(
+            lambda: check_choices(cls.define_schema(), **words),
             lambda: refuse_unknown_strategies(names_in(strategies or "")),
             lambda: encoder and require_encoder(encoder),
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: str | None, **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder or AUTO)
 
     @classmethod
     def execute(

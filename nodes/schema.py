@@ -7,13 +7,25 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..core.errors import ModisteError
+from ..core.errors import InputError, ModisteError
+from ..core.suggestions import did_you_mean
 from .choices import AUTO
 from .comfy.folders import encoder_names, vocabulary_names
 
 CATEGORY = "Modiste"
 TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name
 OPTIONS = "MODISTE_TRAINING_OPTIONS"  # a part of a training config, nested as in TrainConfig
+
+
+class UsesEncoder:
+    """A node with the input `encoder`: it runs again once the weights that it names are put in place."""
+
+    @classmethod
+    def fingerprint_inputs(cls, encoder: list[str | None] | str | None, **others: Any) -> str:
+        """The encoder that is used; `encoder` is a list where the node takes lists."""
+        from .comfy.model_management import encoder_for
+
+        return encoder_for((encoder[0] if isinstance(encoder, list) else encoder) or AUTO)
 
 
 def check_result(*checks: Callable[[], Any]) -> bool | str:
@@ -24,6 +36,18 @@ def check_result(*checks: Callable[[], Any]) -> bool | str:
     except ModisteError as error:
         return str(error)
     return True
+
+
+def check_choices(schema: io.Schema, **values: Any) -> None:
+    """InputError for a value that its list does not have, with the nearest one and the others.
+
+    Of nodes of this kind ComfyUI 0.3.64 takes any word; None is a link, whose value is known later.
+    """
+    lists = {each.id: each.options for each in schema.inputs if isinstance(each, io.Combo.Input)}
+    for name, given in values.items():
+        value = given[0] if isinstance(given, list | tuple) else given
+        if value is not None and value not in lists[name]:
+            raise InputError(f"{name}: the list has no {value!r}", to_try=did_you_mean(str(value), lists[name]))
 
 
 def one_line(text: str) -> str:
@@ -54,6 +78,11 @@ def encoder_input() -> io.Input:
     )
 
 
+def folder_input(tooltip: str, default: str = "") -> io.Input:
+    """A folder of photos by its name: text everywhere, so that it can be typed, linked and new."""
+    return io.String.Input("folder", default=default, placeholder="photos", display_name="folder", tooltip=tooltip)
+
+
 def vocabulary_input() -> io.Input:
     """The vocabulary: groups and labels that the tagger knows."""
     return advanced(
@@ -79,6 +108,17 @@ def threshold_input(tooltip: str) -> io.Input:
         round=0.001,
         display_name="threshold",
         tooltip=tooltip,
+    )
+
+
+def syntax_input() -> io.Input:
+    """How weights are written."""
+    return io.Combo.Input(
+        "syntax",
+        options=["comfy", "plain"],
+        default="comfy",
+        display_name="syntax",
+        tooltip="comfy writes weights as (words:1.2) and escapes brackets; plain writes words only.",
     )
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .choices import AUTO
-from .schema import CATEGORY, advanced, check_result, encoder_input, vocabulary_input
+from .schema import CATEGORY, UsesEncoder, advanced, check_choices, check_result, encoder_input, vocabulary_input
 
 
-class ModisteScorer(io.ComfyNode):
+class ModisteScorer(UsesEncoder, io.ComfyNode):
     """Similarity Scorer."""
 
     @classmethod
@@ -72,18 +71,14 @@ class ModisteScorer(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, encoder: list[str | None]) -> bool | str:
-        """Refuses an encoder whose weights are missing before queueing; None is a link."""
+    def validate_inputs(cls, encoder: list[str | None], vocabulary: list[str | None]) -> bool | str:
+        """Refuses words that are in no list, and an encoder without weights, before queueing; None is a link."""
         from .comfy.model_management import require_encoder
 
-        return encoder[0] is None or check_result(lambda: require_encoder(encoder[0]))
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder[0] or AUTO)
+        return check_result(
+            lambda: check_choices(cls.define_schema(), encoder=encoder, vocabulary=vocabulary),
+            lambda: encoder[0] is None or require_encoder(encoder[0]),
+        )
 
     @classmethod
     def execute(

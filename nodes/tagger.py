@@ -6,11 +6,12 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .choices import AUTO
 from .schema import (
     CATEGORY,
     TAGS,
+    UsesEncoder,
     advanced,
+    check_choices,
     check_result,
     encoder_input,
     one_line,
@@ -19,7 +20,7 @@ from .schema import (
 )
 
 
-class ModisteTagger(io.ComfyNode):
+class ModisteTagger(UsesEncoder, io.ComfyNode):
     """FashionCLIP Tagger."""
 
     @classmethod
@@ -93,6 +94,7 @@ class ModisteTagger(io.ComfyNode):
     def validate_inputs(
         cls,
         encoder: list[str | None],
+        threshold: list[float | None],
         vocabulary: list[str | None],
         pin: list[str | None],
         exclude: list[str | None],
@@ -102,23 +104,20 @@ class ModisteTagger(io.ComfyNode):
         from ..fashion.taxonomy import load_taxonomy
         from .comfy.model_management import encoder_for, require_encoder
         from .vision.encoders import vocabulary_of
-        from .vision.tag_edits import choices_of
+        from .vision.tag_edits import choices_of, finite
 
-        if encoder[0] is None or vocabulary[0] is None:
-            return True
+        first = check_result(
+            lambda: threshold[0] is None or finite("threshold", threshold[0], 0, 1),
+            lambda: check_choices(cls.define_schema(), encoder=encoder, vocabulary=vocabulary),
+        )
+        if first is not True or encoder[0] is None or vocabulary[0] is None:
+            return first
         taxonomy = load_taxonomy(vocabulary_of(encoder_for(encoder[0]), vocabulary[0]))
         fields = {"pin": pin[0], "exclude": exclude[0], "groups": groups[0]}
         return check_result(
             lambda: require_encoder(encoder[0]),
             lambda: [choices_of(text, taxonomy, name) for name, text in fields.items() if text],
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, encoder: list[str | None], **others: Any) -> str:
-        """The encoder that is used, which changes once weights are put in place."""
-        from .comfy.model_management import encoder_for
-
-        return encoder_for(encoder[0] or AUTO)
 
     @classmethod
     def execute(

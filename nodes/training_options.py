@@ -8,7 +8,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .schema import CATEGORY, OPTIONS, advanced, check_result
+from .schema import CATEGORY, OPTIONS, advanced, check_choices, check_result
 from .training.options import BLOCKS, FIELDS, SWITCH, WEIGHTINGS
 
 OPTIMIZERS = ("adamw", "adamw8bit", "adafactor", "prodigy")
@@ -46,15 +46,30 @@ class ModisteTrainingOptions(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, optimizer: str | None, shuffle_captions: bool | None, keep_tokens: int | None, picture_cfg: float | None
+        cls,
+        blocks: str | None,
+        weighting: str | None,
+        shuffle_captions: bool | None,
+        keep_tokens: int | None,
+        optimizer: str | None,
+        schedule: str | None,
+        precision: str | None,
+        checkpointing: str | None,
+        picture_cfg: float | None,
     ) -> bool | str:
-        """Refuses an optimizer that is not installed, and fields that need another one, before queueing."""
+        """Refuses words of no list, an optimizer that is not installed, and fields that need another one.
+
+        Before queueing; None is a link.
+        """
         from .training.options import check_options
 
-        values = dict(
-            optimizer=optimizer, shuffle_captions=shuffle_captions, keep_tokens=keep_tokens, picture_cfg=picture_cfg
+        words = dict(blocks=blocks, weighting=weighting, optimizer=optimizer)
+        words |= dict(schedule=schedule, precision=precision, checkpointing=checkpointing)
+        values = dict(words, shuffle_captions=shuffle_captions, keep_tokens=keep_tokens, picture_cfg=picture_cfg)
+        return check_result(
+            lambda: check_choices(cls.define_schema(), **words),
+            lambda: None in values.values() or check_options(values),
         )
-        return None in values.values() or check_result(lambda: check_options(values))  # None is a link
 
     @classmethod
     def execute(cls, **values: Any) -> io.NodeOutput:

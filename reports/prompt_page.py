@@ -175,7 +175,7 @@ class Page:
             gains = [
                 charts.GainBar(words(key, language), gain.mean, gain.low, gain.high)
                 for key, gain in rows.items()
-                if gain is not None
+                if gain is not None and gain.n > 1  # one pair has no interval to draw
             ]
             return charts.intervals(words("gain_chart", language), gains)
 
@@ -314,6 +314,8 @@ class Page:
 
 
 def _gain(key: str, gain: Interval) -> Markup:
+    if gain.n == 1:
+        return say(f"{key}_one", **charts.signed_interval(gain))
     above, below = gain.low > 0, gain.high < 0
     return say(f"{key}_{'up' if above else 'down' if below else 'even'}", **charts.signed_interval(gain))
 

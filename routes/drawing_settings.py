@@ -74,3 +74,11 @@ class DrawingSettings(BaseModel):
     def size_and_sampling(self) -> dict[str, Any]:
         """`drawing`, and the aspect where each photo has its own size: what a folder of pictures belongs to."""
         return self.drawing | ({} if self.aspect is None else {"aspect": self.aspect})
+
+
+class CaptionedSettings(DrawingSettings):
+    """Settings of a route that draws tuned models by captions: their form, their trigger, and what is left to it."""
+
+    trigger: str
+    strategy: str = "sentence"  # the form of prompts and captions
+    bound: tuple[str, ...] | None = None  # groups left to the trigger; None: those that the vocabulary binds

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..core.errors import InputError
 from ..fashion.caption_files import written_by_modiste
 from ..fashion.photos import Skip
 from ..fashion.prompts.tree import Clause, Phrase, Prompt
@@ -19,7 +20,7 @@ from ..hosts.attention import read_weights
 from ..trainer.data.caption_files import BadCaption, caption_file, read_caption
 
 if TYPE_CHECKING:
-    from ..fashion.photos import Photo
+    from ..fashion.photos import Gathered, Photo
 
 NETWORK = re.compile(r"<\w+:[^<>]*>")  # <lora:name:0.8>, <hypernet:name:1>
 OTHER_LINES = re.compile(r"\bNegative prompt:|\bSteps: \d+, ", re.IGNORECASE)  # of A1111's parameters
@@ -52,6 +53,22 @@ def words_beside(photos: Sequence[Photo]) -> tuple[dict[str, str], list[Skip]]:
         if text and words_prompt(text) is not None:
             words[photo_id(photo.sha256)] = text
     return words, unreadable
+
+
+def words_for(gathered: Gathered, words: str | None) -> dict[str, str]:
+    """Each photo's id → its user's words: `words` for all, '' for none; None: what lies beside each photo.
+
+    Text files that can't be read join the skipped ones. InputError for `words` of which nothing can be drawn.
+    """
+    if words is None:
+        beside, unreadable = words_beside(gathered.photos)
+        gathered.skipped += unreadable
+        return beside
+    if not words.strip():
+        return {}
+    if words_prompt(words) is None:
+        raise InputError(f"there are no words in {words!r}", to_try="words that say what to draw")
+    return {photo_id(photo.sha256): " ".join(words.split()) for photo in gathered.photos}
 
 
 def words_prompt(text: str) -> Prompt | None:

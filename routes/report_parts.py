@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.files import make_folder, write_whole
 from ..reports.prompt import CalibrationReport, Interval
-from ..search.confirmation import PairedGain
+from ..search.confirmation import PairedGain, mean_gain
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo
@@ -51,6 +51,11 @@ def interval_of(gain: PairedGain) -> Interval:
         confidence=gain.confidence,
         n=gain.n,
     )
+
+
+def mean_interval(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval | None:
+    """The mean of scores with its interval over `clusters`, such as garments; None where there is only one."""
+    return interval_of(mean_gain(values, clusters)) if len(set(clusters)) > 1 else None
 
 
 def copy_photo(photo: Photo, folder: Path) -> str:

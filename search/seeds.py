@@ -1,8 +1,8 @@
 """Seeds of one run: common to all arms, and held-out ones that the search never sees.
 
-`photo_seed_plan` is the prompt route's: each photo has seeds of its own, so that what a run learns about strategies is
-not the luck of one seed, and each look at a photo is confirmed on seeds that no look before it has seen.
-`seed_plan` is that of comparisons, which share one stream out among their photos.
+`photo_seed_plan` is that of searches and comparisons: each photo has seeds of its own, so that what a run learns about
+strategies is not the luck of one seed, and each look at a photo decides on seeds that no look before it has seen.
+`seed_plan` shares one stream out: pictures that decide nothing, and benches.
 """
 
 from __future__ import annotations

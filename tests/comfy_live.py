@@ -275,6 +275,9 @@ def comfyui(base: Path, *options: str) -> Iterator[Comfy]:
     (base / "models" / "checkpoints" / "zz-broken.safetensors").write_bytes(b"\xff" * 64)
     (base / "input" / "empty").mkdir(parents=True)
     photos = sorted((ROOT / "examples" / "photos").glob("*.jpg"))
+    (base / "input" / "binary").mkdir()
+    shutil.copy(photos[0], base / "input" / "binary" / "a.jpg")
+    (base / "input" / "binary" / "a.txt").write_bytes(b"\x00\x01\x02\x03caption")
     (base / "input" / "photos").mkdir()
     for photo in photos[:6]:
         shutil.copy(photo, base / "input" / "photos")

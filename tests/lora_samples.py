@@ -128,3 +128,14 @@ def random_lora(family: str, kind: str = "lora", resnets: bool = True, rank: int
                 tensors["dora_scale"] = 1 + factor(out, *(1 for _ in shape[1:]), size=0.05)
             modules.append(LoraModule(part, path, "lora" if kind == "dora" else kind, tensors))
     return AdapterState(family, tuple(modules))
+
+
+def small_lora(metadata: dict[str, str] | None = None) -> AdapterState:
+    """A LoRA of two layers of a Stable Diffusion 1, made in a millisecond: where any file will do."""
+    block, modules = "down_blocks.0.attentions.0.transformer_blocks.0", []
+    for layer, width in (("attn1.to_q", 320), ("attn2.to_k", 768)):
+        generator = torch.Generator().manual_seed(width)
+        up, down = torch.randn((320, 2), generator=generator), torch.randn((2, width), generator=generator)
+        tensors = {"lora_up.weight": up, "lora_down.weight": down, "alpha": torch.tensor(2.0)}
+        modules.append(LoraModule("unet", f"{block}.{layer}", "lora", tensors))
+    return AdapterState("sd1", tuple(modules), metadata or {})

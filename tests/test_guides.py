@@ -35,6 +35,7 @@ SMALL = {
     "generate": "--preset mini --steps 2",
     "finetune": "--preset mini --steps 2 --batch 2 --config small.json",
     "compare": "--preset mini --seeds 2 --steps 2",
+    "judge": "--preset mini",
     "pipeline": "--preset mini --budget 8 --searched 1 --seeds 2 --steps 2 --no-learn "
     "--train-steps 2 --config small.json",
 }
@@ -71,6 +72,11 @@ def desk(tmp_path, monkeypatch) -> Path:
         photo.with_suffix(".txt").write_text("a dress")
     (tmp_path / "dataset.toml").write_text(DATASET)
     write_lora(random_lora("sd1"), tmp_path / "hosts.safetensors", {})
+    (tmp_path / "my-samples").mkdir()
+    for step in (300, 600):
+        for photo in (tmp_path / "my-photos").iterdir():
+            name = f"brand_{step:06d}_{photo.stem[-2:]}_20260101120000_1.png"
+            Image.open(photo).resize((64 + step // 10, 128)).save(tmp_path / "my-samples" / name)
     (tmp_path / "small.json").write_text(json.dumps(TRAINING))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))

@@ -125,18 +125,23 @@ def test_a_library_whose_content_is_not_that_of_the_lock_is_refused_and_named(pr
     assert versions(install.venv_python(project / ".venv"))["stitch"] == "1.0"
 
 
-def test_every_build_of_torch_will_do_and_its_version_is_held(project, tmp_path):
+def test_every_build_of_torch_will_do_and_its_version_is_held(project, wheels, tmp_path):
+    python = install.venv_python(project / ".venv")
+    subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "torch"], check=True, env=environ(wheels))
     (project / ".venv" / "modiste-setup.json").unlink()
     wheel(tmp_path / "cpu", "torch", "2.13.0", files={"torch_is_here.py": "# a build for other processors"})
     wheel(tmp_path / "cpu", "torch", "2.14.0")
-    wheel(tmp_path / "cpu", "stitch", "1.0")
+    shutil.copy(wheels / "stitch-1.0-py3-none-any.whl", tmp_path / "cpu")
     done = run(project / "install.py", "setup", environ=environ(tmp_path / "cpu"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert versions(install.venv_python(project / ".venv"))["torch"] == "2.13.0"
+    assert (
+        versions(python)["torch"] == "2.13.0"
+        and "# a build" in next(python.parents[1].rglob("torch_is_here.py")).read_text()
+    )
 
 
 def test_audit_hands_every_pin_of_the_locks_without_hashes_to_pip_audit(project, wheels, tmp_path):
-    listing = "import pathlib, sys; print(*sys.argv[1:4], pathlib.Path(sys.argv[5]).read_text().split()); sys.exit(1)"
+    listing = "import pathlib, sys; print(*sys.argv[1:4], pathlib.Path(sys.argv[4]).read_text().split()); sys.exit(1)"
     wheel(tmp_path / "more", "pip_audit", "2.0", files={"pip_audit/__init__.py": "", "pip_audit/__main__.py": listing})
     mine = Path(shutil.copytree(wheels, tmp_path / "wheels"))
     shutil.copy(tmp_path / "more" / "pip_audit-2.0-py3-none-any.whl", mine)

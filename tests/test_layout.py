@@ -45,7 +45,6 @@ LONG_FUNCTIONS = {
         (
             "nodes/compare.py:define_schema",
             "nodes/lora_trainer.py:define_schema",
-            "nodes/prompt_builder.py:define_schema",
             "nodes/prompt_search.py:define_schema",
             "nodes/tagger.py:define_schema",
         ),

@@ -11,6 +11,8 @@ from comfy_page import workflows
 from comfy_page.server import translations
 from PIL import Image
 
+from modiste.core.version import VERSION
+
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "web"
 LANGUAGES = ("en", "zh", "zh-TW")
@@ -162,7 +164,9 @@ def test_an_example_is_whole_every_link_fits_and_every_value_is_allowed(name):
 
 def test_every_node_is_used_by_an_example_and_every_example_has_its_picture():
     used = {node["type"] for name in workflows.PLANS for node in json.loads(workflows.text(name))["nodes"]}
-    assert set(NODES) <= used
+    assert set(NODES) - {"ModistePromptCandidates", "ModisteJudge"} <= used, (
+        "those two are for graphs of the user's own"
+    )
     assert {file.stem for file in workflows.FOLDER.glob("*.json")} == set(workflows.PLANS)
     for name in workflows.PLANS:
         file = workflows.FOLDER / f"{name}.jpg"
@@ -171,6 +175,24 @@ def test_every_node_is_used_by_an_example_and_every_example_has_its_picture():
 
 
 # ── the registry ──
+
+
+def test_the_registry_reads_the_version_of_the_package_and_the_changelog_has_its_heading():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    path = re.search(r"\[tool\.comfy\.version\]\npath = \"(.+)\"", project)[1]
+    source = (ROOT / path).read_text(encoding="utf-8")
+    read = re.search(r'^(?:__version__|VERSION)[ \t]*=[ \t]*"([^"\\\n]*)"', source, re.M)[1]  # as comfy-cli reads it
+    assert read == VERSION and re.fullmatch(r"\d+\.\d+\.\d+", read)
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert headings[0] == "Unreleased" and headings[1:2] in ([], [VERSION]), "a release's heading is the version"
+
+
+def test_a_pack_for_the_registry_leaves_out_whole_folders_at_the_root_that_no_node_needs():
+    lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert patterns and all(re.fullmatch(r"/[\w.]+/", pattern) for pattern in patterns), "docs/ alone is web/docs/ too"
+    left_out = {pattern.strip("/") for pattern in patterns}
+    assert left_out == {".ci", ".github", "bench", "docs", "tests"} and all((ROOT / name).is_dir() for name in left_out)
 
 
 def test_the_registry_finds_a_name_an_icon_and_the_host_it_needs():

@@ -56,7 +56,23 @@ def test_a_release_takes_nothing_from_a_cache_and_publishes_by_a_proof_in_place_
     assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
     assert release["jobs"]["build"]["permissions"] == {"contents": "read"}
     assert release["jobs"]["publish"]["needs"] == "build" and "cmp dist/*.whl again/*.whl" in text
-    assert any("--format cyclonedx-json" in step.get("run", "") for step in release["jobs"]["build"]["steps"])
+    assert any("install.py sbom > " in step.get("run", "") for step in release["jobs"]["build"]["steps"])
+
+
+def test_the_list_of_what_a_release_depends_on_is_cyclonedx_and_has_every_pin_with_its_hashes():
+    from cyclonedx.model.bom import Bom
+
+    from modiste import install
+
+    document = install.bill_of_materials()
+    components = {(part.name, part.version): part for part in Bom.from_json(document).components}
+    pins = [*install.torch_pins(), *install.locked_pins(install.RUNTIME_LOCK)]
+    assert set(components) == {tuple(pin.partition(" ;")[0].strip().split("==")) for pin in pins}
+    hashes = {
+        hashed.content for part in components.values() for file in part.external_references for hashed in file.hashes
+    }
+    assert hashes == set(re.findall(r"sha256:([0-9a-f]{64})", install.RUNTIME_LOCK.read_text(encoding="utf-8")))
+    assert str(components["torch", "2.13.0"].purl) == "pkg:pypi/torch@2.13.0"
 
 
 def test_the_audit_runs_every_week_and_the_tests_on_every_system_and_python_that_is_named():

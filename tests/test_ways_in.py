@@ -248,7 +248,8 @@ def test_pytest_runs_in_a_folder_of_any_name(name, clone, tmp_path):
         shutil.copytree(clone, tmp_path / name, ignore=shutil.ignore_patterns("tests", "weights", "examples"))
     )
     (folder / "tests").mkdir()
-    shutil.copy(clone / "tests" / "conftest.py", folder / "tests")
+    for helper in ("conftest.py", "loopback_only.py"):
+        shutil.copy(clone / "tests" / helper, folder / "tests")
     (folder / "tests" / "test_here.py").write_text(
         textwrap.dedent("""
             from pathlib import Path

@@ -25,6 +25,7 @@ INDEFINITE = re.compile(r"\ban?\s+(?=(\w+))", re.IGNORECASE)
 EMPTY = re.compile(r"(?:style|styled|look)?\W*", re.IGNORECASE)
 # What is left where words have gone: `a and modern look`, `a dress in a.`, `. It`
 ARTICLE_ALONE = re.compile(r"\b(an?|the)(?:\s*,)?\s+(?:and\s+|,\s*)?(?=\w)", re.IGNORECASE)
+NOTHING = re.compile(r"(?!)")
 AT_THE_END = re.compile(rf"(?:[\s.,;]+(?:{CONNECTORS}|an?|the|it|its))*[\s.,;]*$", re.IGNORECASE)
 
 
@@ -53,8 +54,10 @@ def without_bound_words(text: str, taxonomy: Taxonomy, bound: Collection[str]) -
 
 
 def _terms(groups: Iterable[Group]) -> re.Pattern[str]:
-    """Any label of the groups as a whole word, the longest first."""
+    """Any label of the groups as a whole word, the longest first; without groups no word at all."""
     words = {word for group in groups for label in group.labels for word in (label.prompt_text, label.id)}
+    if not words:
+        return NOTHING
     longest_first = sorted((re.escape(word.replace("_", " ")) for word in words), key=len, reverse=True)
     spaced = (word.replace(r"\ ", r"[\s-]+").replace(r"\-", r"[\s-]+") for word in longest_first)
     return re.compile(rf"(?<![\w-])(?:{'|'.join(spaced)})(?![\w-])", re.IGNORECASE)

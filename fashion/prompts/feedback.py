@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..agreement import MOST_PICTURES
 from .strategies import AVOIDED, FIRST, FOCUS, HEAVIEST, OTHERWISE, REWRITINGS, STRESSED, TaggedPhoto
 from .tree import Clause, Phrase, Prompt
 
 if TYPE_CHECKING:
     from ..tags import PhotoTags, Tag
-
-MOST_PICTURES = 0.5  # a label is missed that so many pictures or fewer show, uninvited if more do
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def find_faults(photo: TaggedPhoto, pictures: Sequence[PhotoTags]) -> Faults:
     def share(label: tuple[str, str]) -> float:
         return sum(label in picture for picture in shown) / len(shown)
 
-    missed = tuple(tag for tag in photo.tags.tags if share((tag.group, tag.label)) <= MOST_PICTURES)
+    missed = tuple(tag for tag in photo.tags.tags if share((tag.group, tag.label)) < MOST_PICTURES)
     others = sorted({label for picture in shown for label in picture} - labels)
     uninvited = [label for label in others if label[0] != noun and share(label) > MOST_PICTURES]
     return Faults(missed, tuple(photo.taxonomy.group(group).label(label).prompt_text for group, label in uninvited))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ...core.errors import InputError
+from ...core.suggestions import did_you_mean
 from .grammar import article
 from .tree import Clause, Phrase, Prompt
 
@@ -325,7 +326,7 @@ def refuse_unknown_strategies(names: Sequence[str]) -> None:
     """Raises InputError for a name that is no strategy."""
     for name in names:
         if name not in STRATEGIES and name not in GIVEN:
-            raise InputError(f"there is no strategy {name!r}", to_try=f"choose from {', '.join(STRATEGIES)}")
+            raise InputError(f"there is no strategy {name!r}", to_try=did_you_mean(name, STRATEGIES, len(STRATEGIES)))
 
 
 def distinct_strategies(

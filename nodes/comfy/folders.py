@@ -19,7 +19,6 @@ ENCODERS = "fashion_clip"  # the folder under models/
 LORAS = "loras"
 RUNS = "modiste"  # the folder under output/
 PHOTOS = "photos"  # the folder of input/ that texts recommend
-NO_FOLDER = "(no folder of photos in input/ yet)"  # the only entry of the list where there is none
 
 
 def register() -> None:
@@ -78,29 +77,29 @@ def photo_folder(name: str, must_exist: bool = True) -> Path:
 
     InputError where it lies elsewhere, or where `must_exist` and it does not exist.
     """
-    if name == NO_FOLDER:
-        raise InputError(
-            "input/ holds no folder of photos yet", to_try=f"copy your photos into {input_root() / PHOTOS}"
-        )
+    if not name.strip():
+        raise InputError("no folder of photos was named", to_try=_folders_there(""))
     folder = inside(name, [input_root(), output_root(), *photo_roots()])
     if must_exist and not folder.is_dir():
-        there = photo_folders(input_root(), photo_roots())
-        copy = f"copy your photos into {input_root() / PHOTOS}"
-        raise InputError(
-            f"there is no folder {name!r}", where=str(folder), to_try=did_you_mean(name, there) if there else copy
-        )
+        raise InputError(f"there is no folder {name!r}", where=str(folder), to_try=_folders_there(name))
     return folder
 
 
+def _folders_there(name: str) -> str:
+    """The nearest folder of photos and all others; where there is none, where to put photos."""
+    there = photo_folder_names()
+    return did_you_mean(name, there) if there else f"copy your photos into {input_root() / PHOTOS}"
+
+
 def photo_folder_names() -> list[str]:
-    """Folders of ComfyUI's input, then of the photo roots by their full path, that hold photos; else [NO_FOLDER]."""
+    """Folders of ComfyUI's input, then of the photo roots by their full path, that hold photos."""
     try:
         roots = photo_roots()
     except InputError as error:  # the nodes stay listed; one that is run gives the error
         log.warning("%s", error)
         roots = []
     others = [str(folder) for root in roots for folder in (root, *(root / name for name in photo_folders(root)))]
-    return [*photo_folders(input_root(), roots), *others] or [NO_FOLDER]
+    return [*photo_folders(input_root(), roots), *others]
 
 
 def photo_roots() -> list[Path]:
@@ -130,7 +129,7 @@ def checkpoint_file(name: str) -> Path:
         raise InputError(
             f"there is no checkpoint {name!r}",
             where=", ".join(folder_paths.get_folder_paths("checkpoints")),
-            to_try="choose one of the list",
+            to_try=did_you_mean(name, checkpoint_names()),
         )
     return Path(file)
 

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 DEFAULT_RANK = 16
 XL_ONLY = "conditioner.embedders.1."  # the second text encoder of a checkpoint file
+TEXT_ENCODER = "cond_stage_model."  # of a checkpoint file of Stable Diffusion 1 and 2
+OTHER_FAMILIES = {
+    "double_blocks.": "FLUX",
+    "joint_blocks.": "Stable Diffusion 3",
+    "conditioner.": "the refiner of Stable Diffusion XL",
+    "diffusion_model.": "a model without text encoders",
+}
 EXAMPLE = 'for example {"data": {"flip": true}}'
 
 
@@ -100,7 +107,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def preset_for(checkpoint: Path) -> Preset:
-    """The preset that fits a checkpoint file: sdxl where it has SDXL's second text encoder, else sd15."""
+    """The preset that fits a checkpoint file: sdxl where it has SDXL's second text encoder, else sd15.
+
+    InputError for another family's, and for a file without text encoders.
+    """
     from safetensors import SafetensorError, safe_open
 
     if checkpoint.suffix != ".safetensors":
@@ -111,13 +121,23 @@ def preset_for(checkpoint: Path) -> Preset:
         )
     try:
         with safe_open(checkpoint, "pt") as tensors:
-            xl = any(name.startswith(XL_ONLY) for name in tensors.keys())
+            names = list(tensors.keys())
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"the checkpoint can't be read, it is damaged or no safetensors file ({error})",
             where=str(checkpoint),
             to_try="download it again, or choose another checkpoint",
         ) from error
+    xl = any(name.startswith(XL_ONLY) for name in names)
+    if not xl and not any(name.startswith(TEXT_ENCODER) for name in names):
+        family = next((family for part, family in OTHER_FAMILIES.items() if any(part in name for name in names)), "")
+        raise InputError(
+            f"the checkpoint is no Stable Diffusion 1, 2 or XL{family and f', it looks like {family}'}: no LoRA is "
+            "trained on it here",
+            where=str(checkpoint),
+            to_try="choose one of those families, with its text encoder inside; Scorer, Judge and Prompt Candidates "
+            "take pictures of any model",
+        )
     return PRESETS["sdxl" if xl else "sd15"].replaced(checkpoint=str(checkpoint))
 
 

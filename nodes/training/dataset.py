@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
@@ -57,6 +57,21 @@ def read_photos(folder: Path, side: int, limit: int = 0) -> PhotoSet:
     if not photos:
         raise nothing_usable([folder], skipped)
     return PhotoSet(tuple(photos), tuple(skipped))
+
+
+def require_photos(folder: Path) -> list[Path]:
+    """The folder's photo files, unread; InputError where it holds none."""
+    files, skipped = find_photos([folder])
+    if not files:
+        raise nothing_usable([folder], skipped)
+    return files
+
+
+def check_training_photos(folder: Path, require_captioner: Callable[[], Any]) -> None:
+    """InputError for a folder without photos, a caption that can't be read, or missing captions and no captioner."""
+    captions = [own_caption(file) for file in require_photos(folder)]
+    if None in captions:
+        require_captioner()
 
 
 def fingerprint(folder: Path) -> str:

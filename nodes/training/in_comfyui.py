@@ -12,7 +12,7 @@ from ...core.errors import InputError
 from ...fashion.prompts.captions import caption_of
 from ...models.presets import PRESETS
 from ..choices import AUTO, EMBEDDED_MODEL, FASHION_CLIP, GRAPH_CHECKPOINT, MINI
-from ..comfy.folders import LORAS, checkpoint_file, encoder_folders, input_root, lora_folder
+from ..comfy.folders import LORAS, checkpoint_file, encoder_folders, input_root, lora_folder, photo_folder
 from ..comfy.graph import checkpoint_of
 from ..comfy.model_management import (
     NodeProgress,
@@ -20,12 +20,13 @@ from ..comfy.model_management import (
     encoder_notice,
     free_memory,
     refuse_if_cancelled,
+    require_encoder,
     vision_models_for,
 )
 from ..vision.batches import tag
 from ..vision.encoders import encoder_folder
 from .config import TrainingWidgets, config_of, preset_for
-from .dataset import content_of, write_pictures
+from .dataset import check_training_photos, content_of, require_one_source, write_pictures
 from .publish import listed_name, loss_map, publish, refuse_lost_keys, tensors_of
 from .run import LoraRun, finish, prepare, report, train
 
@@ -53,22 +54,37 @@ def training_base(checkpoint: str, model: Any, prompt: dict[str, Any], node: str
         return TrainingBase(None, ("the embedded model is for trying things out: its LoRA fits no other checkpoint",))
     if checkpoint != GRAPH_CHECKPOINT:
         return TrainingBase(checkpoint_file(checkpoint))
-    if not model:
-        raise InputError(
-            "there is no model whose checkpoint could be trained on",
-            to_try="connect a model, or choose a checkpoint by its name",
-        )
+    require_base(checkpoint, bool(model))
     origin = checkpoint_of(prompt, node)
     return TrainingBase(checkpoint_file(origin.ckpt_name), tuple(filter(None, [origin.warning])))
 
 
-def check_config(checkpoint: str | None, config: str) -> None:
-    """InputError where a checkpoint chosen by name can't be trained on, or a field of the JSON `config` is wrong."""
+def require_base(checkpoint: str | None, model: bool) -> None:
+    """InputError where the graph's checkpoint is to be trained on and no model is connected."""
+    if checkpoint == GRAPH_CHECKPOINT and not model:
+        raise InputError(
+            "there is no model whose checkpoint could be trained on",
+            to_try="connect a model, or choose a checkpoint by its name",
+        )
+
+
+def check_photos(folder: str, encoder: str | None, images: bool) -> None:
+    """InputError where photos come from two places or none, can't be used, or lack captions that `encoder` can't write.
+
+    Checks of a graph's images wait for them; `encoder` None is a link.
+    """
+    require_one_source(folder, images)
+    if not images:
+        check_training_photos(photo_folder(folder), lambda: encoder is None or require_encoder(encoder))
+
+
+def check_widgets(checkpoint: str | None, widgets: dict[str, Any]) -> None:
+    """InputError where a checkpoint chosen by name can't be trained on, or a widget or a field of its JSON is wrong."""
     if checkpoint in (None, GRAPH_CHECKPOINT, EMBEDDED_MODEL):
         preset = PRESETS["mini" if checkpoint == EMBEDDED_MODEL else "sd15"]
     else:
         preset = preset_for(checkpoint_file(checkpoint))
-    config_of(TrainingWidgets(config=config), preset, [input_root()])
+    config_of(TrainingWidgets(**widgets), preset, [input_root()])
 
 
 def write_dataset(pictures: list[Image.Image], captions: list[str] | None) -> Path:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...core.errors import InputError
 from ...fashion.prompts.renderers import Rendered, render
 from ...fashion.prompts.strategies import (
     STRATEGIES,
     Context,
     TaggedPhoto,
+    distinct_strategies,
     label_shares,
     refuse_unknown_strategies,
     sentence,
 )
+from ...search.seeds import seed_plan
 from .tag_edits import locked_tags, locks_of
 
 if TYPE_CHECKING:
@@ -43,6 +47,39 @@ def write_prompts(
         text = render(prompt, dialect)
         prompts.append(Rendered(_joined(text.positive, extra), _joined(text.negative, avoid), None, text.dropped))
     return prompts
+
+
+@dataclass(frozen=True)
+class PromptCandidate:
+    """A picture to draw: a strategy's prompt on one of the seeds that all strategies share."""
+
+    label: str
+    positive: str
+    negative: str
+    seed: int
+
+
+def write_candidates(
+    photos: Sequence[tuple[PhotoTags, Taxonomy]], strategies: Sequence[str], count: int, seed: int, dialect: Dialect
+) -> list[PromptCandidate]:
+    """`count` pictures of each strategy's prompt, those of the first strategy first; each on `count` common seeds.
+
+    A strategy that writes what an earlier one wrote is left out. InputError unless two prompts or more are left.
+    """
+    if len(photos) != 1:
+        raise InputError(f"there are tags of {len(photos)} photos", to_try="the tags of one photo: a prompt is for one")
+    tags, taxonomy = photos[0]
+    prompts = distinct_strategies(strategies, tags, taxonomy, Context(), lambda prompt: render(prompt, dialect))
+    if len(prompts) < 2:
+        raise InputError(
+            f"{', '.join(strategies) or 'nothing'} gives {len(prompts)} prompts for this photo",
+            to_try="name strategies that differ, such as all_tags, sentence, studio",
+        )
+    plan = seed_plan(seed, count // 2, count - count // 2)
+    seeds = (*plan.search, *plan.confirm)
+    return [
+        PromptCandidate(label, text.positive, text.negative, each) for label, text in prompts.items() for each in seeds
+    ]
 
 
 def _joined(*parts: str) -> str:

@@ -7,8 +7,9 @@ The strength is chosen on one set of seeds and the verdict falls on another, as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,9 @@ from ...fashion.prompts.captions import caption_prompt, strategy_prompt
 from ...fashion.prompts.renderers import render
 from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ...hosts.request import GenerationRequest
-from ...search.seeds import seed_plan
+from ...search.seeds import SeedPlan, photo_seed_plan
 from ..evaluator import Candidate, Evaluator
+from ..looks import begin_looks
 from .pairs import ARMS, ComparisonRun, JudgedPicture, PhotoPair
 from .rule import choose_strength
 from .server_lora import deliver
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ...hosts.request import Host, LoraRef
     from ...models.session import Session
     from ...reports.comparison import ComparisonReport
+    from ..drawing_settings import CaptionedSettings
 
 
 def compare(
@@ -55,10 +58,12 @@ def compare(
     refuse_unknown_arm(settings.strategy)
     # the same prompts
     pairs = prompts_of(proof, session, settings)
-    seeds = seed_plan(settings.seed, settings.choosing_seeds * len(pairs), settings.confirm_seeds * len(pairs))
     sweep, judge = (0.0, *settings.strengths), session.vision.judge
-    total = len(ARMS) * len(seeds.confirm) + (len(sweep) * len(seeds.search) if settings.strengths else 0)
+    of_a_photo = len(ARMS) * settings.confirm_seeds + bool(settings.strengths) * len(sweep) * settings.choosing_seeds
+    total = of_a_photo * len(pairs)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
+        looks = begin_looks(journal.folder, [pair.photo.sha256 for pair in pairs], settings.same_seeds)
+        seeds = seeds_of(pairs, looks, settings)
         run, pace = ComparisonRun(session, tuned, settings, seeds, journal), Pace("compare", total, progress)
         request = GenerationRequest(
             prompt=pairs[0].prompts["tuned"].positive, seed=seeds.confirm[0], **settings.drawing
@@ -87,7 +92,7 @@ def compare(
         return report_of(run, pairs, training, strength if settings.strengths else None, skipped)
 
 
-def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSettings) -> list[PhotoPair]:
+def prompts_of(photos: Sequence[Photo], session: Session, settings: CaptionedSettings) -> list[PhotoPair]:
     """Each photo's prompts: the bare name, the best words, and those of the captions with their trigger.
 
     All share the view words and the negative prompt that the best words have.
@@ -115,6 +120,25 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CompareSetti
         }
         pairs.append(PhotoPair(photo, tags, prompts))
     return pairs
+
+
+def seeds_of(pairs: Sequence[PhotoPair], looks: Mapping[str, int], settings: CompareSettings) -> SeedPlan:
+    """Every photo's own seeds in turn, so that photo `i` of `n` has `seeds[i::n]`.
+
+    Those that decide are none that an earlier look decided on. `looks`: photo (sha256) → how often it decided before.
+    """
+    plans = [
+        photo_seed_plan(
+            settings.seed,
+            pair.photo.sha256,
+            looks[pair.photo.sha256],
+            settings.choosing_seeds,
+            settings.confirm_seeds,
+        )
+        for pair in pairs
+    ]
+    search, confirm = ([plan.search for plan in plans], [plan.confirm for plan in plans])
+    return SeedPlan(*(tuple(chain.from_iterable(zip(*seeds, strict=True))) for seeds in (search, confirm)))
 
 
 def draw(

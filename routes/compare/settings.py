@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..drawing_settings import DrawingSettings
+from ..drawing_settings import CaptionedSettings
 from .tuned import TunedModel
 
 if TYPE_CHECKING:
@@ -15,14 +15,12 @@ STRENGTHS = (0.4, 0.6, 0.8, 1.0, 1.2)
 CHOOSING_SEEDS, CONFIRM_SEEDS = 2, 4  # pictures a photo and strength, and a photo and arm
 
 
-class CompareSettings(DrawingSettings):
+class CompareSettings(CaptionedSettings):
     """Everything that decides what a comparison draws; its folder belongs to one of these."""
 
     tuned: str  # digest of its weights
-    trigger: str
-    strategy: str = "sentence"  # the form of prompts and captions
-    bound: tuple[str, ...] | None = None  # groups left to the trigger; None: those that the vocabulary binds
     seed: int = 0
+    same_seeds: bool = False  # as if nobody had looked at these photos before: for replays
     strengths: tuple[float, ...] = STRENGTHS
     choosing_seeds: int = CHOOSING_SEEDS
     confirm_seeds: int = CONFIRM_SEEDS

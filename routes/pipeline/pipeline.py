@@ -189,7 +189,8 @@ def _compare(
     progress: ProgressCallback,
 ) -> None:
     tuned = tuned_of(out)
-    fields = settings.prompt.size_and_sampling | settings.compare
+    same_seeds = {"same_seeds": settings.prompt.same_seeds}
+    fields = settings.prompt.size_and_sampling | same_seeds | settings.compare
     strategy = _best(out).best_strategies.optimal_prompt_format["strategy"]
     if form_of(strategy) in GIVEN:  # else they decide nothing that is drawn
         fields |= {"words": settings.prompt.words, "captions": settings.prompt.captions}

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...fashion.agreement import palette_difference
+from ...fashion.agreement import Palette, palette, palettes_apart
 from ...fashion.segment import garment_box, garment_pixels
 from ...search.confirmation import mean_gain
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
     from ...search.confirmation import PairedGain
@@ -28,17 +27,17 @@ COLOUR_WEIGHT = 0.02  # of similarity 0 … 1, for a unit of CIEDE2000
 
 @dataclass(frozen=True)
 class Criterion:
-    """What a picture is worth to the search. `pixels`: the photo's garment, sRGB uint8 [K, 3]; None where it does not
-    stand out from its background, so that its colours are not known and similarity alone counts."""
+    """What a picture is worth to the search. `colours`: those of the photo's garment; None where it does not stand out
+    from its background, so that they are not known and similarity alone counts."""
 
-    pixels: np.ndarray | None
+    colours: Palette | None
     weight: float
 
     @classmethod
     def of_photo(cls, image: Image.Image, weight: float = COLOUR_WEIGHT) -> Criterion:
         """The criterion of a photo; with a weight of 0 similarity alone."""
         known = weight > 0 and garment_box(image) is not None
-        return cls(garment_pixels(image) if known else None, weight)
+        return cls(palette(garment_pixels(image)) if known else None, weight)
 
     def worth(self, pictures: Sequence[Picture]) -> list[float]:
         """Each picture's unclipped similarity, less `weight` for every unit of ΔE; 0 for an unusable picture."""
@@ -48,10 +47,10 @@ class Criterion:
         """CIEDE2000 between the palettes of photo and picture; None for an unusable one, or without known colours."""
         from PIL import Image
 
-        if self.pixels is None or picture.path is None:
+        if self.colours is None or picture.path is None:
             return None
         with Image.open(picture.path) as image:
-            return palette_difference(self.pixels, garment_pixels(image.convert("RGB")))
+            return palettes_apart(self.colours, palette(garment_pixels(image.convert("RGB"))))
 
     def change(self, winner: Sequence[Picture], baseline: Sequence[Picture]) -> PairedGain | None:
         """The ΔE of winner − baseline, picture by picture; None where the colours are not known."""

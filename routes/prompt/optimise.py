@@ -26,10 +26,10 @@ from ...search.budget import plan_budget, screening_share
 from ...search.confirmation import decide, paired_gain
 from ...search.halving import SuccessiveHalving
 from ..evaluator import Candidate, Evaluator, Picture, Reference, unclipped
+from ..looks import begin_looks
 from .contest import Contest, SearchRun
 from .criterion import Criterion
 from .experience import Experience, ExperienceFile
-from .looks import begin_looks
 from .outcome import BASELINE, MINIMAL, PhotoOutcome, WordsOutcome, arm_of_words
 from .refinement import Refinement, Screening, refine
 from .settings import PromptSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.version import VERSION
-from ...fashion.agreement import Agreement, measure_agreement
+from ...fashion.agreement import MOST_PICTURES, Agreement, measure_agreement
 from ...fashion.photos import garment_of
 from ...reports.prompt import (
     AttributeWorth,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from .outcome import PhotoOutcome, WordsOutcome
     from .settings import PromptSettings
 
-MOST_PICTURES = 0.5  # a label that fewer pictures show is missed
 LIKE_THE_PHOTO = 0.85  # similarity from which nothing is missing
 HIGH = 0.8  # a picture that scorer and judge both put above this is material for training
 

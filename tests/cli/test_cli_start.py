@@ -43,11 +43,14 @@ def test_help_takes_less_than_a_third_of_a_second_and_loads_no_torch(words, tmp_
         assert "pydantic" not in runs[0][1]["loaded"]
 
 
-@pytest.mark.parametrize("words", [("promt",), ("prompt", "--speed", "9"), ("prompt",)])
-def test_a_wrong_word_or_option_exits_with_two_and_a_hint(words, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(("promt",), "--help"), (("prompt", "--speed", "9"), "--help"), (("prompt",), "to try it on the sample photos")],
+)
+def test_a_wrong_word_or_option_exits_with_two_and_a_hint(words, hint, tmp_path):
     done, _ = start(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert "--help" in done.stderr and "Traceback" not in done.stderr
+    assert hint in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_command_without_a_word_shows_the_help(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modiste.cli.app import _without_mode, app
-from modiste.cli.samples import SAMPLES
+from modiste.cli.samples import EXAMPLES, SAMPLES
 from modiste.fashion.photos import find_photos
 
 
@@ -25,6 +25,10 @@ def test_a_command_without_photos_says_in_one_line_what_to_give_and_where_the_sa
     program, command, samples, *options = shlex.split(done.stderr.partition("sample photos: ")[2])
     assert (program, command) == ("modiste", words[-1]) and "--preset" in options
     assert len(find_photos([samples])[0]) >= 16
+
+
+def test_the_sample_photos_are_part_of_what_pip_installs():
+    assert '"examples/**/*"' in (EXAMPLES.parent / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_other_mistakes_keep_their_usage_line():

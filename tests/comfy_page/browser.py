@@ -65,16 +65,16 @@ class Page:
         elif method == "Network.requestWillBeSent":
             self.requests.append(what["request"]["url"])
 
-    def open(self, url: str, ready: str = "true") -> None:
+    def open(self, url: str, ready: str = "true", timeout_s: float = 20) -> None:
         """Goes there and waits until the JavaScript `ready` holds."""
         self.send("Page.navigate", url=url)
-        self.until(ready)
+        self.until(ready, timeout_s)
 
-    def reload(self, ready: str = "true") -> None:
+    def reload(self, ready: str = "true", timeout_s: float = 20) -> None:
         """The same page anew."""
         self.run("window.__before = true")
         self.send("Page.reload")
-        self.until(f"!window.__before && ({ready})")
+        self.until(f"!window.__before && ({ready})", timeout_s)
 
     def run(self, script: str) -> Any:
         """The JSON value of an expression; a promise is awaited."""

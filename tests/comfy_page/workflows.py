@@ -114,6 +114,7 @@ def caption_and_train_a_lora() -> Graph:
     graph.bend(report, "source", (870, 74), (870, 315), (430, 315))
     graph.bend(positive, "clip", (900, -90), (1445, -90))
     graph.bend(negative, "clip", (912, -102), (1457, -102))
+    graph.bend(lora, "options", (885, 845))
     graph.bend(images, "vae", (924, -114), (1860, -114), (1860, 374))
     graph.bend(images, "samples", (2230, 305), (1875, 305))
     graph.bend(sampled, "model", (1500, 34), (1820, 14))
@@ -232,7 +233,7 @@ def which_lora() -> Graph:
 
 def worn_photo_to_garment_words() -> Graph:
     """A photo of somebody who wears the garment, painted down to the garment, and a prompt for it alone."""
-    graph = Graph()
+    graph = Graph(0.62)
     graph.note((0, 0), (400, 350), "note_worn")
     graph.note((0, 410), (400, 180), "models_words")
     photo = graph.add("LoadImage", (470, 0), (340, 360), image="example.png")

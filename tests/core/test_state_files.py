@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from lora_samples import random_lora
+from lora_samples import small_lora
 
+from modiste.checkpoints.families.configs import configs_in
 from modiste.core.errors import InputError, ModisteError
 from modiste.core.read_files import UnreadableFile, read_whole
 from modiste.core.state_files import DamagedFile, json_object, read_state
@@ -18,13 +19,12 @@ from modiste.fashion.taxonomy import SHIPPED, load_taxonomy
 from modiste.hosts.comfy.workflow import Workflow
 from modiste.panel.results import read_report
 from modiste.routes.compare.tuned import open_tuned
+from modiste.routes.looks import begin_looks
 from modiste.routes.pipeline.split import Split
 from modiste.routes.pipeline.stages import Stages
 from modiste.routes.prompt.experience import ExperienceFile
-from modiste.routes.prompt.looks import begin_looks
 from modiste.trainer.config import read_config
 from modiste.trainer.data.caption_files import read_metadata
-from modiste.trainer.families.configs import configs_in
 from modiste.trainer.kohya import run as kohya_run
 from modiste.trainer.kohya.train import has_state
 from modiste.trainer.lora.file import write_lora
@@ -109,7 +109,7 @@ def test_a_vocabulary_of_the_user_s_with_a_wrong_field_is_named(tmp_path):
 @pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
 def test_every_record_of_a_training_or_a_model_says_damaged_instead_of_a_traceback(content, tmp_path):
     (tmp_path / "train.json").write_bytes(content)
-    write_lora(random_lora("sd1"), tmp_path / "lora.safetensors", {})
+    write_lora(small_lora(), tmp_path / "lora.safetensors", {})
     with pytest.raises(DamagedFile, match="train.json.*take it away"):
         open_tuned(tmp_path / "lora.safetensors")
     (tmp_path / "looks.json").write_bytes(content)

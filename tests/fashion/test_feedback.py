@@ -34,9 +34,8 @@ def texts(arm: str, faults: Faults) -> dict[str, tuple[str, str]]:
     return {name: (text.positive, text.negative) for name, text in written.items()}
 
 
-def test_a_label_that_half_of_the_pictures_miss_is_a_fault_and_what_more_show_uninvited_too():
-    faults = find_faults(PHOTO, [ROUND, RIGHT])
-    assert [tag.label for tag in faults.missed] == ["v"] and not faults.uninvited, "shown by half: not by most"
+def test_a_label_that_most_pictures_miss_is_a_fault_and_what_most_show_uninvited_too():
+    assert not find_faults(PHOTO, [ROUND, RIGHT]), "half shows it, half does not: no fault yet"
     faults = find_faults(PHOTO, [ROUND, ROUND, RIGHT])
     assert [tag.label for tag in faults.missed] == ["v"] and faults.uninvited == ("crew neckline",)
     faults = find_faults(PHOTO, [BOWS, BOWS, RIGHT])

@@ -40,7 +40,7 @@ def same_everywhere(info: dict[str, Any]) -> dict[str, Any]:
     for node in found.values():
         for part in node["input"].values():
             for name, spec in part.items():
-                if name in LISTS and spec[0] == "COMBO":
+                if name in LISTS:
                     spec[1] = {key: value for key, value in spec[1].items() if key not in OF_THE_MACHINE}
         node["python_module"] = "custom_nodes.modiste"
     return found
@@ -263,9 +263,35 @@ def test_a_search_draws_what_ksampler_draws_of_the_same_prompt_and_seed(comfy):
     assert np.abs(ours - theirs).max() <= 1, "ComfyUI's preview cuts off where ours rounds"
 
 
+def test_candidates_are_drawn_one_by_one_by_any_sampler_and_judged_by_pictures_alone(comfy):
+    sampler = dict(model=["1", 0], positive=["4", 0], negative=["5", 0], latent_image=["6", 0], steps=1, seed=["3", 2])
+    done = comfy.run(
+        {
+            "1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+            "7": comfy.node("ModisteLoadPhotos", folder="photos", limit=1),
+            "2": comfy.node("ModisteTagger", images=["7", 0], encoder="mini"),
+            "3": comfy.node("ModistePromptCandidates", tags=["2", 0], strategies="all_tags, sentence", pictures=2),
+            "4": comfy.node("CLIPTextEncode", clip=["1", 1], text=["3", 0]),
+            "5": comfy.node("CLIPTextEncode", clip=["1", 1], text=["3", 1]),
+            "6": comfy.node("EmptyLatentImage", width=64, height=64, batch_size=1),
+            "8": comfy.node("KSampler", **sampler),
+            "9": comfy.node("VAEDecode", samples=["8", 0], vae=["1", 2]),
+            "10": comfy.node("ModisteJudge", images=["9", 0], reference=["7", 0], labels=["3", 3], encoder="mini"),
+            "11": comfy.node("PreviewAny", source=["10", 4]),
+            "12": comfy.node("PreviewAny", source=["10", 0]),
+            "13": comfy.node("PreviewImage", images=["10", 1]),
+        }
+    )
+    assert done.end == "success", done.message
+    report, best = (done.outputs[node]["text"][0] for node in ("11", "12"))
+    assert "of sentence over all_tags on 2 pairs of pictures" in report and best in ("all_tags", "sentence")
+    assert len(done.outputs["13"]["images"]) == 2, "the two pictures of the label to use"
+
+
 # ── ten bad inputs and more ──
 
 PHOTOS = {"7": ("ModisteLoadPhotos", dict(folder="photos", limit=2))}
+SEARCH = dict(reference=["7", 0], model=["1", 0], clip=["1", 1], vae=["1", 2], encoder="mini")
 BAD = {
     "a folder that leads out": (("ModisteLoraTrainer", dict(TRY_OUT, folder="../x")), "leads out of"),
     "a folder that is not there": (("ModisteLoraTrainer", dict(TRY_OUT, folder="nope")), "there is no folder 'nope'"),
@@ -289,11 +315,48 @@ BAD = {
     "a group that there is not": (("ModisteTagger", dict(images=["7", 0], encoder="mini", groups="hat")), "no group"),
     "a field of another part": (("ModisteLoraTrainer", dict(TRY_OUT, config='{"rank": 8}')), "'network.rank'"),
     "a name of 300 letters": (("ModisteLoraTrainer", dict(TRY_OUT, folder="a" * 300)), "at most 255 bytes"),
+    "a trigger of two parts": (("ModisteLoraTrainer", dict(TRY_OUT, trigger="a, b")), "holds the caption_separator"),
+    "a resolution between": (("ModisteLoraTrainer", dict(TRY_OUT, resolution=100)), "resolution 100 is no multiple"),
+    "a caption that is no text": (
+        ("ModisteLoraTrainer", dict(TRY_OUT, folder="binary")),
+        "binary data, no text: control character",
+    ),
+    "captions that nobody can write": (
+        ("ModisteLoraTrainer", dict(TRY_OUT, encoder="fashion-clip")),
+        "models/fashion_clip/fashion-clip",
+    ),
+    "a folder that is nearly there": (("ModisteLoadPhotos", dict(folder="photoz")), "did you mean 'photos'?"),
+    "no folder": (
+        ("ModisteLoadPhotos", dict(folder="")),
+        "was named; there are binary, photos",
+    ),
+    "an empty folder to load": (("ModisteLoadPhotos", dict(folder="empty")), "no photos here"),
+    "a strategy that is nearly one": (
+        ("ModistePromptSearch", dict(SEARCH, strategies="sentense")),
+        "did you mean 'sentence'?",
+    ),
+    "a sampler that there is not": (
+        ("ModistePromptSearch", dict(SEARCH, sampler_name="eular")),
+        "sampler_name: the list has no 'eular'; did you mean 'euler'?",
+    ),
+    "a recipe that there is not": (("ModisteLoraTrainer", dict(TRY_OUT, recipe="quik")), "did you mean 'quick'?"),
+    "an encoder of no list": (
+        ("ModisteScorer", dict(images=["7", 0], reference=["7", 0], encoder="minni")),
+        "did you mean 'mini'?",
+    ),
+    "a checkpoint that is nearly there": (
+        ("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="random-sd51.safetensors")),
+        "did you mean 'random-sd15.safetensors'?",
+    ),
     "a broken checkpoint": (("ModisteLoraTrainer", dict(TRY_OUT, checkpoint="zz-broken.safetensors")), "is damaged"),
     "a number that is too large for the form": (("ModisteTrainingOptions", dict(rank=9999)), "bigger than max"),
-    "a word that the form does not know": (("ModisteTrainingOptions", dict(blocks="left")), "not in list"),
+    "a word that the form does not know": (("ModisteTrainingOptions", dict(blocks="midd")), "did you mean 'mid'?"),
     "fields that need each other": (("ModisteTrainingOptions", dict(keep_tokens=2)), "shuffle_captions is False"),
     "an optimizer that is not installed": (("ModisteTrainingOptions", dict(optimizer="prodigy")), "prodigyopt"),
+    "pictures with nothing beside them": (
+        ("ModisteJudge", dict(images=["7", 0], reference=["7", 0], encoder="mini")),
+        "there is nothing to compare the pictures with",
+    ),
     "an encoder that is not here, to score": (
         ("ModisteScorer", dict(images=["7", 0], reference=["7", 0], encoder="fashion-clip")),
         "models/fashion_clip/fashion-clip",
@@ -303,19 +366,14 @@ BAD = {
 }
 
 
-LATE = {  # known only when what comes before has run, or when the node itself runs
-    "an empty folder",
-    "no photos at all",
-    "a folder and images",
-    "no model behind the graph",
-    "not a number",
-}
+LATE = {"pictures with nothing beside them"}  # known only when the pictures are there
 
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_input_gets_a_short_message_and_the_server_lives(comfy, what):
     (kind, inputs), message = BAD[what]
-    nodes = {"2": (kind, inputs), **PHOTOS, "8": ("PreviewAny", dict(source=["2", 0]))}
+    loader = {"1": ("CheckpointLoaderSimple", dict(ckpt_name=CHECKPOINT))} if "model" in inputs else {}
+    nodes = {"2": (kind, inputs), **PHOTOS, **loader, "8": ("PreviewAny", dict(source=["2", 0]))}
     done = comfy.run({name: comfy.node(kind, **asked) for name, (kind, asked) in nodes.items()})
     assert done.end == ("error" if what in LATE else "refused") and message in done.message, done
     assert "Traceback" not in done.message and len(done.message) < 600

@@ -20,6 +20,7 @@ EVIL = "<img src=x onerror=ran=1>"
 READY = "app.graph && app.extensions.some(({ name }) => name === 'Modiste') && document.querySelector('#graph-canvas')"
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}  # nothing stands over the graph
 RUN_S = 120
+START_S = 120  # for the page to load on a busy machine
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.browser, pytest.mark.slow]
 
@@ -34,7 +35,7 @@ def comfy(tmp_path_factory) -> Iterator[Comfy]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory, comfy) -> Iterator[Page]:
     with chromium(tmp_path_factory.mktemp("browser"), width=1600, height=1000) as page:
-        page.open(comfy.url, READY)
+        page.open(comfy.url, READY, START_S)
         yield page
 
 
@@ -175,12 +176,14 @@ def test_undo_and_a_reload_know_of_a_click_and_a_cached_run_draws_again_what_was
     page.until(f"document.querySelector({json.dumps(chip('colour:brown'))})?.dataset.state === 'pinned'")
     assert serialised(page, 3)["pin"] == "colour:brown"
     page.until(f"{SAVED}.some((text) => text.includes('colour:brown'))")
-    page.reload(f"{READY} && {LOOKED}")
+    page.reload(f"{READY} && {LOOKED}", START_S)
     assert (texts(page, ".modiste-chip"), texts(page, ".modiste-figure strong")) == before
     assert serialised(page, 3)["pin"] == "colour:brown"
     queue(page)
     page.run(f"{RESULTS}.forEach((key) => sessionStorage.removeItem(key))")
-    page.reload(f"{READY} && document.querySelector('.modiste-tags') && document.querySelector('.modiste-score')")
+    page.reload(
+        f"{READY} && document.querySelector('.modiste-tags') && document.querySelector('.modiste-score')", START_S
+    )
     assert texts(page, ".modiste-chip") == ["brown"], "the pinned one alone"
     assert {"3", "4"} <= set(queue(page))
     assert (texts(page, ".modiste-chip"), texts(page, ".modiste-figure strong")) == before
@@ -238,7 +241,7 @@ def test_a_training_is_drawn_while_it_goes_on_taken_up_after_a_reload_and_listed
     load(page, graph.saved())
     page.run("app.queuePrompt(0).then(() => true)")
     page.until("document.querySelector('.modiste-curve .smooth')", RUN_S)
-    page.reload(f"{READY} && document.querySelector('.modiste-curve .smooth')")
+    page.reload(f"{READY} && document.querySelector('.modiste-curve .smooth')", START_S)
     assert page.run("document.querySelector('.modiste-state').dataset.state") == "running"
     page.until("document.querySelector('.modiste-state')?.dataset.state === 'done'", RUN_S)
     [run] = comfy.call("/modiste/runs")[1]["runs"]

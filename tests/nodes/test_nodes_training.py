@@ -18,6 +18,7 @@ from modiste.nodes.comfy.safe_paths import inside, photo_folders, read_photo_roo
 from modiste.nodes.training.config import TrainingWidgets, config_of, preset_for, slug
 from modiste.nodes.training.dataset import (
     caption_photos,
+    check_training_photos,
     content_of,
     fingerprint,
     read_photos,
@@ -179,6 +180,22 @@ def test_a_fingerprint_changes_with_a_photo_and_with_a_caption(tmp_path):
     assert fingerprint(tmp_path / "nowhere") == fingerprint(tmp_path / "elsewhere")
 
 
+def test_photos_are_checked_before_a_run_without_opening_a_picture(tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3)
+    required = []
+    check_training_photos(photos, lambda: required.append("captions"))
+    assert required == [], "each photo has its caption"
+    (photos / "1.txt").unlink()
+    check_training_photos(photos, lambda: required.append("captions"))
+    assert required == ["captions"]
+    (photos / "0.txt").write_bytes(b"\x00\x01\x02\x03caption")
+    with pytest.raises(InputError, match="binary data, no text"):
+        check_training_photos(photos, lambda: None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photos here"):
+        check_training_photos(tmp_path / "empty", lambda: None)
+
+
 def test_pictures_of_a_graph_are_written_once_each_beside_their_own_captions(tmp_path):
     red, blue = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
     for _ in range(2):
@@ -281,6 +298,16 @@ def test_the_base_of_a_file_is_told_by_its_text_encoders(tmp_path):
     save_file(two, tmp_path / "b.safetensors")
     assert preset_for(tmp_path / "a.safetensors").name == "sd15"
     assert preset_for(tmp_path / "b.safetensors").name == "sdxl"
+    others = {
+        "model.diffusion_model.double_blocks.0.img_attn.qkv.weight": "it looks like FLUX",
+        "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": "it looks like Stable Diffusion 3",
+        "conditioner.embedders.0.model.ln_final.bias": "the refiner of Stable Diffusion XL",
+        "model.diffusion_model.input_blocks.0.0.weight": "a model without text encoders",
+    }
+    for name, message in others.items():
+        save_file({name: torch.zeros(1)}, tmp_path / "other.safetensors")
+        with pytest.raises(InputError, match=f"no Stable Diffusion 1, 2 or XL, .*{message}.*any model"):
+            preset_for(tmp_path / "other.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"no")
     (tmp_path / "old.ckpt").write_bytes(b"no")
     for name, message in (

@@ -45,7 +45,14 @@ def parts(tmp_path_factory) -> tuple[list[Photo], list[Photo]]:
 def compared(
     parts, out: Path, session: Session, seed: int = 0, tuned: TunedModel = SIGNATURE, **asked
 ) -> ComparisonReport:
-    asked = {"confirm_seeds": 2, "choosing_seeds": 1, "strengths": (0.6, 1.0), "seed": seed, **asked}
+    asked = {
+        "confirm_seeds": 2,
+        "choosing_seeds": 1,
+        "strengths": (0.6, 1.0),
+        "seed": seed,
+        "same_seeds": True,
+        **asked,
+    }
     settings = CompareSettings.for_session(session, tuned, **asked)
     return compare(*parts, session, tuned, settings, out)
 
@@ -208,6 +215,38 @@ def test_every_figure_is_recomputed_from_the_pictures(parts, tmp_path):
         assert arm.pictures == 3 * len(report.images)
         scores = [seen["scorer", arm.name, photo.garment] for photo in report.images]
         assert arm.similarity == pytest.approx(mean(map(mean, scores)), abs=2e-6)
+
+
+def test_a_second_comparison_of_a_photo_decides_on_fresh_seeds_and_a_replay_on_the_same(parts, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    few = (parts[0][:3], [])
+
+    def seeds(name: str, same_seeds: bool = False) -> dict[str, list[int]]:
+        asked = {"same_seeds": same_seeds, "strengths": (1.0,)}
+        return compared(few, tmp_path / name, brand_studio.session(), **asked).seeds
+
+    first, second, again, replay = seeds("a"), seeds("b"), seeds("a"), seeds("c", same_seeds=True)
+    assert first == again == replay
+    assert not set(first["confirm"]) & set(second["confirm"]) and first["choose"] == second["choose"]
+    assert len(set(first["confirm"])) == 6, "each photo has seeds of its own"
+    from modiste.search.seeds import photo_seed_plan
+
+    for index, photo in enumerate(few[0]):
+        assert first["confirm"][index::3] == list(photo_seed_plan(0, photo.sha256, 0, 1, 2).confirm)
+
+
+def test_a_photo_that_decided_on_a_prompt_gives_a_comparison_fresh_seeds(parts, tmp_path, monkeypatch):
+    import paper_studio
+
+    from modiste.fashion.photos import Gathered
+    from modiste.routes.prompt.optimise import optimise_prompts
+
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    settings = paper_studio.settings(8, same_seeds=False)
+    report = optimise_prompts(Gathered(parts[0][:3]), paper_studio.session(), settings, tmp_path / "prompt")
+    asked = {"same_seeds": False, "strengths": (1.0,)}
+    seeds = compared((parts[0][:3], []), tmp_path / "compare", brand_studio.session(), **asked).seeds
+    assert not set(report.seeds["confirm"]) & set(seeds["confirm"])
 
 
 def test_all_ways_are_drawn_on_the_same_seeds_and_those_that_chose_the_strength_are_others(parts, tmp_path):

@@ -11,6 +11,7 @@ from captioning_server import CaptioningServer
 from PIL import Image
 from typer.testing import CliRunner
 
+from modiste import api
 from modiste.cli import prompt as prompt_command
 from modiste.cli.app import app
 from modiste.fashion.caption_files import CaptionWriter
@@ -267,6 +268,17 @@ def test_prompt_takes_words_from_the_option_before_the_text_file_and_none_where_
     assert nothing.exit_code == 2 and not (tmp_path / "nothing").exists()
 
 
+def test_from_python_the_same_words_count(red, tmp_path):
+    (red / "red.txt").write_text("a sand garment", encoding="utf-8")
+
+    def words(name: str, **given):
+        options = dict(budget=8, same_seeds=True, learn=False, **given)
+        return api.optimise_prompts([red], tmp_path / name, paper_studio.session(), **options).images[0].your_words
+
+    assert words("file").text == "a sand garment" and words("given", words="red").text == "red"
+    assert words("none", words="") is None
+
+
 def test_prompt_asks_the_captioner_once_and_a_run_that_goes_on_not_again(red, tmp_path, on_paper):
     with CaptioningServer(lambda picture: f"a red garment, told {len(server.asked)} times") as server:
         asking = ["--out", tmp_path / "run", "--captioner", server.url, "--captioner-model", "llava"]
@@ -302,3 +314,39 @@ def test_tag_writes_the_captioner_s_sentence_with_the_trigger_and_asks_once(tmp_
         assert (tmp_path / "a.txt").read_text() == "vesper, A dress with a checked pattern\n"
         other = CliRunner().invoke(app, [*words[:7], "brandx", *words[8:]])
         assert other.exit_code == 2 and "captions of another form" in other.stderr
+
+
+# ── from search to training ──
+
+
+def test_where_the_captioner_won_the_training_and_the_comparison_say_what_it_says(tmp_path):
+    import brand_studio
+    from train_samples import tiny_base
+
+    from modiste.routes.pipeline.pipeline import run_pipeline
+
+    gathered = gather_photos([brand_studio.brand_photos(tmp_path / "photos", 9)])
+    colours = list(paper_studio.COLOURS)
+    captions = {
+        photo_id(photo.sha256): f"a photo of a{' striped' * (index % 2 == 0)} {colours[index % 3]} garment (new)"
+        for index, photo in enumerate(gathered.photos)
+    }
+    tiny_base(tmp_path / "base")
+    settings = brand_studio.settings()
+    search = settings.prompt.model_copy(update={"captions": captions, "strategies": ("tag_list",)})
+    settings = settings.model_copy(update={"prompt": search, "bound": ("colour",)})
+    session, out = brand_studio.session(tmp_path / "base"), tmp_path / "out"
+    run_pipeline(gathered, session, settings, out, "prompt")
+    # Eight pictures prove nothing: as if they had.
+    found = json.loads((out / "prompt" / "report.json").read_text(encoding="utf-8"))
+    found["best_strategies"]["optimal_prompt_format"]["strategy"] = "captioner"
+    (out / "prompt" / "report.json").write_text(json.dumps(found), encoding="utf-8")
+    report = run_pipeline(gathered, session, settings, out)
+    assert report.caption_format == "captioner"
+    trained = {path.read_text() for path in (tmp_path / "out" / "dataset" / "photos").glob("*.txt")}
+    said = {f"a photo of a{pattern} garment (new)" for pattern in ("", " striped")}
+    assert trained == {f"atelierx, {text}\n" for text in said}, "the colour is left to the trigger"
+    for photo in report.images:
+        caption = captions[photo_id(photo.image_sha256)]
+        assert photo.prompts["words"] == f"{caption}, plain background"
+        assert photo.prompts["tuned"].removesuffix(", plain background").removeprefix("atelierx, ") in said

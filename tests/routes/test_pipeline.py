@@ -259,3 +259,15 @@ def test_a_folder_that_was_begun_by_other_rules_is_refused_in_words(paper_photos
     Journal.open(tmp_path, before).close()
     with pytest.raises(JournalError, match="searched and judged by other rules"):
         optimise_prompts(gather_photos([paper_photos / "0.png"]), paper_studio.session(), settings, tmp_path)
+
+
+def test_a_single_pair_of_pictures_has_no_interval_and_none_is_shown(paper_photos, tmp_path, capsys):
+    from modiste.cli.print_results import print_summary
+
+    gathered = gather_photos([paper_photos / "0.png"])
+    report = optimise_prompts(gathered, paper_studio.session(), paper_studio.settings(8), tmp_path / "out")
+    assert report.summary.gain_over_minimal.n == 1
+    print_summary(report, tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "points (of one pair: no interval)" in capsys.readouterr().out
+    assert "points over the name alone: no interval" in page and "僅有一對圖片可比較" in page

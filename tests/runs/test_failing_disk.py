@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from failing_disk import Killed, every_failure, failing_disk, full_disk
 from journal_samples import SETTINGS, draw, drawn, key_for
-from lora_samples import random_lora
+from lora_samples import small_lora
 from source_tree import ROOT, source_files
 
 from modiste.core.errors import ModisteError
 from modiste.fashion.tag_file import TagFile, TaggedFile
 from modiste.reports.prompt import PromptReport
-from modiste.reports.prompt_page import write_report
+from modiste.reports.report_files import write_report_files
 from modiste.runs.journal import Journal, JournalError
 from modiste.trainer.lora.file import read_lora, write_lora
 
@@ -56,25 +56,22 @@ def test_a_journal_comes_to_the_same_end_whichever_operation_fails(failure, tmp_
 
 @FAILURES
 def test_a_report_is_the_old_one_or_the_new_one_whichever_operation_fails(failure, paper_run, tmp_path):
-    shutil.copytree(paper_run, tmp_path / "run")
-    folder = tmp_path / "run"
-    old = PromptReport.model_validate_json((folder / "report.json").read_bytes())
-    new = old.model_copy(update={"preset": "another"})
-    write_report(old, folder)
-    pages = {name: {(folder / name).read_bytes()} for name in ("report.json", "report.html")}
-    write_report(new, folder)
-    for name, contents in pages.items():
-        contents.add((folder / name).read_bytes())
-    for _, raised in every_failure(lambda: write_report(new, folder), failure):
+    old = PromptReport.model_validate_json((paper_run / "report.json").read_bytes())
+    new, pages = old.model_copy(update={"preset": "another"}), {}
+    for report, page in ((new, "the new page"), (old, "the old page")):
+        write_report_files(report, page, tmp_path)
+        for name in ("report.json", "report.html"):
+            pages.setdefault(name, set()).add((tmp_path / name).read_bytes())
+    for _, raised in every_failure(lambda: write_report_files(new, "the new page", tmp_path), failure):
         assert raised is None or isinstance(raised, (OSError, ModisteError, Killed))  # OSError: cli/exit_codes.py
-        assert all((folder / name).read_bytes() in contents for name, contents in pages.items())
-        write_report(old, folder)
+        assert all((tmp_path / name).read_bytes() in contents for name, contents in pages.items())
+        write_report_files(old, "the old page", tmp_path)
     assert raised is None
 
 
 @FAILURES
 def test_an_exported_lora_is_whole_or_not_there_whichever_operation_fails(failure, tmp_path):
-    state, number = random_lora("sd1"), count()
+    state, number = small_lora(), count()
     for operations, raised in every_failure(
         lambda: write_lora(state, tmp_path / str(next(number)) / "lora.safetensors", {}), failure
     ):

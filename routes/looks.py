@@ -1,7 +1,8 @@
-"""How often a photo's prompts were confirmed before: each look at a photo gets seeds that no look before it has seen.
+"""How often a photo decided before: each look at a photo gets seeds that no look before it has seen.
 
-Whoever edits the words and runs again would otherwise meet the same "unseen" seeds until they agree. The counts lie in
-a file in MODISTE_HOME. A run keeps its own beside its journal, so that it can be stopped, continued and repeated.
+Whoever edits the words and searches again, or trains again and compares, would otherwise meet the same "unseen" seeds
+until they agree. `prompt` and `compare` count together. The counts lie in a file in MODISTE_HOME. A run keeps its own
+beside its journal, so that it can be stopped, continued and repeated.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import InputError
-from ...core.files import write_whole
-from ...core.home import modiste_home
-from ...core.state_files import json_object, read_state
+from ..core.errors import InputError
+from ..core.files import write_whole
+from ..core.home import modiste_home
+from ..core.state_files import json_object, read_state
 
 FILE = "looks-1.sqlite"
 BEGUN_WITH = "looks.json"  # in the run's folder: photo → its look

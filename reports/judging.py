@@ -1,0 +1,106 @@
+"""The report of a judgement over many tuned models, or over the sample pictures that a training left, as data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .prompt import CalibrationReport, Interval, ReportSection, Skipped
+
+Standing = Literal["best", "finalist", "stopped", "eliminated", "judged"]
+Advice = Literal["train on", "stop here", "any of the last", "too little data"]
+
+
+class JudgedRow(ReportSection):
+    """One candidate: a file at a strength, or a step of a training by its sample pictures."""
+
+    label: str
+    file: str = ""  # the LoRA; empty where only its pictures were seen
+    identity: str = ""  # digest of the weights
+    step: int | None = None
+    epoch: int | None = None
+    strength: float | None = None
+    # best | finalist: drawn on every block | stopped: in the weaker half when a round ended | eliminated: proven worse
+    # than the leading one, corrected for all of them | judged: sample pictures, all of which were there
+    standing: Standing
+    pictures: int
+    similarity: float  # mean, 0 … 1
+    judge: float | None
+    similarity_interval: Interval | None = None  # of that mean, over garments or prompts; None of a single one
+    judge_interval: Interval | None = None
+    # The best one's gain over it on the pictures that both have; corrected for the number of candidates.
+    best_over_it: Interval | None = None
+    judge_best_over_it: Interval | None = None
+    files: list[str] = []  # its pictures relative to the report, block by block
+
+
+class JudgedGain(ReportSection):
+    """What the best one gains over another, on seeds that chose nothing: corrected for their number (Holm)."""
+
+    over: Literal["base", "next", "last"]
+    label: str
+    interval: Interval
+    judge: Interval | None
+    adjusted_p: float
+    proven: bool  # by the score, corrected, and the judge proves no loss
+
+
+class JudgedReference(ReportSection):
+    """A photo that pictures were compared with."""
+
+    image: str
+    garment: str
+    photo_copy: str
+    prompt: str = ""
+
+
+class JudgedCost(ReportSection):
+    """What the best one costs; None where it was not drawn for that."""
+
+    adherence: float | None = None  # share of the photo's tags that pictures without the trigger show
+    base_adherence: float | None = None  # the same by the base model
+    adherence_change: Interval | None = None
+    copies: float | None = None  # share of its pictures as like a training photo as a second photo of it
+    diversity: float | None = None  # 1 − mean similarity of two pictures of one prompt
+    base_diversity: float | None = None
+
+
+class JudgeVerdict(ReportSection):
+    """Which one to keep, how sure that is, and what to do next."""
+
+    decision: Literal["keep", "no gain", "worse than base", "changes nothing", "no difference", "first sight"]
+    level: Literal["proven", "likely", "one witness"] | None = None
+    label: str  # of the one that came out best
+    file: str = ""
+    strength: float | None = None
+    advice: list[Advice] = []
+    sentence: str = ""
+    next_steps: list[str] = []
+
+
+class JudgeReport(ReportSection):
+    """`report.json` of `modiste judge`."""
+
+    version: str
+    created: str  # ISO 8601, UTC
+    kind: Literal["files", "samples"]
+    preset: str
+    host: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    calibration: CalibrationReport
+    scorer_judge: CalibrationReport | None  # the second model; None: there is none
+    references: list[JudgedReference]
+    rows: list[JudgedRow]  # in the order of the training
+    gains: list[JudgedGain] = []
+    cost: JudgedCost = JudgedCost()
+    verdict: JudgeVerdict
+    pictures: int  # drawn, or read
+    full_grid: int  # what every candidate on every block would have taken
+    unpaired: int = 0  # sample pictures whose prompt or seed nobody knows
+    notes: list[str] = []
+    skipped: list[Skipped] = Field(default_factory=list)
+
+    def row(self, label: str) -> JudgedRow:
+        """The row of that label."""
+        return next(row for row in self.rows if row.label == label)

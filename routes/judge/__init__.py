@@ -1,0 +1,1 @@
+"""Which of many tuned models to keep, judged on photos."""

@@ -1,0 +1,161 @@
+"""A judgement's pictures → its report, figure by figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...core.version import VERSION
+from ...reports.judging import JudgedCost, JudgedReference, JudgedRow, JudgeReport
+from ...reports.prompt import Interval, Skipped
+from ..compare.memorisation import diversity_of
+from ..compare.rule import gain_over_garments
+from ..compare.tagged_pictures import tagged_pictures
+from ..report_parts import calibration_of, copy_photo, interval_of, mean_interval, rounded_mean
+from .verdict import Compared, Judged, gains_of, verdict_over_base
+
+if TYPE_CHECKING:
+    from ...fashion.photos import Skip
+    from ...search.confirmation import PairedGain
+    from ..compare.pairs import JudgedPicture
+    from ..compare.tagged_pictures import TaggedPicture
+    from .run import JudgedArm, JudgeRun
+
+
+def report_of(run: JudgeRun, skipped: Sequence[Skip]) -> JudgeReport:
+    """The report; copies each photo into the run's folder as it was read."""
+    from ...reports.judging_texts import in_words
+
+    vision, settings, folder = run.session.vision, run.settings, run.journal.folder
+    rows = [_row(run, arm) for arm in run.arms]
+    gains = gains_of([_compared(run, over) for over in ("base", "next", "last") if over in run.proof])
+    garments = len({pair.garment for pair in run.pairs})
+    report = JudgeReport(
+        version=VERSION,
+        created=run.journal.created,
+        kind="files",
+        preset=settings.preset,
+        host=run.session.host.describe().model_dump(mode="json", exclude={"samplers"}),
+        settings=settings.model_dump(mode="json", exclude={"preset", "host", "checkpoint", "checkpoint_hash"}),
+        calibration=calibration_of(vision.scorer),
+        scorer_judge=calibration_of(vision.judge) if vision.judge else None,
+        references=[
+            JudgedReference(
+                image=str(pair.photo.path),
+                garment=pair.garment,
+                photo_copy=copy_photo(pair.photo, folder),
+                prompt=pair.prompts["tuned"].positive,
+            )
+            for pair in run.pairs
+        ],
+        rows=rows,
+        gains=gains,
+        cost=_cost(run),
+        verdict=verdict_over_base(Judged(rows, gains, garments), _identical(run)),
+        pictures=sum(record.state == "done" for record in run.journal.rows()),
+        full_grid=len(run.arms) * len(run.blocks),
+        skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in skipped],
+    )
+    return in_words(report)
+
+
+def _row(run: JudgeRun, arm: JudgedArm) -> JudgedRow:
+    shots = run.drawn[arm.name]
+    best = run.roles["best"]
+    score, judge = (_over(run, best, arm.name, who) for who in ("scorer", "judge"))
+    opinions = [shot.judge.similarity for shot in shots if shot.judge is not None]
+    garments = run.garments(run.blocks[: len(shots)])
+    return JudgedRow(
+        label=arm.name,
+        file=str(arm.model.tuned.file),
+        identity=arm.model.tuned.identity,
+        step=arm.model.step,
+        epoch=arm.model.epoch,
+        strength=arm.strength if arm.model.tuned.kind == "lora" else None,
+        standing=run.standings[arm.name],
+        pictures=len(shots),
+        similarity=rounded_mean([shot.picture.score.similarity for shot in shots]),
+        judge=rounded_mean(opinions) if opinions else None,
+        similarity_interval=mean_interval([shot.picture.score.similarity for shot in shots], garments),
+        judge_interval=mean_interval(opinions, garments) if opinions else None,
+        best_over_it=None if arm.name == best else score,
+        judge_best_over_it=None if arm.name == best else judge,
+        files=_files(run, shots),
+    )
+
+
+def _over(run: JudgeRun, best: str, name: str, who: str) -> Interval | None:
+    """The best one's gain over an arm on the blocks that both were drawn on; None where nobody judged."""
+    count = len(run.drawn[name])
+    pair = run.drawn[best][:count], run.drawn[name]
+    gain = _gain(pair[0], pair[1], run.garments(run.blocks[:count]), who)
+    return interval_of(gain) if gain else None
+
+
+def _gain(
+    ours: Sequence[JudgedPicture], theirs: Sequence[JudgedPicture], garments: Sequence[str], who: str
+) -> PairedGain | None:
+    """Paired picture by picture, over garments, of unclipped scores by `scorer` or `judge`."""
+    if who == "scorer":
+        scores = [[shot.picture.score.unclipped for shot in shots] for shots in (ours, theirs)]
+    else:
+        if any(shot.judge is None for shot in (*ours, *theirs)):
+            return None
+        scores = [[shot.judge.unclipped for shot in shots if shot.judge] for shots in (ours, theirs)]
+    return gain_over_garments(scores[0], scores[1], garments)
+
+
+def _compared(run: JudgeRun, over: str) -> Compared:
+    garments = run.garments(run.proof_blocks)
+    gain, judge = (_gain(run.proof["best"], run.proof[over], garments, who) for who in ("scorer", "judge"))
+    assert gain is not None and over in ("base", "next", "last")
+    return Compared(over, run.roles.get(over, "base"), gain, judge)
+
+
+def _cost(run: JudgeRun) -> JudgedCost:
+    """What the best one costs, from the proof's pictures tagged again."""
+    roles = ("base", "best", "words", "best_words")
+    pictures: list[TaggedPicture] = []
+    for index, pair in enumerate(run.pairs):
+        shots = {
+            role: [shot for (photo, _), shot in zip(run.proof_blocks, run.proof[role], strict=True) if photo == index]
+            for role in roles
+        }
+        pictures += tagged_pictures(index, replace(pair, arms=shots), run.session.vision.tagger)
+
+    def of(role: str) -> list[TaggedPicture]:
+        return [picture for picture in pictures if picture.arm == role]
+
+    kept, base = of("best_words"), of("words")
+    partners = {(picture.photo, picture.picture.candidate.seed): picture for picture in base}
+    change = gain_over_garments(
+        [picture.adherence for picture in kept],
+        [partners[picture.photo, picture.picture.candidate.seed].adherence for picture in kept],
+        [picture.garment for picture in kept],
+    )
+    scorer = run.session.vision.scorer
+    return JudgedCost(
+        adherence=rounded_mean([picture.adherence for picture in kept]),
+        base_adherence=rounded_mean([picture.adherence for picture in base]),
+        adherence_change=interval_of(change),
+        diversity=diversity_of(of("best"), scorer),
+        base_diversity=diversity_of(of("base"), scorer),
+    )
+
+
+def _identical(run: JudgeRun) -> bool:
+    """Whether base and best drew the same pictures of the same prompts, pixel by pixel."""
+    from PIL import Image
+
+    def pixels(shot: JudgedPicture) -> bytes | None:
+        path = shot.picture.path
+        return None if path is None else Image.open(path).convert("RGB").tobytes()
+
+    pairs = zip(run.proof["base"], run.proof["best"], strict=True)
+    return all(pixels(base) == pixels(best) for base, best in pairs)
+
+
+def _files(run: JudgeRun, shots: Sequence[JudgedPicture]) -> list[str]:
+    paths = [shot.picture.path for shot in shots]
+    return [path.relative_to(run.journal.folder).as_posix() for path in paths if path is not None]

@@ -1,0 +1,291 @@
+"""Which file to keep: candidates in their order, few pictures, the best proven; and the samples of four trainers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import brand_studio
+import pytest
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from modiste.core.errors import InputError
+from modiste.fashion.photos import gather_photos
+from modiste.reports.judging_page import render_judging, write_judging
+from modiste.routes.judge.candidates import open_candidates, training_place
+from modiste.routes.judge.files import judge_files
+from modiste.routes.judge.keep import copy_best
+from modiste.routes.judge.sample_names import read_samples, sample_of
+from modiste.routes.judge.samples import judge_samples
+from modiste.routes.judge.settings import JudgeSettings
+from modiste.trainer.lora.file import read_tensors, write_tensors
+
+LEARNED = {100: 0.2, 200: 0.5, 300: 0.7, 400: 1.0, 500: 0.6, 600: 0.3}  # step → how much of the brand's band
+LAYER = "lora_unet_mid_block_attentions_0_proj_in"
+
+
+class ManyFilesHost(brand_studio.BrandHost):
+    """Draws the band as far as the file named in the request has learned it."""
+
+    def __init__(self, learned: dict[str, float], stop_after: int | None = None):
+        super().__init__(stop_after=stop_after)
+        self.by_name = learned
+
+    def generate(self, requests):
+        for request in requests:
+            loras = [
+                lora.model_copy(update={"strength": lora.strength * self.by_name[lora.name]}) for lora in request.loras
+            ]
+            [result] = super().generate([request.model_copy(update={"loras": tuple(loras)})])
+            yield replace(result, request=request)
+
+
+def lora_file(path: Path, seed: int) -> Path:
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        f"{LAYER}.lora_down.weight": torch.randn(2, 4, generator=generator),
+        f"{LAYER}.lora_up.weight": torch.randn(4, 2, generator=generator),
+        f"{LAYER}.alpha": torch.tensor(2.0),
+    }
+    write_tensors(
+        tensors, path, {"modelspec.description": "A brand.", "modelspec.trigger_phrase": brand_studio.TRIGGER}
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    for step in LEARNED:
+        lora_file(folder / f"brand-step{step:08d}.safetensors", step)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return gather_photos([brand_studio.brand_photos(tmp_path_factory.mktemp("brand") / "photos", 8)]).photos
+
+
+def session(learned: dict[str, float], **host):
+    return replace(brand_studio.session(), host=ManyFilesHost(learned, **host))
+
+
+def learned_by_name(values=LEARNED) -> dict[str, float]:
+    return {f"brand-step{step:08d}": value for step, value in values.items()}
+
+
+def judged(photos, folder, out, learned=None, host=None, **fields):
+    opened = session(learned or learned_by_name(), **(host or {}))
+    candidates = open_candidates([folder])
+    settings = JudgeSettings.for_session(opened, candidates, **fields)
+    return judge_files(photos, candidates, opened, settings, out)
+
+
+@pytest.fixture(scope="module")
+def run(photos, saved, tmp_path_factory):
+    out = tmp_path_factory.mktemp("judged") / "out"
+    report = judged(photos, saved, out)
+    write_judging(report, out)
+    return out, report
+
+
+# ── files ──
+
+
+def test_the_file_that_learned_most_is_kept_and_proven_against_base_and_last(run):
+    _, report = run
+    assert report.verdict.decision == "keep" and report.verdict.label == "brand-step00000400"
+    assert report.verdict.level == "proven" and report.verdict.advice == ["stop here"]
+    over = {gain.over: gain for gain in report.gains}
+    assert over["base"].proven and over["last"].proven and over["last"].label == "brand-step00000600"
+    assert over["base"].interval.low > 0 and over["base"].judge.low > 0
+    assert "+" in report.verdict.sentence and "brand-step00000400" in report.verdict.sentence
+
+
+def test_files_that_fall_behind_stop_drawing_and_the_pictures_are_few(run):
+    _, report = run
+    best = report.row("brand-step00000400")
+    assert [row.step for row in report.rows] == list(LEARNED) and best.standing == "best"
+    assert best.pictures == 16 and report.row("brand-step00000100").pictures < 8
+    assert {row.standing for row in report.rows} >= {"best", "stopped"}
+    for row in report.rows:
+        if row.standing == "eliminated":
+            assert row.best_over_it.low > 0, "what is called proven worse is so by the interval that is shown"
+    drawn = sum(row.pictures for row in report.rows)
+    assert drawn <= 0.6 * report.full_grid == 0.6 * 6 * 16
+    assert all(row.best_over_it.mean >= 0 for row in report.rows if row.standing != "best")
+
+
+def test_a_judgement_stopped_at_any_picture_goes_on_and_reports_the_same(run, photos, saved, tmp_path):
+    _, whole = run
+    for stop_after in (3, 20, 40):
+        with pytest.raises(KeyboardInterrupt):
+            judged(photos, saved, tmp_path / "out", host={"stop_after": stop_after})
+    again = judged(photos, saved, tmp_path / "out")
+    without = {"created"}
+    assert again.model_dump(exclude=without) == whole.model_dump(exclude=without)
+
+
+def test_files_that_learned_alike_are_not_told_apart_and_those_that_learned_nothing_are_named(photos, saved, tmp_path):
+    alike = judged(photos, saved, tmp_path / "alike", learned_by_name(dict.fromkeys(LEARNED, 0.8)))
+    assert not any(gain.proven for gain in alike.gains if gain.over != "base")
+    nothing = judged(photos, saved, tmp_path / "nothing", learned_by_name(dict.fromkeys(LEARNED, 0.0)))
+    assert nothing.verdict.decision == "changes nothing" and "same pictures" in nothing.verdict.sentence
+
+
+def test_where_the_last_file_is_the_best_the_advice_is_to_train_on(photos, saved, tmp_path):
+    rising = {step: 0.1 + 0.15 * place for place, step in enumerate(LEARNED)}
+    report = judged(photos, saved, tmp_path / "out", learned_by_name(rising))
+    assert report.verdict.label == "brand-step00000600" and report.verdict.advice == ["train on"]
+
+
+def test_every_strength_is_a_candidate(photos, saved, tmp_path):
+    files = [saved / "brand-step00000300.safetensors"]
+    candidates = open_candidates(files)
+    opened = session(learned_by_name({300: 1.6}))
+    settings = JudgeSettings.for_session(opened, candidates, strengths=(0.3, 0.6, 1.0))
+    report = judge_files(photos, candidates, opened, settings, tmp_path / "out")
+    assert [row.strength for row in report.rows] == [0.3, 0.6, 1.0]
+    assert report.verdict.strength in (0.6, 1.0), "both draw the whole band"
+    assert report.row(report.verdict.label).strength == report.verdict.strength
+
+
+def test_the_best_file_is_copied_with_its_verdict_and_never_over_another(run, tmp_path):
+    _, report = run
+    copied = copy_best(report, tmp_path / "best.safetensors")
+    tensors, metadata = read_tensors(copied)
+    original, _ = read_tensors(Path(report.verdict.file))
+    assert all(torch.equal(tensors[name], original[name]) for name in original)
+    assert metadata["modelspec.description"].startswith("brand-step00000400 draws the collection best")
+    assert metadata["modelspec.description"].endswith("A brand.")
+    with pytest.raises(InputError, match="not copied over another"):
+        copy_best(report, copied)
+
+
+def test_the_page_has_every_candidate_and_both_languages(run):
+    out, report = run
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert all(row.label in page for row in report.rows) and page.count("data-grid=") == len(report.rows)
+    assert "Keep brand-step00000400" in page and "留下 brand-step00000400" in page
+    assert json.loads((out / "report.json").read_text(encoding="utf-8"))["verdict"]["decision"] == "keep"
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+# ── their order ──
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("brand-000004", (None, 4)),  # sd-scripts, an epoch
+        ("brand-step00000600", (600, None)),  # sd-scripts, a step
+        ("brand_000000500", (500, None)),  # ai-toolkit
+        ("brand-save-600-3-0", (600, 3)),  # OneTrainer
+        ("checkpoint-900", (900, None)),
+        ("brand", (None, None)),
+        ("v10-final", (None, None)),
+    ],
+)
+def test_step_and_epoch_are_read_from_what_trainers_call_their_files(name, place):
+    assert training_place(name) == place
+
+
+def test_the_final_file_comes_last_and_the_same_file_twice_is_one(tmp_path):
+    for number, name in enumerate(("brand", "brand-000010", "brand-000002")):
+        lora_file(tmp_path / f"{name}.safetensors", number)
+    (tmp_path / "copy.safetensors").write_bytes((tmp_path / "brand.safetensors").read_bytes())
+    assert [model.label for model in open_candidates([tmp_path])] == ["brand-000002", "brand-000010", "brand"]
+    with pytest.raises(InputError, match="there is no LoRA file"):
+        open_candidates([tmp_path / "empty"] if (tmp_path / "empty").mkdir() is None else [])
+
+
+# ── sample pictures ──
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("brand_e000003_00_20260101120000_1234.png", ("sd-scripts", None, 3, "00", 1234)),
+        ("my_brand_000600_01_20260101120000.png", ("sd-scripts", 600, None, "01", None)),
+        ("1767225600123__000000600_2.jpg", ("ai-toolkit", 600, None, "2", None)),
+        (
+            "0 - a red dress/2026-01-01_12-00-00-training-sample-600-3-0.png",
+            ("OneTrainer", 600, 3, "a red dress", None),
+        ),
+        ("step_600_redress_1024x1024.png", ("SimpleTuner", 600, None, "redress", None)),
+        ("step_600_redress_0_1024x1024.png", ("SimpleTuner", 600, None, "redress", None)),
+        ("step-000600-3.png", ("Modiste", 600, None, "3", None)),
+        ("holiday.png", ("unknown", None, None, None, None)),
+    ],
+)
+def test_sample_names_of_the_trainers_are_read(tmp_path, name, expected):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save(file)
+    sample = sample_of(file)
+    assert (sample.trainer, sample.step, sample.epoch, sample.prompt, sample.seed) == expected
+
+
+def test_a_pictures_own_text_says_what_its_name_does_not(tmp_path):
+    texts = PngInfo()
+    texts.add_text("parameters", "a red dress\nNegative prompt: x\nSteps: 20, Seed: 77, Size: 8x8")
+    Image.new("RGB", (8, 8)).save(tmp_path / "step_5_a_8x8.png", pnginfo=texts)
+    sample = sample_of(tmp_path / "step_5_a_8x8.png")
+    assert sample.seed == 77 and sample.prompt == "a"
+
+
+def sample_folder(
+    folder: Path, learned: dict[int, float], name="brand_{step:06d}_{prompt:02d}_20260101120000_{seed}.png"
+):
+    folder.mkdir()
+    host = brand_studio.BrandHost()
+    for step, value in learned.items():
+        for prompt, words in enumerate(("a photo of a red dress", "a photo of a green striped dress", "a sand top")):
+            for seed in (1, 2):
+                request = brand_studio.settings().prompt.drawing
+                from modiste.hosts.request import GenerationRequest
+
+                [result] = host.generate([GenerationRequest(prompt=words, seed=10 * prompt + seed, **request)])
+                file = folder / name.format(step=step, prompt=prompt, seed=seed)
+                brand_studio.band(result.image, value).save(file)
+    return folder
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_the_step_whose_samples_are_nearest_to_the_collection_comes_out_best(photos, tmp_path, unlabelled):
+    folder = sample_folder(tmp_path / "samples", LEARNED)
+    if unlabelled:
+        Image.new("RGB", (64, 64), "red").save(folder / "holiday.png")
+    report = judge_samples(photos, read_samples(folder), brand_studio.session().vision, "mini", tmp_path / "out")
+    assert report.verdict.label == "step 400" and report.verdict.decision == "keep"
+    assert [row.step for row in report.rows] == list(LEARNED) and report.unpaired == unlabelled
+    assert all((tmp_path / "out" / name).is_file() for row in report.rows for name in row.files)
+    page = render_judging(report, tmp_path / "out")
+    assert "step 400" in page and "flatters" in report.verdict.sentence
+    assert any("fresh seeds" in line for line in report.verdict.next_steps)
+
+
+def test_samples_of_one_step_or_without_any_name_compare_nothing(photos, tmp_path):
+    folder = sample_folder(tmp_path / "one", {100: 0.5})
+    with pytest.raises(InputError, match="nothing can be compared"):
+        judge_samples(photos, read_samples(folder), brand_studio.session().vision, "mini", tmp_path / "out")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no sample picture"):
+        read_samples(tmp_path / "none")
+
+
+def test_a_table_says_what_names_do_not(photos, tmp_path):
+    folder = sample_folder(tmp_path / "samples", {1: 0.2, 2: 1.0}, "{step}-{prompt}-{seed}.png")
+    rows = [f"{s}-{p}-{d}.png,{s},{p},{d}" for s in (1, 2) for p in range(3) for d in (1, 2)]
+    (folder / "samples.csv").write_text("\n".join(["file,step,prompt,seed", *rows]), encoding="utf-8")
+    report = judge_samples(photos, read_samples(folder), brand_studio.session().vision, "mini", tmp_path / "out")
+    assert report.verdict.label == "step 2" and report.unpaired == 0
+    (folder / "samples.csv").write_text("file,step\n1-0-1.png,soon", encoding="utf-8")
+    with pytest.raises(InputError, match="line 2 has no whole number under step"):
+        read_samples(folder)
+    (folder / "samples.csv").write_text("picture\nx", encoding="utf-8")
+    with pytest.raises(InputError, match="needs a column file"):
+        read_samples(folder)

@@ -1,0 +1,55 @@
+"""Few pictures find the best of many, and equal ones are not told apart."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from modiste.core.errors import InputError
+from modiste.search.elimination import EliminationRound, elimination_rounds, judge_round
+
+
+def pictures(rounds) -> int:
+    before = [0, *(stage.blocks for stage in rounds)]
+    return sum(stage.arms * (stage.blocks - done) for stage, done in zip(rounds, before, strict=False))
+
+
+def test_the_rounds_are_those_of_the_documentation():
+    rounds = elimination_rounds(15, 16)
+    assert rounds == tuple(EliminationRound(*stage) for stage in ((15, 2), (7, 4), (3, 8), (2, 16)))
+    assert pictures(rounds) == 72 <= 0.4 * 15 * 16
+
+
+@pytest.mark.parametrize("arms", [1, 2, 3, 8, 40])
+@pytest.mark.parametrize("blocks", [1, 2, 5, 64])
+def test_every_plan_ends_with_all_blocks_and_never_more_pictures_than_the_grid(arms, blocks):
+    rounds = elimination_rounds(arms, blocks)
+    assert rounds[0].arms == arms and rounds[-1].blocks == blocks and pictures(rounds) <= arms * blocks
+    assert all(first.arms >= second.arms and first.blocks < second.blocks for first, second in pairwise(rounds))
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(InputError, match="can't be compared"):
+        elimination_rounds(0, 4)
+
+
+def test_an_arm_that_is_much_worse_is_eliminated_and_one_that_is_close_is_not():
+    rng = Random(1)
+    luck = [rng.gauss(0, 0.1) for _ in range(8)]
+    scores = {
+        name: [mean + seed + rng.gauss(0, 0.02) for seed in luck]
+        for name, mean in {"good": 0.8, "near": 0.79, "bad": 0.4}.items()
+    }
+    result = judge_round(scores, list(range(8)), comparisons=20)
+    assert result.order[-1] == "bad" and result.eliminated == {"bad"}
+
+
+def test_of_equal_arms_hardly_ever_one_is_called_proven_worse():
+    wrong = 0
+    for trial in range(200):
+        rng = Random(trial)
+        scores = {f"arm {number}": [rng.gauss(0.5, 0.1) for _ in range(8)] for number in range(10)}
+        wrong += bool(judge_round(scores, list(range(8)), comparisons=45).eliminated)
+    assert wrong <= 20
