@@ -33,6 +33,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "held_out": ("Better on held-out photos, by loss", "保留照片上的進步（以損失計）"),
     "no_validation": ("Nothing was validated yet.", "尚未驗證。"),
     "samples": ("Samples by step", "各步的樣張"),
+    "picture_missing": ("picture missing", "找不到圖片"),
     "choices": ("What was chosen", "採用的設定"),
     "written": ("Written at {time}.", "寫入時間 {time}。"),
 }

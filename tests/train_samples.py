@@ -178,9 +178,13 @@ def trained(
 
 def stop_at(step: int, wanted: TrainConfig, out: Path) -> None:
     """Begins or goes on with a run, and stops it behind a step."""
-    done: list[int] = []
+    done = [0]  # a step asks whether to stop before it is reported
+
+    def take(now: Progress) -> None:
+        done.extend([now.done] if now.stage == "train" else [])
+
     try:
-        trained(wanted, out, lambda now: done.append(now.done if now.stage == "train" else 0), lambda: done[-1] == step)
+        trained(wanted, out, take, lambda: done[-1] == step - 1)
     except Stopped as stopped:
         assert f"stopped at step {step} of" in str(stopped)
         return

@@ -42,8 +42,9 @@ LATER: dict[tuple[str, str], Any] = {
 # Fields that came later and change nothing while they have their defaults: so long the identity does not name them.
 ADDED: dict[str, tuple[str, ...]] = {
     "": ("prediction", "block_rates", "plus_ratio", "scale_weight_norms"),
-    "network": ("dropout", "rank_dropout"),
+    "network": ("blocks", "dropout", "rank_dropout"),
     "data": ("captions", "caption_tokens"),
+    "validation": ("prompts_file",),
     "loss": (
         "multires_noise",
         "multires_discount",
@@ -181,7 +182,7 @@ def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str,
             del fields[section][name]
     for section, names in ADDED.items():
         part, values = (getattr(config, section), fields[section]) if section else (config, fields)
-        for name in names:
+        for name in set(names) & set(values):
             if getattr(part, name) == type(part).model_fields[name].get_default(call_default_factory=True):
                 del values[name]
     return fields

@@ -127,7 +127,7 @@ def begin_run(
     identity = identity_of(config, data, model)
     run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
     if config.from_lora is not None:
-        run.loop.validation.start = "the LoRA that it began with"
+        run.loop.validation.start = "the starting LoRA"
     state = load_latest(out / CHECKPOINTS, identity, config.accept_versions)
     if state is not None:
         run.restore(state)
@@ -195,8 +195,8 @@ def take_steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], 
         if validating:
             validate(run, progress)
 
-        # Save a checkpoint; weights that have run away do not take the place of good ones.
-        save_due = save_due or saving
+        # Save a checkpoint, an early end's too; weights that have run away do not take the place of good ones.
+        save_due = save_due or saving or _out_of_patience(run)
         if save_due and not run.optimization.bad_steps:
             _save(run)
             progress(Progress("checkpoint", loop.step, config.last_step, "kept", values={"step": loop.step}))

@@ -112,19 +112,19 @@ def test_dropout_is_there_in_training_alone_and_the_same_after_a_resume(network,
     run = run_of(asked, tmp_path / "run")
     take_steps(run, silent, lambda: False)
     [visit, *_] = BatchSampler(run.data.samples, 1, 0).epoch(0)[0].visits
-    losses = {float(run.gradient.loss.of_visits([visit])) for _ in range(3)}
+    losses = {run.gradient.loss.of_visits([visit]).item() for _ in range(3)}
     assert len(losses) == 1, "outside of a training step there is none"
     dropped = set()
     for repeat in range(3):
         with run.model.dropout.at([type(visit)(visit.sample, 0, 0, repeat)]):
-            dropped.add(float(run.gradient.loss.of_visits([visit])))
+            dropped.add(run.gradient.loss.of_visits([visit]).item())
     assert len(dropped) == 3
 
 
 def test_the_ranks_that_are_kept_make_up_for_those_that_are_dropped(base, photos, tmp_path):
     run = run_of(config(base, photos, network=dict(rank=8, rank_dropout=0.25)), tmp_path)
-    layer = next(module for module in run.model.base.unet.modules() if hasattr(module, "lora_A"))
-    down = layer.lora_A["default"]
+    adapted = [module for module in run.model.base.unet.modules() if hasattr(module, "lora_A")]
+    down = next(a for layer in adapted if isinstance(a := layer.lora_A["default"], torch.nn.Linear))
     x = torch.ones((400, 3, down.weight.shape[1]))
     with torch.no_grad():
         plain = down(x)

@@ -278,7 +278,7 @@ def test_captions_whose_end_is_not_seen_are_counted_and_told(base, tmp_path):
     record = train(config(base, photos, steps=1), tmp_path / "run", read_photo, progress=said.append).record
     assert record["cut_captions"] == 1
     assert [one.message for one in said if "75 tokens" in one.message] == [
-        "1 captions are longer than 75 tokens: what is beyond is not seen"
+        "1 captions are longer than 75 tokens: what is beyond is not seen; data.caption_tokens 150 reads more"
     ]
 
 

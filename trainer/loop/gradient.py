@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from ..data.sample import Sample
 
-Key, Value = TypeVar("Key"), TypeVar("Value")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def one_ahead(rows: Iterable[tuple[Key, Callable[[], Value]]]) -> Iterator[tuple[Key, Value]]:

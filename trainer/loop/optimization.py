@@ -42,8 +42,9 @@ class Optimization:
     def update(self, step: int, loss: torch.Tensor) -> torch.Tensor:
         """Clips the gradients' norm and steps; returns, as bool [], whether loss and norm are finite.
 
-        Where they are not, no weight changes. Fused AdamW leaves a step out by itself, so that nobody waits for the
-        device to know; the others, and a loss scale, ask first. The caller passes what came of it to `count`, in order.
+        Where they are not, no weight changes (a moving average goes on towards those that stay). Fused AdamW leaves a
+        step out by itself, so that nobody waits for the device to know; the others, and a loss scale, ask first. The
+        caller passes what came of it to `count`, in order.
         """
         import torch
 

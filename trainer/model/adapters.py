@@ -90,8 +90,9 @@ def _peft_config(
         return LoHaConfig(**common, alpha=alpha)
     if network.kind == "lokr":
         return LoKrConfig(**common, alpha=alpha)
-    more = dict(use_rslora=network.rslora, use_dora=network.dora, lora_dropout=network.dropout)
-    return LoraConfig(**common, lora_alpha=alpha, **more)
+    return LoraConfig(
+        **common, lora_alpha=alpha, use_rslora=network.rslora, use_dora=network.dora, lora_dropout=network.dropout
+    )
 
 
 class adapters_disabled:
