@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .config import TrainConfig
     from .loop.memory_plan import Plan
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LOCK = "checkpoints", "train.lock"  # the lock is held by the process that trains here
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
@@ -202,4 +202,4 @@ def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainCo
 
 def locked(out: Path) -> FolderLock:
     """The run's folder, for one process; InputError where another has it."""
-    return lock_folder(out, "train.lock", "training here")
+    return lock_folder(out, LOCK, "training here")
