@@ -15,26 +15,35 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ..core.errors import InputError
 from .options import (
+    AcceptVersions,
     AllowRemote,
     Aspect,
+    BrandWord,
     CaFile,
     CaptionBind,
     CaptionerModel,
     CaptionerUrl,
+    CaptionSource,
     CfgScale,
     Checkpoint,
     Dtype,
     Encoder,
+    Extend,
     Framing,
+    FromLora,
     Height,
     HostKind,
     LearnFromEarlier,
     LearningRate,
     LowMemory,
+    Masks,
     Method,
     Prediction,
     Rank,
+    Regularisation,
+    Resume,
     SameSeeds,
+    SamplePrompts,
     Sampler,
     Steps,
     TrainingConfigFile,
@@ -151,6 +160,7 @@ class TrainOptions(OptionGroup):
     config: TrainingConfigFile = None
     rank: Rank = None
     learning_rate: LearningRate = None
+    from_lora: FromLora = None
 
     def from_file(self) -> dict[str, Any]:
         """The fields of the config file; empty without one."""
@@ -163,8 +173,43 @@ class TrainOptions(OptionGroup):
         return {
             **{"method": self.method, "steps": steps, "learning_rate": self.learning_rate, "seed": seed},
             "device": None if device == "auto" else device,
+            "from_lora": None if self.from_lora is None else str(self.from_lora),
             "network": None if self.rank is None else {"rank": self.rank, "alpha": float(self.rank)},
         }
+
+
+@dataclass(frozen=True)
+class DatasetOptions(OptionGroup):
+    """What a training makes of its photos; None: the config file's, else DataConfig's own."""
+
+    trigger: BrandWord = None
+    masks: Masks = None
+    captions: CaptionSource = None
+    reg: Regularisation = None
+    sample_prompts: SamplePrompts = None
+
+    def as_fields(self) -> dict[str, str | None]:
+        """The fields of a DataConfig, None where nothing was given."""
+        folders = {"masks": self.masks, "prior_folder": self.reg}
+        named = {name: None if folder is None else str(folder) for name, folder in folders.items()}
+        return {"trigger": self.trigger, "captions": self.captions, **named}
+
+    def validation_fields(self) -> dict[str, str | None]:
+        """The fields of a ValidationConfig, None where nothing was given."""
+        return {"prompts_file": None if self.sample_prompts is None else str(self.sample_prompts)}
+
+
+@dataclass(frozen=True)
+class GoingOnOptions(OptionGroup):
+    """How the run in `--out` goes on."""
+
+    extend: Extend = None
+    accept_versions: AcceptVersions = False
+    resume: Resume = False
+
+    def as_fields(self) -> dict[str, Any]:
+        """The fields of a TrainConfig, None where nothing was given."""
+        return {"extend": self.extend, "accept_versions": self.accept_versions or None}
 
 
 @dataclass(frozen=True)

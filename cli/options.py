@@ -102,6 +102,32 @@ Framing = Annotated[
 Method = Annotated[str | None, typer.Option(help="lora (a small file) | full (a whole model).")]
 TrainingConfigFile = Annotated[Path | None, typer.Option(help="A TrainConfig as JSON; options come before it.")]
 Rank = Annotated[int | None, typer.Option(help="Of the LoRA.", min=1, max=512)]
+FromLora = Annotated[
+    Path | None,
+    typer.Option("--from-lora", help="Begin with this LoRA: its rank, or --rank.", dir_okay=False, show_default=False),
+]
+Extend = Annotated[
+    int | None,
+    typer.Option(help="Add so many steps to the run in --out; the rate's schedule comes once more.", min=1),
+]
+AcceptVersions = Annotated[
+    bool, typer.Option("--accept-versions", help="Go on under other library versions; train.json notes it.")
+]
+BrandWord = Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")]
+Masks = Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")]
+CaptionSource = Annotated[
+    str | None,
+    typer.Option(help="keep (those beside the photos) | tag (the tagger's, whatever is there).", show_default="keep"),
+]
+Regularisation = Annotated[
+    Path | None,
+    typer.Option(help="Pictures of the class that must stay as they are (prior preservation).", show_default=False),
+]
+SamplePrompts = Annotated[
+    Path | None,
+    typer.Option("--sample-prompts", help="Text file of prompts to draw at each validation.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Only go on; an empty --out is an error.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of the UNet.")]
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")

@@ -61,6 +61,26 @@ class FolderLock:
         self._file.flush()
 
 
+def lock_holder(path: Path) -> int | None:
+    """The id of the process that holds the lock of that file; None where nobody does, or the file can't be read.
+
+    A file without an id is not tried: no process that is just about to lock it is refused because of a look.
+    """
+    try:
+        with path.open("r+", encoding="ascii", errors="replace") as file:
+            text = file.read(20).strip()
+            if not (text.isascii() and text.isdigit()):
+                return None
+            try:
+                lock_file(file)
+            except BlockingIOError:
+                return int(text)
+            unlock_file(file)
+    except OSError:
+        return None
+    return None
+
+
 def lock_folder(folder: Path, name: str, work: str, error: type[ModisteError] = InputError) -> FolderLock:
     """The lock of a run folder in its file `name`; the folder is made where there is none.
 

@@ -44,6 +44,11 @@ class Pace:
         self.done, self._worked = self.done + 1, self._worked + 1
         self._report(message, picture, values)
 
+    def advance(self, count: int, message: str = "", **values: float) -> None:
+        """Counts `count` computed units at once, with what was measured at the last one."""
+        self.done, self._worked = self.done + count, self._worked + count
+        self._report(message, None, values)
+
     def found(self, done: int, total: int, item: Path) -> None:
         """Reports `item` as number `done` of `total`, for work whose extent is known only once it has begun."""
         self.total, self._worked = total, self._worked + 1

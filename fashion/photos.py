@@ -66,6 +66,7 @@ class Photo:
     image: Image.Image
     sha256: str
     notes: tuple[str, ...] = ()  # conversions made on reading, for reports
+    size: tuple[int, int] | None = None  # width, height of the photo in the file, upright; None: nobody knows
 
 
 @dataclass(frozen=True)
@@ -209,14 +210,16 @@ def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
     with _pillow_errors_as_codes(file.path, kind, file.data):
         image = _open(file.data, kind)
         _refuse_by_size(file.path, image)
+        size = image.size
         if kind == "JPEG":
             image.draft(image.mode, (side, side))
         if kind == "PNG":  # decoding alone ignores its checksums
             Image.open(BytesIO(file.data), formats=["PNG"]).verify()
         image.load()
         upright, notes = _upright_rgb(file.path, image)
+        size = size if upright.size == image.size else (size[1], size[0])  # turned by a quarter
         upright.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return Photo(file.path, upright, file.sha256, tuple(notes))
+    return Photo(file.path, upright, file.sha256, tuple(notes), size)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from ..core.errors import InputError
 from ..fashion.photos import read_photo
 from ..fashion.prompts.captions import caption_of
 from ..fashion.taxonomy import load_taxonomy
-from .choices import AUTO, FASHION_CLIP
+from .choices import AUTO
 from .comfy.folders import vocabulary_names
-from .comfy.model_management import vision_models_for
+from .comfy.model_management import encoder_notice, vision_models_for
 from .comfy.safe_paths import inside
 from .vision.batches import tag
 from .vision.tag_edits import tag_rows
@@ -36,13 +36,17 @@ class NoPicture(InputError):
 
 
 def tags_of(request: dict[str, Any], encoder: str) -> dict[str, Any]:
-    """Tags and caption of a picture that the server finds by filename, subfolder and type."""
+    """Tags and caption of a picture that the server finds by filename, subfolder and type; "" as encoder is AUTO.
+
+    `notice` says where AUTO fell back to the embedded encoder; else "".
+    """
     photo = read_photo(
         picture_file(text_in(request, "filename"), text_in(request, "subfolder"), text_in(request, "type") or "input")
     )
-    vision = vision_models_for(encoder or FASHION_CLIP, AUTO)
+    chosen = encoder or AUTO
+    vision = vision_models_for(chosen, AUTO)
     tags = tag(vision, [photo.image], lambda done, total: None)[0]
-    return {"tags": tag_rows(tags), "caption": caption_of(tags, vision.taxonomy)}
+    return {"tags": tag_rows(tags), "caption": caption_of(tags, vision.taxonomy), "notice": encoder_notice(chosen)}
 
 
 def picture_file(filename: str, subfolder: str, kind: str) -> Path:

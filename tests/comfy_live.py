@@ -21,7 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +147,7 @@ class Comfy:
     url: str
     base: Path
     log: Path
+    pid: int
     info: dict[str, Any] = field(default_factory=dict)
 
     def call(self, path: str, data: Any = None) -> tuple[int, Any]:
@@ -179,13 +180,18 @@ class Comfy:
         socket_url = f"{self.url.replace('http', 'ws')}/ws?clientId={client}"
         channel = websocket.create_connection(socket_url, timeout=RUN_S)
         try:
-            _, answer = self.call("/prompt", {"prompt": prompt, "client_id": client})
-            errors = [one for node in answer.get("node_errors", {}).values() for one in node["errors"]]
-            if "prompt_id" not in answer or errors:
-                return Outcome("refused", message=_errors_text(errors) or json.dumps(answer.get("error")))
-            return self._heard(channel, answer["prompt_id"], hear)
+            prompt_id, refusal = self.queue(prompt, client)
+            return self._heard(channel, prompt_id, hear) if prompt_id else Outcome("refused", message=refusal)
         finally:
             channel.close()
+
+    def queue(self, prompt: dict[str, Any], client: str = "") -> tuple[str, str]:
+        """The id of the queued prompt and "", or "" and the text of the refusal."""
+        _, answer = self.call("/prompt", {"prompt": prompt, "client_id": client})
+        errors = [one for node in answer.get("node_errors", {}).values() for one in node["errors"]]
+        if "prompt_id" not in answer or errors:
+            return "", _errors_text(errors) or json.dumps(answer.get("error"))
+        return answer["prompt_id"], ""
 
     def _heard(self, channel: Any, prompt_id: str, hear: Callable[[dict[str, Any]], None]) -> Outcome:
         found = Outcome("")
@@ -267,6 +273,13 @@ def comfyui(base: Path, *options: str) -> Iterator[Comfy]:
 
     `options` are further ones of ComfyUI's command line.
     """
+    furnish(base)
+    with serving(base, *options) as server:
+        yield server
+
+
+def furnish(base: Path) -> None:
+    """Puts this checkout, checkpoints and photos into a new --base-directory."""
     (base / "custom_nodes").mkdir(parents=True)
     (base / "custom_nodes" / "modiste").symlink_to(ROOT, target_is_directory=True)
     (base / "models" / "checkpoints").mkdir(parents=True)
@@ -278,28 +291,42 @@ def comfyui(base: Path, *options: str) -> Iterator[Comfy]:
     (base / "input" / "binary").mkdir()
     shutil.copy(photos[0], base / "input" / "binary" / "a.jpg")
     (base / "input" / "binary" / "a.txt").write_bytes(b"\x00\x01\x02\x03caption")
-    (base / "input" / "photos").mkdir()
-    for photo in photos[:6]:
-        shutil.copy(photo, base / "input" / "photos")
+    for folder in ("photos", "wordless"):  # captions get beside the first; the second stays without any
+        (base / "input" / folder).mkdir()
+        for photo in photos[:6]:
+            shutil.copy(photo, base / "input" / folder)
     shutil.copy(photos[0], base / "input" / "example.png")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+
+
+@contextmanager
+def serving(base: Path, *options: str, port: int = 0, packs: Sequence[str] = ()) -> Iterator[Comfy]:
+    """A server over a furnished folder; again over the same one, it is the host started anew.
+
+    `port` 0 takes a free one; `packs` are folders of custom_nodes that are loaded beside modiste.
+    """
+    port = port or free_port()
     log = base / "server.log"
     flags = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-auto-launch"]
-    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste", *options]
-    with log.open("wb") as said:
+    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", "modiste", *packs, *options]
+    with log.open("ab") as said:
         command = [*_command(BOOT), *flags]
         process = subprocess.Popen(
             command, cwd=os.environ["MODISTE_COMFYUI"], env=_environment(base / "home"), stdout=said, stderr=said
         )
         try:
-            server = Comfy(f"http://127.0.0.1:{port}", base, log)
+            server = Comfy(f"http://127.0.0.1:{port}", base, log, process.pid)
             _await(server, process)
             yield server
         finally:
             process.terminate()
             process.wait(60)
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def _await(server: Comfy, process: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from modiste.core.errors import Stopped
 from modiste.core.progress import Progress, silent
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.fashion.photos import read_photo
@@ -175,6 +176,21 @@ def trained(
     return train(wanted, out, read_photo, progress=progress, stop=stop)
 
 
+def stop_at(step: int, wanted: TrainConfig, out: Path) -> None:
+    """Begins or goes on with a run, and stops it behind a step."""
+    done = [0]  # a step asks whether to stop before it is reported
+
+    def take(now: Progress) -> None:
+        done.extend([now.done] if now.stage == "train" else [])
+
+    try:
+        trained(wanted, out, take, lambda: done[-1] == step - 1)
+    except Stopped as stopped:
+        assert f"stopped at step {step} of" in str(stopped)
+        return
+    raise AssertionError(f"the run in {out} was not stopped at step {step}")
+
+
 def command(config_file: Path, out: Path) -> list[str]:
     """One run in a process of its own."""
     return [sys.executable, "-m", "modiste.trainer", str(config_file), "--out", str(out)]
@@ -252,7 +268,7 @@ def gradients(run: TrainingRun) -> dict[str, torch.Tensor]:
     for batch in BatchSampler(run.data.samples, run.plan.batch_size, run.config.seed).epoch(0):
         for parameter in run.model.parameters.values():
             parameter.grad = None
-        losses.append(run.gradient(batch))
+        losses.append(float(run.gradient(batch)))
         found[str(batch.position)] = torch.cat([p.grad.flatten() for p in run.model.parameters.values()])
     held_out = run.gradient.validation_losses(run.data.held_out)
     return {**found, "losses": torch.tensor(losses), "held out": torch.tensor(held_out)}

@@ -37,12 +37,18 @@ class NetworkConfig(_Part):
     blocks: tuple[Literal["down", "mid", "up"], ...] = Field(default=BLOCKS, min_length=1)  # of the UNet, that learn
     rslora: bool = False  # scale alpha / √rank: Kalajdzievski, arXiv 2312.03732
     dora: bool = False  # direction and magnitude apart: Liu et al., "DoRA" (ICML 2024)
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # share of the adapter's inputs left out at each step
+    rank_dropout: float = Field(default=0.0, ge=0, lt=1)  # share of its ranks, LoRA only: each picture other ones
 
     @model_validator(mode="after")
     def _fits(self) -> NetworkConfig:
         if self.kind != "lora" and (self.dora or self.rslora):
             both = " and ".join(name for name in ("dora", "rslora") if getattr(self, name))
             raise ValueError(f"kind {self.kind!r} has no {both}: they belong to kind 'lora'")
+        if self.kind != "lora" and (self.dropout or self.rank_dropout):
+            raise ValueError(f"kind {self.kind!r} has no dropout: it belongs to kind 'lora'")
+        if self.dora and self.rank_dropout:
+            raise ValueError("dora has no rank_dropout")
         return self
 
 
@@ -54,6 +60,16 @@ class LossConfig(_Part):
     debiased: bool = False  # 1 / √SNR, Yu et al., arXiv 2310.08442
     huber: float | None = Field(default=None, gt=0)  # δ of the pseudo-Huber loss; None: squared error
     noise_offset: float = Field(default=0.0, ge=0, le=1)  # of each channel's mean, for very dark and bright pictures
+    multires_noise: int = Field(default=0, ge=0, le=12)  # scales of noise added to it, each half as large; 0: none
+    multires_discount: float = Field(
+        default=0.3, gt=0, lt=1
+    )  # of each coarser scale: Whitaker, "Multires noise" (2023)
+    input_perturbation: float = Field(default=0.0, ge=0, le=1)  # γ: Ning et al., arXiv 2301.11706, §4
+    timesteps: tuple[int, int] | None = None  # first and last that are trained, of 0 … 999; None: all
+    timestep_sampling: Literal["uniform", "sigmoid", "shift"] = (
+        "uniform"  # sigmoid, shift: Esser et al., 2403.03206, §3
+    )
+    timestep_shift: float = Field(default=3.0, gt=0)  # of "shift": above 1 noisier timesteps come more often
     zero_terminal_snr: bool = False  # Lin et al., arXiv 2305.08891, §3.1; for v-prediction only
     background: float = Field(
         default=0.0, ge=0
@@ -63,6 +79,8 @@ class LossConfig(_Part):
     def _fits(self) -> LossConfig:
         if self.debiased and self.min_snr_gamma is not None:
             raise ValueError(f"debiased and min_snr_gamma {self.min_snr_gamma} are two weightings: set one to off")
+        if self.timesteps is not None and not 0 <= self.timesteps[0] <= self.timesteps[1]:
+            raise ValueError(f"timesteps {self.timesteps[0]} to {self.timesteps[1]} is no range")
         return self
 
 
@@ -74,8 +92,19 @@ class ValidationConfig(_Part):
     most: int = Field(default=24, ge=1)  # held-out pictures that are looked at
     patience: int = Field(default=4, ge=0)  # validations without a better one before training stops; 0: never
     pictures: int = Field(default=2, ge=0)  # drawn at each validation where a critic is given; 0: none, no signs either
+    prompts_file: Path | None = None  # further pictures at each validation, a prompt a line; nobody scores them
     picture_steps: int = Field(default=20, ge=1, le=150)  # of the sampler
     cfg_scale: float = Field(default=7.0, ge=1, le=30)  # of those pictures
+
+
+class Extension(_Part):
+    """Steps that were added to a run; their learning rate goes through its schedule once more, without a warm-up.
+
+    A warm restart: Loshchilov & Hutter, "SGDR" (ICLR 2017), §3.
+    """
+
+    at: int = Field(ge=1)  # the step behind which they come
+    steps: int = Field(ge=1)
 
 
 class TrainConfig(_Part):
@@ -89,14 +118,21 @@ class TrainConfig(_Part):
     loss: LossConfig = LossConfig()
     validation: ValidationConfig = ValidationConfig()
     steps: int = Field(default=1500, ge=1)  # optimizer updates
+    extend: int = Field(default=0, ge=0)  # steps to add to the run that is in the folder; 0: none
+    extended: tuple[Extension, ...] = ()  # what was added so, for the record
+    from_lora: Path | None = None  # a LoRA that training begins with; its rank and kind, unless `network` says others
+    accept_versions: bool = False  # goes on under other library versions; weights may then differ from one start's
     batch_size: int | None = Field(default=None, ge=1)  # pictures an update, over all processes
     micro_batch: int | None = Field(default=None, ge=1)  # pictures at once; the rest is accumulated
     learning_rate: float = Field(default=1e-4, gt=0)
     text_learning_rate: float | None = Field(default=None, gt=0)  # None: half of learning_rate
-    optimizer: Literal["adamw", "adamw8bit", "adafactor", "prodigy"] = "adamw"
+    optimizer: Literal["adamw", "adamw8bit", "adafactor", "prodigy", "lion", "schedulefree", "came"] = "adamw"
     weight_decay: float = Field(default=0.01, ge=0)
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     warmup: int = Field(default=0, ge=0)  # steps
+    block_rates: dict[str, float] = {}  # module path or its beginning, such as "up_blocks.1" → factor of its rate
+    plus_ratio: float = Field(default=1.0, gt=0)  # of B's rate to A's: Hayou et al., "LoRA+" (ICML 2024), §4
+    scale_weight_norms: float | None = Field(default=None, gt=0)  # most that a module's ‖ΔW‖ may be, LoRA only
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.0, ge=0, lt=1)  # decay; 0: none
     precision: Precision = "auto"
@@ -106,6 +142,7 @@ class TrainConfig(_Part):
     clip_skip: int = Field(default=1, ge=1, le=4)
     save_every: int = Field(default=0, ge=0)  # steps; 0: a tenth of the run
     seed: int = Field(default=0, ge=0)
+    log: tuple[str, ...] = ()  # trackers by accelerate's names, such as tensorboard, wandb
     title: str = "fashion_lora"
     notes: str = ""
 
@@ -120,6 +157,39 @@ class TrainConfig(_Part):
         if self.method == "full" and self.loss.background:
             raise ValueError(f"background {self.loss.background} asks the base model, which method 'full' overwrites")
         return self
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> TrainConfig:
+        if self.method == "full" and self.from_lora is not None:
+            raise ValueError("method 'full' trains all of the UNet and begins with no LoRA: merge from_lora into base")
+        last = 0
+        for extension in self.extended:
+            if extension.at <= last:
+                raise ValueError(f"extended: steps at {extension.at} do not come behind {last}")
+            last = extension.at
+        return self
+
+    @model_validator(mode="after")
+    def _rates_fit(self) -> TrainConfig:
+        for path, factor in self.block_rates.items():
+            if factor < 0 or not path:
+                raise ValueError(f"block_rates {path!r}: {factor:g} is no factor of a rate")
+        adapter = self.plus_ratio != 1 or self.scale_weight_norms is not None
+        if adapter and (self.method == "full" or self.network.kind != "lora"):
+            raise ValueError("plus_ratio and scale_weight_norms are for LoRA: they know its two factors")
+        if self.optimizer == "schedulefree" and (self.schedule != "constant" or self.ema):
+            raise ValueError("optimizer 'schedulefree' averages by itself: it needs schedule 'constant' and ema 0")
+        return self
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the run ends, extensions counted."""
+        return self.extended[-1].at + self.extended[-1].steps if self.extended else self.steps
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The steps at which a schedule ends: there is a validation and a checkpoint, whatever comes behind."""
+        return frozenset((*(extension.at for extension in self.extended), self.last_step))
 
     @property
     def save_steps(self) -> int:

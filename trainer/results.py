@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
 RECORD, CURVE = "train.json", "loss.png"
+# Of this machine, not of the run: left out of a file that is shared.
+WHERE_FILES_LIE: Any = {"from_lora": True, "data": {"folders", "masks", "prior_folder"}}
 
 
 @dataclass
@@ -146,7 +148,7 @@ def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> 
         alpha=network.alpha,
         conv_rank=network.conv_rank,
         conv_alpha=network.conv_alpha or network.conv_rank,
-        planned_steps=config.steps,
+        planned_steps=config.last_step,
         batch_size=plan.batch_size,
         learning_rate=config.learning_rate,
         text_learning_rate=(config.text_learning_rate or config.learning_rate / 2) if network.text_rank else None,
@@ -159,7 +161,7 @@ def metadata_of(config: TrainConfig, data: Dataset, plan: Plan, **made: Any) -> 
         noise_offset=config.loss.noise_offset,
         finished=time.time(),
         description=config.notes,
-        config=config.model_dump(mode="json", exclude={"data": {"folders", "masks", "prior_folder"}}),
+        config=config.model_dump(mode="json", exclude=WHERE_FILES_LIE),
         **made,
     )
 
@@ -185,6 +187,7 @@ def _record(run: TrainingRun) -> dict[str, Any]:
         "notices": run.gradient.loss.diffusion.notices(run.config.loss),
         "cut_captions": run.model.cut_captions,  # longer than 75 tokens: their ends are not seen
         "arithmetic": run.loop.arithmetic,  # equality to the bit ends where it changes
+        "versions": run.loop.versions,  # and where these do, by --accept-versions
         "base": {"name": run.model.base.name, "family": run.model.base.family, "sha256": run.model.base.sha256},
         "photos": photos_in(run.data),
         "steps": run.loop.step,

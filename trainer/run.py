@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.files import sha256_of
 from ..core.folder_lock import FolderLock, lock_folder
 from ..core.library_versions import installed_versions
 from .data.sample import Dataset
@@ -24,17 +25,38 @@ if TYPE_CHECKING:
     from .config import TrainConfig
     from .loop.memory_plan import Plan
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LOCK = "checkpoints", "train.lock"  # the lock is held by the process that trains here
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
-FREE_DATA = {"folders", "masks", "prior_folder"}
+FREE |= {"log", "extend", "extended", "from_lora", "accept_versions"}
+FREE_DATA = {"folders", "folder_settings", "masks", "prior_folder"}
 # Fields that older versions did not have, by the value that is as they were: a run that was begun without one goes on
 # with that value, and as long as it has it the run's identity does not name it.
-LATER: dict[tuple[str, str], Any] = {("data", "held_out_by"): "photo", ("data", "kohya_names"): False}
+LATER: dict[tuple[str, str], Any] = {
+    ("data", "held_out_by"): "photo",
+    ("data", "kohya_names"): False,
+    ("data", "class_words"): False,
+    ("data", "original_sizes"): False,
+}
+# Fields that came later and change nothing while they have their defaults: so long the identity does not name them.
+ADDED: dict[str, tuple[str, ...]] = {
+    "": ("prediction", "block_rates", "plus_ratio", "scale_weight_norms"),
+    "network": ("blocks", "dropout", "rank_dropout"),
+    "data": ("captions", "caption_tokens"),
+    "validation": ("prompts_file",),
+    "loss": (
+        "multires_noise",
+        "multires_discount",
+        "input_perturbation",
+        "timesteps",
+        "timestep_sampling",
+        "timestep_shift",
+    ),
+}
 # Goes up where the same config computes something else than before; runs without it go on as they were (`as_before`).
 FORMULAS = 2
-FREE_VALIDATION = {"pictures", "picture_steps", "cfg_scale"}
+FREE_VALIDATION = {"pictures", "prompts_file", "picture_steps", "cfg_scale"}
 
 
 @dataclass
@@ -47,6 +69,7 @@ class LoopState:
     validation: Validation = field(default_factory=Validation)
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # name → weights of the best validation, on the CPU
     arithmetic: list[dict[str, Any]] = field(default_factory=list)  # what was computed with, where it changed
+    versions: list[dict[str, Any]] = field(default_factory=list)  # {"step", "versions"}: libraries, where they changed
 
 
 @dataclass
@@ -88,6 +111,8 @@ class TrainingRun:
                 **self.optimization.state(),
                 "looks": loop.validation.as_json(),
                 "arithmetic": loop.arithmetic,
+                "versions": loop.versions,
+                "extended": [extension.model_dump() for extension in self.config.extended],
                 "samples": self.samples.taken if self.samples else [],
             },
         )
@@ -100,9 +125,10 @@ class TrainingRun:
             for name, parameter in self.model.parameters.items():
                 parameter.copy_(state.weights[name])
         self.optimization.load(state.optimizer, state.ema, state.record)
-        validation = Validation.from_json(state.record["looks"])
+        validation = Validation.from_json(state.record["looks"], self.loop.validation.start)
         losses, arithmetic = list(state.record["losses"]), list(state.record.get("arithmetic", []))
-        self.loop = LoopState(state.step, state.consumed, losses, validation, state.best, arithmetic)
+        versions = list(state.record.get("versions", []))
+        self.loop = LoopState(state.step, state.consumed, losses, validation, state.best, arithmetic, versions)
         if self.samples:
             self.samples.taken = list(state.record["samples"])
 
@@ -115,6 +141,15 @@ class TrainingRun:
         if not changed:
             return []
         return [f"weights may differ in their last bits from those of one start: {'; '.join(changed)}"]
+
+    def note_versions(self) -> list[str]:
+        """Notes the library versions that this start computes with; says where they are others than before."""
+        now = self.identity["versions"]
+        before = self.loop.versions[-1]["versions"] if self.loop.versions else now
+        if not self.loop.versions or before != now:
+            self.loop.versions.append({"step": self.loop.step, "versions": now})
+        changed = [f"{name}: {before.get(name)} → {now.get(name)}" for name in now if before.get(name) != now[name]]
+        return [f"goes on under other library versions: {'; '.join(changed)}"] if changed else []
 
 
 def arithmetic_begun(out: Path) -> list[dict[str, Any]]:
@@ -130,6 +165,7 @@ def identity_of(config: TrainConfig, data: Dataset, model: TrainedModel) -> dict
         "config": config_identity(config, FREE_VALIDATION),
         "data": data.manifest_sha256,
         "base": model.base.sha256,
+        **({"from_lora": sha256_of([config.from_lora])} if config.from_lora else {}),
         **({} if model.as_before else {"formulas": FORMULAS}),
         "precision": plan.precision,
         "batch_size": plan.batch_size,
@@ -144,8 +180,11 @@ def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str,
     for (section, name), before in LATER.items():
         if fields[section][name] == before:
             del fields[section][name]
-    if fields["prediction"] is None:  # older versions had no such field
-        del fields["prediction"]
+    for section, names in ADDED.items():
+        part, values = (getattr(config, section), fields[section]) if section else (config, fields)
+        for name in set(names) & set(values):
+            if getattr(part, name) == type(part).model_fields[name].get_default(call_default_factory=True):
+                del values[name]
     return fields
 
 
@@ -163,4 +202,4 @@ def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainCo
 
 def locked(out: Path) -> FolderLock:
     """The run's folder, for one process; InputError where another has it."""
-    return lock_folder(out, "train.lock", "training here")
+    return lock_folder(out, LOCK, "training here")

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.device import choose_device, used_mb
+from ..core.device import choose_device
 from ..core.errors import Stopped
 from ..core.files import write_whole
 from ..core.progress import Pace, Progress, ProgressCallback, silent
 from ..core.state_files import read_state
 from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
+from .going_on import as_extended, begin_with, with_lora_network
 from .loop.arithmetic import threads_of
 from .loop.checkpoint import load_latest, newest_manifest, save_checkpoint, whole_checkpoints
 from .loop.denoising_loss import DenoisingLoss
@@ -28,9 +29,13 @@ from .loop.objective import Diffusion
 from .loop.optimization import Optimization
 from .loop.processes import Processes
 from .loop.samples import Critic, Samples
+from .loop.step_log import StepLog
 from .loop.trained_model import open_model
 from .loop.validation import ValidationResult
+from .lora.peft_layers import adapters_of
+from .model.adapters import ADAPTER
 from .model.base_model import unet_weights
+from .model.weight_norms import norm_limit
 from .results import TrainResult, finish, writing
 from .run import CHECKPOINTS, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
 
@@ -39,7 +44,6 @@ if TYPE_CHECKING:
     from .data.held_out import Garment
     from .data.sample import Dataset, Read, Sample, Tag
 
-MOST_BAD_STEPS = 5  # in a row
 FIRST_PLAN = "plan.json"
 MEASURE_AGAIN = "delete the file: a step is measured again"
 
@@ -94,6 +98,7 @@ def begin_run(
     manifest = newest_manifest(out / CHECKPOINTS)
     begun = manifest["identity"] if manifest else None
     config, as_before = as_begun(config, begun), begun is not None and "formulas" not in begun
+    config = as_extended(with_lora_network(config), out, manifest)
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
@@ -117,14 +122,20 @@ def begin_run(
 
     # Go on where it was left.
     optimization = Optimization.of(config, model.parameters, plan.precision)
+    if config.scale_weight_norms is not None:
+        optimization.after_step = norm_limit(adapters_of(model.base.parts), config.scale_weight_norms, ADAPTER)
     identity = identity_of(config, data, model)
     run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
-    state = load_latest(out / CHECKPOINTS, identity)
+    if config.from_lora is not None:
+        run.loop.validation.start = "the starting LoRA"
+    state = load_latest(out / CHECKPOINTS, identity, config.accept_versions)
     if state is not None:
         run.restore(state)
-        progress(Progress("train", state.step, config.steps, f"going on at step {state.step}"))
-    for message in run.note_arithmetic():
-        progress(Progress("train", run.loop.step, config.steps, message))
+        progress(Progress("train", state.step, config.last_step, f"going on at step {state.step}"))
+    elif config.from_lora is not None:
+        begin_with(model, config, progress)
+    for message in (*run.note_arithmetic(), *run.note_versions()):
+        progress(Progress("train", run.loop.step, config.last_step, message))
     return run
 
 
@@ -160,55 +171,44 @@ def _measure(loss: DenoisingLoss, sample: Sample) -> None:
 def take_steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], bool]) -> None:
     """Trains to the last step, or until validation gets no better; Stopped where `stop` says so."""
     config, loop = run.config, run.loop
-    pace = Pace("train", config.steps, progress)
+    pace = Pace("train", config.last_step, progress)
     pace.reach(loop.step)
     if loop.step == 0:
         validate(run, progress)
     sampler = BatchSampler(run.data.samples, run.plan.batch_size, config.seed, config.data.flip)
-    batches, save_due = sampler.batches(loop.consumed), False
-    while loop.step < config.steps and not _out_of_patience(run):
+    batches, log, save_due = run.gradient.prepared(sampler.batches(loop.consumed)), StepLog(run, pace), False
+    while loop.step < config.last_step and not _out_of_patience(run):
         # Accumulate gradients.
-        batch = next(batches)
+        batch, inputs = next(batches)
         learning_rate = run.optimization.begin_step(loop.step)
-        loss = run.gradient(batch, run.optimization.scale.value)
+        loss = run.gradient(batch, run.optimization.scale.value, inputs)
 
-        # Update weights and moving average.
-        update(run, loss)
+        # Update weights and moving average; the device is waited for only where something is said or done with it.
+        finite = run.optimization.update(loop.step, loss)
         loop.step, loop.consumed = loop.step + 1, batch.end
-        message, memory_mb = f"loss {loss:.4f}, rate {learning_rate:.1e}", used_mb(run.plan.device)
-        pace.step(message=message, loss=loss, rate=learning_rate, memory_mb=memory_mb)
+        stopping = run.gradient.processes.any_process(stop(), run.model.device) and loop.step < config.last_step
+        validating = loop.step % config.validation_steps == 0 or loop.step in config.ends
+        saving = stopping or loop.step % config.save_steps == 0 or loop.step in config.ends
+        log.add(loss, finite, learning_rate, at_once=validating or saving or save_due)
 
         # Validate.
-        if loop.step % config.validation_steps == 0 or loop.step == config.steps:
+        if validating:
             validate(run, progress)
 
-        # Save a checkpoint; weights that have run away do not take the place of good ones.
-        stopping = run.gradient.processes.any_process(stop(), run.model.device) and loop.step < config.steps
-        save_due = save_due or stopping or loop.step % config.save_steps == 0 or loop.step == config.steps
+        # Save a checkpoint, an early end's too; weights that have run away do not take the place of good ones.
+        save_due = save_due or saving or _out_of_patience(run)
         if save_due and not run.optimization.bad_steps:
             _save(run)
-            progress(Progress("checkpoint", loop.step, config.steps, "kept", values={"step": loop.step}))
+            progress(Progress("checkpoint", loop.step, config.last_step, "kept", values={"step": loop.step}))
             save_due = False
 
         # Stop where that is asked for.
         if stopping:
             raise Stopped(
-                f"stopped at step {loop.step} of {config.steps}; a checkpoint is kept",
+                f"stopped at step {loop.step} of {config.last_step}; a checkpoint is kept",
                 where=str(run.folder),
                 to_try="the same command goes on",
             )
-
-
-def update(run: TrainingRun, loss: float) -> None:
-    """Clips and steps; a gradient that is not finite is thrown away, and too many of them end the run."""
-    if run.optimization.update(run.loop.step, loss):
-        run.loop.losses.append(loss)
-    elif run.optimization.bad_steps >= MOST_BAD_STEPS:
-        raise Stopped(
-            f"{run.optimization.bad_steps} steps in a row had no finite gradient (step {run.loop.step})",
-            where=str(run.folder),
-            to_try='a smaller learning_rate, or precision "fp32" or "bf16"; the last checkpoint is from before',
-        )
 
 
 def validate(run: TrainingRun, progress: ProgressCallback) -> None:
@@ -243,12 +243,14 @@ def _validation_progress(run: TrainingRun) -> Progress:
     gain = run.loop.validation.gain(result)
     message = f"held-out loss {result.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
     values = {"step": result.step, "loss": result.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
-    return Progress("validation", result.step, run.config.steps, message, values=values)
+    return Progress("validation", result.step, run.config.last_step, message, values=values)
 
 
 def _out_of_patience(run: TrainingRun) -> bool:
+    """Whether validation has not been better for long, counted anew behind an extension's first step."""
     patience, validation = run.config.validation.patience, run.loop.validation
-    return bool(patience and len(validation.results) > 1 and validation.since_best() >= patience)
+    since = run.config.extended[-1].at if run.config.extended else 0
+    return bool(patience and run.loop.step > since and validation.since_best(since) >= patience)
 
 
 def _save(run: TrainingRun) -> None:

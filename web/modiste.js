@@ -23,6 +23,7 @@ const TOAST = "Modiste.Training.Toast"
 const TAG_IMAGE = "Modiste.TagImage"
 const SHOW_RUNS = "Modiste.ShowRuns"
 const PANEL = "modiste-runs"
+const ALONE_MS = 3000 // between two looks at a training that no server hears
 
 const setting = (id, otherwise) => app.extensionManager?.setting?.get(id) ?? otherwise
 const toast = (severity, summary, detail) => app.extensionManager.toast.add({ severity, summary, detail, life: 8000 })
@@ -240,8 +241,21 @@ async function onEnd() {
     const { run } = training
     if (run?.state !== "running") continue
     const told = await runAccount(run.run).catch(warned(run))
-    if (training.run === run) training.show(told)
+    if (training.run === run) showAccount(training, told)
   }
+}
+
+function showAccount(training, run) {
+  training.show(run)
+  clearTimeout(training.nextLook)
+  if (run.state === "running" && !run.live) training.nextLook = setTimeout(followAlone, ALONE_MS, training, run.run)
+}
+
+// A training whose server was ended goes on, and no event tells of it: the server that came after is asked.
+async function followAlone(training, run) {
+  if (training.run?.run !== run || training.run.live) return
+  const told = await runAccount(run).catch(warned(null))
+  if (training.run?.run === run && !training.run.live) showAccount(training, told ?? training.run)
 }
 
 // A run goes on while the page is closed: what runs is taken up again from the server's account.
@@ -249,7 +263,7 @@ async function takeUpRuns() {
   const running = (await listRuns().catch(warned([]))).filter(({ state }) => state === "running")
   for (const { run, node: id } of running) {
     const node = trainerOf(id)
-    if (node) worn.get(node).training.show(await runAccount(run))
+    if (node) showAccount(worn.get(node).training, await runAccount(run))
   }
 }
 

@@ -1,4 +1,6 @@
-// The notes and group titles of our templates in the page's language. Pure: no page, no host.
+// The notes and titles of our templates in the page's language. Pure: no page, no host.
+
+const TITLED = /^((Markdown)?Note|PreviewAny)$/ // the kinds that our templates give titles to
 
 const sameText = (one, other) => String(one ?? "").trim() === String(other).trim()
 
@@ -11,8 +13,10 @@ export function translateTemplate(graph, english, words) {
     return (key && words[key]) || text
   }
   for (const group of graph?.groups ?? []) group.title = translated(group.title)
-  for (const node of graph?.nodes ?? [])
+  for (const node of graph?.nodes ?? []) {
+    if (node.title && TITLED.test(node.type)) node.title = translated(node.title)
     if (/^(Markdown)?Note$/.test(node.type) && Array.isArray(node.widgets_values))
       node.widgets_values = node.widgets_values.map(translated)
+  }
   return graph
 }

@@ -6,6 +6,7 @@ const emptyRun = (run, node) => ({
   run,
   node: node ?? null,
   state: "running",
+  live: true, // whether the server hears its process; else it was started by one that is gone
   stage: "",
   part: null, // {done, total} of a stage that is not the training itself
   done: 0, // steps
@@ -29,6 +30,7 @@ export function fromServer(account) {
   return {
     ...emptyRun(account.run, account.node),
     state: account.state ?? "running",
+    live: account.live ?? true,
     done: losses.length ? losses[losses.length - 1][0] : 0,
     total: account.total ?? 0,
     losses,
@@ -69,6 +71,7 @@ export function withEvent(before, event) {
     ...run,
     node: event.node ?? run.node,
     state: "running",
+    live: true,
     stage,
     part: training ? null : { done: event.done ?? 0, total: event.total ?? 0 },
     done: step ?? run.done,

@@ -10,10 +10,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ...core.files import make_folder, write_whole
+from ...core.folder_lock import lock_holder
+from ...trainer.results import LORA_FILE, RECORD
+from ...trainer.run import LOCK
 from .process import EVENTS, event_of
 
 RUN = "run.json"
 MAX_RUNS, MAX_POINTS = 50, 500
+TRAINED_ALONE = "trained to the end while ComfyUI was away: queue it again, and the file is put where loaders list it"
 
 running: set[str] = set()  # ids of runs that this process has started and that have not ended
 
@@ -40,13 +44,18 @@ class RunRecord(BaseModel):
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """The record of a run's folder, None where it is no run. A run whose process is gone is `stopped`."""
+    """The record of a run's folder, None where it is no run. A run whose process is gone is `stopped`.
+
+    A process whose host was ended goes on: as long as it holds the folder's lock, the run is `running`.
+    """
     try:
         record = RunRecord.model_validate_json((folder / RUN).read_bytes())
     except (OSError, ValueError):  # no file, no valid record, or a name that no file can have
         return None
-    if record.state == "running" and record.run not in running:
+    if record.state == "running" and record.run not in running and lock_holder(folder / LOCK) is None:
         record.state = "stopped"
+        if (folder / RECORD).is_file() and (folder / LORA_FILE).is_file():
+            record.message = TRAINED_ALONE
     return record
 
 
@@ -86,6 +95,7 @@ def show_run(root: Path, run: str) -> dict[str, Any] | None:
     history = History.of(folder)
     return {
         **record.model_dump(include={"run", "node", "state", "total", "file"}),
+        "live": record.run in running,
         "losses": thinned(history.losses),
         "rates": thinned(history.rates),
         "held_out": history.held_out,

@@ -8,21 +8,26 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModisteError
+from ...core.folder_lock import lock_holder
+from ...trainer.run import LOCK
+
+if TYPE_CHECKING:
+    import psutil
 
 log = logging.getLogger("modiste")
 
 ROOT = Path(__file__).parents[2]
 EVENTS, LOG = "events.jsonl", "trainer.log"  # in the run's folder: its events; output of the trainer and libraries
-POLL_S = 0.2  # between two checks for Cancel
+POLL_S = 0.05  # between two looks for events, and for Cancel
 STOP_TIMEOUT_S = 300.0  # for the step under way, and to write a checkpoint
 LOG_TAIL = 2000  # bytes of the log that an error message is taken from
 
@@ -49,67 +54,79 @@ def command(*arguments: str | Path, isolated: bool = bool(sys.flags.isolated)) -
 def training_events(
     arguments: Sequence[str], run: Path, check_cancelled: Callable[[], Any], root: Path = ROOT
 ) -> Iterator[dict[str, Any]]:
-    """Starts `command(*arguments)` and yields its events, which are also appended to the run's EVENTS.
+    """Starts `command(*arguments)`, which writes its events into the run's EVENTS, and yields them.
 
-    `check_cancelled` is called every POLL_S. When it raises, the process gets SIGTERM, ends the current step, writes a
-    checkpoint, and the exception goes on. TrainingFailed where the process ends without a `done`.
+    The process writes into the file itself, so that it goes on where this one is killed; `followed_events` takes it up
+    again. `check_cancelled` is called every POLL_S. When it raises, the process gets SIGTERM, ends the current step,
+    writes a checkpoint, and the exception goes on. TrainingFailed where the process ends without a `done`.
     """
-    with (run / LOG).open("ab") as log_file, (run / EVENTS).open("a", encoding="utf-8") as event_file:
+    start = _whole_lines(run / EVENTS)
+    with (run / LOG).open("ab") as log_file, (run / EVENTS).open("ab") as event_file:
         process = subprocess.Popen(
-            command(*arguments), cwd=root, stdout=subprocess.PIPE, stderr=log_file, env=_environment(), encoding="utf-8"
+            command(*arguments), cwd=root, stdout=event_file, stderr=log_file, env=_environment()
         )
-        assert process.stdout is not None
-        lines: queue.Queue[str | None] = queue.Queue()
-        reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
-        reader.start()
-        ended: dict[str, Any] = {}
-        try:
-            for event in _events(lines, check_cancelled):
-                event_file.write(json.dumps(event, ensure_ascii=False) + "\n")
-                event_file.flush()
-                if event["event"] in ("done", "error"):
-                    ended = event
-                yield event
-        finally:
-            _end(process)
-            reader.join(timeout=STOP_TIMEOUT_S)
-            process.stdout.close()
-            for event in _remaining(lines):
-                event_file.write(json.dumps(event, ensure_ascii=False) + "\n")
+    ended: dict[str, Any] = {}
+    try:
+        for event in _events(run / EVENTS, start, lambda: process.poll() is None, check_cancelled):
+            if event["event"] in ("done", "error"):
+                ended = event
+            yield event
+    finally:
+        _end(process)
     if ended.get("event") != "done":
         raise TrainingFailed(ended.get("message") or _failure_message(run / LOG, process.returncode))
+
+
+def followed_events(run: Path, pid: int, start: int, check_cancelled: Callable[[], Any]) -> Iterator[dict[str, Any]]:
+    """Events, from byte `start` of the run's EVENTS, of the process `pid` that a host started which is gone now.
+
+    Ends with that process. When `check_cancelled` raises, the process is stopped as in `training_events`.
+    """
+    import psutil
+
+    try:
+        yield from _events(run / EVENTS, start, lambda: lock_holder(run / LOCK) == pid, check_cancelled)
+    finally:
+        if lock_holder(run / LOCK) == pid:
+            with suppress(psutil.NoSuchProcess):
+                _end(psutil.Process(pid))
 
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1"}
 
 
-def _read(stdout: IO[str], lines: queue.Queue[str | None]) -> None:
-    for line in stdout:
-        lines.put(line)
-    lines.put(None)
+def _whole_lines(file: Path) -> int:
+    """The file's size in bytes, after its last line, which a killed process may have left open, was ended."""
+    with file.open("ab+") as stream:
+        size = stream.tell()
+        if size:
+            stream.seek(size - 1)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+    return file.stat().st_size
 
 
-def _events(lines: queue.Queue[str | None], check_cancelled: Callable[[], Any]) -> Iterator[dict[str, Any]]:
-    while True:
-        check_cancelled()
-        try:
-            line = lines.get(timeout=POLL_S)
-        except queue.Empty:
-            continue
-        if line is None:
-            return
-        event = event_of(line)
-        if event is not None:
-            yield event
-
-
-def _remaining(lines: queue.Queue[str | None]) -> Iterator[dict[str, Any]]:
-    """Events that came while the process was being ended."""
-    while not lines.empty():
-        event = event_of(lines.get() or "")
-        if event is not None:
-            yield event
+def _events(
+    file: Path, start: int, alive: Callable[[], bool], check_cancelled: Callable[[], Any]
+) -> Iterator[dict[str, Any]]:
+    """The file's events from byte `start`, as they come, until who writes them is not `alive` any more."""
+    with file.open("rb") as stream:
+        stream.seek(start)
+        rest = b""
+        while True:
+            check_cancelled()
+            last = not alive()  # before the file is read: what was written until then is read now
+            *lines, rest = (rest + stream.read()).split(b"\n")
+            for line in lines:
+                check_cancelled()
+                event = event_of(line.decode("utf-8", "replace"))
+                if event is not None:
+                    yield event
+            if last:
+                return
+            if not lines:
+                time.sleep(POLL_S)
 
 
 def event_of(line: str) -> dict[str, Any] | None:
@@ -121,12 +138,13 @@ def event_of(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.terminate()
+def _end(process: subprocess.Popen[bytes] | psutil.Process) -> None:
+    import psutil
+
+    process.terminate()  # does nothing where it has ended
     try:
         process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
         log.warning(
             "the training did not stop in %.0f s and is killed; its last whole checkpoint stays", STOP_TIMEOUT_S
         )

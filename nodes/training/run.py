@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
+from ...core.folder_lock import lock_holder
 from ...core.state_files import json_object, read_state
 from ...models.presets import PRESETS
 from ...routes.dataset_folder import PHOTOS, lay_out
 from ...trainer.data.caption_files import own_caption
 from ...trainer.results import LORA_FILE, RECORD
+from ...trainer.run import LOCK
 from .config import TrainingWidgets, config_of, preset_for, slug
 from .dataset import ENCODER_SIDE, read_photos
 from .history import History, RunRecord, now, read_record, running
-from .process import TrainingFailed, training_events
+from .process import EVENTS, TrainingFailed, followed_events, training_events
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -110,10 +112,11 @@ def train(
     check_cancelled: Callable[[], Any],
     on_event: Callable[[dict[str, Any], History], Any],
 ) -> None:
-    """Trains to the end, or resumes; `on_event` gets each event as the page receives it, with the history.
+    """Trains to the end, resumes, or follows a process that is at it.
 
-    `vision`: arguments that name the encoder that scores samples; none for no samples. An exception of
-    `check_cancelled` (Cancel) stops the process with a checkpoint and is raised again.
+    `on_event` gets each event as the page receives it, with the history. `vision`: arguments that name the encoder that
+    scores samples; none for no samples. An exception of `check_cancelled` (Cancel) stops the process with a checkpoint
+    and is raised again.
     """
     if run.id in running:
         raise InputError(f"the run {run.id} is being trained already", to_try="wait for it, or cancel it")
@@ -126,7 +129,7 @@ def train(
     try:
         arguments = [str(run.folder / CONFIG), "--out", str(run.folder), *vision]
         # Closed also when `on_event` raises, which may notice Cancel first: only then has the process ended.
-        with closing(training_events(arguments, run.folder, check_cancelled)) as events:
+        with closing(_events(run, arguments, check_cancelled)) as events:
             for event in events:
                 on_event({"node": node, **history.add(event)}, history)
         state = "done"
@@ -136,6 +139,15 @@ def train(
     finally:
         running.discard(run.id)
         record.model_copy(update={"state": state, "message": history.message}).write(root)
+
+
+def _events(run: LoraRun, arguments: Sequence[str], check_cancelled: Callable[[], Any]) -> Iterator[dict[str, Any]]:
+    """The run's events; where a host that is gone has left its process at work, that one's before any other's."""
+    pid = lock_holder(run.folder / LOCK)
+    if pid is not None:
+        yield from followed_events(run.folder, pid, (run.folder / EVENTS).stat().st_size, check_cancelled)
+    if not run.finished:
+        yield from training_events(arguments, run.folder, check_cancelled)
 
 
 def finish(run: LoraRun, node: str, file: str, total: int) -> None:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...core.progress import Progress, ProgressCallback, silent
 from ...trainer.config import TrainConfig, read_config
+from .watching import watched
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo
     from ...fashion.tagger import Tagger
     from ...models.presets import Preset
+    from ...trainer.data.sd_scripts_toml import DatasetFile
     from ...trainer.results import TrainResult
     from .overfitting import MemorisationCritic
 
@@ -34,8 +36,9 @@ FULL_RATE = 0.1  # of a LoRA's learning rate, where all weights move
 
 def config_for(preset: Preset, folders: Sequence[Path], *overrides: dict[str, Any]) -> TrainConfig:
     """The preset's defaults, overridden field by field by each of `overrides` (nested, as in TrainConfig), the last
-    first; None means the default. InputError names each field that is wrong."""
-    fields: dict[str, Any] = {}
+    first; None means the default. A dataset config of sd-scripts in the folders' place comes before the defaults.
+    InputError names each field that is wrong."""
+    folders, fields = dataset_fields(folders)
     for override in overrides:
         fields = merged(fields, override)
     drawing = {"picture_steps": preset.steps, "cfg_scale": preset.cfg_scale}
@@ -44,6 +47,28 @@ def config_for(preset: Preset, folders: Sequence[Path], *overrides: dict[str, An
     if fields.get("method") == "full":
         defaults["learning_rate"] *= FULL_RATE
     return read_config(merged(merged(defaults, fields), {"data": {"folders": [str(folder) for folder in folders]}}))
+
+
+def dataset_fields(folders: Sequence[Path]) -> tuple[list[Path], dict[str, Any]]:
+    """The folders, and no fields; or those of the one dataset config (TOML) that stands in their place."""
+    file = dataset_file(folders)
+    if file is None:
+        return list(folders), {}
+    data = {name: value for name, value in file.fields.items() if name != "folders"}
+    return [Path(folder) for folder in file.fields["folders"]], {"batch_size": file.batch_size, "data": data}
+
+
+def dataset_file(folders: Sequence[Path]) -> DatasetFile | None:
+    """The dataset config of sd-scripts that stands in the folders' place, read; None where there are folders."""
+    from ...trainer.data.sd_scripts_toml import read_dataset_file
+
+    if not any(folder.suffix.lower() == ".toml" and folder.is_file() for folder in folders):
+        return None
+    if len(folders) > 1:
+        raise InputError(
+            "a dataset config says all of the data", where=str(folders[0]), to_try="that file alone, or folders"
+        )
+    return read_dataset_file(folders[0])
 
 
 def finetune(
@@ -73,7 +98,8 @@ def finetune(
     critic = _critic(preset, config, opened, progress) if preset and engine == "diffusers" else None
     run = partial(train, critic=critic) if engine == "diffusers" else train_with_kohya
     run = partial(run, garment=garment_of)
-    return run(config, out, read, tag if preset else None, progress, stop)
+    with watched(config, out, progress) as told:
+        return run(config, out, read, tag if preset else None, told, stop)
 
 
 def captions_of(

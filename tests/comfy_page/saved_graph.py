@@ -52,8 +52,13 @@ class Graph:
     def note(self, at: Point, size: Point, key: str) -> int:
         """Words for people, in Markdown, by their key among the texts."""
         node = self._node("MarkdownNote", at, size)
-        node.update(inputs=[], outputs=[], title="", properties={}, widgets_values=[texts()[key]], **NOTE_COLOURS)
+        title = texts()["title_models" if key.startswith("models") else "title_note"]
+        node.update(inputs=[], outputs=[], title=title, properties={}, widgets_values=[texts()[key]], **NOTE_COLOURS)
         return node["id"]
+
+    def name(self, node: int, key: str) -> None:
+        """Gives a node a title of its own, by its key among the texts: what a preview shows is not said by its kind."""
+        self.nodes[node - 1]["title"] = texts()[key]
 
     def group(self, key: str, colour: str, nodes: Sequence[int]) -> None:
         """A titled frame around nodes and their results, by its title's key among the texts."""

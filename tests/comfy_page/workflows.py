@@ -88,6 +88,7 @@ def caption_and_train_a_lora() -> Graph:
     graph.note((0, 710), (380, 220), "models")
     captions = graph.add("ModisteCaptionDataset", (460, 0), (380, 270), folder=(photos, "folder"), trigger=TRIGGER)
     report = graph.add("PreviewAny", (460, 360), (380, 140), source=(captions, "report"))
+    graph.name(report, "title_report")
     checkpoint = checkpoint_loader(graph, (460, 640), 380)
     options = graph.add("ModisteTrainingOptions", (460, 860), (380, 0))
     graph.nodes[options - 1]["flags"] = {"collapsed": True}  # thirty fields that nobody has to touch
@@ -146,9 +147,11 @@ def search_a_prompt() -> Graph:
         budget=24,
     )
     saved = graph.add("SaveImage", (1390, 0), (380, 400), images=(search, "image"), filename_prefix="modiste/search")
-    prompt = graph.add("PreviewAny", (1390, 470), (380, 150), source=(search, "positive"))
-    report = graph.add("PreviewAny", (1850, 0), (400, 620), source=(search, "report"))
-    graph.bend(report, "source", (1350, 114), (1350, 435), (1810, 435))
+    prompt = graph.add("PreviewAny", (1390, 485), (380, 150), source=(search, "positive"))
+    report = graph.add("PreviewAny", (1850, 0), (400, 635), source=(search, "report"))
+    graph.bend(report, "source", (1350, 114), (1350, 427), (1810, 427))
+    graph.name(prompt, "title_prompt")
+    graph.name(report, "title_report")
 
     graph.group("group_photo", BLUE, [photo])
     graph.group("group_model", GOLD, [checkpoint])
@@ -183,6 +186,7 @@ def compare_base_and_tuned() -> Graph:
     saved = graph.add("SaveImage", (1900, 0), (440, 440), images=(compared, "grid"), filename_prefix="modiste/compare")
     report = graph.add("PreviewAny", (1900, 530), (440, 320), source=(compared, "report"))
     graph.bend(compared, "references", (420, -100), (1350, -100))
+    graph.name(report, "title_report")
 
     graph.group("group_test_photos", BLUE, [photos])
     graph.group("group_test_words", GREEN, [tags, words])
@@ -219,7 +223,8 @@ def which_lora() -> Graph:
         folder = f"modiste/{lora_name.replace(' ', '-')}"
         saved = graph.add("SaveImage", (2340, top), (420, 560), images=(compared, "grid"), filename_prefix=folder)
         for number, name in enumerate(("model", "clip", "vae", "positive", "negative")):
-            graph.bend(compared, name, (1380, top + 200 + 14 * number), (1800, top + 200 + 14 * number))
+            down = [(1342, 130), (1342, top - 60)] if top and number > 2 else []  # straight, beside the first verdict
+            graph.bend(compared, name, *down, (1380, top + 200 + 14 * number), (1800, top + 200 + 14 * number))
         graph.bend(compared, "references", (420, -100), (1350, -100), (1380, top + 186), (1800, top + 186))
         graph.group(title, PURPLE, [lora, compared, saved])
 
@@ -258,6 +263,8 @@ def worn_photo_to_garment_words() -> Graph:
     )
     positive = graph.add("PreviewAny", (2190, 0), (360, 160), source=(words, "positive"))
     negative = graph.add("PreviewAny", (2190, 230), (360, 160), source=(words, "negative"))
+    graph.name(positive, "title_positive")
+    graph.name(negative, "title_negative")
     graph.bend(garment, "source", (1230, 264), (1230, 205), (860, 205))
 
     graph.group("group_photo", BLUE, [photo])

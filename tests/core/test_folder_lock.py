@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from modiste.core.folder_lock import FolderBusy, FolderLock
+from modiste.core.folder_lock import FolderBusy, FolderLock, lock_holder
 
 
 def test_a_lock_has_one_holder_who_is_named_and_can_be_taken_again_after_its_release(tmp_path):
@@ -35,3 +35,15 @@ def test_a_lock_file_with_garbage_can_be_taken(content, tmp_path):
     with pytest.raises(FolderBusy):
         FolderLock(tmp_path / "lock")
     lock.release()
+
+
+def test_the_holder_of_a_lock_is_named_to_who_only_looks_and_a_look_takes_no_lock(tmp_path):
+    file = tmp_path / "lock"
+    assert lock_holder(file) is None and not file.exists()
+    lock = FolderLock(file)
+    assert [lock_holder(file), lock_holder(file)] == [os.getpid()] * 2
+    lock.release()
+    assert lock_holder(file) is None
+    file.write_text("4242")  # left by one that died
+    assert lock_holder(file) is None
+    FolderLock(file).release()

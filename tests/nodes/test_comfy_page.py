@@ -248,9 +248,11 @@ def test_a_template_is_opened_in_the_pages_language_and_what_a_person_wrote_stay
         "nodes": [
             {"type": "MarkdownNote", "widgets_values": [english["note_tag"] + "\n"]},
             {"type": "MarkdownNote", "widgets_values": [english["note_tag"] + " and mine"]},
-            {"type": "CLIPTextEncode", "widgets_values": [english["group_photo"]]},
+            {"type": "CLIPTextEncode", "widgets_values": [english["group_photo"]], "title": english["title_report"]},
         ],
     }
+    for node, title in zip(graph["nodes"], ("title_note", "title_models"), strict=False):
+        node["title"] = english[title]
     opened = f"[{json.dumps(graph)}].map((graph) => (app.extensions[0].beforeConfigureGraph(graph), graph))[0]"
     assert page.run(opened) == graph
     page.run("app.extensionManager.setting.set('Comfy.Locale', 'zh-TW')")
@@ -258,6 +260,8 @@ def test_a_template_is_opened_in_the_pages_language_and_what_a_person_wrote_stay
     told = page.run(opened)
     assert [group["title"] for group in told["groups"]] == [chinese["group_photo"], "mine"]
     notes = [node["widgets_values"][0] for node in told["nodes"]]
+    titles = [node["title"] for node in told["nodes"]]
+    assert titles == [chinese["title_note"], chinese["title_models"], english["title_report"]], "of notes and previews"
     assert notes == [chinese["note_tag"], english["note_tag"] + " and mine", english["group_photo"]]
 
 
@@ -416,6 +420,21 @@ def test_a_server_that_was_gone_tells_at_its_return_that_a_training_has_stopped(
     assert texts(page, ".modiste-figures dd")[0] == "40 / 100"
 
 
+def test_a_training_whose_server_was_ended_is_followed_by_asking_the_server_that_came_after(page, server):
+    add(page, "ModisteLoraTrainer")
+    send(page, "modiste.training", event(1))
+    page.run("{ const wait = setTimeout; window.setTimeout = (task, ms, ...more) => wait(task, ms / 50, ...more) }")
+    server.runs["r1"], server.listed = account(live=False), [LINE]
+    send(page, "reconnected", {})
+    page.until("document.querySelector('.modiste-figures dd').textContent === '40 / 100'")
+    server.runs["r1"] = account(live=False, losses=[[step, 1 / step] for step in range(1, 53)])
+    page.until("document.querySelector('.modiste-figures dd').textContent === '52 / 100'")
+    assert page.run("document.querySelector('.modiste-state').dataset.state") == "running"
+    server.runs["r1"] = account(state="stopped", live=False, message="queue it again")
+    page.until("document.querySelector('.modiste-state').dataset.state === 'stopped'")
+    assert "queue it again" in "".join(texts(page, ".modiste-training"))
+
+
 def test_of_two_trainings_in_the_queue_the_second_is_shown_though_the_account_of_the_first_comes_late(page, server):
     add(page, "ModisteLoraTrainer")
     server.runs["r1"] = account(state="done", file="first.safetensors")
@@ -533,6 +552,13 @@ def test_any_node_with_a_picture_offers_to_tag_it_in_new_and_old_front_ends(page
     page.until("document.querySelector('dialog[open]')")
     assert server.asked == [{"image": {"filename": "a b.png", "subfolder": "x", "type": "temp"}}]
     assert texts(page, "dialog .modiste-chip") == ["dress97", "red91", "V-neck42"]
+    assert texts(page, "dialog .modiste-notice") == []
+    page.press("Escape")
+    page.until("!document.querySelector('dialog')")
+    server.tagged["notice"] = "the embedded encoder reads the pictures"
+    page.run(f"{items}[0].callback()")
+    page.until("document.querySelector('dialog[open]')")
+    assert texts(page, "dialog .modiste-notice") == ["the embedded encoder reads the pictures"]
     page.press("Escape")
     page.until("!document.querySelector('dialog')")
 

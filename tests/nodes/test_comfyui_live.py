@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comfy_live import CHECKPOINT, Comfy, api_prompt, comfyui
+from comfy_live import CHECKPOINT, PUBLISHED, Comfy, api_prompt, furnish, serving
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -23,15 +23,37 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "comfy_object_info.json"
 OF_THE_MACHINE = ("options", "default")  # of lists that show what this server has
 LISTS = ("sampler_name", "scheduler", "checkpoint", "encoder", "vocabulary", "folder", "lora_name")
-SMALL = dict(steps=1, width=64, height=64, sampler_name="euler", scheduler="normal", encoder="mini")
+TINY = dict(steps=1, width=64, height=64, sampler_name="euler", scheduler="normal")
+SMALL = dict(TINY, encoder="mini")
 TRY_OUT = dict(folder="photos", encoder="mini", checkpoint="mini (embedded)")
+
+# A pack without nodes that looks into the host's process: how many of our models are open, and all parameters there.
+PROBE = """
+import gc
+import torch
+from aiohttp import web
+from server import PromptServer
+NODE_CLASS_MAPPINGS = {}
+
+@PromptServer.instance.routes.get("/probe")
+async def probe(request):
+    gc.collect()
+    things = gc.get_objects()
+    held = {p.data_ptr(): p.numel() * p.element_size() for p in things if type(p) is torch.nn.Parameter}
+    opened = sum(type(thing).__name__ == "VisionModels" for thing in things)
+    return web.json_response({"opened": opened, "parameter_bytes": sum(held.values())})
+"""
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def comfy(tmp_path_factory) -> Iterator[Comfy]:
-    with comfyui(tmp_path_factory.mktemp("comfyui")) as server:
+    base = tmp_path_factory.mktemp("comfyui") / "base"
+    furnish(base)
+    (base / "custom_nodes" / "probe").mkdir()
+    (base / "custom_nodes" / "probe" / "__init__.py").write_text(PROBE, encoding="utf-8")
+    with serving(base, packs=["probe"]) as server:
         yield server
 
 
@@ -59,22 +81,19 @@ def test_the_server_lists_the_nodes_as_recorded(comfy):
 
 
 def reduced(prompt: dict[str, Any], lora: str) -> dict[str, Any]:
-    """The same graph for a small machine: this server's files, the embedded encoder, 64 pixels, few steps."""
+    """The same graph for a small machine: 64 pixels, few steps; checkpoint and encoder are the template's."""
     instead = {
         "ModisteLoadPhotos": dict(limit=2),
         "ModisteLoraTrainer": dict(steps=2, resolution=64, rank=2, config=json.dumps(LEAN)),
-        "ModistePromptSearch": dict(SMALL, budget=5, strategies="sentence"),
-        "ModisteCompare": dict(SMALL, pictures=1, strengths="1.0"),
+        "ModistePromptSearch": dict(TINY, budget=5, strategies="sentence"),
+        "ModisteCompare": dict(TINY, pictures=1, strengths="1.0"),
         "EmptyLatentImage": dict(width=64, height=64, batch_size=1),
         "KSampler": dict(steps=1),
-        "CheckpointLoaderSimple": dict(ckpt_name=CHECKPOINT),
     }
     for node in prompt.values():
         node["inputs"] |= instead.get(node["class_type"], {})
         if node["inputs"].get("lora_name") == TRAINED[1]:  # one that fits this checkpoint
             node["inputs"]["lora_name"] = lora
-        if "encoder" in node["inputs"]:
-            node["inputs"]["encoder"] = "mini"
     return prompt
 
 
@@ -115,7 +134,51 @@ def test_an_example_workflow_runs_to_its_end(comfy, trained, file):
     assert done.end == "success" and done.outputs, done.message
     shown = {key for output in done.outputs.values() for key in output}
     assert any(key.startswith("modiste_") for key in shown)
+    notices = {text for output in done.outputs.values() for text in output.get("modiste_notice", ())}
+    if any(node["type"] in ("ModisteTagger", "ModisteScorer") for node in graph["nodes"]):
+        [notice] = notices
+        assert notice.startswith("fashion-clip is not on this machine"), "the default encoder is what a template has"
     json.dumps(done.outputs, allow_nan=False)
+
+
+LACKING = {  # what a new host lacks, by template, and the line that says so
+    "caption-and-train-a-lora": ("photos", "there is no folder 'nowhere'"),
+    "compare-base-and-tuned": ("photos", "there is no folder 'nowhere'"),
+    "which-lora": ("photos", "there is no folder 'nowhere'"),
+    "search-a-prompt": (PUBLISHED, "Value not in list: ckpt_name"),
+    "tag-prompt-generate-score": (PUBLISHED, "Value not in list: ckpt_name"),
+    "worn-photo-to-garment-words": ("example.png", "Invalid image file: nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_a_template_whose_files_are_not_there_is_refused_in_a_line_before_anything_runs(comfy, name):
+    graph = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    prompt = api_prompt(graph, comfy.info)
+    lacking, message = LACKING[name]
+    for node in prompt.values():
+        node["inputs"] |= {key: "nowhere" for key, value in node["inputs"].items() if value == lacking}
+    done = comfy.run(prompt)
+    assert done.end == "refused" and message in done.message, done.message
+    assert len(done.message) < 400 and "Traceback" not in done.message
+
+
+def test_the_hosts_own_free_memory_releases_what_the_tagger_held(comfy):
+    tagger = comfy.node("ModisteTagger", images=["7", 0], encoder="mini", threshold=0.01)
+    graph = {"7": comfy.node("ModisteLoadPhotos", folder="photos", limit=2), "2": tagger}
+    assert comfy.run(graph).end == "success"
+    held = comfy.call("/probe")[1]
+    comfy.call("/free", {"unload_models": False})
+    assert comfy.call("/probe")[1]["opened"] == held["opened"] == 1
+    assert comfy.call("/free", {"unload_models": True})[0] == 200
+    released = comfy.call("/probe")[1]
+    assert released["opened"] == 0 and released["parameter_bytes"] < held["parameter_bytes"]
+    tagger["inputs"]["threshold"] = 0.02  # not from the host's cache
+    assert comfy.run(graph).outputs["2"]["modiste_tags"], "and the next run opens them again"
+    assert comfy.call("/probe")[1]["opened"] == 1
+    for nonsense in ("nonsense", []):
+        comfy.call("/free", nonsense)
+    assert comfy.call("/queue")[0] == 200 and comfy.call("/probe")[1]["opened"] == 1
 
 
 def test_without_fashionclip_the_default_encoder_is_the_embedded_one_and_every_node_says_so(comfy):
@@ -322,7 +385,7 @@ BAD = {
         "binary data, no text: control character",
     ),
     "captions that nobody can write": (
-        ("ModisteLoraTrainer", dict(TRY_OUT, encoder="fashion-clip")),
+        ("ModisteLoraTrainer", dict(TRY_OUT, folder="wordless", encoder="fashion-clip")),
         "models/fashion_clip/fashion-clip",
     ),
     "a folder that is nearly there": (("ModisteLoadPhotos", dict(folder="photoz")), "did you mean 'photos'?"),

@@ -217,14 +217,20 @@ def right_click(page: Page, node: int, entry: str) -> None:
     page.click("#chosen-entry")
 
 
-def test_tag_this_image_names_the_folder_of_a_missing_encoder_and_with_it_shows_the_tags(page, comfy):
+def test_tag_this_image_reads_with_what_auto_means_and_says_which_that_is(page, comfy):
     load(page, looking().saved())
     upload(page, f"{EVIL}.jpg")
     right_click(page, 1, "tag this image")
-    page.until("document.querySelector('.p-toast-message')?.textContent.includes('models/fashion_clip/fashion-clip')")
+    page.until("document.querySelector('dialog.modiste[open] .modiste-chip')", RUN_S)
+    [notice] = texts(page, "dialog.modiste .modiste-notice")
+    assert notice.startswith("fashion-clip is not on this machine") and "models/fashion_clip/fashion-clip" in notice
+    assert "brown" in "".join(texts(page, "dialog.modiste .modiste-chip"))
+    page.press("Escape")
+    page.until("!document.querySelector('dialog.modiste')")
     tiny_clip(comfy.base / "models" / "fashion_clip" / "fashion-clip")
     right_click(page, 1, "tag this image")
     page.until("document.querySelector('dialog.modiste[open] .modiste-chip')", RUN_S)
+    assert texts(page, "dialog.modiste .modiste-notice") == []
     assert EVIL in texts(page, "dialog.modiste header")[0]
     assert texts(page, "dialog.modiste .modiste-caption")[0].startswith("a photo of")
     page.press("Escape")

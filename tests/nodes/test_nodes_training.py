@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from train_samples import draw_photos, settings, tiny_base
 
 from modiste.core.errors import InputError
+from modiste.core.folder_lock import lock_folder, lock_holder
 from modiste.models.presets import PRESETS
 from modiste.nodes.comfy.graph import checkpoint_of, digest_of
 from modiste.nodes.comfy.safe_paths import inside, photo_folders, read_photo_roots
@@ -47,7 +51,10 @@ from modiste.nodes.training.publish import (
 from modiste.nodes.training.run import LoraRun, decide, finish, prepare, train
 from modiste.trainer.data.caption_files import own_caption
 from modiste.trainer.loop.checkpoint import whole_checkpoints
-from modiste.trainer.run import CHECKPOINTS
+from modiste.trainer.results import LORA_FILE, RECORD
+from modiste.trainer.run import CHECKPOINTS, LOCK
+
+ROOT = Path(__file__).parents[2]
 
 LOADER = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15.safetensors"}}
 
@@ -396,6 +403,63 @@ def test_cancel_that_shows_while_the_page_is_told_ends_the_process_too(tiny, mon
     assert (listed["state"], listed["file"], listed["node"], listed["started"]) == ("done", "a.safetensors", "7", begun)
 
 
+def left_alone(tiny: Path, root: Path) -> LoraRun:
+    """A run at work, whose host was killed: a second Python stands for that, and kills itself at the third step."""
+    options = TrainingWidgets(steps=150, config=json.dumps(settings(tiny / "base", tiny / "photos", steps=150)))
+    run = decide(options, None, tiny / "photos", "alone", root)
+    prepare(run, lambda pictures: [])
+    host = subprocess.Popen([sys.executable, "-c", HOST, str(run.folder), str(run.folder / "config.json")], cwd=ROOT)
+    assert host.wait(60) == -signal.SIGKILL
+    RunRecord(run=run.id, node="1", title="alone", started=0.0, total=150).write(root)
+    return run
+
+
+def test_a_training_whose_host_was_killed_goes_on_and_the_same_options_follow_it_to_its_end(tiny, tmp_path):
+    run = left_alone(tiny, tmp_path)
+    shown = show_run(tmp_path, run.id)
+    assert (shown["state"], shown["live"]) == ("running", False)
+    with pytest.raises(InputError, match="is training here"):
+        lock_folder(run.folder, LOCK, "training here")
+    told: list[dict] = []
+    train(run, prepare(run, lambda pictures: []), "1", [], lambda: None, lambda update, history: told.append(update))
+    steps = [update["done"] for update in told if update["loss"] is not None]
+    assert steps[-1] == 150 and steps == list(range(steps[0], 151)), "each step once: nobody began anew"
+    assert run.finished and lock_holder(run.folder / LOCK) is None
+    assert (run.folder / EVENTS).read_text().count('"event": "done"') == 1
+
+
+def test_cancel_ends_a_training_whose_host_was_killed_and_keeps_its_checkpoint(tiny, tmp_path):
+    run = left_alone(tiny, tmp_path)
+
+    def cancel(update: dict, history: History) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(run, prepare(run, lambda pictures: []), "1", [], lambda: None, cancel)
+    assert lock_holder(run.folder / LOCK) is None and not run.finished
+    assert whole_checkpoints(run.folder / CHECKPOINTS) and show_run(tmp_path, run.id)["state"] == "stopped"
+
+
+HOST = """
+import os, signal, sys
+from pathlib import Path
+from modiste.nodes.training.process import training_events
+
+run, config = map(Path, sys.argv[1:])
+for event in training_events([str(config), "--out", str(run)], run, lambda: None):
+    if event["event"] == "progress" and event.get("stage") == "train" and event["done"] >= 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_that_ended_while_its_host_was_away_says_how_its_file_is_listed(tmp_path):
+    finished(tmp_path, "a-1")
+    assert show_run(tmp_path, "a-1")["message"] == ""
+    for name in (RECORD, LORA_FILE):
+        (tmp_path / "a-1" / name).write_bytes(b"{}")
+    assert "queue it again" in show_run(tmp_path, "a-1")["message"]
+
+
 def test_a_process_that_fails_says_why_and_one_that_dies_is_not_taken_for_a_success(tiny, tmp_path):
     with pytest.raises(TrainingFailed, match="there is no such config"):
         list(training_events([str(tmp_path / "no.json"), "--out", str(tmp_path / "run")], tmp_path, lambda: None))
@@ -409,8 +473,6 @@ def test_a_process_that_fails_says_why_and_one_that_dies_is_not_taken_for_a_succ
 
 
 def test_an_embedded_python_that_ignores_its_folder_starts_the_training_too(tmp_path):
-    import subprocess
-
     start = command("--help", isolated=True)
     done = subprocess.run([start[0], "-I", *start[1:]], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0 and "a TrainConfig as JSON" in done.stdout, done.stderr

@@ -33,6 +33,27 @@ FOLDERS = Folders(Path("/run/datasets.toml"), Path("/run/tokenizers"), Path("/ru
 ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "base": ("/models/other", {}),
     "prediction": ("v_prediction", {}),
+    "network.dropout": (0.1, {}),
+    "network.rank_dropout": (0.1, {}),
+    "data.folder_settings": ([{"path": "{photos}", "repeats": 3}], {}),
+    "data.original_sizes": (False, {}),
+    "data.class_words": (False, {"data.folders": ["{layout}"], "data.trigger": "maison"}),
+    "data.captions": ("tag", {}),
+    "data.caption_tokens": (150, {}),
+    "loss.multires_noise": (3, {}),
+    "loss.multires_discount": (0.5, {"loss.multires_noise": 3}),
+    "loss.input_perturbation": (0.1, {}),
+    "loss.timesteps": ([0, 500], {}),
+    "loss.timestep_sampling": ("sigmoid", {}),
+    "loss.timestep_shift": (2.0, {}),
+    "block_rates": ({"up_blocks": 2.0}, {}),
+    "plus_ratio": (16.0, {}),
+    "scale_weight_norms": (1.0, {}),
+    "extend": (4, {}),
+    "extended": ([{"at": 8, "steps": 4}], {}),
+    "from_lora": ("/loras/vesper.safetensors", {}),
+    "accept_versions": (True, {}),
+    "log": (["tensorboard"], {}),
     "method": ("full", {}),
     "network.kind": ("loha", {}),
     "network.rank": (4, {}),
@@ -72,6 +93,7 @@ ANOTHER: dict[str, tuple[Any, dict[str, Any]]] = {
     "loss.zero_terminal_snr": (True, {}),
     "loss.background": (0.1, {}),
     "validation.every": (1, {}),
+    "validation.prompts_file": ("/prompts.txt", {}),
     "validation.timesteps": (4, {}),
     "validation.most": (4, {}),
     "validation.patience": (1, {}),
@@ -121,10 +143,12 @@ def places(tmp_path_factory) -> dict[str, Path]:
     draw_photos(folder / "photos" / "tall", [(128, 160), (256, 128)])
     draw_photos(folder / "prior", [(128, 128)] * 4)
     draw_photos(folder / "5_named", [(128, 128)])
+    draw_photos(folder / "layout" / "img", [(128, 128)])
+    draw_photos(folder / "layout" / "reg" / "1_coat", [(128, 160)])
     draw_photos(folder / "few", [(166, 128), *[(128, 128)] * 4])
     (folder / "masks" / "wide").mkdir(parents=True)
     Image.new("L", (192, 128), 128).save(folder / "masks" / "wide" / "0.png")
-    return {name: folder / name for name in ("photos", "masks", "prior", "few", "5_named")}
+    return {name: folder / name for name in ("photos", "masks", "prior", "few", "5_named", "layout")}
 
 
 def asked(places: dict[str, Path], values: dict[str, Any]) -> TrainConfig:

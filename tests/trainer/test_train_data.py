@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -21,7 +22,9 @@ from modiste.trainer.data.caption_files import MOST_CHARACTERS, BadCaption, clea
 from modiste.trainer.data.captions import caption_of, possible_captions
 from modiste.trainer.data.config import DataConfig
 from modiste.trainer.data.dataset import load_dataset
+from modiste.trainer.data.photo_files import class_words_of, repeats_of
 from modiste.trainer.data.sample import Dataset, Sample
+from modiste.trainer.data.sd_scripts_toml import read_dataset_file
 
 
 def photo(path: Path, size=(96, 96), colour=None, caption: str | None = "a dress, red, short") -> Path:
@@ -130,7 +133,10 @@ def test_a_cut_covers_its_bucket_from_the_centre_and_stretches_nothing():
         assert abs(2 * crop.left + crop.width - crop.resized[0]) <= 1
         assert abs(2 * crop.top + crop.height - crop.resized[1]) <= 1
         assert crop.resized[0] / crop.resized[1] == pytest.approx(size[0] / size[1], rel=1 / min(crop.resized))
-        assert crop.time_ids == (size[1], size[0], crop.top, crop.left, bucket.height, bucket.width)
+        sample = Sample("id", Path("a.png"), "", "", 1, bucket, crop)
+        assert sample.time_ids == (size[1], size[0], crop.top, crop.left, bucket.height, bucket.width)
+        twice = replace(sample, original=(2 * size[0], 2 * size[1]))
+        assert twice.time_ids[:2] == (2 * size[1], 2 * size[0]) and twice.time_ids[2:] == sample.time_ids[2:]
 
 
 def test_a_large_picture_is_never_drawn_larger():
@@ -588,3 +594,141 @@ def test_a_data_set_of_sd_scripts_has_its_repeats_and_captions(tmp_path):
     assert {one.repeats for one in load(tmp_path / "10_vesper dress").samples} == {10}, (
         "the folder that is named itself"
     )
+
+
+def test_a_year_before_a_folders_name_is_no_number_of_repeats(tmp_path):
+    for name, expected in (
+        ("2026_summer", (1, "")),
+        ("999_coat", (999, "coat")),
+        ("0_coat", (1, "")),
+        ("x_2", (1, "")),
+    ):
+        file = tmp_path / name / "a.png"
+        assert (repeats_of(file, tmp_path), class_words_of(file, tmp_path)) == expected
+
+
+def test_kohyas_layout_gives_class_words_and_pictures_of_the_class(tmp_path):
+    photo(tmp_path / "img" / "10_vesper dress" / "a.png", colour=(1, 2, 3), caption=None)
+    photo(tmp_path / "img" / "10_vesper dress" / "b.png", colour=(4, 5, 6), caption="a vesper dress, long")
+    photo(tmp_path / "reg" / "1_dress" / "c.png", colour=(7, 8, 9), caption=None)
+    data = load(tmp_path)
+    samples = by_name(data)
+    assert {name[0]: (s.caption, s.repeats, s.prior) for name, s in samples.items()} == {
+        "a": ("vesper dress", 10, False),
+        "b": ("a vesper dress, long", 10, False),
+        "c": ("dress", 1, True),
+    }
+    [note] = [note for note in data.notes if "class_words" in note]
+    assert "'vesper dress' 1×" in note and "'dress' 1×" in note
+    with pytest.raises(InputError, match="2 of 3 photos have no caption"):
+        load(tmp_path, class_words=False)
+
+
+def test_a_folder_named_reg_without_repeats_holds_photos_like_any_other(tmp_path):
+    photo(tmp_path / "reg" / "a.png")
+    photo(tmp_path / "coats" / "b.png")
+    assert [sample.prior for sample in load(tmp_path).samples] == [False, False]
+
+
+def test_captions_by_the_tagger_are_taken_whatever_lies_there(tmp_path):
+    photo(tmp_path / "5_vesper dress" / "a.png", caption="somebody's own words")
+    photo(tmp_path / "class" / "b.png", caption="a dress", colour=(9, 9, 9))
+    asked = dict(captions="tag", prior_folder=tmp_path / "class")
+    samples = by_name(
+        load_dataset(config(tmp_path / "5_vesper dress", **asked), read_photo, lambda photos: ["a red dress"])
+    )
+    assert samples["a.png"].caption == "a red dress" and samples["b.png"].caption == "a dress"
+    assert (tmp_path / "5_vesper dress" / "a.txt").read_text() == "somebody's own words"
+    with pytest.raises(InputError, match="captions 'tag' needs a tagger"):
+        load(tmp_path / "5_vesper dress", **asked)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_captions_stand_in_a_metadata_csv_too(delimiter, tmp_path):
+    photo(tmp_path / "a.png", caption=None)
+    photo(tmp_path / "inner" / "b.png", caption=None)
+    rows = [["file_name", "text", "price"], ["a.png", '"a dress, red"', "9"], ["inner/b.png", "a coat", "8"]]
+    table = tmp_path / "metadata.csv"
+    table.write_bytes(codecs.BOM_UTF8 + "\r\n".join(delimiter.join(row) for row in rows).encode())
+    assert {name: s.caption for name, s in by_name(load(tmp_path)).items()} == {
+        "a.png": "a dress, red",
+        "b.png": "a coat",
+    }
+    table.write_text("name,caption\na.png,a dress\n")
+    with pytest.raises(InputError, match="line 1 names the columns name, caption"):
+        load(tmp_path)
+    table.write_text("file_name,text\na.png\n")
+    with pytest.raises(InputError, match="line 2 has no file_name and text"):
+        load(tmp_path)
+
+
+# ── sd-scripts' dataset config ──
+
+DATASET = """
+[general]
+shuffle_caption = true
+keep_tokens = 1
+caption_extension = ".txt"
+color_aug = false
+
+[[datasets]]
+resolution = [64, 64]
+batch_size = 3
+enable_bucket = true
+bucket_reso_steps = 8
+
+  [[datasets.subsets]]
+  image_dir = "dresses"
+  class_tokens = "vesper dress"
+  num_repeats = 4
+
+  [[datasets.subsets]]
+  image_dir = "any"
+  is_reg = true
+  class_tokens = "dress"
+"""
+
+
+def test_a_dataset_config_of_sd_scripts_is_read_as_sd_scripts_reads_it(tmp_path):
+    photo(tmp_path / "dresses" / "a.png", colour=(1, 2, 3), caption=None)
+    photo(tmp_path / "dresses" / "7_other" / "b.png", colour=(4, 5, 6))
+    photo(tmp_path / "any" / "c.png", colour=(7, 8, 9), caption=None)
+    file = tmp_path / "data.toml"
+    file.write_text(DATASET)
+    read = read_dataset_file(file)
+    data = DataConfig(**read.fields, held_out=0.0, held_out_least=0)
+    assert read.batch_size == 3 and read.notes == ("data.toml: color_aug left out",)
+    assert (data.resolution, data.buckets, data.bucket_step) == (64, True, 8)
+    assert (data.shuffle_captions, data.keep_tokens) == (True, 1)
+    samples = by_name(load_dataset(data, read_photo))
+    assert {name[0]: (s.caption, s.repeats, s.prior) for name, s in samples.items()} == {
+        "a": ("vesper dress", 4, False),
+        "b": ("a dress, red, short", 4, False),
+        "c": ("dress", 1, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("num_repeats = 4", "flip_aug = true"), None),
+        (("is_reg = true", "flip_aug = true"), None),
+        (("is_reg = true", "resolution = 128"), "differ in resolution"),
+        (("[64, 64]", "[64, 128]"), "resolution 64 × 128 is no square"),
+        (('image_dir = "any"', ""), "has no image_dir"),
+        (("is_reg = true", 'metadata_file = "m.json"'), "metadata_file of sd-scripts' own form"),
+        (('".txt"', '".tags"'), "captions in files .tags are not read"),
+        (("num_repeats = 4", "is_reg = true"), "names no subset to train on"),
+        (("[general]", "[general"), "is no TOML"),
+        (("[[datasets.subsets]]", "[[datasets.others]]"), "has no .*subsets"),
+    ],
+)
+def test_what_a_dataset_config_says_otherwise_for_its_parts_is_refused(change, message, tmp_path):
+    file = tmp_path / "data.toml"
+    old, new = change
+    file.write_text(DATASET.replace(old, new) if "subsets" in old else DATASET.replace(old, new, 1))
+    if message is None:
+        assert read_dataset_file(file).fields["flip"] is True
+        return
+    with pytest.raises(InputError, match=message):
+        read_dataset_file(file)

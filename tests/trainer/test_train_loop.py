@@ -13,19 +13,20 @@ import torch
 from train_samples import config, draw_photos, run_of, tiny_base, tiny_xl, trained
 
 from modiste.core.errors import InputError, MissingWeights, Stopped
-from modiste.core.progress import silent
+from modiste.core.progress import Pace, silent
 from modiste.fashion.photos import read_photo
 from modiste.trainer.data.sampler import BatchSampler, SampleVisit
 from modiste.trainer.loop.loss_curve import draw_curve, running_mean
 from modiste.trainer.loop.memory_plan import MemoryFigures, first_plan, fitted, kept_plan, state_bytes
 from modiste.trainer.loop.optimizers import LARGEST_SCALE, PATIENCE, LossScale, rate_factor
+from modiste.trainer.loop.step_log import StepLog
 from modiste.trainer.loop.validation import Validation, ValidationResult, strata
 from modiste.trainer.lora.file import read_lora
 from modiste.trainer.lora.peft_layers import load_adapter
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode
 from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish
-from modiste.trainer.train import take_steps, update
+from modiste.trainer.train import take_steps
 
 LORA = {
     "lora": dict(network=dict(rank=4, alpha=2.0)),
@@ -350,7 +351,7 @@ def test_a_gradient_longer_than_the_limit_is_cut_to_it_and_a_shorter_one_left(ba
         for parameter in run.model.parameters.values():
             parameter.grad = torch.full_like(parameter, size)
         before = torch.cat([p.grad.flatten() for p in run.model.parameters.values()]).norm()
-        run.optimization.update(0, 1.0)
+        run.optimization.update(0, torch.tensor(1.0))
         after = torch.cat([p.grad.flatten() for p in run.model.parameters.values()]).norm()
         assert float(after) == pytest.approx(expected or float(before), rel=1e-4)
 
@@ -384,7 +385,7 @@ def test_size_conditions_stay_exact_and_latents_come_from_a_float32_vae_in_bfloa
     folder = tiny_xl(tmp_path / "xl")
     run = run_of(config(folder, photos, precision="bf16"), tmp_path / "run")
     photo = run.data.samples[0]
-    wide = replace(photo, crop=replace(photo.crop, source=(1365, 2047)))
+    wide = replace(photo, original=(1365, 2047))
     added = run.model.conditioning([photo.caption], [wide])["added_cond_kwargs"]
     assert added["time_ids"][0, :2].tolist() == [2047.0, 1365.0]
     with torch.no_grad():
@@ -554,14 +555,62 @@ def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photo
 
 def test_five_bad_steps_are_counted_in_a_row_only(base, photos, tmp_path):
     run = run_of(config(base, photos), tmp_path)
+    log = StepLog(run, Pace("train", 99, silent))
     for losses in ([math.nan] * 4, [1.0], [math.nan] * 4):
         for loss in losses:
-            for parameter in run.model.parameters.values():
-                parameter.grad = torch.zeros_like(parameter)
-            update(run, loss)
+            step_with(run, log, loss)
     assert run.optimization.bad_steps == 4 and run.loop.losses == [1.0]
     with pytest.raises(Stopped, match="5 steps in a row"):
-        update(run, math.nan)
+        step_with(run, log, math.nan)
+
+
+def step_with(run, log: StepLog, loss: float) -> None:
+    """A step whose gradient is 0 and whose loss is the one given."""
+    for parameter in run.model.parameters.values():
+        parameter.grad = torch.zeros_like(parameter)
+    value = torch.tensor(loss)
+    log.add(value, run.optimization.update(0, value), 0.1, at_once=False)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_a_step_that_is_not_finite_changes_no_weight_and_no_state(optimizer, base, photos, tmp_path):
+    run = run_of(config(base, photos, optimizer=optimizer), tmp_path)
+    log = StepLog(run, Pace("train", 99, silent))
+    step_with(run, log, 1.0)
+    before = [p.detach().clone() for p in run.model.parameters.values()]
+    states = [
+        {name: value.clone() for name, value in slots.items() if torch.is_tensor(value)}
+        for slots in run.optimization.optimizer.state.values()
+    ]
+    for parameter in run.model.parameters.values():
+        parameter.grad = torch.full_like(parameter, math.inf)
+    value = torch.tensor(1.0)
+    log.add(value, run.optimization.update(1, value), 0.1, at_once=True)
+    assert run.optimization.bad_steps == 1
+    assert all(torch.equal(old, new) for old, new in zip(before, run.model.parameters.values(), strict=True))
+    for old, new in zip(states, run.optimization.optimizer.state.values(), strict=True):
+        assert all(torch.equal(value, new[name]) for name, value in old.items())
+
+
+def test_a_step_that_says_nothing_never_waits_for_the_device(base, photos, tmp_path, monkeypatch):
+    """Every wait for a number is `aten::_local_scalar_dense`; a card that is slow to report sees none in 40 steps."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Waits(TorchDispatchMode):
+        steps, waits = 0, []
+
+        def __torch_dispatch__(self, function, types, arguments=(), named=None):
+            if function is torch.ops.aten._local_scalar_dense.default:
+                self.waits.append(run.loop.step)
+            return function(*arguments, **(named or {}))
+
+    run = run_of(config(base, photos, steps=12, ema=0.9, validation=dict(every=12), save_every=12), tmp_path)
+    monkeypatch.setattr(StepLog, "_is_due", lambda self: False)
+    validated = []
+    with Waits():
+        take_steps(run, lambda now: validated.append(now.stage), lambda: False)
+    assert run.loop.step == 12 and len(run.loop.losses) == 12
+    assert set(Waits.waits) <= {0, 12}, sorted(set(Waits.waits))
 
 
 def test_a_base_model_whose_held_out_loss_is_not_finite_stops_before_the_first_step(base, photos, tmp_path):
@@ -686,9 +735,10 @@ def test_two_looks_at_the_same_weights_see_the_same_losses(base, photos, tmp_pat
 
 
 def test_strata_are_the_middles_of_equal_parts():
-    assert strata(1000, 4) == [125, 375, 625, 875]
-    assert strata(1000, 1) == [500]
-    assert strata(10, 10) == list(range(10))
+    assert strata(0, 999, 4) == [125, 375, 625, 875]
+    assert strata(0, 999, 1) == [500]
+    assert strata(0, 9, 10) == list(range(10))
+    assert strata(200, 599, 4) == [250, 350, 450, 550]
 
 
 def test_a_validation_comes_back_equal_from_json():

@@ -8,7 +8,15 @@ import torch
 from modiste.core.errors import InputError
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.trainer.config import LossConfig
-from modiste.trainer.loop.objective import Diffusion, error, offset_noise, zero_terminal
+from modiste.trainer.loop.objective import (
+    Diffusion,
+    error,
+    multires_noise,
+    offset_noise,
+    sampled_timestep,
+    timestep_range,
+    zero_terminal,
+)
 
 patch_torchvision_ops()
 SCALED_LINEAR = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
@@ -199,3 +207,55 @@ def test_offset_noise_moves_whole_channels_by_its_strength():
     moved = offset_noise(noise, means, 0.1) - noise
     torch.testing.assert_close(moved, (0.1 * means)[:, :, None, None].expand_as(noise), rtol=1e-4, atol=1e-6)
     assert offset_noise(noise, means, 0.0) is noise
+
+
+# ── further noise, and which timesteps ──
+
+
+def timesteps(count: int = 4000, **asked) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.cat([sampled_timestep(1000, LossConfig(**asked), generator) for _ in range(count)])
+
+
+def test_timesteps_are_uniform_and_those_of_before_where_nothing_else_is_asked_for():
+    generator = torch.Generator().manual_seed(0)
+    before = torch.cat([torch.randint(1000, (1,), generator=generator) for _ in range(50)])
+    assert torch.equal(timesteps(50), before)
+    within = timesteps(timesteps=(200, 249))
+    assert within.min() == 200 and within.max() == 249
+    counts = torch.bincount(within - 200, minlength=50)
+    assert counts.min() > 40 and counts.max() < 125  # 80 of each, ± 5 σ
+
+
+def test_timesteps_of_a_sigmoid_or_a_shift_are_distributed_by_their_formulas():
+    """By the share below t: Φ(logit(u)) of the sigmoid, and u / (s − (s − 1)·u) of the shift, u = t / 1000."""
+    normal, shares = torch.distributions.Normal(0, 1), torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9])
+    for asked, expected in (
+        (dict(timestep_sampling="sigmoid"), normal.cdf(torch.logit(shares))),
+        (dict(timestep_sampling="shift", timestep_shift=3.0), shares / (3 - 2 * shares)),
+    ):
+        drawn = timesteps(**asked)
+        found = torch.stack([(drawn < 1000 * share).float().mean() for share in shares])
+        torch.testing.assert_close(found, expected, atol=0.025, rtol=0)
+        assert drawn.min() >= 0 and drawn.max() <= 999
+
+
+def test_a_range_beyond_the_models_timesteps_is_refused():
+    assert timestep_range(1000, LossConfig()) == (0, 999)
+    with pytest.raises(InputError, match="ends at 1000, the model's at 999"):
+        timestep_range(1000, LossConfig(timesteps=(0, 1000)))
+    with pytest.raises(ValueError, match="timesteps 5 to 2 is no range"):
+        LossConfig(timesteps=(5, 2))
+
+
+def test_multires_noise_is_the_sum_of_its_scales_made_as_wide_as_plain_noise():
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((4, 16, 16), generator=generator)
+    coarse = [torch.randn((4, 16 >> k, 16 >> k), generator=generator) for k in (1, 2, 4)]
+    found = multires_noise(noise, coarse, 0.5)
+    larger = [torch.nn.functional.interpolate(one[None], (16, 16), mode="bilinear")[0] for one in coarse]
+    total = noise + 0.5 * larger[0] + 0.25 * larger[1] + 0.125 * larger[2]
+    torch.testing.assert_close(found, total / total.std())
+    assert float(found.std()) == pytest.approx(1)
+    many = torch.stack([multires_noise(torch.randn((4, 16, 16)), [torch.randn(4, 1, 1)], 0.9) for _ in range(64)])
+    assert float(many.mean((2, 3)).std()) > 0.5, "channels have means of their own"

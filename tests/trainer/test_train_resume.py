@@ -36,7 +36,7 @@ from modiste.trainer.loop.checkpoint import (
 from modiste.trainer.loop.optimization import Optimization
 from modiste.trainer.loop.optimizers import LossScale
 from modiste.trainer.results import LORA_FILE, RECORD
-from modiste.trainer.run import CHECKPOINTS
+from modiste.trainer.run import CHECKPOINTS, FREE_VALIDATION, as_begun, config_identity
 
 IDENTITY = {"config": {"steps": 8, "data": {"resolution": 64}}, "base": "abc"}
 KILLS = 12
@@ -147,13 +147,17 @@ def test_averaged_weights_go_on_from_a_checkpoint_and_do_not_begin_anew():
     def averaged(stops: bool) -> torch.Tensor:
         parameter = torch.nn.Parameter(torch.zeros(2))
         settings = TrainConfig.model_construct(ema=0.5, max_grad_norm=1.0)
-        optimization = new = Optimization(settings, {"a": parameter}, torch.optim.SGD([parameter], 0.0), LossScale())
+        optimization = new = Optimization(
+            settings, {"a": parameter}, torch.optim.AdamW([parameter], 0.0, fused=True), LossScale()
+        )
         for step, value in enumerate(weights):
             parameter.data.copy_(value)
             parameter.grad = torch.zeros(2)
-            assert optimization.update(step, 1.0)
+            assert optimization.update(step, torch.tensor(1.0))
             if stops and step == 1:
-                new = Optimization(settings, {"a": parameter}, torch.optim.SGD([parameter], 0.0), LossScale())
+                new = Optimization(
+                    settings, {"a": parameter}, torch.optim.AdamW([parameter], 0.0, fused=True), LossScale()
+                )
                 new.load(optimization.optimizer.state_dict(), optimization.ema, optimization.state())
                 optimization = new
         return new.ema["a"]
@@ -517,6 +521,28 @@ def stopped_run(base, photos, tmp_path_factory) -> Path:
     with pytest.raises(Stopped):
         trained(config(base, photos), out, stop=lambda: True)
     return out
+
+
+# What the identity of a run with default settings has named since there are checkpoints. A further field that is not in
+# LATER or ADDED would end every run that is under way.
+IDENTITY_FIELDS = {
+    "": "method network data loss validation steps batch_size learning_rate text_learning_rate optimizer weight_decay "
+    "schedule warmup max_grad_norm ema precision clip_skip seed",
+    "network": "kind rank alpha conv_rank conv_alpha text_rank text_alpha rslora dora",
+    "data": "resolution buckets bucket_step max_aspect bucket_least repeats flip caption_dropout shuffle_captions "
+    "keep_tokens caption_separator trigger held_out held_out_least prior_weight seed",
+    "loss": "min_snr_gamma debiased huber noise_offset zero_terminal_snr background",
+    "validation": "every timesteps most patience",
+}
+
+
+def test_the_identity_of_a_run_names_no_field_that_came_later(base, photos):
+    as_older = as_begun(config(base, photos), {"config": {}})
+    fields = config_identity(as_older, FREE_VALIDATION)
+    named = {section: set(fields[section] if section else fields) for section in IDENTITY_FIELDS}
+    assert named == {section: set(names.split()) for section, names in IDENTITY_FIELDS.items()}
+    of_kohya = config_identity(as_older, set())["validation"].keys()
+    assert of_kohya == {*IDENTITY_FIELDS["validation"].split(), "pictures", "picture_steps", "cfg_scale"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from modiste.core.progress import silent
 from modiste.fashion.photos import read_photo
 from modiste.trainer.config import read_config
 from modiste.trainer.data.captions import without_trigger
-from modiste.trainer.loop.samples import AT_THE_END, FOLDER, Samples
+from modiste.trainer.loop.samples import AT_THE_END, FOLDER, Samples, read_prompts
 from modiste.trainer.loop.sampling import SampleRequest, draw
 from modiste.trainer.lora.file import read_lora
 from modiste.trainer.train import begin_run, take_steps, train
@@ -278,5 +278,16 @@ def test_captions_whose_end_is_not_seen_are_counted_and_told(base, tmp_path):
     record = train(config(base, photos, steps=1), tmp_path / "run", read_photo, progress=said.append).record
     assert record["cut_captions"] == 1
     assert [one.message for one in said if "75 tokens" in one.message] == [
-        "1 captions are longer than 75 tokens: what is beyond is not seen"
+        "1 captions are longer than 75 tokens: what is beyond is not seen; data.caption_tokens 150 reads more"
     ]
+
+
+def test_a_file_of_prompts_is_read_as_sd_scripts_reads_it(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("# header\n\na red dress, t--shirt --w 512 --h 768 --d 42 --n blurry\n  a coat  \n--d 3\n", "utf-8")
+    assert read_prompts(file) == [("a red dress, t--shirt", 42), ("a coat", None)]
+    file.write_text("# nothing\n")
+    with pytest.raises(InputError, match="no prompt in this file"):
+        read_prompts(file)
+    with pytest.raises(InputError, match="sample prompts can't be read"):
+        read_prompts(tmp_path / "gone.txt")

@@ -104,11 +104,6 @@ class Crop:
         """Share of the picture's area that is cut off, 0 … 1."""
         return 1 - self.width * self.height / (self.resized[0] * self.resized[1])
 
-    @property
-    def time_ids(self) -> tuple[int, int, int, int, int, int]:
-        """SDXL's size conditions: original height, width, cut from top, left, target height, width (§2.2)."""
-        return (self.source[1], self.source[0], self.top, self.left, self.height, self.width)
-
     def apply(self, image: Image.Image) -> Image.Image:
         """The cut of a photo."""
         from PIL import Image

@@ -1,8 +1,10 @@
-"""Captions in the files beside the photos: NAME.txt or NAME.caption, and a folder's metadata.jsonl."""
+"""Captions in the files beside the photos: NAME.txt or NAME.caption, and a folder's metadata.jsonl or metadata.csv."""
 
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ from pathlib import Path
 from ...core.errors import InputError
 
 SUFFIXES = (".txt", ".caption", ".TXT", ".Txt")  # kohya's tools write .caption, Windows .TXT
-METADATA = "metadata.jsonl"  # Hugging Face's "ImageFolder": {"file_name": "a.jpg", "text": "a red dress"} a line
+# Hugging Face's "ImageFolder": {"file_name": "a.jpg", "text": "a red dress"} a line, or columns of these names.
+METADATA, METADATA_CSV = "metadata.jsonl", "metadata.csv"
 MOST_CHARACTERS = 2000  # a text encoder reads about 300
 MOST_BYTES = 1_000_000  # of a caption's file: it is no caption beyond
 
@@ -63,8 +66,16 @@ def clean(text: str) -> Caption:
     return Caption(text, tuple(notes))
 
 
+def metadata_in(folder: Path) -> dict[str, Caption]:
+    """File name → caption of a folder's METADATA, else of its METADATA_CSV; empty where there is neither."""
+    file = next((file for name in (METADATA, METADATA_CSV) if (file := folder / name).is_file()), None)
+    return read_metadata(file) if file else {}
+
+
 def read_metadata(path: Path) -> dict[str, Caption]:
-    """File name → caption of a METADATA file; InputError names the line that is wrong."""
+    """File name → caption of a METADATA or METADATA_CSV file; InputError names the line that is wrong."""
+    if path.suffix == ".csv":
+        return _read_csv(path)
     captions = {}
     for number, line in enumerate(_decoded(path, most=None).split("\n"), 1):
         if not line.strip():
@@ -79,6 +90,27 @@ def read_metadata(path: Path) -> dict[str, Caption]:
     return captions
 
 
+def _read_csv(path: Path) -> dict[str, Caption]:
+    """With a comma, semicolon or tab between its columns, as spreadsheets write them."""
+    text = _decoded(path, most=None)
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = rows.fieldnames or []
+    if "file_name" not in columns or "text" not in columns:
+        raise InputError(
+            f"line 1 names the columns {', '.join(columns) or 'nothing'}",
+            where=str(path),
+            to_try="columns file_name and text",
+        )
+    captions = {}
+    for row in rows:
+        if not row["file_name"] or row["text"] is None:
+            raise _bad_row(path, rows.line_num, "has no file_name and text")
+        captions[Path(row["file_name"]).as_posix()] = clean(row["text"])
+    return captions
+
+
 def caption_file(photo: Path, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
     """The text file beside a photo: NAME.txt, else one of the other `suffixes`; None where there is none."""
     named = (photo.with_suffix(suffix) for suffix in suffixes)
@@ -86,11 +118,11 @@ def caption_file(photo: Path, suffixes: Sequence[str] = SUFFIXES) -> Path | None
 
 
 def own_caption(photo: Path) -> str | None:
-    """The caption in a text file beside the photo or in the folder's METADATA; None where there is neither."""
-    beside, table = caption_file(photo), photo.with_name(METADATA)
+    """The caption in a text file beside the photo or in the folder's table; None where there is neither."""
+    beside = caption_file(photo)
     if beside is not None:
         return read_caption(beside).text
-    row = read_metadata(table).get(photo.name) if table.is_file() else None
+    row = metadata_in(photo.parent).get(photo.name)
     return row.text if row else None
 
 

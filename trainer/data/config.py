@@ -11,19 +11,37 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 LATENT_STEP = 8  # pixels that one latent stands for
 
 
+class PhotoFolder(BaseModel):
+    """A folder with settings of its own, as a dataset TOML of sd-scripts has them (sd_scripts_toml.py)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path  # with its sub-folders
+    repeats: int | None = Field(default=None, ge=1, le=1000)  # None: as the folders' names say
+    class_words: str = ""  # the caption of photos that have none
+    prior: bool = False  # pictures of the class that must stay as they are
+
+
 class DataConfig(BaseModel):
     """The data of a run. Pixels are those of the picture the VAE sees."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     folders: tuple[Path, ...] = Field(min_length=1)  # with their sub-folders
+    folder_settings: tuple[PhotoFolder, ...] = ()  # of some of them, and of folders of prior pictures
     resolution: int = Field(default=512, ge=64, le=2048)  # pixels; every picture has about resolution² of them
+    original_sizes: bool = True  # SDXL is told the photo's size in its file; False: that of the photo as it was read
     buckets: bool = True  # pictures keep about their aspect ratio; False: all are cut to squares
     bucket_step: int = Field(default=64, ge=LATENT_STEP, le=512)  # pixels; sides are multiples of it
     max_aspect: float = Field(default=2.0, ge=1, le=4)  # long side over short side
     bucket_least: int = Field(default=4, ge=1)  # pictures; an emptier bucket's go to the next where that cuts little
     repeats: int = Field(default=1, ge=1, le=1000)  # visits of each photo an epoch
     kohya_names: bool = True  # folders N_name repeat their photos N times; .caption and .TXT are captions too
+    class_words: bool = (
+        True  # with kohya_names: N_name's photos without a caption get `name`; reg/N_name are prior ones
+    )
+    captions: Literal["keep", "tag"] = "keep"  # those beside the photos; "tag": the tagger's, whatever is there
+    caption_tokens: Literal[75, 150, 225] = 75  # that a text encoder reads, by 75 at once, as hosts read long prompts
     flip: bool = False  # half of the visits mirrored: doubles the data, and mirrors lettering and buttons
     caption_dropout: float = Field(default=0.05, ge=0, lt=1)  # share of visits without any words
     shuffle_captions: bool = False  # a caption's parts in another order at each visit
@@ -37,6 +55,11 @@ class DataConfig(BaseModel):
     prior_folder: Path | None = None  # pictures of the class that must stay as they are, with captions
     prior_weight: float = Field(default=1.0, gt=0, le=10)  # of their loss: λ in DreamBooth (CVPR 2023), eq. 2
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def chunks(self) -> int:
+        """Times 75 tokens that a text encoder reads of a caption."""
+        return self.caption_tokens // 75
 
     @model_validator(mode="after")
     def _sides_fit(self) -> DataConfig:
@@ -67,7 +90,8 @@ class DataConfig(BaseModel):
             for folder in self.folders if other is not None else ():
                 if _absolute(folder).is_relative_to(_absolute(other)):
                     raise ValueError(f"{name} {str(other)!r} holds the photos of folders {str(folder)!r}")
-        if self.prior_folder is None and self.prior_weight != 1:
+        has_priors = self.prior_folder is not None or any(folder.prior for folder in self.folder_settings)
+        if not has_priors and self.prior_weight != 1:
             raise ValueError(f"prior_weight {self.prior_weight} does nothing while prior_folder is None")
         return self
 

@@ -1,8 +1,10 @@
 """Folders → samples: photos with captions, buckets and masks; some held out; what can't be used named with a code.
 
 photo    NAME.jpg|jpeg|png|webp
-caption  NAME.txt or NAME.caption beside it, else its line in a metadata.jsonl, else the tagger's
-repeats  the config's, times N of a folder N_name, as sd-scripts has it
+caption  NAME.txt or NAME.caption beside it, else its line in a metadata.jsonl or .csv, else the name of a folder
+         N_name, as sd-scripts has it, else the tagger's
+repeats  the config's, times N of a folder N_name
+prior    pictures of the class that must stay as they are: `prior_folder`, and the folder `reg` of kohya's layout
 mask     NAME-masklabel.png beside it (OneTrainer's convention), else NAME.png|jpg|jpeg|webp in the folder of masks;
          white where the photo counts, black where it does not
 """
@@ -17,12 +19,12 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.progress import Pace, ProgressCallback, silent
 from .buckets import Size, assign, buckets_of, cut
-from .caption_files import METADATA, BadCaption, Caption, caption_file, clean, read_caption, read_metadata
+from .caption_files import METADATA, BadCaption, Caption, caption_file, clean, metadata_in, read_caption
 from .caption_files import SUFFIXES as CAPTION_SUFFIXES
-from .config import DataConfig
+from .config import DataConfig, PhotoFolder
 from .held_out import Garment, held_out_of
 from .masks import BadMask, find_mask, read_mask
-from .photo_files import SUFFIXES, photo_files, repeats_of
+from .photo_files import SUFFIXES, class_words_of, photo_files, regularisation_of, repeats_of
 from .sample import ID_DIGITS, Dataset, Mask, Read, ReadPhoto, Sample, SkippedPhoto, Tag
 
 MOST_BAD = 0.1  # share of the files
@@ -40,6 +42,7 @@ class _ScannedPhoto:
     mask: Mask | None
     prior: bool
     repeats: int = 1  # as its folder says
+    original: Size | None = None  # in the file, upright
 
 
 def load_dataset(
@@ -69,6 +72,11 @@ def load_dataset(
     if set(folders) != {1}:
         counts = ", ".join(f"{count} photos {times}×" for times, count in sorted(folders.items()))
         scan.notes.append(f"repeats by their folders' names (kohya_names): {counts}")
+    if scan.class_words:
+        words = ", ".join(f"{name!r} {count}×" for name, count in scan.class_words.most_common(3))
+        scan.notes.append(
+            f"captions by their folders' names (class_words): {words}; --captions tag lets the tagger write"
+        )
     return Dataset(
         samples=tuple(sample for sample in samples if sample.id not in held_out),
         held_out=tuple(sample for sample in samples if sample.id in held_out),
@@ -87,6 +95,7 @@ class _Scan:
         self.duplicates: dict[str, list[Path]] = {}
         self.notes: list[str] = []
         self.files = 0
+        self.class_words: Counter[str] = Counter()
         self._metadata: dict[Path, dict[str, Caption]] = {}
         self._masks_used = 0
 
@@ -95,8 +104,8 @@ class _Scan:
         files = self._files()
         pace = Pace("photos", len(files), progress)
         by_content: dict[str, _ScannedPhoto] = {}
-        for done, (file, (root, prior)) in enumerate(files.items(), 1):
-            photo = self._photo(file, root, prior)
+        for done, (file, root) in enumerate(files.items(), 1):
+            photo = self._photo(file, root)
             if photo is not None and photo.sha256 in by_content:
                 self.duplicates.setdefault(photo.sha256, []).append(file)
                 by_content[photo.sha256] = _merged(by_content[photo.sha256], photo)
@@ -118,6 +127,8 @@ class _Scan:
     def with_captions(self, photos: Sequence[_ScannedPhoto], tag: Tag | None) -> list[_ScannedPhoto]:
         """The tagger's words for photos that have none."""
         missing = [photo for photo in photos if photo.caption is None]
+        if missing and tag is None and self.config.captions == "tag":
+            raise InputError("captions 'tag' needs a tagger, and there is none", to_try="captions 'keep', or a preset")
         if missing and tag is None:
             names = ", ".join(photo.path.name for photo in missing[:3]) + ", …" * (len(missing) > 3)
             raise InputError(
@@ -162,24 +173,28 @@ class _Scan:
                     mask=photo.mask,
                     prior=photo.prior,
                     weight=config.prior_weight if photo.prior else 1.0,
+                    original=photo.original if config.original_sizes else None,
                 )
             )
         return samples
 
-    def _files(self) -> dict[Path, tuple[Path, bool]]:
-        """File → its folder of the config, and whether it is a prior picture."""
-        config = self.config
-        apart = [folder for folder in (config.masks, config.prior_folder) if folder is not None]
-        files = {file: (root, False) for root in config.folders for file in photo_files(root, apart, self._skip)}
-        if config.prior_folder is not None:
-            files |= {file: (config.prior_folder, True) for file in photo_files(config.prior_folder, [], self._skip)}
+    def _files(self) -> dict[Path, PhotoFolder]:
+        """File → its folder of the config."""
+        folders = folders_of(self.config)
+        apart = [folder.path for folder in folders if folder.prior]
+        apart += [self.config.masks] if self.config.masks is not None else []
+        files = {
+            file: folder
+            for folder in folders
+            for file in photo_files(folder.path, [] if folder.prior else apart, self._skip)
+        }
         self.files = len(files) + len(self.skipped)
         return files
 
     def _refuse_empty(self, photos: Sequence[_ScannedPhoto]) -> None:
-        config = self.config
-        folders_of = {False: config.folders, True: (config.prior_folder,) if config.prior_folder else ()}
-        for prior, folders in folders_of.items():
+        config, all_folders = self.config, folders_of(self.config)
+        for prior in (False, True):
+            folders = [folder.path for folder in all_folders if folder.prior == prior]
             if folders and not any(photo.prior == prior for photo in photos):
                 raise _nothing_usable(folders, self.skipped)
         if config.masks is not None and not self._masks_used:
@@ -187,18 +202,18 @@ class _Scan:
                 "none of the photos has a mask", where=str(config.masks), to_try="name the mask of a.jpg a.png"
             )
 
-    def _photo(self, file: Path, root: Path, prior: bool) -> _ScannedPhoto | None:
+    def _photo(self, file: Path, folder: PhotoFolder) -> _ScannedPhoto | None:
         photo = self._read(file)
         if photo is None:
             return None
         try:
-            caption = self._caption(file, root)
-            mask = None if prior else self._mask(file, root, photo.image.size)
+            caption = self._caption(file, folder)
+            mask = None if folder.prior else self._mask(file, folder.path, photo.image.size)
         except (BadCaption, BadMask) as bad:
             self._skip(file, bad.code, f"its {bad.kind} {bad.path.name}: {bad.reason}")
             return None
-        repeats = repeats_of(file, root) if self.config.kohya_names else 1
-        return _ScannedPhoto(file, photo.sha256, photo.image.size, caption, mask, prior, repeats)
+        repeats = folder.repeats or (repeats_of(file, folder.path) if self.config.kohya_names else 1)
+        return _ScannedPhoto(file, photo.sha256, photo.image.size, caption, mask, folder.prior, repeats, photo.size)
 
     def _read(self, file: Path) -> ReadPhoto | None:
         try:
@@ -210,7 +225,20 @@ class _Scan:
             self._skip(file, code, reason)
             return None
 
-    def _caption(self, file: Path, root: Path) -> str | None:
+    def _caption(self, file: Path, root: PhotoFolder) -> str | None:
+        """What was written for a photo, else the class words of its folder; None: the tagger is to say it."""
+        if self.config.captions == "tag" and not root.prior:
+            return None
+        written = self._written_caption(file, root.path)
+        if written is not None:
+            return written
+        by_name = self.config.kohya_names and self.config.class_words
+        words = root.class_words or (class_words_of(file, root.path) if by_name else "")
+        if words:
+            self.class_words[words] += 1
+        return words or None
+
+    def _written_caption(self, file: Path, root: Path) -> str | None:
         beside = caption_file(file, CAPTION_SUFFIXES if self.config.kohya_names else CAPTION_SUFFIXES[:1])
         if beside is not None:
             caption = read_caption(beside)
@@ -219,8 +247,7 @@ class _Scan:
             return self._noted(file, caption)
         for folder in file.parents:
             if folder not in self._metadata:
-                table = folder / METADATA
-                self._metadata[folder] = read_metadata(table) if table.is_file() else {}
+                self._metadata[folder] = metadata_in(folder)
             row = self._metadata[folder].get(file.relative_to(folder).as_posix())
             if row is not None:
                 return self._noted(file, row)
@@ -243,6 +270,19 @@ class _Scan:
     def _noted(self, file: Path, caption: Caption) -> str:
         self.notes += [f"{file.name}: {note}" for note in caption.notes]
         return caption.text
+
+
+def folders_of(config: DataConfig) -> list[PhotoFolder]:
+    """Every folder of a run, with what the config, or kohya's layout, says of it; those of prior pictures last."""
+    by_path = {folder.path: folder for folder in config.folder_settings}
+    folders = [by_path.get(path, PhotoFolder(path=path)) for path in config.folders]
+    priors = [folder for folder in config.folder_settings if folder.prior]
+    if config.prior_folder is not None:
+        priors.append(PhotoFolder(path=config.prior_folder, prior=True))
+    elif config.kohya_names and config.class_words:
+        found = (regularisation_of(path) for path in config.folders)
+        priors += [PhotoFolder(path=path, prior=True) for path in found if path is not None]
+    return [folder for folder in folders if not folder.prior] + priors
 
 
 def _merged(first: _ScannedPhoto, copy: _ScannedPhoto) -> _ScannedPhoto:

@@ -27,6 +27,7 @@ class ReadPhoto:
     path: Path
     image: Image.Image
     sha256: str
+    size: tuple[int, int] | None = None  # width, height of the photo in the file, upright; None: as `image`
 
 
 Read = Callable[[Path], ReadPhoto]  # raises an InputError that has a `code` and a `reason` where it can't
@@ -56,6 +57,14 @@ class Sample:
     mask: Mask | None = None
     prior: bool = False
     weight: float = 1.0  # of its loss
+    original: tuple[int, int] | None = None  # width, height before it was made smaller on reading; None: not known
+
+    @property
+    def time_ids(self) -> tuple[int, int, int, int, int, int]:
+        """SDXL's size conditions: original height, width, cut from top, left, target height, width (§2.2)."""
+        crop = self.crop
+        width, height = self.original or crop.source
+        return (height, width, crop.top, crop.left, crop.height, crop.width)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def options(config: TrainConfig, base: KohyaBase, plan: Plan, start: ResumePoint
         **_machine(config, base, plan),
         **_outputs(config, folders),
         **({"clip_skip": config.clip_skip} if config.clip_skip > 1 else {}),
+        **({"max_token_length": config.data.caption_tokens} if config.data.chunks > 1 else {}),
     }
 
 
@@ -89,7 +90,12 @@ def _network(network: NetworkConfig) -> dict[str, Any]:
         "network_module": "networks.lora",
         "network_dim": network.rank,
         "network_alpha": network.alpha,
-        "network_args": _pairs(convolutions if network.conv_rank else {}),
+        "network_args": _pairs(
+            {
+                **(convolutions if network.conv_rank else {}),
+                **({"rank_dropout": network.rank_dropout} if network.rank_dropout else {}),
+            }
+        ),
         "network_train_unet_only": not network.text_rank,
     }
 
@@ -121,6 +127,7 @@ def _optimizer(config: TrainConfig) -> dict[str, Any]:
         "lr_scheduler_args": _pairs({"schedule": config.schedule, "steps": config.steps, "warmup": config.warmup}),
         "lr_warmup_steps": 0,
         "max_grad_norm": config.max_grad_norm,
+        **({"scale_weight_norms": config.scale_weight_norms} if config.scale_weight_norms is not None else {}),
     }
 
 
@@ -134,6 +141,13 @@ def _loss(loss: LossConfig) -> dict[str, Any]:
         "zero_terminal_snr": loss.zero_terminal_snr,
         **({"min_snr_gamma": loss.min_snr_gamma} if loss.min_snr_gamma is not None else {}),
         **({"noise_offset": loss.noise_offset} if loss.noise_offset else {}),
+        **(
+            {"multires_noise_iterations": loss.multires_noise + 1, "multires_noise_discount": loss.multires_discount}
+            if loss.multires_noise
+            else {}
+        ),
+        **({"ip_noise_gamma": loss.input_perturbation} if loss.input_perturbation else {}),
+        **({"min_timestep": loss.timesteps[0], "max_timestep": loss.timesteps[1] + 1} if loss.timesteps else {}),
     }
 
 
@@ -185,6 +199,12 @@ def notices_of(config: TrainConfig, base: KohyaBase) -> list[str]:
         notices.append("data.masks: the loss is not divided by the mask's area: a small garment counts for less")
     if data.shuffle_captions and data.caption_separator.strip() != ",":
         notices.append(f"data.caption_separator: shuffled parts are joined by a comma, not {data.caption_separator!r}")
+    if config.loss.multires_noise:
+        notices.append("loss.multires_noise: sd-scripts draws by chance how much smaller each scale is")
+    if config.log:
+        notices.append(f"log: {', '.join(config.log)} get what sd-scripts says of its steps")
+    if not data.original_sizes:
+        notices.append("data.original_sizes: left out; sd-scripts reads the cut pictures")
     if config.loss.debiased and base.prediction == "v_prediction":
         notices.append("loss.debiased: a v-prediction is weighed by 1 / (SNR + 1)")
     if base.family == "sdxl":
@@ -207,6 +227,20 @@ def _impossible(config: TrainConfig, base: KohyaBase) -> Iterator[str]:
         yield f"network.text_rank {network.text_rank} (0, or the UNet's {network.rank})"
     if network.text_rank and (network.text_alpha or network.text_rank) != network.alpha:
         yield f"network.text_alpha {network.text_alpha:g} (the UNet's {network.alpha:g})"
+    for name in ("extend", "extended", "from_lora", "accept_versions"):
+        if getattr(config, name):
+            yield f"{name} {getattr(config, name)}"
+    if config.optimizer not in OPTIMIZERS:
+        yield f"optimizer {config.optimizer!r}"
+    if config.block_rates:
+        yield "block_rates"
+    if config.plus_ratio != 1:
+        yield f"plus_ratio {config.plus_ratio:g}"
+    if network.dropout:
+        yield f"network.dropout {network.dropout:g} (of another place; network.rank_dropout is its own)"
+    for name in ("timestep_sampling", "timestep_shift"):
+        if getattr(config.loss, name) != getattr(LossConfig(), name):
+            yield f"loss.{name} {getattr(config.loss, name)}"
     if config.ema:
         yield f"ema {config.ema}"
     if config.loss.background:

@@ -84,11 +84,11 @@ def _write_files(target: Path, state: TrainState, identity: Mapping[str, Any]) -
     write_whole(target / MANIFEST, json.dumps({**manifest, "sha256": _digest(manifest)}).encode())
 
 
-def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:
+def load_latest(folder: Path, identity: Mapping[str, Any], accept_versions: bool = False) -> TrainState | None:
     """The newest checkpoint that is whole, or None where there are none; a damaged one is passed over and said aloud.
 
-    InputError with the difference where the run has become another one, and where all checkpoints are damaged: what
-    they held is not begun again unasked.
+    `accept_versions`: that of other library versions too. InputError with the difference where the run has become
+    another one, and where all checkpoints are damaged: what they held is not begun again unasked.
     """
     checkpoints = whole_checkpoints(folder)
     for candidate in reversed(checkpoints):
@@ -96,7 +96,7 @@ def load_latest(folder: Path, identity: Mapping[str, Any]) -> TrainState | None:
         if manifest is None:
             log.warning("the checkpoint %s is damaged; going back to the one before", candidate)
             continue
-        refuse_other(manifest["identity"], identity, candidate)
+        refuse_other(manifest["identity"], identity, candidate, accept_versions)
         return _read(candidate, manifest)
     if checkpoints:
         raise InputError(
@@ -129,19 +129,21 @@ def verify(checkpoint: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
-def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> None:
-    """InputError that shows each value which is not as it was."""
+def refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], where: Path, accept_versions: bool = False) -> None:
+    """InputError that shows each value which is not as it was; `accept_versions` lets library versions differ."""
     before, now = _leaves(dict(old)), _leaves(json.loads(json.dumps(dict(new))))
-    changed = [
-        f"{name}: {before.get(name, 'nothing')} → {now.get(name, 'nothing')}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
-    if changed:
+    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    versions = [name for name in names if name.startswith("versions.")]
+    names = [name for name in names if not (accept_versions and name in versions)]
+    if names:
+        changed = [f"{name}: {before.get(name, 'nothing')} → {now.get(name, 'nothing')}" for name in names]
+        to_try = "the settings of before, or another --out"
+        if names == versions:
+            to_try = "--accept-versions goes on, and notes it in train.json; the libraries of before; or another --out"
         raise InputError(
             f"this run is not the one that the checkpoint belongs to: {'; '.join(changed)}",
             where=str(where),
-            to_try="the settings of before, or another --out",
+            to_try=to_try,
         )
 
 

@@ -43,7 +43,7 @@ def draw_curve(losses: Sequence[float], validation: Validation, title: str) -> I
         (ACCENT, 2, [(0, 0.0), *((step, gain.mean) for step, gain in gains)]),
     ]
     best = validation.best_trained.step if validation.best_trained else None
-    _panel(pen, boxes[1], "better than the base model on held-out photos, by loss", (0, steps), lines, best)
+    _panel(pen, boxes[1], f"better than {validation.start} on held-out photos, by loss", (0, steps), lines, best)
     return page.resize(SIZE, Image.Resampling.LANCZOS)
 
 

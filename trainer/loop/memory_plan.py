@@ -26,6 +26,7 @@ SMALL = 50_000_000  # weights of a UNet; a smaller one is faster in float32 than
 SPARE = 0.85  # of the memory that is free before a step
 # Bytes a trained weight of the optimizer's state; Adafactor's is factored, Prodigy keeps two more copies.
 STATE_BYTES = {"adamw": 8, "adamw8bit": 2, "adafactor": 1, "prodigy": 16}
+STATE_BYTES |= {"lion": 4, "schedulefree": 8, "came": 5}
 PEAK_SIDE, PEAK_SECONDS = 1024, 0.3
 
 

@@ -6,7 +6,7 @@ target: ε, or v = √ᾱ_t · ε − √(1 − ᾱ_t) · x_0   (Salimans & Ho, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -145,6 +145,50 @@ def offset_noise(noise: torch.Tensor, channel_means: torch.Tensor, strength: flo
     Guttenberg, "Diffusion With Offset Noise" (2023): plain noise hardly ever changes how bright a whole picture is.
     """
     return noise + strength * channel_means[:, :, None, None] if strength else noise
+
+
+def multires_noise(noise: torch.Tensor, coarser: Sequence[torch.Tensor], discount: float) -> torch.Tensor:
+    """Noise [C, H, W] with coarser scales in it, each [C, h, w] standard normal; its standard deviation is 1 again.
+
+    The k-th scale, drawn larger by its two-fold power, counts discountᵏ: Whitaker, "Multi-Resolution Noise for
+    Diffusion Model Training" (2023). Like offset noise, for pictures that are dark or bright as a whole.
+    """
+    import torch
+
+    total = noise.clone()
+    for power, scale in enumerate(coarser, 1):
+        larger = torch.nn.functional.interpolate(scale[None], noise.shape[-2:], mode="bilinear", align_corners=False)
+        total += discount**power * larger[0]
+    return total / total.std()
+
+
+def sampled_timestep(steps: int, loss: LossConfig, generator: torch.Generator) -> torch.Tensor:
+    """One timestep as int64 [1], of `loss.timesteps` (all of 0 … steps − 1 without them).
+
+    uniform; sigmoid: of a standard normal, so that the middle comes more often; shift: s·u / (1 + (s − 1)·u) of a
+    uniform u, so that noisy ones do (Esser et al., arXiv 2403.03206, §3.1 and §5.3.2).
+    """
+    import torch
+
+    first, last = timestep_range(steps, loss)
+    if loss.timestep_sampling == "uniform":
+        return torch.randint(first, last + 1, (1,), generator=generator)
+    if loss.timestep_sampling == "sigmoid":
+        share = torch.randn(1, generator=generator).sigmoid()
+    else:
+        uniform, shift = torch.rand(1, generator=generator), loss.timestep_shift
+        share = shift * uniform / (1 + (shift - 1) * uniform)
+    return (first + share * (last + 1 - first)).long().clamp(max=last)
+
+
+def timestep_range(steps: int, loss: LossConfig) -> tuple[int, int]:
+    """First and last timestep that are trained; InputError for a range beyond the model's."""
+    first, last = loss.timesteps or (0, steps - 1)
+    if last >= steps:
+        raise InputError(
+            f"loss.timesteps ends at {last}, the model's at {steps - 1}", to_try=f"0 to {steps - 1} or a part of it"
+        )
+    return first, last
 
 
 def _like(alphas: torch.Tensor, timesteps: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:

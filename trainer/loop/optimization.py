@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ class Optimization:
     scale: LossScale
     ema: dict[str, torch.Tensor] = field(default_factory=dict)  # name → moving average; empty without one
     bad_steps: int = 0  # in a row, without a finite gradient that the loss scale explains
+    after_step: Callable[[], None] = lambda: None  # what is done to the weights behind each step
 
     @classmethod
     def of(cls, config: TrainConfig, parameters: Mapping[str, torch.nn.Parameter], precision: str) -> Optimization:
@@ -39,36 +39,78 @@ class Optimization:
         self.optimizer.zero_grad(set_to_none=True)
         return learning_rate
 
-    def update(self, step: int, loss: float) -> bool:
-        """Clips the gradients' norm and steps; False where loss or norm is not finite: then nothing changes."""
+    def update(self, step: int, loss: torch.Tensor) -> torch.Tensor:
+        """Clips the gradients' norm and steps; returns, as bool [], whether loss and norm are finite.
+
+        Where they are not, no weight changes (a moving average goes on towards those that stay). Fused AdamW leaves a
+        step out by itself, so that nobody waits for the device to know; the others, and a loss scale, ask first. The
+        caller passes what came of it to `count`, in order.
+        """
         import torch
 
         gradients = [parameter for parameter in self.parameters.values() if parameter.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(gradients, self.config.max_grad_norm)
-        finite = bool(torch.isfinite(norm)) and math.isfinite(loss)
-        scale_was_too_large = self.scale.update(finite)
-        if not finite:
-            self.bad_steps += not scale_was_too_large
-            return False
-        self.bad_steps = 0
-        self.optimizer.step()
+        finite = torch.isfinite(norm) & torch.isfinite(loss)
+        if self.waits_for_device:
+            if not bool(finite):
+                return finite
+            self.optimizer.step()
+        else:
+            optimizer: Any = self.optimizer
+            optimizer.found_inf = (~finite).float()
+            optimizer.step()
+        self.after_step()
         if self.config.ema:
             self._update_ema(step)
-        return True
+        return finite
+
+    @property
+    def waits_for_device(self) -> bool:
+        """Whether a step has to know if its gradient is finite before the next one can begin."""
+        return self.config.optimizer != "adamw" or self.scale.value > 1
+
+    def count(self, finite: bool) -> None:
+        """Notes whether a step was taken, for the loss scale and for runs of bad steps."""
+        scale_was_too_large = self.scale.update(finite)
+        if finite:
+            self.bad_steps = 0
+        else:
+            self.bad_steps += not scale_was_too_large
 
     @property
     def result(self) -> dict[str, torch.Tensor]:
         """Name → the weights that the run would leave now: the averaged ones where there are any."""
-        return self.ema or {name: parameter.detach() for name, parameter in self.parameters.items()}
+        with self._averaged_by_optimizer():
+            weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
+            if self.config.optimizer == "schedulefree":
+                weights = {name: tensor.clone() for name, tensor in weights.items()}
+        return self.ema or weights
 
     @contextmanager
     def ema_weights(self) -> Iterator[None]:
         """Inside `with`, the model has the averaged weights, where there are any."""
-        self._swap()
+        with self._averaged_by_optimizer():
+            self._swap()
+            try:
+                yield
+            finally:
+                self._swap()
+
+    @contextmanager
+    def _averaged_by_optimizer(self) -> Iterator[None]:
+        """Inside `with`, the weights that schedule-free averages; afterwards those of before, bit by bit."""
+        if self.config.optimizer != "schedulefree":
+            yield
+            return
+        optimizer: Any = self.optimizer
+        before = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        optimizer.eval()
         try:
             yield
         finally:
-            self._swap()
+            optimizer.train()
+            for name, tensor in before.items():
+                self.parameters[name].data.copy_(tensor)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint's record keeps of it beside the optimizer's own state, as JSON."""

@@ -6,6 +6,7 @@ captions of held-out photos → model as it is → samples/*.png → critic: how
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...checkpoints.single_file import open_pipeline
+from ...core.errors import InputError
 from ...core.files import make_folder, write_whole
 from ...core.progress import Pace, Progress, ProgressCallback
 from ..data.captions import caption_of, without_trigger
@@ -65,6 +67,7 @@ class Samples:
     trigger: str
     training: tuple[Path, ...]
     taken: list[dict[str, Any]] = field(default_factory=list)
+    written_requests: tuple[SampleRequest, ...] = ()  # of the file of prompts, drawn at each validation and not judged
 
     @classmethod
     def of(cls, config: TrainConfig, data: Dataset, critic: Critic | None, folder: Path) -> Samples | None:
@@ -76,12 +79,19 @@ class Samples:
         at_each = _requests(config, photos, config.validation.pictures)
         last = _requests(config, photos, AT_THE_END)
         training = tuple(sample.path for sample in trained_on)
-        return cls(critic, folder, at_each, last, config.data.trigger, training)
+        written: tuple[SampleRequest, ...] = ()
+        if config.validation.prompts_file is not None:
+            rows = read_prompts(config.validation.prompts_file)
+            written = tuple(
+                SampleRequest(prompt, config.seed if seed is None else seed, photos[index % len(photos)])
+                for index, (prompt, seed) in enumerate(rows)
+            )
+        return cls(critic, folder, at_each, last, config.data.trigger, training, written_requests=written)
 
     @property
     def prompts(self) -> list[str]:
         """All that is ever drawn, for encoding it before the text encoders go."""
-        requests = (*self.requests, *self.last_requests, *self.plain_requests)
+        requests = (*self.requests, *self.last_requests, *self.plain_requests, *self.written_requests)
         return list(dict.fromkeys(["", *(request.prompt for request in requests)]))
 
     @property
@@ -107,10 +117,22 @@ class Samples:
             self.taken.append({"file": f"{FOLDER}/{file.name}", "prompt": request.prompt, **values})
             message = f"similarity {100 * by_name['similarity']:.0f} of 100"
             progress(Progress("sample", index + 1, len(self.requests), message, picture=file, values=values))
+        self._take_written(model, step, progress)
+
+    def _take_written(self, model: TrainedModel, step: int, progress: ProgressCallback) -> None:
+        """Draws the prompts of the file; their pictures have no photo that they could be compared with."""
+        count = len(self.written_requests)
+        pictures = draw(model, self.written_requests) if count else []
+        for index, (request, picture) in enumerate(zip(self.written_requests, pictures, strict=True)):
+            file = self._write(f"step-{step:06d}-prompt-{index}.png", picture)
+            values = {"step": step, "seed": request.seed}
+            self.taken.append({"file": f"{FOLDER}/{file.name}", "prompt": request.prompt, **values})
+            progress(Progress("sample", index + 1, count, request.prompt, picture=file, values=values))
 
     def best_of(self, step: int) -> Path | None:
         """The picture of that validation most like its photo; None where nothing was drawn, or nothing is left."""
-        there = [row for row in self.taken if row["step"] == step and (self.folder / row["file"]).is_file()]
+        judged = [row for row in self.taken if row["step"] == step and "similarity" in row]
+        there = [row for row in judged if (self.folder / row["file"]).is_file()]
         best = max(there, key=lambda row: row["similarity"], default=None)
         return self.folder / best["file"] if best else None
 
@@ -137,6 +159,28 @@ class Samples:
         make_folder(file.parent)
         write_whole(file, data.getvalue())
         return file
+
+
+def read_prompts(file: Path) -> list[tuple[str, int | None]]:
+    """Prompt and seed of each line of a file of sample prompts, as sd-scripts has them; None: no seed was said.
+
+    Empty lines and those behind a # are none. Of what stands behind the prompt, as in `a dress --w 512 --d 7`, the
+    seed (--d) is taken: size and sampler are the run's. InputError for a file that can't be read, or without a prompt.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"the sample prompts can't be read: {why}", where=str(file), to_try="a text file") from error
+    rows: list[tuple[str, int | None]] = []
+    for line in lines:
+        prompt, *settings = (part.strip() for part in re.split(r"(?:^|\s)--(?=[a-z]+\s)", line))
+        if prompt and not prompt.startswith("#"):
+            seed = next((setting[2:].strip() for setting in settings if setting.startswith("d ")), "")
+            rows.append((prompt, int(seed) if seed.isdecimal() else None))
+    if not rows:
+        raise InputError("there is no prompt in this file", where=str(file), to_try="a prompt a line")
+    return rows
 
 
 def _requests(config: TrainConfig, photos: Sequence[Sample], count: int) -> tuple[SampleRequest, ...]:

@@ -94,7 +94,7 @@ def _noise(request: SampleRequest, channels: int) -> torch.Tensor:
 
 def _uncropped(photo: Sample) -> Sample:
     """With SDXL's size conditions of a picture that nothing was cut from, as hosts give them."""
-    return replace(photo, crop=cut((photo.bucket.width, photo.bucket.height), photo.bucket))
+    return replace(photo, crop=cut((photo.bucket.width, photo.bucket.height), photo.bucket), original=None)
 
 
 @contextmanager

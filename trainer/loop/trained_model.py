@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...checkpoints.single_file import END
 from ...core.errors import InputError
 from ...core.home import modiste_home
 from ...core.progress import Progress, ProgressCallback
+from ..config import NetworkConfig
 from ..data.cache import LatentCache, TextCache, sample_latents, vae_identity
 from ..data.captions import possible_captions
-from ..model.adapters import trainable
+from ..lora.peft_layers import adapters_of
+from ..model.adapters import ADAPTER, trainable
 from ..model.base_model import StableDiffusionParts, open_base
+from ..model.dropout import AdapterDropout
 from ..model.text_encoding import encode, is_cut
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from ..data.sampler import SampleVisit
     from .memory_plan import Plan
     from .processes import Processes
+
+
+MOST_TOKENS = 225  # that captions can be read by
 
 
 @dataclass
@@ -38,6 +44,7 @@ class TrainedModel:
     texts: TextCache | None  # None: the text encoders are trained, so nothing of theirs can be kept
     parameters: dict[str, torch.nn.Parameter]
     cut_captions: int = 0  # captions of which the text encoder does not see the end
+    dropout: AdapterDropout = field(default_factory=lambda: AdapterDropout((), NetworkConfig(), ADAPTER))
     as_before: bool = False  # a run that an older version began: its VAE, size conditions and padding
 
     @property
@@ -77,11 +84,11 @@ class TrainedModel:
         return torch.stack(masks).to(self.device)
 
     def conditioning(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
-        """The UNet's conditions as its keyword arguments: text states [B, 77, D], and SDXL's pooled text and sizes."""
+        """The UNet's conditions as its keyword arguments: text states [B, 77 · chunks, D], SDXL's text and sizes."""
         import torch
 
         if self.texts is None:
-            embeds = encode(self.base, captions, self.config.clip_skip)
+            embeds = encode(self.base, captions, self.config.clip_skip, self.config.data.chunks)
         else:
             rows = self.texts.embeds(captions)
             embeds = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
@@ -90,7 +97,7 @@ class TrainedModel:
         conditioning: dict[str, Any] = {"encoder_hidden_states": embeds["tokens"]}
         if "pooled" in embeds:
             # In float32: bfloat16 knows no 1,365 between 1,360 and 1,368.
-            sizes = torch.tensor([sample.crop.time_ids for sample in samples], device=self.device)
+            sizes = torch.tensor([sample.time_ids for sample in samples], device=self.device)
             added = {"text_embeds": embeds["pooled"], "time_ids": sizes.to(dtype) if self.as_before else sizes.float()}
             conditioning["added_cond_kwargs"] = added
         return conditioning
@@ -129,15 +136,22 @@ def open_model(
     texts, captions = None, possible_captions(photos, config.data)
     if not config.network.text_rank:
         padding = f" padded with {base.padding}" if base.padding else ""
-        identity = f"{base.sha256} {plan.precision}{padding}"
+        longer = f" of {config.data.caption_tokens} tokens" if config.data.chunks > 1 else ""
+        identity = f"{base.sha256} {plan.precision}{padding}{longer}"
         texts = TextCache(_encoder(base, config), identity, config.clip_skip, keeps_new=captions is not None)
         texts.build([*(captions or []), *(prompts or [])][share], progress)
-    cut = sum(is_cut(base.tokenizers[0], caption) for caption in dict.fromkeys(photo.caption for photo in photos))
+    longest, tokenizer = config.data.caption_tokens, base.tokenizers[0]
+    cut = sum(is_cut(tokenizer, caption, config.data.chunks) for caption in dict.fromkeys(p.caption for p in photos))
     if cut:
-        progress(Progress("captions", 0, 1, f"{cut} captions are longer than 75 tokens: what is beyond is not seen"))
+        more = f"; data.caption_tokens {longest + 75} reads more" if longest < MOST_TOKENS else ""
+        told = f"{cut} captions are longer than {longest} tokens: what is beyond is not seen{more}"
+        progress(Progress("captions", 0, 1, told))
     processes.wait()
     base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)
-    return TrainedModel(base, config, plan, latents, texts, trainable(base, config), cut, as_before)
+    parameters = trainable(base, config)
+    adapted = list(adapters_of(base.parts).values()) if config.method == "lora" else []
+    dropout = AdapterDropout(adapted, config.network, ADAPTER)
+    return TrainedModel(base, config, plan, latents, texts, parameters, cut, dropout, as_before)
 
 
 def _encoded_photos(
@@ -182,7 +196,7 @@ def _encoder(
                 where=str(modiste_home()),
                 to_try="start again: what is missing is encoded anew",
             )
-        embeds = encode(base, captions, config.clip_skip)
+        embeds = encode(base, captions, config.clip_skip, config.data.chunks)
         return [{name: tensor[index].float() for name, tensor in embeds.items()} for index in range(len(captions))]
 
     return encoded

@@ -28,9 +28,10 @@ class ValidationResult:
 
 @dataclass
 class Validation:
-    """All validations of a run, the base model's first."""
+    """All validations of a run; the first is of what it began with."""
 
     results: list[ValidationResult] = field(default_factory=list)
+    start: str = "the base model"  # what the run began with, for people
 
     @property
     def best_trained(self) -> ValidationResult | None:
@@ -39,15 +40,18 @@ class Validation:
         return min(trained, key=lambda result: (result.mean, result.step), default=None)
 
     def gain(self, result: ValidationResult) -> PairedGain:
-        """Base loss − the result's, paired by photo: above 0 is better than the base model, which comes first."""
+        """First loss − the result's, paired by photo: above 0 is better than what the run began with."""
         base = self.results[0]
         if result is base:
-            return PairedGain(0.0, 0.0, 0.0, len(result.losses), note="the base model itself")
+            return PairedGain(0.0, 0.0, 0.0, len(result.losses), note=f"{self.start} itself")
         return mean_gain([before - now for before, now in zip(base.losses, result.losses, strict=True)])
 
-    def since_best(self) -> int:
-        """Validations since the best one."""
-        return len(self.results) - 1 - self.results.index(self.best_trained) if self.best_trained else 0
+    def since_best(self, step: int = 0) -> int:
+        """Validations since the best one; none before `step` is counted."""
+        if self.best_trained is None:
+            return 0
+        behind = self.results[self.results.index(self.best_trained) + 1 :]
+        return sum(result.step > step for result in behind)
 
     def reason(self) -> str:
         """Why the best step is the best, for people and for the file's metadata."""
@@ -61,16 +65,16 @@ class Validation:
         else:
             chosen = f"step {best.step}, the only one that was validated, has a loss of {best.mean:.5f} on {photos}"
         interval = f"{gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
-        return f"{chosen}, a gain of {interval} over the base model's {base:.5f}{_judgement(gain)}"
+        return f"{chosen}, a gain of {interval} over {self.start}'s {base:.5f}{_judgement(gain)}"
 
     def as_json(self) -> list[dict[str, Any]]:
         """For checkpoints and train.json."""
         return [{"step": result.step, "losses": list(result.losses)} for result in self.results]
 
     @classmethod
-    def from_json(cls, rows: Sequence[dict[str, Any]]) -> Validation:
+    def from_json(cls, rows: Sequence[dict[str, Any]], start: str = "the base model") -> Validation:
         """The validations that `as_json` wrote."""
-        return cls([ValidationResult(row["step"], tuple(row["losses"])) for row in rows])
+        return cls([ValidationResult(row["step"], tuple(row["losses"])) for row in rows], start)
 
 
 def _judgement(gain: PairedGain) -> str:
@@ -79,6 +83,6 @@ def _judgement(gain: PairedGain) -> str:
     return "; that is worse" if gain.high < 0 else "; the gain is not significant (the interval contains 0)"
 
 
-def strata(steps: int, count: int) -> list[int]:
-    """The middle timestep of each of `count` equal parts of a schedule of `steps`."""
-    return [int((index + 0.5) * steps / count) for index in range(count)]
+def strata(first: int, last: int, count: int) -> list[int]:
+    """The middle timestep of each of `count` equal parts of a schedule, of which `first` to `last` are trained."""
+    return [first + int((index + 0.5) * (last + 1 - first) / count) for index in range(count)]

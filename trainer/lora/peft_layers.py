@@ -49,7 +49,16 @@ def load_adapter(parts: Mapping[str, torch.nn.Module], state: AdapterState, adap
             path = live_path(module.path, layers)
             if path is None:
                 raise InputError(f"adapter {adapter_name!r} is not on {module.path}", where=part)
-            _write(layers[path], module, adapter_name)
+            write_module(layers[path], module, adapter_name)
+
+
+def adapters_of(parts: Mapping[str, torch.nn.Module], adapter: str = "default") -> dict[str, Any]:
+    """peft's layer of each adapted module, by `LoraModule.key`."""
+    return {
+        f"{part}.{name if part == 'unet' else text_path(name)}": layer
+        for part, model in parts.items()
+        for name, layer in _adapted(model, adapter).items()
+    }
 
 
 def _adapted(model: torch.nn.Module, adapter: str) -> dict[str, Any]:
@@ -121,7 +130,11 @@ def _inject(model: torch.nn.Module, modules: list[LoraModule], adapter: str) -> 
     inject_adapter_in_model(config, model, adapter)
 
 
-def _write(layer: Any, module: LoraModule, adapter: str) -> None:
+def write_module(layer: Any, module: LoraModule, adapter: str, fixed: str = "") -> None:
+    """Puts a module and its scale into its peft layer; InputError where they do not fit.
+
+    `fixed` names the file of a module whose factors must have the layer's shapes: its parameters are in use already.
+    """
     tensors = dict(module.tensors)
     tensors.pop("alpha", None)
     layer.scaling[adapter] = module.scale
@@ -129,6 +142,17 @@ def _write(layer: Any, module: LoraModule, adapter: str) -> None:
         layer.r[adapter] = module.rank
     if module.kind != "lora":
         suffixes = {"loha": HADA, "lokr": LOKR}.get(module.kind, ())
+        here = {
+            suffix: layer_factors[adapter].shape
+            for suffix in suffixes
+            if adapter in (layer_factors := getattr(layer, suffix))
+        }
+        if fixed and here != {suffix: tensors[suffix].shape for suffix in suffixes if suffix in tensors}:
+            raise InputError(
+                f"the {module.kind} of {module.key} has factors of other shapes than this run's",
+                where=fixed,
+                to_try="`modiste lora resize` makes a LoRA of it",
+            )
         for suffix in suffixes:
             _set_parameter(getattr(layer, suffix), adapter, tensors.pop(suffix, None), layer)
     else:

@@ -144,10 +144,24 @@ def _kernel(family: Family, module: LoraModule) -> tuple[int, ...]:
 
 def _resized(module: LoraModule, tolerance: float, kernel: tuple[int, ...]) -> LoraModule:
     """The module as LoRA; `kernel` is the convolution's, which LoHa and LoKr may hold within `in`."""
-    import torch
-
     if module.kind == "full" or (module.dora and module.kind != "lora"):
         raise InputError(f"a {module.kind} can't be resized", where=module.key)
+    sigma, svd, shape, kept = _decomposed(module, kernel)
+    lost = sigma.square().flip(0).cumsum(0).flip(0).sqrt()  # lost[k]: by keeping the first k
+    rank = max(1, int((lost > tolerance * sigma.norm()).sum()))
+    return _low_rank(module.part, module.path, svd, rank, shape, kept)
+
+
+def cut_to_rank(module: LoraModule, rank: int) -> LoraModule:
+    """The best approximation of a LoRA module by a smaller rank, its scale 1; DoRA's magnitudes stay."""
+    _, svd, shape, kept = _decomposed(module, ())
+    return _low_rank(module.part, module.path, svd, rank, shape, kept)
+
+
+def _decomposed(module: LoraModule, kernel: tuple[int, ...]) -> tuple[torch.Tensor, Any, tuple[int, ...], Any]:
+    """Singular values of ΔW, its SVD and shape, and the magnitudes that stay beside it."""
+    import torch
+
     kept = {"dora_scale": module.tensors["dora_scale"]} if module.dora else {}
     if module.kind == "lora" and "lora_mid.weight" not in module.tensors:
         up = module.scale * module.tensors["lora_up.weight"].double().flatten(1)
@@ -161,9 +175,7 @@ def _resized(module: LoraModule, tolerance: float, kernel: tuple[int, ...]) -> L
             delta = delta.reshape(delta.shape[0], -1, *kernel)
         u, sigma, vh = torch.linalg.svd(delta.flatten(1), full_matrices=False)
         shape = tuple(delta.shape)
-    lost = sigma.square().flip(0).cumsum(0).flip(0).sqrt()  # lost[k]: by keeping the first k
-    rank = max(1, int((lost > tolerance * sigma.norm()).sum()))
-    return _low_rank(module.part, module.path, (u, sigma, vh), rank, shape, kept)
+    return sigma, (u, sigma, vh), shape, kept
 
 
 def _low_rank(

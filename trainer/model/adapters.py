@@ -42,7 +42,8 @@ def trainable(base: StableDiffusionParts, config: TrainConfig) -> dict[str, torc
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(config.seed, "adapter"))
             add_adapters(base, config.network)
-        make_lean(base, config.data.resolution)
+        if not (config.network.dropout or config.network.rank_dropout):  # which the cheaper forwards know nothing of
+            make_lean(base, config.data.resolution)
     parameters = {
         f"{part}.{name}": parameter
         for part, module in base.parts.items()
@@ -89,7 +90,9 @@ def _peft_config(
         return LoHaConfig(**common, alpha=alpha)
     if network.kind == "lokr":
         return LoKrConfig(**common, alpha=alpha)
-    return LoraConfig(**common, lora_alpha=alpha, use_rslora=network.rslora, use_dora=network.dora)
+    return LoraConfig(
+        **common, lora_alpha=alpha, use_rslora=network.rslora, use_dora=network.dora, lora_dropout=network.dropout
+    )
 
 
 class adapters_disabled:

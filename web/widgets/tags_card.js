@@ -4,8 +4,8 @@ import { copyText, element } from "../dom.js"
 import { say } from "../words.js"
 import { tagsWidget } from "./tags.js"
 
-// → a <dialog> that removes itself when it closes; `showModal()` opens it.
-export function tagsCard({ name, tags, caption, vocabulary, copy = copyText }) {
+// → a <dialog> that removes itself when it closes; `showModal()` opens it. `notice`: what the server says of its encoder.
+export function tagsCard({ name, tags, caption, notice = "", vocabulary, copy = copyText }) {
   const view = tagsWidget({ vocabulary })
   view.show([{ tags, caption }])
   const press = async (event) => {
@@ -22,6 +22,7 @@ export function tagsCard({ name, tags, caption, vocabulary, copy = copyText }) {
     },
     element("header", {}, element("strong", {}, say("tags_of", { name }))),
     view.root,
+    notice ? element("p", { class: "modiste-notice" }, notice) : null,
     element(
       "footer",
       {},

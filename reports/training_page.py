@@ -1,0 +1,140 @@
+"""`run.html`: a training as one self-contained page, which a browser reads again for as long as it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import charts
+from .prompt_page import both
+from .prompt_texts import LANGUAGES
+from .thumbnails import Thumbnail, thumbnail
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+TEMPLATE = "training_page.html.j2"
+RELOAD_S = 10
+SIDE = 192  # pixels of a sample's longer side
+MOST_POINTS = 200  # of the loss: each the mean of as many steps as that takes
+STEPS_SHOWN = 12  # validations with samples: the newest
+
+# key → (English, Traditional Chinese).
+TEXT: dict[str, tuple[str, str]] = {
+    "training": ("Training: step {step} of {total}.", "訓練中：第 {step} 步，共 {total} 步。"),
+    "finished": ("Finished at step {step}.", "已於第 {step} 步完成。"),
+    "stopped": (
+        "Stopped at step {step} of {total}; the same command goes on.",
+        "停在第 {step} 步，共 {total} 步；同一指令可繼續。",
+    ),
+    "loss": ("Training loss", "訓練損失"),
+    "held_out": ("Better on held-out photos, by loss", "保留照片上的進步（以損失計）"),
+    "no_validation": ("Nothing was validated yet.", "尚未驗證。"),
+    "samples": ("Samples by step", "各步的樣張"),
+    "picture_missing": ("picture missing", "找不到圖片"),
+    "choices": ("What was chosen", "採用的設定"),
+    "written": ("Written at {time}.", "寫入時間 {time}。"),
+}
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A picture that was drawn at a step; `file` lies in the run's folder."""
+
+    step: int
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class GainRow:
+    """A validation: how much better than the start the held-out photos' loss is, with its interval."""
+
+    step: int
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass
+class TrainingStory:
+    """What a page tells of a run: `state` is training, finished or stopped."""
+
+    title: str
+    state: str = "training"
+    step: int = 0
+    total: int = 0
+    losses: list[tuple[float, float]] = field(default_factory=list)  # step, loss
+    gains: list[GainRow] = field(default_factory=list)
+    samples: list[SampleRow] = field(default_factory=list)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    reason: str = ""  # why the file that is kept is the best
+    best_step: int | None = None
+    written: str = ""  # when, for people
+
+
+def render_training(story: TrainingStory, folder: Path, language: str = "en") -> str:
+    """The page as text; sample pictures are read from `folder`, a missing one leaves a gap."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        story=story,
+        rows=_rows(story.samples, folder),
+        loss_chart=Markup(_loss_chart(story)),
+        gain_chart=Markup(_gain_chart(story)) if story.gains else "",
+        t=_say,
+        language=language,
+        languages=LANGUAGES,
+        every_s=RELOAD_S,
+    )
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` points, each the mean of neighbours: a curve of thousands of steps stays small and readable."""
+    count = min(most, len(points))
+    edges = [index * len(points) // count for index in range(count + 1)] if count else []
+    parts = [points[first:last] for first, last in zip(edges, edges[1:], strict=False)]
+    return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
+
+
+def _loss_chart(story: TrainingStory) -> str:
+    line = charts.Curve("loss", thinned(story.losses))
+    return charts.curves("loss", [line], lambda value: f"{value:.3g}", story.best_step, _ticks(story))
+
+
+def _gain_chart(story: TrainingStory) -> str:
+    line = charts.Curve(
+        "gain",
+        [(row.step, row.mean) for row in story.gains],
+        [row.low for row in story.gains],
+        [row.high for row in story.gains],
+    )
+    return charts.curves("gain", [line], lambda value: f"{value:+.2g}", story.best_step, _ticks(story))
+
+
+def _ticks(story: TrainingStory) -> list[float]:
+    return [0, story.step] if story.step else []
+
+
+def _rows(samples: Sequence[SampleRow], folder: Path) -> list[tuple[int, list[tuple[SampleRow, Thumbnail | None]]]]:
+    steps = sorted({sample.step for sample in samples}, reverse=True)[:STEPS_SHOWN]
+    by_step = {step: [sample for sample in samples if sample.step == step] for step in steps}
+    return [(step, [(row, thumbnail(folder, row.file, SIDE)) for row in rows]) for step, rows in by_step.items()]
+
+
+def _say(key: str, **values: object) -> Markup:
+    from markupsafe import Markup
+
+    texts = dict(zip(LANGUAGES, TEXT[key], strict=True))
+    return both(lambda language: Markup(texts[language]).format(**values))
