@@ -16,6 +16,7 @@ from .generate import generate
 from .get import get
 from .judge import judge
 from .lora import lora
+from .mask import mask
 from .models import models
 from .pipeline import pipeline
 from .prompt import prompt
@@ -37,6 +38,7 @@ for command in (
     models,
     calibrate,
     check,
+    mask,
     prompt,
     tag,
     score,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .options import DEMONSTRATION
 from .terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+    from ..fashion.photos import Gathered
     from ..fashion.taxonomy import Taxonomy
     from ..models.presets import Preset
     from ..models.session import Session
@@ -39,6 +41,20 @@ def choose_preset(
     elif name is None and chosen.name == "mini":
         say(EMBEDDED if host == "local" else EMBEDDED_EYES)
     return chosen.replaced(**{field: value for field, value in instead.items() if value is not None})
+
+
+def leave_out_without_garment(gathered: Gathered, paths: Sequence[Path], session: Session, force: bool) -> None:
+    """Moves photos without a garment to the skipped ones; with `force` they stay, and the first is named.
+
+    InputError where none is left.
+    """
+    from ..fashion.batch_tagging import leave_out, photos_without_garment
+
+    unknown = photos_without_garment(gathered.photos, session.vision.tagger)
+    if unknown and force:
+        say(f"{unknown[0].path}: {DEMONSTRATION}")
+    elif unknown:
+        leave_out(unknown, gathered, paths)
 
 
 def say_kind(checkpoint: str, prediction: str | None, chosen: Preset, fitting: Preset) -> None:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from .choices import groups_of, open_chosen_session, say_other_base
+from .choices import groups_of, leave_out_without_garment, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
     AsJson,
     Device,
+    Force,
     LoraDir,
     PresetName,
     SameSeeds,
@@ -41,6 +42,7 @@ def compare(
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
+    force: Force = False,
     json: AsJson = False,
 ) -> int:
     """Draw photos that the tuned model has not seen with it and with its base, on the same seeds, and say which won."""
@@ -54,6 +56,8 @@ def compare(
     gathered, file = gather_photos(photos), open_tuned(tuned, trigger)
     proof, training = proof_photos(gathered.photos, file)
     session = open_chosen_session(preset, models, host, device, lora_dir)
+    leave_out_without_garment(gathered, photos, session, force)
+    proof, training = proof_photos(gathered.photos, file)
     if base := (file.record or {}).get("config", {}).get("base"):
         say_other_base(base, session)
     settings = CompareSettings.for_session(

@@ -42,6 +42,7 @@ def examine() -> dict[str, Any]:
             name: {"ready": name in runnable, "missing": missing, "checkpoint": PRESETS[name].checkpoint}
             for name, missing in presets.items()
         },
+        "clothes_parser": _clothes_parser(),
         "drawing": _drawing_plans() if has_torch else {},
         "engines": {"diffusers": VERSION, "kohya": engine.version if engine else None},
         "home": str(home),
@@ -66,6 +67,9 @@ def print_findings(findings: dict[str, Any]) -> None:
         print(f"preset    {name:<6} {'ready, with less:' if state['ready'] else 'not ready:'}")
         for role, model in state["missing"].items():
             print(f"            {role}: {model} is not on this machine; get it with: {get_command(model)}")
+    parser = findings["clothes_parser"]
+    without = f"not on this machine (optional, for worn photos); get it with: {get_command('clothes-parser')}"
+    print(f"parser    clothes {parser or without}")
     for name, plan in findings["drawing"].items():
         print(f"drawing   {name:<6} {plan}")
     kohya = findings["engines"]["kohya"]
@@ -75,6 +79,14 @@ def print_findings(findings: dict[str, Any]) -> None:
     if findings["free_disk_gb"] < FREE_DISK_GB:
         print(f"disk      only {findings['free_disk_gb']} GB free: a run of 100 photos can take {FREE_DISK_GB:.0f} GB")
     print("verdict   " + ("ready" if findings["ready"] else "something is missing (above)"))
+
+
+def _clothes_parser() -> str | None:
+    """Where the clothes parser lies; None where it is not on this machine."""
+    from ..core.weights import SHORT_NAMES, locate
+
+    place = locate(SHORT_NAMES["clothes-parser"])
+    return None if place is None else str(place)
 
 
 def _drawing_plans() -> dict[str, str]:

@@ -22,7 +22,8 @@ def get(
         list[str],
         typer.Argument(
             metavar="NAME…",
-            help="sd15 | sdxl | fashion-clip | fashion-siglip | dinov2 | OWNER/NAME | OWNER/NAME/FILE.safetensors.",
+            help="sd15 | sdxl | fashion-clip | fashion-siglip | dinov2 | clothes-parser | OWNER/NAME | "
+            "OWNER/NAME/FILE.safetensors.",
             show_default=False,
         ),
     ],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .choices import choose_preset, groups_of, open_chosen_session, say_other_base
+from .choices import choose_preset, groups_of, leave_out_without_garment, open_chosen_session, say_other_base
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import (
     BrandOptions,
@@ -22,6 +22,7 @@ from .option_groups import (
 from .options import (
     AsJson,
     Device,
+    Force,
     LoraDir,
     PresetName,
     Seed,
@@ -55,6 +56,7 @@ def pipeline(
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
+    force: Force = False,
     json: AsJson = False,
 ) -> int:
     """From photos to a verdict: find the best prompts, train on what they taught, and compare base and tuned model."""
@@ -79,6 +81,7 @@ def pipeline(
         if stage != "prompt":
             find_base(train["base"])
     session = open_chosen_session(name, models, host, device, lora_dir, needed)
+    leave_out_without_garment(gathered, photos, session, force)
     if not host.is_local:
         say_other_base(train["base"], session)
         if lora_dir is None and train.get("method") != "full":

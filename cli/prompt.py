@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .choices import open_chosen_session
+from .choices import leave_out_without_garment, open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import (
     EarlierRunsOptions,
@@ -18,7 +18,6 @@ from .option_groups import (
     with_option_groups,
 )
 from .options import (
-    DEMONSTRATION,
     AsJson,
     Device,
     Force,
@@ -26,7 +25,7 @@ from .options import (
     PresetName,
     Seed,
 )
-from .terminal import Display, print_json, say
+from .terminal import Display, print_json
 
 
 @with_option_groups
@@ -53,18 +52,13 @@ def prompt(
     json: AsJson = False,
 ) -> int:
     """Find the prompt that makes the model draw each photo's garment again, and prove it on unseen seeds."""
-    from ..fashion.batch_tagging import leave_out, photos_without_garment
     from ..fashion.photos import gather_photos
     from ..routes.prompt.optimise import optimise_prompts
     from ..routes.prompt.settings import PromptSettings
 
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device)
-    unknown = photos_without_garment(gathered.photos, session.vision.tagger)
-    if unknown and force:
-        say(f"{unknown[0].path}: {DEMONSTRATION}")
-    elif unknown:
-        leave_out(unknown, gathered, photos)
+    leave_out_without_garment(gathered, photos, session, force)
     with Display(quiet=json) as display:
         settings = PromptSettings.for_session(
             session,

@@ -62,7 +62,7 @@ def tag(
         described = Described(open_files.enter_context(asked), tagger.taxonomy, trigger, bound) if asked else None
         refuse_other_captions(file, described, tagger.taxonomy, trigger, bound)
         writer = open_files.enter_context(CaptionWriter(overwrite)) if captions else None
-        cache = open_files.enter_context(ObservationCache(tagger.encoder.identity.key))
+        cache = open_files.enter_context(ObservationCache(tagger.key))
         tagger.encoder = RememberingEncoder(tagger.encoder, cache)
         results = Results(file, writer, json)
         tagged_photos = tag_photos(
@@ -134,9 +134,12 @@ class Results:
     def __init__(self, file: TagFile | None, writer: CaptionWriter | None, json: bool):
         self.file, self.writer, self.json = file, writer, json
         self.lines: list[TaggedFile] = []
+        self.notes: dict[str, int] = {}  # how many photos have it
 
     def add(self, photo: Path, line: TaggedFile) -> None:
         """Writes, prints or keeps the tags of one photo."""
+        for note in line.notes:
+            self.notes[note] = self.notes.get(note, 0) + 1
         if self.file:
             self.file.add(line)
         if self.writer:
@@ -156,6 +159,8 @@ class Results:
             print_json([line.as_json() for line in self.lines])
         for skip in skipped:
             say(f"skipped {skip.path}: {skip.code}, {skip.reason}")
+        for note, count in self.notes.items():
+            say(f"{count} {'photo' if count == 1 else 'photos'}, {note}")
         kept = self.writer.kept if self.writer else []
         say_kept(kept)
         return EXIT_SKIPS if skipped or kept else EXIT_OK

@@ -19,6 +19,7 @@ SHORT_NAMES = {
     "fashion-clip": "patrickjohncyh/fashion-clip",
     "fashion-siglip": "Marqo/marqo-fashionSigLIP",
     "dinov2": "facebook/dinov2-base",
+    "clothes-parser": "mattmdjaga/segformer_b2_clothes",
 }
 # The hub commits that Modiste was tested with: they come before any other revision on this machine.
 PINNED = {
@@ -27,6 +28,7 @@ PINNED = {
     "patrickjohncyh/fashion-clip": "7e3ba62ce16b379a1ab479346b66f192e76f51b7",
     "Marqo/marqo-fashionSigLIP": "c56244cc94f92419e8369fa71efdaf403b124ce8",
     "facebook/dinov2-base": "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+    "mattmdjaga/segformer_b2_clothes": "f6ac72992f938a1d0073fb5e5a06fd781f19f9a2",
 }
 
 

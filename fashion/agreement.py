@@ -26,11 +26,12 @@ ROUNDS = 12
 class Agreement:
     """What pictures share with a photo; `agreement`: group id → share of the pictures with the photo's label.
 
-    `palette_delta_e`: mean CIEDE2000 over the pictures.
+    `palette_delta_e`: mean CIEDE2000 over the pictures; None where the garment's
+    pixels are not known.
     """
 
     agreement: dict[str, float]
-    palette_delta_e: float
+    palette_delta_e: float | None
 
 
 def measure_agreement(
@@ -42,8 +43,9 @@ def measure_agreement(
     for group in dict.fromkeys(tag.group for tag in tags.tags):
         agreeing = [labels_of(picture, group) >= labels_of(tags, group) for picture in pictures_tags]
         agreement[group] = sum(agreeing) / len(agreeing)
-    differences = [palette_difference(photo.pixels, picture.pixels) for picture in pictures]
-    return Agreement(agreement, sum(differences) / len(differences))
+    known = [picture for picture in pictures if len(photo.pixels) and len(picture.pixels)]
+    differences = [palette_difference(photo.pixels, picture.pixels) for picture in known]
+    return Agreement(agreement, sum(differences) / len(differences) if differences else None)
 
 
 def labels_of(tags: PhotoTags, group: str) -> set[str]:

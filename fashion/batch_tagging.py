@@ -115,4 +115,4 @@ def _observed(
 
 def _line(photo: Path, tags: PhotoTags, caption: str) -> TaggedFile:
     entries = [{"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)} for tag in tags.tags]
-    return TaggedFile(str(photo), entries, list(tags.not_visible), caption)
+    return TaggedFile(str(photo), entries, list(tags.not_visible), caption, tags.notes)

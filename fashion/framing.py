@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from .segment import garment_box
+from .garment_finder import PLAIN_GROUND, GarmentFinder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,16 +16,16 @@ Framing = Literal["pad", "garment", "crop"]
 MARGIN = 0.06  # of the garment's longer side, around it
 
 
-def framed(images: Sequence[Image.Image], framing: Framing) -> list[Image.Image]:
+def framed(images: Sequence[Image.Image], framing: Framing, finder: GarmentFinder = PLAIN_GROUND) -> list[Image.Image]:
     """The pictures in the form that goes into the encoder's own preprocessing."""
     if framing == "crop":
         return list(images)
-    return [padded(cropped(image) if framing == "garment" else image) for image in images]
+    return [padded(cropped(image, finder) if framing == "garment" else image) for image in images]
 
 
-def cropped(image: Image.Image) -> Image.Image:
+def cropped(image: Image.Image, finder: GarmentFinder = PLAIN_GROUND) -> Image.Image:
     """The part of the picture with the garment and a margin; the whole picture where no garment stands out."""
-    box = garment_box(image)
+    box = finder.box(image)
     if box is None:
         return image
     margin = MARGIN * max(box[2] - box[0], box[3] - box[1])

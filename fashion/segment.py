@@ -18,6 +18,7 @@ BORDER = 0.05  # of a side
 LEAST_DIFFERENCE = 7.0  # ΔE (CIE76) between garment and background: white on light gray is 12
 NOISE_FACTOR = 3.0
 LEAST_AREA = 0.03
+PLAIN_SHARE = 0.75  # of the border; a garment or legs may be cut off by the rest
 FITS = 3
 MOST_PIXELS = 1024  # of a garment: colour shares within a percent or two, three kilobytes to keep
 
@@ -33,26 +34,53 @@ def small(image: Image.Image) -> Image.Image:
 
 def garment_mask(image: Image.Image) -> np.ndarray:
     """The garment without its edge, bool [H, W] of `small(image)`; an oval where nothing stands out."""
-    mask = _foreground(image)
-    inside: np.ndarray = mask & _all_neighbours(mask)
+    mask = foreground(image)
+    inside = without_edge(mask)
     if inside.mean() >= LEAST_AREA:
         return inside
     return mask if mask.mean() >= LEAST_AREA else _oval(*mask.shape)
 
 
-def garment_box(image: Image.Image) -> tuple[float, float, float, float] | None:
-    """Left, top, right, bottom of the garment in pixels of `image`; None where nothing stands out."""
-    import numpy as np
+def without_edge(mask: np.ndarray) -> np.ndarray:
+    """The mask's pixels whose four neighbours are in it too, bool [H, W]: those on the edge are mixed with others."""
+    inside: np.ndarray = mask & _all_neighbours(mask)
+    return inside
 
-    mask = _foreground(image)
+
+def garment_box(image: Image.Image, mask: np.ndarray | None = None) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom of the garment in pixels of `image`; None where nothing stands out.
+
+    `mask`: the garment, bool [H, W], where it is known already.
+    """
+
+    if mask is not None:
+        return _box(image, mask)
+    mask = foreground(image)
     if mask.mean() < LEAST_AREA:
         return None
+    return _box(image, mask)
+
+
+def on_plain_ground(image: Image.Image) -> bool:
+    """Whether the picture's border is one surface, as a product photo's is: most of it lies near a plane of colour."""
+    import numpy as np
+
+    from .colour import srgb_to_lab
+
+    lab = srgb_to_lab(np.asarray(small(image)))
+    difference = np.linalg.norm(lab - _background(lab), axis=-1)[_border(*lab.shape[:2])]
+    return bool((difference <= LEAST_DIFFERENCE).mean() >= PLAIN_SHARE)
+
+
+def _box(image: Image.Image, mask: np.ndarray) -> tuple[float, float, float, float]:
+    import numpy as np
+
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     across, down = image.width / mask.shape[1], image.height / mask.shape[0]
     return columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down
 
 
-def _foreground(image: Image.Image) -> np.ndarray:
+def foreground(image: Image.Image) -> np.ndarray:
     """What differs from the background and is connected to the middle, bool [H, W] of `small(image)`."""
     import numpy as np
 
@@ -139,5 +167,11 @@ def garment_pixels(image: Image.Image) -> np.ndarray:
     """At most MOST_PIXELS of the garment's pixels, sRGB uint8 [K, 3]."""
     import numpy as np
 
-    pixels = np.asarray(small(image))[garment_mask(image)]
+    return least_of(np.asarray(small(image))[garment_mask(image)])
+
+
+def least_of(pixels: np.ndarray) -> np.ndarray:
+    """At most MOST_PIXELS of pixels [K, 3], evenly taken."""
+    import numpy as np
+
     return np.ascontiguousarray(pixels[:: -(-len(pixels) // MOST_PIXELS)])

@@ -32,16 +32,17 @@ OTHER_FILE = "another file for --out"
 
 @dataclass(frozen=True)
 class TaggedFile:
-    """The tags of one photo: its path as given, tags, and the caption that they make."""
+    """The tags of one photo: its path as given, tags, the caption that they make, and notes on how they were read."""
 
     image: str
     tags: list[dict[str, Any]]  # {group, label, confidence}
     not_visible: list[str]
     caption: str
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The entry of a photo in `tag --json` and in JSON lines."""
-        return dict(vars(self))
+        """The entry of a photo in `tag --json` and in JSON lines; `notes` only where there are any."""
+        return {name: value for name, value in vars(self).items() if name != "notes" or value}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .colour import colour_shares
 from .encoders.settings import EncoderSettings
-from .segment import garment_pixels
+from .garment_finder import PLAIN_GROUND, GarmentFinder
 from .tags import PhotoTags, Tag
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ LEAST_CONFIDENCE = 0.25  # of a label of a group that is not exclusive
 
 @dataclass(frozen=True)
 class Observation:
-    """What tagging needs of a photo: its embedding, float32 [D], and its garment's pixels, sRGB uint8 [K, 3]."""
+    """What tagging needs of a photo: its embedding, float32 [D], and its garment's pixels, sRGB uint8 [K, 3].
+
+    No pixels: which ones are the garment's is not known.
+    """
 
     embed: torch.Tensor
     pixels: np.ndarray
@@ -50,19 +53,32 @@ class Tagger:
         groups: Sequence[str] | None = None,
         settings: EncoderSettings | None = None,
         familiarity: Familiarity | None = None,
+        finder: GarmentFinder = PLAIN_GROUND,
     ):
         """`groups`: the ids of the groups to tag; None: those that the vocabulary enables. The noun is always tagged.
 
         `temperatures` override those of the encoder's `settings`. `familiarity`: None where it was not measured.
+        `finder`: finds the pixels that colours are read from.
         """
         self.encoder, self.taxonomy, self.settings = encoder, taxonomy, settings or EncoderSettings()
-        self.familiarity = familiarity
+        self.familiarity, self.finder = familiarity, finder
         self.temperatures = {**self.settings.temperatures, **(temperatures or {})}
         self.logit_scale = self.settings.logit_scale or encoder.logit_scale
         ids = [group.id for group in taxonomy.groups if group.enabled] if groups is None else list(groups)
         for group_id in ids:
             taxonomy.group(group_id)
         self.groups = [group for group in taxonomy.groups if group.id in ids or group == taxonomy.noun]
+
+    @property
+    def key(self) -> str:
+        """What observations depend on: equal ones can share a cache."""
+        return f"{self.encoder.identity.key}+{self.finder.key}" if self.finder.key else self.encoder.identity.key
+
+    def of_groups(self, groups: Sequence[str]) -> Tagger:
+        """The same tagger for other groups of the vocabulary, by their ids."""
+        return Tagger(
+            self.encoder, self.taxonomy, self.temperatures, groups, self.settings, self.familiarity, self.finder
+        )
 
     def tag(self, images: Sequence[Image.Image]) -> list[PhotoTags]:
         """The tags of each picture, in the vocabulary's order; a group that does not apply is left out."""
@@ -77,7 +93,7 @@ class Tagger:
         if not images:
             return []
         embeds = self.encoder.embed_images(images)
-        return [Observation(embed, garment_pixels(image)) for embed, image in zip(embeds, images, strict=True)]
+        return [Observation(embed, self.finder.pixels(image)) for embed, image in zip(embeds, images, strict=True)]
 
     def read(self, observations: Sequence[Observation]) -> list[PhotoTags]:
         """The tags of each observation: the cheap half, so that a changed vocabulary needs no photo again."""
@@ -87,7 +103,11 @@ class Tagger:
         confidences = {
             group.id: (logits[group.id] / self.temperatures.get(group.id, 1.0)).softmax(-1) for group in self.groups
         }
-        return [self._tags(index, confidences) for index in range(len(observations))]
+        shown = self._shown(observations, logits)
+        return [
+            self._tags(index, confidences, len(observation.pixels) > 0).model_copy(update={"garment": shown[index]})
+            for index, observation in enumerate(observations)
+        ]
 
     def shows_garment(self, observations: Sequence[Observation]) -> list[bool]:
         """Whether each observation is of a garment, as far as the encoder can tell.
@@ -95,14 +115,15 @@ class Tagger:
         It is none where it lies far from the garments of the encoder's training, or where the `absent` probes of the
         noun are the nearest.
         """
+        return self._shown(observations, self.logits(observations)) if observations else []
+
+    def _shown(self, observations: Sequence[Observation], logits: Mapping[str, torch.Tensor]) -> list[bool]:
         import torch
 
-        if not observations:
-            return []
         known = [True] * len(observations)
         if self.familiarity is not None:
             known = self.familiarity.knows(torch.stack([observation.embed for observation in observations]))
-        nouns = self.logits(observations)[self.taxonomy.noun.id].argmax(-1)
+        nouns = logits[self.taxonomy.noun.id].argmax(-1)
         named = [index < len(self.taxonomy.noun.labels) for index in nouns.tolist()]
         return [both == (True, True) for both in zip(known, named, strict=True)]
 
@@ -110,7 +131,8 @@ class Tagger:
         """Each group id → logits [N, labels]: logit_scale · cosine with each label's probe.
 
         A group with `absent` probes has one column more, the last: not visible. In a group read from pixels the log
-        of the label's share is added: what is not there is ruled out, and the words tell base colour from print.
+        of the label's share is added: what is not there is ruled out, and the words tell base colour from print. Where
+        the garment's pixels are not known, the words stand alone.
         """
         import numpy as np
         import torch
@@ -120,11 +142,12 @@ class Tagger:
         for group in self.groups:
             logits[group.id] = self.logit_scale * embeds @ self._probes[group.id].T
             if group.source == "pixels":
-                shares = np.stack([colour_shares(observation.pixels, group) for observation in observations])
+                known = torch.tensor([len(observation.pixels) > 0 for observation in observations])[:, None]
+                shares = np.stack([_shares(observation.pixels, group) for observation in observations])
                 log_shares = torch.from_numpy(np.log(np.maximum(shares, LEAST_SHARE))).float()
-                if group.absent:  # `not visible` is no colour: it competes by words alone
-                    log_shares = torch.nn.functional.pad(log_shares, (0, 1))
-                logits[group.id] = WORDS_SHARE * logits[group.id] + log_shares
+                if group.absent:  # a garment with pixels has a colour
+                    log_shares = torch.nn.functional.pad(log_shares, (0, 1), value=float(np.log(LEAST_SHARE)))
+                logits[group.id] = torch.where(known, WORDS_SHARE * logits[group.id] + log_shares, logits[group.id])
         return logits
 
     @cached_property
@@ -144,7 +167,7 @@ class Tagger:
             probes[group.id] = torch.nn.functional.normalize(torch.stack(means), dim=-1)
         return probes
 
-    def _tags(self, index: int, confidences: Mapping[str, torch.Tensor]) -> PhotoTags:
+    def _tags(self, index: int, confidences: Mapping[str, torch.Tensor], has_pixels: bool) -> PhotoTags:
         """The tags of observation `index`; `confidences`: group id → [N, labels]."""
         tags: list[Tag] = []
         not_visible: list[str] = []
@@ -156,7 +179,16 @@ class Tagger:
                 tags += group_tags
             else:
                 not_visible.append(group.id)
-        return PhotoTags(tags=tuple(tags), not_visible=tuple(not_visible))
+        by_words = [] if has_pixels else [group.id for group in self.groups if group.source == "pixels"]
+        named = tuple(group_id for group_id in by_words if group_id in chosen)
+        return PhotoTags(tags=tuple(tags), not_visible=tuple(not_visible), by_words=named)
+
+
+def _shares(pixels: np.ndarray, group: Group) -> np.ndarray:
+    """The colour shares [labels] of a garment's pixels; equal ones where there are none."""
+    import numpy as np
+
+    return colour_shares(pixels, group) if len(pixels) else np.full(len(group.labels), 1 / len(group.labels))
 
 
 def _read(group: Group, confidences: Sequence[float]) -> list[Tag]:

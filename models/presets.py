@@ -28,6 +28,7 @@ class Preset(BaseModel):
     prediction: Literal["epsilon", "v_prediction"] | None = None  # what its UNet predicts; None: as its files say
     encoder: str
     judge: str
+    parser: str | None = None  # finds worn garments, where it is on this machine; None: pictures need none
     revisions: dict[str, str] = {}  # model id → hub commit
     framing: Framing = "pad"  # what happens to photos that are not square (fashion/framing.py)
     taxonomy: str
@@ -77,6 +78,7 @@ PRESETS = {
         checkpoint="stable-diffusion-v1-5/stable-diffusion-v1-5",
         encoder="patrickjohncyh/fashion-clip",
         judge="facebook/dinov2-base",
+        parser=SHORT_NAMES["clothes-parser"],
         taxonomy="garments",
         width=512,
         height=512,
@@ -89,6 +91,7 @@ PRESETS = {
         checkpoint="stabilityai/stable-diffusion-xl-base-1.0",
         encoder="patrickjohncyh/fashion-clip",
         judge="facebook/dinov2-base",
+        parser=SHORT_NAMES["clothes-parser"],
         taxonomy="garments",
         width=1024,
         height=1024,

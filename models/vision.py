@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.errors import MissingWeights
+from ..core.weights import locate
 from ..fashion.calibration import Calibration, Role, load_temperatures
 from ..fashion.encoders.load import load_encoder, load_image_encoder
 from ..fashion.encoders.settings import encoder_settings
 from ..fashion.familiarity import Familiarity
+from ..fashion.garment_finder import PLAIN_GROUND, GarmentFinder
 from ..fashion.scorer import Scorer
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
@@ -45,14 +47,27 @@ def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = Non
     `known_as` names the encoder in encoders.json where `preset.encoder` is a folder; None takes `preset.encoder`.
     """
     require_weights(preset, "encoder")
-    revision = preset.revisions.get(preset.encoder)
-    encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing)
+    revision, finder = preset.revisions.get(preset.encoder), open_finder(preset, device)
+    encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing, finder=finder)
     temperatures = load_temperatures(preset.calibration if preset.measured else None)
     own = user_calibration(encoder.identity, "clip")
     temperatures |= own.temperatures if own else {}
     settings = encoder_settings(known_as or preset.encoder)
     familiarity = Familiarity.load(preset.calibration if preset.measured else None)
-    return Tagger(encoder, load_taxonomy(preset.taxonomy), temperatures, settings=settings, familiarity=familiarity)
+    taxonomy = load_taxonomy(preset.taxonomy)
+    return Tagger(encoder, taxonomy, temperatures, settings=settings, familiarity=familiarity, finder=finder)
+
+
+def open_finder(preset: Preset, device: str = "auto") -> GarmentFinder:
+    """Who finds the garment on photos of this preset: the clothes parser where its weights are on this machine."""
+    if preset.parser is None:
+        return PLAIN_GROUND
+    from ..fashion.clothes_parser import ClothesParser
+
+    folder = locate(preset.parser, preset.revisions.get(preset.parser))
+    if folder is None:
+        return GarmentFinder(cautious=True)
+    return GarmentFinder(ClothesParser(folder, f"{preset.parser}@{folder.name}", device), cautious=True)
 
 
 def open_judge(preset: Preset, device: str = "auto") -> Scorer | None:

@@ -148,5 +148,5 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
             result.photo.similarity_score,
             result.photo.improved,
             with_notice(result.report(), encoder),
-            ui={**notice_for_page(encoder), "modiste_search": [result.row()]},
+            ui={**notice_for_page(encoder, result.notices), "modiste_search": [result.row()]},
         )

@@ -106,7 +106,7 @@ class ModisteScorer(UsesEncoder, io.ComfyNode):
             scored.similarities[best[0]].similarity_score,
             with_notice(scored.report(), encoder[0]),
             ui={
-                **notice_for_page(encoder[0]),
+                **notice_for_page(encoder[0], scored.notices),
                 "modiste_scores": scored.rows(),
                 "modiste_best": best,
             },

@@ -135,7 +135,7 @@ class ModisteTagger(UsesEncoder, io.ComfyNode):
         from ..fashion.prompts.captions import caption_of
         from .comfy.images import pictures_of
         from .comfy.model_management import NodeProgress, encoder_for, notice_for_page, vision_models_for
-        from .vision.batches import tag
+        from .vision.batches import reading_notices, tag
         from .vision.encoders import vocabulary_of
         from .vision.tag_edits import choices_of, confidences, finite, pack, tag_rows
 
@@ -155,7 +155,7 @@ class ModisteTagger(UsesEncoder, io.ComfyNode):
             [", ".join(each.text for each in photo_tags.tags) for photo_tags in tags],
             [confidences(photo_tags) for photo_tags in tags],
             ui={
-                **notice_for_page(encoder[0]),
+                **notice_for_page(encoder[0], reading_notices(tags)),
                 "modiste_tags": [
                     {"image": index, "tags": tag_rows(photo_tags), "caption": caption}
                     for index, (photo_tags, caption) in enumerate(zip(tags, captions, strict=True))

@@ -11,6 +11,7 @@ from ...core.files import sha256_of
 from ...core.state_files import json_object, read_model_json
 from ...core.weights import how_to_get, hub_cache, locate
 from ..framing import Framing
+from ..garment_finder import PLAIN_GROUND, GarmentFinder
 from .clip import ClipEncoder, ImageOnlyEncoder
 from .open_clip_models import OpenClipEncoder
 from .protocol import EncoderIdentity
@@ -22,15 +23,25 @@ OPEN_CLIP = "open_clip_config.json"
 REVISION_DIGITS = 16
 
 
-def load_encoder(model: str, *, revision: str | None = None, device: str = "auto", framing: Framing = "pad") -> Encoder:
+def load_encoder(
+    model: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    framing: Framing = "pad",
+    finder: GarmentFinder = PLAIN_GROUND,
+) -> Encoder:
     """An encoder of photos and texts by hub id or folder; raises MissingWeights if it is not on this machine.
 
     A folder in open_clip's form is opened by open_clip, any other by transformers: Marqo's models have both forms, and
-    the second one would run the model's own code.
+    the second one would run the model's own code. `finder`: what the framing `garment` cuts out.
     """
     folder = find_model(model, revision)
     kind = OpenClipEncoder if (folder / OPEN_CLIP).is_file() else ClipEncoder
-    return kind(folder, _identity(model, folder, framing), choose_device(device), framing)
+    identity = _identity(model, folder, framing)
+    if framing == "garment" and finder.key:
+        identity = identity.model_copy(update={"preprocessing": f"{identity.preprocessing}+{finder.key}"})
+    return kind(folder, identity, choose_device(device), framing, finder)
 
 
 def load_image_encoder(

@@ -15,7 +15,7 @@ from ...models.presets import PRESETS
 from ...models.session import Session
 from ...routes.prompt.optimise import optimise_prompts
 from ...routes.prompt.settings import PromptSettings
-from ..vision.batches import observe, similarities
+from ..vision.batches import observe, reading_notices, similarities
 from .folders import runs_root
 from .graph import checkpoint_of, digest_of
 from .graph_host import ComfyGraphHost
@@ -80,6 +80,7 @@ class SearchResult:
     photo: PhotoReport
     picture: Image.Image
     folder: Path
+    notices: str = ""  # how the photo was read, where that is worth a sentence
 
     def row(self) -> dict[str, Any]:
         """The result as the page's widget reads it."""
@@ -98,6 +99,7 @@ class SearchResult:
         tried = [f"   {trial.score:.3f} {trial.strategy}: {trial.prompt}" for trial in self.photo.tried]
         return "\n".join(
             [
+                *filter(None, [self.notices]),
                 self.photo.verdict,
                 f"{self.photo.strategy}: {self.photo.optimized_prompt}",
                 f"similarity {self.photo.similarity_score:.3f}, plain tag list {self.photo.baseline_score:.3f}, "
@@ -132,5 +134,6 @@ def search(
     photo = report.images[0]
     pictures = [Image.open(folder / path).convert("RGB") for path in photo.pictures["winner"]]
     *observations, reference = observe(vision.tagger, [*pictures, image], lambda done, total: None)
+    notices = reading_notices(vision.tagger.read([reference]))
     scores = [path.unclipped for path in similarities(vision.scorer, observations, [reference])]
-    return SearchResult(photo, pictures[scores.index(max(scores))], folder)
+    return SearchResult(photo, pictures[scores.index(max(scores))], folder, notices)

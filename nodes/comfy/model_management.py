@@ -74,9 +74,9 @@ def show_notice(text: str) -> None:
         PromptServer.instance.send_progress_text(text, running.node_id)
 
 
-def notice_for_page(encoder: str) -> dict[str, list[str]]:
-    """The notice as a part of a node's `ui`, which ComfyUI keeps with a cached result; {} where there is none."""
-    notice = encoder_notice(encoder)
+def notice_for_page(encoder: str, more: str = "") -> dict[str, list[str]]:
+    """The notice and `more` as a part of a node's `ui`, which ComfyUI keeps with a cached result; {} without any."""
+    notice = "\n".join(filter(None, [encoder_notice(encoder), more]))
     return {"modiste_notice": [notice]} if notice else {}
 
 

@@ -46,7 +46,7 @@ def tag(
     tagger = vision.tagger
     if groups:
         group_ids = [*groups, *(group for group, _ in pin)]
-        tagger = Tagger(vision.encoder, vision.taxonomy, tagger.temperatures, group_ids, tagger.settings)
+        tagger = tagger.of_groups(group_ids)
     tags = tagger.read(observe(tagger, pictures, show_progress))
     return [chosen_tags(photo_tags, vision.taxonomy, threshold, pin, exclude) for photo_tags in tags]
 
@@ -80,6 +80,30 @@ def differences(reference: PhotoTags, picture: PhotoTags) -> list[dict[str, str]
         if set(reference_texts) != set(picture_texts):
             rows.append({"group": group, "reference": ", ".join(reference_texts), "image": ", ".join(picture_texts)})
     return rows
+
+
+NO_GARMENT = "NO_GARMENT, no garment that the encoder knows was found; the figures are a demonstration"
+
+
+def reading_notices(tags: Sequence[PhotoTags]) -> str:
+    """What a user has to know of how pictures were read, a line each; "" where there is nothing."""
+    return "\n".join(
+        filter(
+            None,
+            [
+                numbered([index for index, each in enumerate(tags) if not each.garment], NO_GARMENT),
+                *(
+                    numbered([index for index, each in enumerate(tags) if note in each.notes], note)
+                    for note in dict.fromkeys(note for each in tags for note in each.notes)
+                ),
+            ],
+        )
+    )
+
+
+def numbered(indices: Sequence[int], what: str) -> str:
+    """`picture 1, 3: what`, counted from 1; "" for no picture."""
+    return f"picture {', '.join(str(index + 1) for index in indices)}: {what}" if indices else ""
 
 
 def one_or_each(values: Sequence[Any], count: int, what: str) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .batches import ShowProgress, differences, observe, similarities
+from .batches import NO_GARMENT, ShowProgress, differences, numbered, observe, similarities
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,6 +23,7 @@ class ScoredPictures:
     similarities: list[Similarity]
     differences: list[list[dict[str, str]]]
     calibration: Calibration
+    notices: str = ""  # pictures without a garment
 
     @property
     def best(self) -> list[int]:
@@ -58,7 +59,7 @@ class ScoredPictures:
             lines += [
                 f"   {row['group']}: {row['reference']} → {row['image'] or '–'}" for row in self.differences[index]
             ]
-        return "\n".join([*lines, *filter(None, [self.calibration.note])])
+        return "\n".join([*lines, *filter(None, [self.notices, self.calibration.note])])
 
 
 def score_pictures(
@@ -76,4 +77,12 @@ def score_pictures(
         first, *others = vision.tagger.read([seen_references[0], *seen_pictures])
         differing = [differences(first, picture_tags) for picture_tags in others]
     scores = similarities(vision.scorer, seen_pictures, seen_references)
-    return ScoredPictures(scores, differing, vision.scorer.calibration)
+    shown = vision.tagger.shows_garment(observations)
+    kinds = {"reference": shown[: len(references)], "image": shown[len(references) :]}
+    notices = [
+        numbered([index for index, there in enumerate(shown_there) if not there], NO_GARMENT).replace(
+            "picture", kind, 1
+        )
+        for kind, shown_there in kinds.items()
+    ]
+    return ScoredPictures(scores, differing, vision.scorer.calibration, "\n".join(filter(None, notices)))

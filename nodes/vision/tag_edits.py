@@ -169,7 +169,9 @@ def _fitting(kept: Sequence[Tag], original: PhotoTags, taxonomy: Taxonomy, given
             chosen[group.id] = group_tags[0].label
     asked_groups = {tag.group for tag in (*original.tags, *kept)} | set(original.not_visible)
     absent = asked_groups - {tag.group for tag in tags}
-    return PhotoTags(tags=tuple(tags), not_visible=tuple(group.id for group in taxonomy.groups if group.id in absent))
+    by_words = tuple(group_id for group_id in original.by_words if group_id not in given)
+    not_visible = tuple(group.id for group in taxonomy.groups if group.id in absent)
+    return PhotoTags(tags=tuple(tags), not_visible=not_visible, garment=original.garment, by_words=by_words)
 
 
 def _knows(group: Group, label_id: str) -> bool:

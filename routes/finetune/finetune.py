@@ -131,7 +131,7 @@ def _critic(
     if "encoder" in missing_weights(preset):
         progress(Progress("model", 0, 1, f"no sample pictures: {preset.encoder} is not on this machine to score them"))
         return None
-    return MemorisationCritic(lambda: scorer_of(preset, opened()))
+    return MemorisationCritic(lambda: scorer_of(preset, opened()), lambda: opened().finder)
 
 
 def refuse_engine(engine: str) -> None:

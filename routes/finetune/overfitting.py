@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...fashion.colour import delta_e_2000, srgb_to_lab
+from ...fashion.garment_finder import PLAIN_GROUND, GarmentFinder
 from ...fashion.photos import read_photo
-from ...fashion.segment import garment_pixels
 from ...search.confirmation import PairedGain, mean_gain
 from ..nearest_photo import nearest_photo, similarities
 from ..report_parts import rounded_mean
@@ -40,8 +40,10 @@ LEAKS = 0.9  # of what pictures gain with the trigger
 class MemorisationCritic:
     """The trainer's critic by one scorer, opened for the first picture; each photo is looked at once."""
 
-    def __init__(self, open_scorer: Callable[[], Scorer]):
-        self.open_scorer = open_scorer
+    def __init__(
+        self, open_scorer: Callable[[], Scorer], open_finder: Callable[[], GarmentFinder] = lambda: PLAIN_GROUND
+    ):
+        self.open_scorer, self.open_finder = open_scorer, open_finder
         self._photos: dict[Path, tuple[torch.Tensor, np.ndarray]] = {}
 
     def look(
@@ -90,7 +92,10 @@ class MemorisationCritic:
     def _colour(self, gallery: Gallery) -> dict[str, Any]:
         photographed = [self._known(photo)[1] for photo in gallery.photos]
         tuned, base = (
-            [float(delta_e_2000(garment_colour(p), colour)) for p, colour in zip(pictures, photographed, strict=True)]
+            [
+                float(delta_e_2000(garment_colour(p, self.finder), colour))
+                for p, colour in zip(pictures, photographed, strict=True)
+            ]
             for pictures in (gallery.tuned, gallery.base)
         )
         return {
@@ -125,6 +130,11 @@ class MemorisationCritic:
         """The scorer, opened when it is first asked."""
         return self.open_scorer()
 
+    @cached_property
+    def finder(self) -> GarmentFinder:
+        """Who finds the garment, opened when it is first asked."""
+        return self.open_finder()
+
     def _embeds(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         return self.scorer.encoder.embed_images(pictures)
 
@@ -132,7 +142,7 @@ class MemorisationCritic:
         """The photo's embedding and its garment's colour."""
         if photo not in self._photos:
             image = read_photo(photo).image
-            self._photos[photo] = (self._embeds([image])[0], garment_colour(image))
+            self._photos[photo] = (self._embeds([image])[0], garment_colour(image, self.finder))
         return self._photos[photo]
 
     def _table(self, photos: Sequence[Path]) -> torch.Tensor:
@@ -141,11 +151,15 @@ class MemorisationCritic:
         return torch.stack([self._known(photo)[0] for photo in photos])
 
 
-def garment_colour(image: Image.Image) -> np.ndarray:
-    """CIE Lab [3], the median of the garment's pixels: a print's ground rather than a mixture with its figures."""
+def garment_colour(image: Image.Image, finder: GarmentFinder = PLAIN_GROUND) -> np.ndarray:
+    """CIE Lab [3], the median of the garment's pixels: a print's ground rather than a mixture with its figures.
+
+    Where those are not known, of what stands out: the same is done with each picture that it is compared with.
+    """
     import numpy as np
 
-    return np.median(srgb_to_lab(garment_pixels(image)), axis=0)
+    pixels = finder.pixels(image)
+    return np.median(srgb_to_lab(pixels if len(pixels) else PLAIN_GROUND.pixels(image)), axis=0)
 
 
 def warnings(signs: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...fashion.agreement import Palette, palette, palettes_apart
-from ...fashion.segment import garment_box, garment_pixels
+from ...fashion.garment_finder import PLAIN_GROUND, GarmentFinder
 from ...search.confirmation import mean_gain
 
 if TYPE_CHECKING:
@@ -32,25 +32,30 @@ class Criterion:
 
     colours: Palette | None
     weight: float
+    finder: GarmentFinder = PLAIN_GROUND
 
     @classmethod
-    def of_photo(cls, image: Image.Image, weight: float = COLOUR_WEIGHT) -> Criterion:
+    def of_photo(
+        cls, image: Image.Image, weight: float = COLOUR_WEIGHT, finder: GarmentFinder = PLAIN_GROUND
+    ) -> Criterion:
         """The criterion of a photo; with a weight of 0 similarity alone."""
-        known = weight > 0 and garment_box(image) is not None
-        return cls(palette(garment_pixels(image)) if known else None, weight)
+        known = weight > 0 and finder.box(image) is not None
+        pixels = finder.pixels(image) if known else ()
+        return cls(palette(pixels) if len(pixels) else None, weight, finder)
 
     def worth(self, pictures: Sequence[Picture]) -> list[float]:
         """Each picture's unclipped similarity, less `weight` for every unit of ΔE; 0 for an unusable picture."""
         return [picture.score.unclipped - self._cost(picture) for picture in pictures]
 
     def delta_e(self, picture: Picture) -> float | None:
-        """CIEDE2000 between the palettes of photo and picture; None for an unusable one, or without known colours."""
+        """CIEDE2000 between the palettes of photo and picture; None where one can't be used or has none known."""
         from PIL import Image
 
         if self.colours is None or picture.path is None:
             return None
         with Image.open(picture.path) as image:
-            return palettes_apart(self.colours, palette(garment_pixels(image.convert("RGB"))))
+            pixels = self.finder.pixels(image.convert("RGB"))
+        return palettes_apart(self.colours, palette(pixels)) if len(pixels) else None
 
     def change(self, winner: Sequence[Picture], baseline: Sequence[Picture]) -> PairedGain | None:
         """The ΔE of winner − baseline, picture by picture; None where the colours are not known."""

@@ -105,7 +105,7 @@ def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcom
     images = screening_share(plan.search) if settings.refine else 0
 
     # arms compete, the later ones as answers to what the first pictures show
-    criterion = Criterion.of_photo(photo.image, settings.colour_weight)
+    criterion = Criterion.of_photo(photo.image, settings.colour_weight, run.session.vision.tagger.finder)
     contest = Contest(tagged, reference, prompts, criterion, run)
     search = contest.search_of(competing, plan, images)
     contest.compete(search)

@@ -108,7 +108,7 @@ def _photo_report(
         image=str(outcome.photo.path),
         image_sha256=outcome.photo.sha256,
         duplicates=[str(path) for path in gathered.duplicates.get(outcome.photo.sha256, ())],
-        notes=list(outcome.photo.notes),
+        notes=[*outcome.photo.notes, *outcome.tags.notes],
         tags=[
             {"group": tag.group, "label": tag.label, "confidence": round(tag.confidence, 4)}
             for tag in outcome.tags.tags
@@ -139,7 +139,9 @@ def _photo_report(
         your_words=_words_report(outcome.words, settings.words[photo]) if outcome.words else None,
         caption=settings.captions.get(photo),
         agreement={group: round(share, 4) for group, share in agreement.agreement.items()} if agreement else {},
-        palette_delta_e=round(agreement.palette_delta_e, 2) if agreement else None,
+        palette_delta_e=None
+        if agreement is None or agreement.palette_delta_e is None
+        else round(agreement.palette_delta_e, 2),
         beyond_words=_beyond_words(agreement, similarity) if agreement else [],
         generations=outcome.generations,
         tried=_tried(outcome),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from clothes_parser_samples import random_parser
 from loopback_hub import Hub, Repository, loopback_hub
 from tiny_models import tiny_clip, tiny_diffusion, tiny_dino
 from typer.testing import CliRunner
@@ -20,6 +21,7 @@ from modiste.core.weights import PINNED, SHORT_NAMES, locate
 from modiste.fashion.encoders.load import load_encoder, load_image_encoder
 from modiste.models.hub_stream import BLOCK_BYTES, PART
 from modiste.models.presets import PRESETS, missing_weights
+from modiste.models.vision import open_finder
 
 ROOT = Path(__file__).parents[2]
 SD15, CLIP, DINO = (SHORT_NAMES[name] for name in ("sd15", "fashion-clip", "dinov2"))
@@ -119,6 +121,18 @@ def test_a_second_time_fetches_nothing(hub):
     hub.asked.clear()
     done = get("sd15")  # nobody is asked, either
     assert done.exit_code == 0 and not any("resolve" in path or "cdn" in path for _, path, _ in hub.asked)
+
+
+def test_the_clothes_parser_is_fetched_without_its_training_state_and_found_by_real_presets(hub, tmp_path):
+    random_parser(tmp_path / "parser")
+    others = {name: b"other" for name in ("optimizer.pt", "pytorch_model.bin", "training_args.bin", "handler.py")}
+    name = SHORT_NAMES["clothes-parser"]
+    hub.repositories[name] = Repository(files_in(tmp_path / "parser") | others, PINNED[name])
+    assert open_finder(PRESETS["sd15"], "cpu").parser is None
+    done = get("clothes-parser", "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    assert names_of(done.stdout) == {"model.safetensors", "preprocessor_config.json", "config.json"}
+    assert open_finder(PRESETS["sd15"], "cpu").key == f"{name}@{PINNED[name]}"
 
 
 def test_a_model_without_a_pin_is_fetched_at_main_and_found_by_its_id(hub):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lora_samples import small_lora
 from typer.testing import CliRunner
 from word_encoder import TAXONOMY, WordEncoder, shown
 
@@ -19,6 +20,7 @@ from modiste.mini.familiarity import arriving_photos
 from modiste.mini.other_pictures import KINDS, other_pictures
 from modiste.models.presets import preset
 from modiste.models.vision import open_tagger
+from modiste.trainer.lora.file import write_lora
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DRESS = EXAMPLES / "photos" / "look-01.jpg"
@@ -122,6 +124,20 @@ def test_score_says_which_of_its_pictures_shows_no_garment(cat):
     assert f"{cat} shows no garment" in result.stderr
     result = CliRunner().invoke(app, ["score", str(DRESS), str(DRESS), "--preset", "mini", "--json"])
     assert json.loads(result.stdout)["without_garment"] == [] and "no garment" not in result.stderr
+
+
+def test_compare_and_pipeline_leave_out_a_photo_without_a_garment(cat, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    lora = tmp_path / "lora.safetensors"
+    write_lora(small_lora(), lora, {})
+    for words in (["pipeline", str(cat), "--trigger", "vesper"], ["compare", str(cat), "--tuned", str(lora)]):
+        result = CliRunner().invoke(app, [*words, "--preset", "mini", "--out", str(tmp_path / "out")])
+        assert result.exit_code == 2 and "NO_GARMENT" in result.stderr, result.stderr
+        assert not (tmp_path / "out").exists()
+    words = ["pipeline", str(cat), "--trigger", "vesper", "--preset", "mini", "--out", str(tmp_path / "forced")]
+    forced = CliRunner().invoke(app, [*words, "--force"])
+    assert forced.exit_code == 2 and "NO_GARMENT" not in forced.stderr  # one photo is no collection
+    assert "demonstration" in forced.stderr
 
 
 def test_prompt_draws_nothing_for_a_photo_without_a_garment(cat, tmp_path):

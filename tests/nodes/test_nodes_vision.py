@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import paper_studio
 import pytest
@@ -15,7 +16,7 @@ from modiste.fashion.tags import PhotoTags, Tag
 from modiste.fashion.taxonomy import load_taxonomy
 from modiste.nodes.comfy.images import grid_of, image_of, images_of, pictures_of
 from modiste.nodes.missing_libraries import advice, missing, require
-from modiste.nodes.vision.batches import differences, one_or_each, tag
+from modiste.nodes.vision.batches import differences, one_or_each, reading_notices, tag
 from modiste.nodes.vision.encoders import (
     EncoderChoice,
     chosen_encoder,
@@ -40,6 +41,7 @@ from modiste.nodes.vision.tag_edits import (
 )
 
 MINI = load_taxonomy("mini")
+LOOK = Path(__file__).parents[2] / "examples" / "photos" / "look-01.jpg"
 GARMENTS = load_taxonomy("garments")
 
 
@@ -299,3 +301,17 @@ def test_a_missing_library_is_named_with_the_line_that_gets_it():
     assert missing("json", "no_such_library") == ["no_such_library"] and advice("Reading", "json") is None
     with pytest.raises(InputError, match=r"Training needs no_such_library, not installed here; try: .* -m pip install"):
         require("Training", "json", "no_such_library")
+
+
+def test_nodes_say_which_pictures_show_no_garment_and_whose_colour_is_from_words():
+    vision = vision_models(EncoderChoice("mini", "mini", "cpu", ()))
+    dress, noise = Image.open(LOOK).convert("RGB"), Image.effect_noise((96, 96), 90).convert("RGB")
+    tags = tag(vision, [dress, noise], lambda done, total: None)
+    assert reading_notices(tags).startswith("picture 2: NO_GARMENT") and "picture 1" not in reading_notices(tags)
+    assert reading_notices(tags[:1]) == ""
+    by_words = tags[0].model_copy(update={"by_words": ("colour",)})
+    assert "picture 1: colour: by the encoder's words" in reading_notices([by_words])
+    assert locked_tags(by_words, MINI, {"colour": "red"}).by_words == ()
+    scored = score_pictures(vision, [noise, dress], [dress], False, lambda done, total: None)
+    assert scored.notices.startswith("image 1: NO_GARMENT") and "reference" not in scored.notices
+    assert scored.notices in scored.report()

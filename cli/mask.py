@@ -1,0 +1,79 @@
+"""`modiste mask`: masks of the garment for a training."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.disk import writing
+from ..core.files import make_folder, write_whole
+from .choices import choose_preset
+from .exit_codes import EXIT_OK, EXIT_SKIPS
+from .options import AsJson, Device, Photos, PresetName
+from .terminal import Display, print_json, say
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..fashion.garment_finder import GarmentFinder
+
+WITHOUT = "no garment stands out on a plain ground, and no clothes parser found one (`modiste get clothes-parser`)"
+
+
+def mask(
+    photos: Photos,
+    out: Annotated[Path, typer.Option(help="Folder of masks, NAME.png each: what `finetune --masks` reads.")],
+    preset: PresetName = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> int:
+    """Write a mask of each photo's garment, white where it is: skin, hair and background are not learned."""
+    from ..core.progress import Pace
+    from ..fashion.photos import gather_photos
+    from ..models.vision import open_finder
+
+    finder = open_finder(choose_preset(preset, needed=()), device)
+    gathered = gather_photos(photos)
+    written, without = [], []
+    with Display(quiet=json) as display:
+        pace = Pace("mask", len(gathered.photos), display)
+        for number, photo in enumerate(gathered.photos, 1):
+            file = out / f"{photo.path.stem}.png"
+            if overwrite or not file.exists():
+                white = mask_of(photo.image, finder)
+                if white is None:
+                    without.append(photo.path)
+                else:
+                    write_png(white, file)
+                    written.append(file)
+            pace.reach(number)
+    skips = [{"path": str(skip.path), "code": skip.code, "reason": skip.reason} for skip in gathered.skipped]
+    skips += [{"path": str(path), "code": "NO_MASK", "reason": WITHOUT} for path in without]
+    print_json({"masks": [str(file) for file in written], "skipped": skips}) if json else print(
+        f"{len(written)} masks in {out}"
+    )
+    for skip in skips:
+        say(f"skipped {skip['path']}: {skip['code']}, {skip['reason']}")
+    return EXIT_SKIPS if skips else EXIT_OK
+
+
+def mask_of(image: Image.Image, finder: GarmentFinder) -> Image.Image | None:
+    """The mask of a photo, of its size, white where the garment is; None where that is not known."""
+    import numpy as np
+    from PIL import Image
+
+    where = finder.mask(image)
+    return None if where is None else Image.fromarray(np.uint8(255) * where)
+
+
+def write_png(image: Image.Image, file: Path) -> None:
+    """Writes a picture whole."""
+    data = BytesIO()
+    image.save(data, "PNG")
+    with writing(file):
+        make_folder(file.parent)
+        write_whole(file, data.getvalue())
