@@ -15,7 +15,7 @@ from modiste.core.progress import silent
 from modiste.trainer.data.sampler import BatchSampler
 from modiste.trainer.loop.gradient import one_ahead
 from modiste.trainer.lora.file import delta_weights
-from modiste.trainer.lora.peft_layers import collect
+from modiste.trainer.lora.peft_layers import adapters_of, collect
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode, is_cut, token_ids
 from modiste.trainer.results import WHERE_FILES_LIE
@@ -258,3 +258,24 @@ def test_a_file_that_is_shared_does_not_say_where_its_photos_and_prompts_lay(bas
     )
     assert str(tmp_path) in json.dumps(asked.model_dump(mode="json", exclude={"base"}))
     assert str(tmp_path) not in json.dumps(asked.model_dump(mode="json", exclude={**WHERE_FILES_LIE, "base": True}))
+
+
+def test_an_offset_moves_the_mean_of_each_channel_of_a_visits_noise_and_nothing_else(base, photos, tmp_path):
+    plain = run_of(config(base, photos), tmp_path / "plain")
+    offset = run_of(config(base, photos, loss=dict(noise_offset=0.5)), tmp_path / "offset")
+    visit = BatchSampler(plain.data.samples, 1, 0).epoch(0)[0].visits[0]
+    before, after = (run.gradient.loss.inputs([visit]) for run in (plain, offset))
+    moved = (after.noise - before.noise).flatten(2)
+    torch.testing.assert_close(moved, moved[..., :1].expand_as(moved), atol=1e-6, rtol=0)
+    assert len({round(value, 4) for value in moved[0, :, 0].tolist()}) == moved.shape[1]
+    assert torch.equal(before.latents, after.latents) and torch.equal(before.timesteps, after.timesteps)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_an_adapters_scale_is_its_alpha_over_its_rank(rslora, base, photos, tmp_path):
+    network = dict(rank=4, alpha=2, conv_rank=9, conv_alpha=1, text_rank=8, text_alpha=1, rslora=rslora)
+    layers = adapters_of(run_of(config(base, photos, network=network), tmp_path).model.base.parts)
+    root = 0.5 if rslora else 1
+    expected = {4: 2 / 4**root, 9: 1 / 9**root, 8: 1 / 8**root}
+    found = {(layer.r["default"], round(layer.scaling["default"], 6)) for layer in layers.values()}
+    assert found == {(rank, round(scale, 6)) for rank, scale in expected.items()}
