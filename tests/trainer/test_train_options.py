@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -204,6 +205,16 @@ def test_a_batch_is_drawn_while_the_one_before_is_in_use_and_an_error_comes_thro
 
 
 # ── long captions ──
+
+
+def test_each_chunk_is_filled_up_with_the_tokenizers_own_padding(base):
+    """SD 2 and the second encoder of SDXL pad with `!`, not with the end."""
+    tokenizer = copy.deepcopy(open_base(str(base), torch.float32, "cpu").tokenizers[0])
+    tokenizer.pad_token = "a"
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    for chunk in token_ids(tokenizer, ["a dress"], 2):
+        end = (chunk == tokenizer.eos_token_id).nonzero().flatten()
+        assert len(end) == 1 and (chunk[end + 1 :] == tokenizer.pad_token_id).all()
 
 
 def test_a_long_caption_is_read_by_75_tokens_at_once(base):
