@@ -417,6 +417,20 @@ def test_what_is_outside_a_mask_is_held_at_the_base_models_prediction(base, mask
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in with_it.model.parameters.values())
 
 
+def test_the_mask_of_a_mirrored_visit_is_mirrored_too(base, masked, tmp_path):
+    run = run_of(config(base, masked, data=dict(flip=True)), tmp_path)
+    masks = {}
+
+    def kept(samples, flips, of=run.model.masks):
+        masks[flips[0]] = of(samples, flips)
+        return masks[flips[0]]
+
+    run.model.masks = kept
+    for flipped in (False, True):
+        run.gradient.loss.of_visits([SampleVisit(run.data.samples[0], 0, 0, 0, flipped)])
+    assert torch.equal(masks[True], masks[False].flip(-1)) and not torch.equal(masks[True], masks[False])
+
+
 def test_a_background_that_nothing_holds_is_refused_for_a_full_fine_tune(base, photos):
     with pytest.raises(InputError, match="background 0.5 asks the base model"):
         config(base, photos, method="full", loss=dict(background=0.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from modiste.core.progress import silent
 from modiste.trainer.data.sampler import BatchSampler
 from modiste.trainer.loop.gradient import one_ahead
 from modiste.trainer.lora.file import delta_weights
-from modiste.trainer.lora.peft_layers import collect
+from modiste.trainer.lora.peft_layers import adapters_of, collect
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode, is_cut, token_ids
 from modiste.trainer.results import WHERE_FILES_LIE
@@ -206,6 +207,16 @@ def test_a_batch_is_drawn_while_the_one_before_is_in_use_and_an_error_comes_thro
 # ── long captions ──
 
 
+def test_each_chunk_is_filled_up_with_the_tokenizers_own_padding(base):
+    """SD 2 and the second encoder of SDXL pad with `!`, not with the end."""
+    tokenizer = copy.deepcopy(open_base(str(base), torch.float32, "cpu").tokenizers[0])
+    tokenizer.pad_token = "a"
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    for chunk in token_ids(tokenizer, ["a dress"], 2):
+        end = (chunk == tokenizer.eos_token_id).nonzero().flatten()
+        assert len(end) == 1 and (chunk[end + 1 :] == tokenizer.pad_token_id).all()
+
+
 def test_a_long_caption_is_read_by_75_tokens_at_once(base):
     opened = open_base(str(base), torch.float32, "cpu")
     tokenizer = opened.tokenizers[0]
@@ -258,3 +269,24 @@ def test_a_file_that_is_shared_does_not_say_where_its_photos_and_prompts_lay(bas
     )
     assert str(tmp_path) in json.dumps(asked.model_dump(mode="json", exclude={"base"}))
     assert str(tmp_path) not in json.dumps(asked.model_dump(mode="json", exclude={**WHERE_FILES_LIE, "base": True}))
+
+
+def test_an_offset_moves_the_mean_of_each_channel_of_a_visits_noise_and_nothing_else(base, photos, tmp_path):
+    plain = run_of(config(base, photos), tmp_path / "plain")
+    offset = run_of(config(base, photos, loss=dict(noise_offset=0.5)), tmp_path / "offset")
+    visit = BatchSampler(plain.data.samples, 1, 0).epoch(0)[0].visits[0]
+    before, after = (run.gradient.loss.inputs([visit]) for run in (plain, offset))
+    moved = (after.noise - before.noise).flatten(2)
+    torch.testing.assert_close(moved, moved[..., :1].expand_as(moved), atol=1e-6, rtol=0)
+    assert len({round(value, 4) for value in moved[0, :, 0].tolist()}) == moved.shape[1]
+    assert torch.equal(before.latents, after.latents) and torch.equal(before.timesteps, after.timesteps)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_an_adapters_scale_is_its_alpha_over_its_rank(rslora, base, photos, tmp_path):
+    network = dict(rank=4, alpha=2, conv_rank=9, conv_alpha=1, text_rank=8, text_alpha=1, rslora=rslora)
+    layers = adapters_of(run_of(config(base, photos, network=network), tmp_path).model.base.parts)
+    root = 0.5 if rslora else 1
+    expected = {4: 2 / 4**root, 9: 1 / 9**root, 8: 1 / 8**root}
+    found = {(layer.r["default"], round(layer.scaling["default"], 6)) for layer in layers.values()}
+    assert found == {(rank, round(scale, 6)) for rank, scale in expected.items()}

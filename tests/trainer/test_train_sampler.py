@@ -183,3 +183,16 @@ def test_nothing_to_train_and_no_batch_are_named():
         BatchSampler(samples(sizes=(0, 0, 0)), 4, seed=0)
     with pytest.raises(InputError, match="batch_size is 0; it must be at least 1"):
         BatchSampler(samples(), 0, seed=0)
+
+
+def test_a_photo_has_other_noise_and_another_timestep_in_each_epoch():
+    import torch
+
+    sampler = BatchSampler(samples(), 4, seed=8)
+    for purpose in ("noise", "timestep"):
+        drawn = set()
+        for epoch in range(3):
+            visits = [visit for batch in sampler.epoch(epoch) for visit in batch.visits]
+            first = next(visit for visit in visits if visit.sample.id == "photo-3")
+            drawn.add(tuple(torch.randn(4, generator=first.generator(purpose)).tolist()))
+        assert len(drawn) == 3
