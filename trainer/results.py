@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
 RECORD, CURVE = "train.json", "loss.png"
 # Of this machine, not of the run: left out of a file that is shared.
-WHERE_FILES_LIE: Any = {"from_lora": True, "data": {"folders", "masks", "prior_folder"}}
+WHERE_FILES_LIE: Any = {
+    "from_lora": True,
+    "data": {"folders", "folder_settings", "masks", "prior_folder"},
+    "validation": {"prompts_file"},
+}
 
 
 @dataclass
@@ -185,7 +189,7 @@ def _record(run: TrainingRun) -> dict[str, Any]:
         "config": run.config.model_dump(mode="json"),
         "plan": run.plan.model_dump(mode="json"),
         "notices": run.gradient.loss.diffusion.notices(run.config.loss),
-        "cut_captions": run.model.cut_captions,  # longer than 75 tokens: their ends are not seen
+        "cut_captions": run.model.cut_captions,  # longer than data.caption_tokens: their ends are not seen
         "arithmetic": run.loop.arithmetic,  # equality to the bit ends where it changes
         "versions": run.loop.versions,  # and where these do, by --accept-versions
         "base": {"name": run.model.base.name, "family": run.model.base.family, "sha256": run.model.base.sha256},

@@ -151,3 +151,14 @@ def test_a_blueprint_is_listed_and_stands_in_a_graph_without_an_issue(page, comf
     assert issues(page) == []
     [node] = page.run("app.graph.nodes.map((node) => [node.title, node.inputs.map(({ name }) => name)])")
     assert node[0] == graph["nodes"][0]["title"] and node[1][0] == graph["nodes"][0]["inputs"][0]["name"]
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_a_server_that_has_blueprints_lists_ours_and_gives_the_whole_graph(comfy, name):
+    status, listed = comfy.call("/global_subgraphs")
+    if status == 404:
+        pytest.skip("this ComfyUI has no /global_subgraphs")
+    [(key, entry)] = [(key, entry) for key, entry in listed.items() if entry["name"] == name]
+    assert entry["source"] == "custom_node" and entry["info"]["node_pack"].endswith("modiste")
+    graph = json.loads(comfy.call(f"/global_subgraphs/{key}")[1]["data"])
+    assert graph == json.loads((ROOT / "subgraphs" / f"{name}.json").read_text(encoding="utf-8"))

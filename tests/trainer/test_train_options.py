@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from modiste.trainer.lora.file import delta_weights
 from modiste.trainer.lora.peft_layers import collect
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode, is_cut, token_ids
+from modiste.trainer.results import WHERE_FILES_LIE
 from modiste.trainer.train import take_steps
 
 LONG = ", ".join(f"a red dress with long sleeves number {index}" for index in range(40))
@@ -239,3 +241,20 @@ def test_a_run_reads_the_end_of_long_captions_where_it_is_asked_to(base, tmp_pat
     torch.testing.assert_close(states[0], states[1][:, :77])
     result = trained(config(base, photos, steps=2, data=dict(caption_tokens=225)), tmp_path / "run")
     assert result.record["steps"] == 2
+
+
+def test_a_file_that_is_shared_does_not_say_where_its_photos_and_prompts_lay(base, tmp_path):
+    photos, other = draw_photos(tmp_path / "photos", 3), tmp_path / "other"
+    asked = config(
+        base,
+        photos,
+        from_lora=str(other / "a.safetensors"),
+        data=dict(
+            masks=str(other / "masks"),
+            prior_folder=str(other / "reg"),
+            folder_settings=[dict(path=str(photos), repeats=3)],
+        ),
+        validation=dict(prompts_file=str(other / "prompts.txt")),
+    )
+    assert str(tmp_path) in json.dumps(asked.model_dump(mode="json", exclude={"base"}))
+    assert str(tmp_path) not in json.dumps(asked.model_dump(mode="json", exclude={**WHERE_FILES_LIE, "base": True}))

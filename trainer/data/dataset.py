@@ -69,14 +69,13 @@ def load_dataset(
     if not held_out and (config.held_out or config.held_out_least):
         scan.notes.append(f"{len(candidates)} photos are too few to hold any out: nothing chooses a checkpoint")
     folders = Counter(sample.repeats // config.repeats for sample in candidates)
+    source = "the dataset config" if config.folder_settings else "their folders' names"
     if set(folders) != {1}:
         counts = ", ".join(f"{count} photos {times}×" for times, count in sorted(folders.items()))
-        scan.notes.append(f"repeats by their folders' names (kohya_names): {counts}")
+        scan.notes.append(f"repeats by {source} (kohya_names): {counts}")
     if scan.class_words:
         words = ", ".join(f"{name!r} {count}×" for name, count in scan.class_words.most_common(3))
-        scan.notes.append(
-            f"captions by their folders' names (class_words): {words}; --captions tag lets the tagger write"
-        )
+        scan.notes.append(f"captions by {source} (class_words): {words}; --captions tag lets the tagger write")
     return Dataset(
         samples=tuple(sample for sample in samples if sample.id not in held_out),
         held_out=tuple(sample for sample in samples if sample.id in held_out),
