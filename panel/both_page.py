@@ -36,6 +36,7 @@ def both_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> No
             trigger = gr.Textbox(value="", label=words("trigger"))
             budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"))
             with_class = gr.Checkbox(value=False, label=words("with_class"))
+            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"))
             with gr.Row():
                 start = gr.Button(words("start"), variant="primary")
                 cancel = gr.Button(words("cancel"), variant="stop")
@@ -49,7 +50,7 @@ def both_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> No
     heads = [words(f"col_{name}") for name in ("way", "similarity", "judge", "adherence")]
     ways = gr.Dataframe(headers=heads, label=words("results"), interactive=False)
 
-    form = [photos, folder, preset, drawer, trigger, budget, with_class]
+    form = [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape]
 
     def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
         yield from start_pipeline(fields, webui, words, current_job)
@@ -65,12 +66,13 @@ def start_pipeline(
     """Starts both routes with the form's values, in the order of the page, and yields updates of its outputs."""
     import gradio as gr
 
-    uploads, folder, preset, drawer, trigger, budget, with_class = fields
+    uploads, folder, preset, drawer, trigger, budget, with_class, *photo_shape = fields
     try:
         host = who_draws(drawer, webui, words)
         photos = photos_of(uploads, folder, webui.folders_allowed)
         address, runs = (webui.url, webui.lora_folder), webui.runs
-        command, out = pipeline_command(photos, preset, host, *address, trigger, budget, bool(with_class), runs)
+        options = (trigger, budget, bool(with_class), runs, any(photo_shape))
+        command, out = pipeline_command(photos, preset, host, *address, *options)
         job = begin(current_job, command, webui)
     except BadForm as wrong:
         yield refused(words, wrong, 5)

@@ -100,6 +100,7 @@ def pipeline_command(
     budget: float,
     with_class: bool,
     runs: Path,
+    photo_shape: bool = False,
 ) -> tuple[list[str], Path]:
     """`harness.py pipeline` and its folder; the WebUI draws with the LoRA from its own folder."""
     if not WORD.fullmatch(trigger.strip()):
@@ -111,6 +112,8 @@ def pipeline_command(
         options += ["--trigger", trigger.strip()]
     if with_class:
         options += ["--with-generated"]
+    if photo_shape:
+        options += ["--aspect", "photo"]
     if drawer == WEBUI:
         lora_folder.mkdir(parents=True, exist_ok=True)
         options += ["--host", "webui", "--url", url, "--lora-dir", str(lora_folder)]

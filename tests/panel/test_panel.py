@@ -133,6 +133,8 @@ def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
     assert (taken["host"], taken["url"], taken["lora_dir"]) == ("webui", ["http://127.0.0.1:7861"], tmp_path / "Lora")
     assert (taken["trigger"], taken["budget"], taken["with_generated"], taken["out"]) == ("vesper", 16, True, out)
     assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
+    in_shape, elsewhere = pipeline_command(photos, "sd15", "webui", *form, True, tmp_path / "runs", True)
+    assert parsed(in_shape)["aspect"] == "photo" and parsed(command)["aspect"] is None and elsewhere != out
     taken = parsed(pipeline_command([tmp_path], "mini", "local", *form, False, tmp_path / "runs")[0])
     assert taken["photos"] == [tmp_path] and taken["host"] == "local" and not taken["with_generated"]
 
