@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.disk import writing
+from ..core.errors import InputError
 from ..core.files import make_folder, write_whole
 from .choices import choose_preset
 from .exit_codes import EXIT_OK, EXIT_SKIPS
@@ -16,6 +17,8 @@ from .options import AsJson, Device, Photos, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
 
     from ..fashion.garment_finder import GarmentFinder
@@ -38,11 +41,11 @@ def mask(
 
     finder = open_finder(choose_preset(preset, needed=()), device)
     gathered = gather_photos(photos)
+    files = _mask_files([photo.path for photo in gathered.photos], photos, out)
     written, without = [], []
     with Display(quiet=json) as display:
         pace = Pace("mask", len(gathered.photos), display)
-        for number, photo in enumerate(gathered.photos, 1):
-            file = out / f"{photo.path.stem}.png"
+        for number, (photo, file) in enumerate(zip(gathered.photos, files, strict=True), 1):
             if overwrite or not file.exists():
                 white = mask_of(photo.image, finder)
                 if white is None:
@@ -59,6 +62,26 @@ def mask(
     for skip in skips:
         say(f"skipped {skip['path']}: {skip['code']}, {skip['reason']}")
     return EXIT_SKIPS if skips else EXIT_OK
+
+
+def _mask_files(photos: Sequence[Path], given: Sequence[Path], out: Path) -> list[Path]:
+    """Where each photo's mask goes: under `out` as the photo lies under the folder that was given.
+
+    InputError where two photos would share a mask, as `finetune --masks` would read it.
+    """
+    folders = [path for path in given if path.is_dir()]
+    owners: dict[Path, Path] = {}
+    for photo in photos:
+        root = next((folder for folder in folders if photo.is_relative_to(folder)), photo.parent)
+        file = (out / photo.relative_to(root)).with_suffix(".png")
+        if file in owners:
+            raise InputError(
+                f"its mask would have the name of {owners[file]}'s",
+                where=str(photo),
+                to_try="rename a photo, or mask the folders apart, each into an --out of its own",
+            )
+        owners[file] = photo
+    return list(owners)
 
 
 def mask_of(image: Image.Image, finder: GarmentFinder) -> Image.Image | None:

@@ -361,7 +361,16 @@ class LocalHost:
         # Several adapters in one model are meant, and a LoRA without a text encoder is no mistake.
         with warnings.catch_warnings(), suppress_log("diffusers.loaders.lora_base", "No LoRA keys associated"):
             warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-            self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
+            try:
+                self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
+            except RuntimeError as error:
+                if "size mismatch" not in str(error):
+                    raise
+                raise InputError(
+                    f"this LoRA is for a model of other sizes than {self._name()}",
+                    where=str(lora),
+                    to_try="the --checkpoint that it was trained on",
+                ) from None
         return name
 
     def _used(self, request: GenerationRequest, image: Any) -> UsedSettings:

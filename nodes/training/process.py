@@ -85,7 +85,18 @@ def followed_events(run: Path, pid: int, start: int, check_cancelled: Callable[[
     import psutil
 
     try:
-        yield from _events(run / EVENTS, start, lambda: lock_holder(run / LOCK) == pid, check_cancelled)
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        process = None
+
+    def alive() -> bool:
+        """The process, not its lock: it lets the run go before it writes that it is done."""
+        with suppress(psutil.NoSuchProcess):
+            return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    try:
+        yield from _events(run / EVENTS, start, alive, check_cancelled)
     finally:
         if lock_holder(run / LOCK) == pid:
             with suppress(psutil.NoSuchProcess):

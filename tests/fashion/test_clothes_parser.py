@@ -177,3 +177,18 @@ def test_mask_writes_what_a_training_reads_and_names_photos_without_one(folder, 
     worn = np.asarray(person())
     assert white.shape == worn.shape[:2] and share_near(worn[white], COLOURS["Face"]) < 0.05
     assert white[70:115, 45:85].mean() > 0.9 and white[:55].mean() < 0.03
+
+
+def test_two_photos_that_would_share_a_mask_are_named_before_one_is_written(tmp_path):
+    for number, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        dress_on_plain_ground().crop((number, 0, 120, 190)).save(
+            tmp_path / folder / "look.png"
+        )  # the same one is left out
+    words = ["mask", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "masks"), "--preset", "mini"]
+    done = CliRunner().invoke(app, [*words, "--device", "cpu"])
+    assert done.exit_code == 2 and "would have the name" in " ".join(done.stderr.split())
+    assert not (tmp_path / "masks").exists()
+    done = CliRunner().invoke(app, ["mask", str(tmp_path), "--out", str(tmp_path / "masks"), "--preset", "mini"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "masks" / "a" / "look.png").is_file() and (tmp_path / "masks" / "b" / "look.png").is_file()

@@ -212,6 +212,16 @@ def test_a_lora_without_a_file_or_of_another_kind_is_refused(tiny, tmp_path):
             tiny.check(request(loras=(LoraRef(name="brand", path=path),)))
 
 
+def test_a_lora_of_a_model_of_other_sizes_is_refused_in_words(folder, lora, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    wider = {name: tensor.repeat(1, 2) if "lora_A" in name else tensor for name, tensor in load_file(lora).items()}
+    save_file(wider, tmp_path / "wider.safetensors")
+    host = LocalHost(str(folder), device="cpu")
+    with pytest.raises(InputError, match="other sizes than .*wider.safetensors"):
+        next(iter(host.generate([request(loras=(LoraRef(name="wider", path=tmp_path / "wider.safetensors"),))])))
+
+
 # ── opening ──
 
 
