@@ -251,11 +251,13 @@ def test_the_commands_train_here_draw_there_and_a_killed_comparison_draws_nothin
     drawing = ["--preset", "mini", "--steps", 1, "--sampler", "Euler", "--seeds", 2, "--json"]
     trained = ["--config", tmp_path / "train.json", "--train-steps", 2, "--trigger", "vesper", "--no-learn"]
     searched = ["--searched", 1, "--budget", 8]
-    done = command("pipeline", shop.photos, "--out", tmp_path / "run", *server, *drawing, *trained, *searched)
+    done = command(
+        "pipeline", "--force", shop.photos, "--out", tmp_path / "run", *server, *drawing, *trained, *searched
+    )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["host"]["kind"] == "webui" and list(shop.loras.glob("vesper-*.safetensors"))
 
-    words = ["compare", shop.photos, "--tuned", tmp_path / "run" / WEIGHTS, "--out", tmp_path / "kept"]
+    words = ["compare", "--force", shop.photos, "--tuned", tmp_path / "run" / WEIGHTS, "--out", tmp_path / "kept"]
     words += [*server, *drawing]
     shop.host.drawn.clear()
     process = subprocess.Popen([sys.executable, str(ROOT / "harness.py"), *map(str, words)], stderr=subprocess.DEVNULL)
