@@ -24,6 +24,7 @@ from ..fashion.batch_tagging import TAGGING_SIDE, tag_photos
 from ..fashion.encoder_cache import ObservationCache, RememberingEncoder
 from ..fashion.encoders.load import load_encoder
 from ..fashion.encoders.settings import EncoderSettings
+from ..fashion.framing import Framer
 from ..fashion.photos import Skip, decode_photo, read_file
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
@@ -70,7 +71,7 @@ def speed(folder: Path, count: int) -> tuple[list[TaggingRow], list[float], floa
     a photo decoded small and the same decoded whole."""
     model, photos = random_clip(folder / "clip"), make_photos(folder / "photos", count)
     taxonomy = load_taxonomy("garments")
-    encoder = load_encoder(str(model), framing="crop")  # as the package does it
+    encoder = load_encoder(str(model), framer=Framer("crop"))  # as the package does it
     say(f"{count} photos of {PHOTO[0]}×{PHOTO[1]}, {sum(len(group.labels) for group in taxonomy.groups)} labels")
     rows, vocabulary_s = [], []
     with ObservationCache(encoder.identity.key, folder / "cache") as cache:

@@ -54,7 +54,7 @@ def compare(
     from .print_results import print_verdict
 
     gathered, file = gather_photos(photos), open_tuned(tuned, trigger)
-    proof, training = proof_photos(gathered.photos, file)
+    proof_photos(gathered.photos, file)  # what it refuses is said before models are opened
     session = open_chosen_session(preset, models, host, device, lora_dir)
     leave_out_without_garment(gathered, photos, session, force)
     proof, training = proof_photos(gathered.photos, file)

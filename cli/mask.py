@@ -34,7 +34,7 @@ def mask(
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
-    """Write a mask of each photo's garment, white where it is: skin, hair and background are not learned."""
+    """Write a mask of each photo's garment, white where it is, so that nothing around it is learned."""
     from ..core.progress import Pace
     from ..fashion.photos import gather_photos
     from ..models.vision import open_finder

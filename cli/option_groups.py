@@ -29,6 +29,7 @@ from .options import (
     Dtype,
     Encoder,
     Extend,
+    Force,
     Framing,
     FromLora,
     Height,
@@ -265,10 +266,11 @@ class WordsOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class BrandOptions(OptionGroup):
-    """The brand's word, and what captions leave to it."""
+    """The brand's word, what captions leave to it, and which of its photos count."""
 
     trigger: Trigger = "modiste"
     bind: CaptionBind = None
+    force: Force = False
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

@@ -22,7 +22,6 @@ from .option_groups import (
 from .options import (
     AsJson,
     Device,
-    Force,
     LoraDir,
     PresetName,
     Seed,
@@ -56,7 +55,6 @@ def pipeline(
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
-    force: Force = False,
     json: AsJson = False,
 ) -> int:
     """From photos to a verdict: find the best prompts, train on what they taught, and compare base and tuned model."""
@@ -81,7 +79,7 @@ def pipeline(
         if stage != "prompt":
             find_base(train["base"])
     session = open_chosen_session(name, models, host, device, lora_dir, needed)
-    leave_out_without_garment(gathered, photos, session, force)
+    leave_out_without_garment(gathered, photos, session, brand.force)
     if not host.is_local:
         say_other_base(train["base"], session)
         if lora_dir is None and train.get("method") != "full":

@@ -26,8 +26,7 @@ ROUNDS = 12
 class Agreement:
     """What pictures share with a photo; `agreement`: group id → share of the pictures with the photo's label.
 
-    `palette_delta_e`: mean CIEDE2000 over the pictures; None where the garment's
-    pixels are not known.
+    `palette_delta_e`: mean CIEDE2000 over the pictures; None where no garment's pixels are known.
     """
 
     agreement: dict[str, float]

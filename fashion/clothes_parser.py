@@ -6,6 +6,8 @@ on ATR's 18 classes (`modiste get clothes-parser`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,32 +50,40 @@ class ClothesParser:
                 to_try="modiste get clothes-parser",
             )
 
-    def classes(self, image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-        """The class of each pixel, int64 [H, W] for a `size` of (width, height): indices of `names`."""
+    def parse(self, image: Image.Image, size: tuple[int, int]) -> ParsedPhoto:
+        """The classes of a picture's pixels, at a `size` of (width, height)."""
         import torch
 
         pixels = self.processor(images=[image], return_tensors="pt").pixel_values.to(self.device)
         with torch.inference_mode():
             logits = self.model(pixel_values=pixels).logits.float()
         at_size = torch.nn.functional.interpolate(logits, size=size[::-1], mode="bilinear", align_corners=False)
-        classes: np.ndarray = at_size.argmax(1)[0].cpu().numpy()
-        return classes
+        return ParsedPhoto(at_size.argmax(1)[0].cpu().numpy(), self.names)
 
-    def garments(self, image: Image.Image, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """Class name → mask, bool [H, W], of each garment in the picture, the largest first; never skin or hair.
+
+@dataclass(frozen=True)
+class ParsedPhoto:
+    """The class of each pixel, int64 [H, W]: indices of `names`."""
+
+    classes: np.ndarray
+    names: Mapping[int, str]
+
+    @property
+    def garments(self) -> dict[str, np.ndarray]:
+        """Class name → mask, bool [H, W], of each garment in the picture, the largest first; no class of skin or hair.
 
         Accessories only where nothing is worn with them: a photo of a shoe or a bag.
         """
-        classes = self.classes(image, size)
-        masks = {name: classes == index for index, name in self.names.items()}
+        masks = {name: self.classes == index for index, name in self.names.items()}
         shown = {name: mask for name, mask in masks.items() if mask.mean() >= LEAST_AREA}
         kind = GARMENTS if GARMENTS & shown.keys() else ACCESSORIES
         chosen = [name for name in shown if name in kind]
         return {name: shown[name] for name in sorted(chosen, key=lambda name: -int(shown[name].sum()))}
 
-    def shows_person(self, image: Image.Image, size: tuple[int, int]) -> bool:
+    @property
+    def shows_person(self) -> bool:
         """Whether skin or hair is in the picture."""
         import numpy as np
 
         skin = [index for index, name in self.names.items() if name in SKIN]
-        return bool(np.isin(self.classes(image, size), skin).mean() >= LEAST_AREA)
+        return bool(np.isin(self.classes, skin).mean() >= LEAST_AREA)

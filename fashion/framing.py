@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from .garment_finder import PLAIN_GROUND, GarmentFinder
@@ -16,11 +17,24 @@ Framing = Literal["pad", "garment", "crop"]
 MARGIN = 0.06  # of the garment's longer side, around it
 
 
-def framed(images: Sequence[Image.Image], framing: Framing, finder: GarmentFinder = PLAIN_GROUND) -> list[Image.Image]:
-    """The pictures in the form that goes into the encoder's own preprocessing."""
-    if framing == "crop":
-        return list(images)
-    return [padded(cropped(image, finder) if framing == "garment" else image) for image in images]
+@dataclass(frozen=True)
+class Framer:
+    """A framing, and who finds the garment for it."""
+
+    framing: Framing = "pad"
+    finder: GarmentFinder = PLAIN_GROUND
+
+    @property
+    def key(self) -> str:
+        """What the pictures depend on, as a part of an encoder's identity."""
+        by_other = self.framing == "garment" and self.finder.key
+        return f"{self.framing} by {self.finder.key}" if by_other else self.framing
+
+    def __call__(self, images: Sequence[Image.Image]) -> list[Image.Image]:
+        """The pictures in the form that goes into the encoder's own preprocessing."""
+        if self.framing == "crop":
+            return list(images)
+        return [padded(cropped(image, self.finder) if self.framing == "garment" else image) for image in images]
 
 
 def cropped(image: Image.Image, finder: GarmentFinder = PLAIN_GROUND) -> Image.Image:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .segment import foreground, garment_box, garment_pixels, least_of, on_plain_ground, small, without_edge
+from .segment import foreground, garment_box, garment_pixels, least_of, mask_box, on_plain_ground, small, without_edge
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from .clothes_parser import ClothesParser
+    from .clothes_parser import ClothesParser, ParsedPhoto
 
 # Skin in YCbCr. Chai & Ngan, "Face Segmentation Using Skin-Color Map in Videophone Applications" (IEEE TCSVT 9, 1999).
 SKIN_CB, SKIN_CR = (77, 127), (133, 173)
@@ -44,50 +44,57 @@ class GarmentFinder:
         import numpy as np
 
         reduced = small(image)
-        garments = self.parser.garments(image, reduced.size) if self.parser else {}
-        if garments:
-            largest = next(iter(garments.values()))
+        parsed = self._parsed(image, reduced.size)
+        if parsed is not None and parsed.garments:
+            largest = next(iter(parsed.garments.values()))
             inside = without_edge(largest)
             return least_of(np.asarray(reduced)[inside if inside.any() else largest])
-        return garment_pixels(image) if self._by_ground(image) else np.empty((0, 3), np.uint8)
+        return garment_pixels(image) if self._by_ground(image, parsed) else np.empty((0, 3), np.uint8)
 
     def box(self, image: Image.Image) -> tuple[float, float, float, float] | None:
         """Left, top, right, bottom of the garments in pixels of `image`; None where they are not known."""
-        mask = self._parsed(image, small(image).size)
-        if mask is not None:
-            return garment_box(image, mask)
-        return garment_box(image) if self._by_ground(image) else None
+        parsed = self._parsed(image, small(image).size)
+        if parsed is not None and parsed.garments:
+            return mask_box(image, _union(parsed))
+        return garment_box(image) if self._by_ground(image, parsed) else None
 
     def mask(self, image: Image.Image) -> np.ndarray | None:
         """Where the garments are, bool [H, W] of `image` itself; None where that is not known."""
         import numpy as np
         from PIL import Image
 
-        mask = self._parsed(image, image.size)
-        if mask is None and self._by_ground(image) and garment_box(image) is not None:
-            coarse = Image.fromarray(np.uint8(255) * foreground(image))
-            mask = np.asarray(coarse.resize(image.size, Image.Resampling.BILINEAR)) > 127
-        return mask
+        parsed = self._parsed(image, image.size)
+        if parsed is not None and parsed.garments:
+            return _union(parsed)
+        if not self._by_ground(image, parsed) or garment_box(image) is None:
+            return None
+        coarse = Image.fromarray(np.uint8(255) * foreground(image))
+        at_size: np.ndarray = np.asarray(coarse.resize(image.size, Image.Resampling.BILINEAR)) > 127
+        return at_size
 
-    def _parsed(self, image: Image.Image, size: tuple[int, int]) -> np.ndarray | None:
-        """All garments that the parser sees, bool [H, W]; None without any."""
-        import numpy as np
+    def _parsed(self, image: Image.Image, size: tuple[int, int]) -> ParsedPhoto | None:
+        return self.parser.parse(image, size) if self.parser else None
 
-        garments = self.parser.garments(image, size) if self.parser else {}
-        return np.logical_or.reduce(list(garments.values())) if garments else None
-
-    def _by_ground(self, image: Image.Image) -> bool:
-        """Whether what differs from the border can be taken for the garment."""
+    def _by_ground(self, image: Image.Image, parsed: ParsedPhoto | None) -> bool:
+        """Whether what differs from the border can be taken for the garment, where the parser saw none."""
         if not self.cautious:
             return True
         if not on_plain_ground(image):
             return False
-        if self.parser:
-            return not self.parser.shows_person(image, small(image).size)
+        if parsed is not None:
+            return not parsed.shows_person
         return not WORN_SHARE[0] <= skin_share(garment_pixels(image)) <= WORN_SHARE[1]
 
 
 PLAIN_GROUND = GarmentFinder()
+
+
+def _union(parsed: ParsedPhoto) -> np.ndarray:
+    """All garments of a photo that has some, bool [H, W]."""
+    import numpy as np
+
+    union: np.ndarray = np.logical_or.reduce(list(parsed.garments.values()))
+    return union
 
 
 def skin_share(pixels: np.ndarray) -> float:

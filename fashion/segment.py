@@ -47,18 +47,10 @@ def without_edge(mask: np.ndarray) -> np.ndarray:
     return inside
 
 
-def garment_box(image: Image.Image, mask: np.ndarray | None = None) -> tuple[float, float, float, float] | None:
-    """Left, top, right, bottom of the garment in pixels of `image`; None where nothing stands out.
-
-    `mask`: the garment, bool [H, W], where it is known already.
-    """
-
-    if mask is not None:
-        return _box(image, mask)
+def garment_box(image: Image.Image) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom of the garment in pixels of `image`; None where nothing stands out."""
     mask = foreground(image)
-    if mask.mean() < LEAST_AREA:
-        return None
-    return _box(image, mask)
+    return mask_box(image, mask) if mask.mean() >= LEAST_AREA else None
 
 
 def on_plain_ground(image: Image.Image) -> bool:
@@ -72,7 +64,8 @@ def on_plain_ground(image: Image.Image) -> bool:
     return bool((difference <= LEAST_DIFFERENCE).mean() >= PLAIN_SHARE)
 
 
-def _box(image: Image.Image, mask: np.ndarray) -> tuple[float, float, float, float]:
+def mask_box(image: Image.Image, mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom, in pixels of `image`, of a mask of it, bool [H, W] of any size."""
     import numpy as np
 
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

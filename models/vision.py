@@ -11,6 +11,7 @@ from ..fashion.calibration import Calibration, Role, load_temperatures
 from ..fashion.encoders.load import load_encoder, load_image_encoder
 from ..fashion.encoders.settings import encoder_settings
 from ..fashion.familiarity import Familiarity
+from ..fashion.framing import Framer
 from ..fashion.garment_finder import PLAIN_GROUND, GarmentFinder
 from ..fashion.scorer import Scorer
 from ..fashion.tagger import Tagger
@@ -48,7 +49,7 @@ def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = Non
     """
     require_weights(preset, "encoder")
     revision, finder = preset.revisions.get(preset.encoder), open_finder(preset, device)
-    encoder = load_encoder(preset.encoder, revision=revision, device=device, framing=preset.framing, finder=finder)
+    encoder = load_encoder(preset.encoder, revision=revision, device=device, framer=Framer(preset.framing, finder))
     temperatures = load_temperatures(preset.calibration if preset.measured else None)
     own = user_calibration(encoder.identity, "clip")
     temperatures |= own.temperatures if own else {}

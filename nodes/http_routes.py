@@ -21,8 +21,7 @@ def add_routes() -> None:
     from server import PromptServer
 
     routes = PromptServer.instance.routes
-    if (host := getattr(PromptServer.instance, "app", None)) is not None:  # not every host has one
-        host.middlewares.append(_releases_with_the_host())
+    PromptServer.instance.app.middlewares.append(_releases_with_the_host())
 
     @routes.get("/modiste/runs")
     async def runs(request: web.Request) -> web.Response:

@@ -66,12 +66,12 @@ def start_pipeline(
     """Starts both routes with the form's values, in the order of the page, and yields updates of its outputs."""
     import gradio as gr
 
-    uploads, folder, preset, drawer, trigger, budget, with_class, *photo_shape = fields
+    uploads, folder, preset, drawer, trigger, budget, with_class, photo_shape = fields
     try:
         host = who_draws(drawer, webui, words)
         photos = photos_of(uploads, folder, webui.folders_allowed)
         address, runs = (webui.url, webui.lora_folder), webui.runs
-        options = (trigger, budget, bool(with_class), runs, any(photo_shape))
+        options = (trigger, budget, bool(with_class), runs, bool(photo_shape))
         command, out = pipeline_command(photos, preset, host, *address, *options)
         job = begin(current_job, command, webui)
     except BadForm as wrong:

@@ -17,6 +17,7 @@ from .prompt import Interval
 from .prompt_page import Page, both, in_both_languages
 from .prompt_texts import LANGUAGES
 from .report_files import write_report_files
+from .templates import page_environment
 from .thumbnails import Thumbnail, thumbnail
 from .verdict_sentences import Line, as_size, as_time, cost_line, filled, next_lines, verdict_lines
 
@@ -39,23 +40,23 @@ def render_verdict(
     report: ComparisonReport, folder: Path, *, taxonomy: Taxonomy | None = None, language: str = "en"
 ) -> str:
     """The page as text; pictures are read from `folder`, a missing one leaves a gap. `language` is shown first."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     script = (HERE / SCRIPT).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return environment.get_template(TEMPLATE).render(
-        report=report,
-        whole_run=report if isinstance(report, PipelineReport) else None,
-        page=VerdictPage(report, folder, taxonomy),
-        t=say,
-        script=Markup(script),
-        digest=digest,
-        language=language,
-        languages=LANGUAGES,
+    return (
+        page_environment()
+        .get_template(TEMPLATE)
+        .render(
+            report=report,
+            whole_run=report if isinstance(report, PipelineReport) else None,
+            page=VerdictPage(report, folder, taxonomy),
+            t=say,
+            script=Markup(script),
+            digest=digest,
+            language=language,
+            languages=LANGUAGES,
+        )
     )
 
 

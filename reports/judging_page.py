@@ -16,6 +16,7 @@ from .judging_texts import headline, next_lines, verdict_lines, words
 from .prompt_page import both, in_both_languages
 from .prompt_texts import LANGUAGES
 from .report_files import write_report_files
+from .templates import page_environment
 from .thumbnails import Thumbnail, thumbnail
 
 if TYPE_CHECKING:
@@ -32,22 +33,22 @@ SIDES = (160, 96)  # pixels
 
 def render_judging(report: JudgeReport, folder: Path, *, language: str = "en") -> str:
     """The page as text; pictures are read from `folder`, a missing one leaves a gap. `language` is shown first."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     script = (HERE / SCRIPT).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return environment.get_template(TEMPLATE).render(
-        report=report,
-        page=JudgingPage(report, folder),
-        t=say,
-        script=Markup(script),
-        digest=digest,
-        language=language,
-        languages=LANGUAGES,
+    return (
+        page_environment()
+        .get_template(TEMPLATE)
+        .render(
+            report=report,
+            page=JudgingPage(report, folder),
+            t=say,
+            script=Markup(script),
+            digest=digest,
+            language=language,
+            languages=LANGUAGES,
+        )
     )
 
 

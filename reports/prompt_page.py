@@ -11,6 +11,7 @@ from . import charts
 from .prompt import PromptReport
 from .prompt_texts import LANGUAGES, SKIP_CODES, words
 from .report_files import write_report_files
+from .templates import page_environment
 from .thumbnails import Thumbnail, thumbnail
 
 if TYPE_CHECKING:
@@ -42,17 +43,9 @@ def render_report(
     `taxonomy` gives tags their names in both languages, `describe(strategy, language)` explains strategies;
     `language` is the one shown first.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     page = Page(report, folder, taxonomy, describe)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template(TEMPLATE)
+    template = page_environment().get_template(TEMPLATE)
     return template.render(report=report, page=page, t=say, both=both, language=language, languages=LANGUAGES)
 
 

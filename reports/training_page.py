@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import charts
 from .prompt_page import both
 from .prompt_texts import LANGUAGES
+from .templates import page_environment
 from .thumbnails import Thumbnail, thumbnail
 
 if TYPE_CHECKING:
@@ -78,25 +79,21 @@ class TrainingStory:
 
 def render_training(story: TrainingStory, folder: Path, language: str = "en") -> str:
     """The page as text; sample pictures are read from `folder`, a missing one leaves a gap."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
-        story=story,
-        rows=_rows(story.samples, folder),
-        loss_chart=Markup(_loss_chart(story)),
-        gain_chart=Markup(_gain_chart(story)) if story.gains else "",
-        t=_say,
-        language=language,
-        languages=LANGUAGES,
-        every_s=RELOAD_S,
+    return (
+        page_environment()
+        .get_template(TEMPLATE)
+        .render(
+            story=story,
+            rows=_rows(story.samples, folder),
+            loss_chart=Markup(_loss_chart(story)),
+            gain_chart=Markup(_gain_chart(story)) if story.gains else "",
+            t=_say,
+            language=language,
+            languages=LANGUAGES,
+            every_s=RELOAD_S,
+        )
     )
 
 

@@ -132,7 +132,8 @@ def comfy_api(folder: Path) -> Path:
     (folder / "folder_paths.py").write_text('models_dir = "models"\n\n\ndef add_model_folder_path(name, path): ...\n')
     (folder / "server.py").write_text(
         "class Routes:\n    def get(self, path):\n        return lambda handler: handler\n\n    post = get\n\n\n"
-        "class PromptServer:\n    instance = type('Server', (), {'routes': Routes()})\n"
+        "class App:\n    middlewares = []\n\n\n"
+        "class PromptServer:\n    instance = type('Server', (), {'routes': Routes(), 'app': App()})\n"
     )
     return folder
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.device import choose_dtype
 from ...core.library_output import without_bars
 from ...core.torchvision_ops import patch_torchvision_ops
-from ..framing import Framing, framed
-from ..garment_finder import PLAIN_GROUND, GarmentFinder
+from ..framing import Framer
 from .protocol import EncoderIdentity
 from .unit_vectors import unit_text_vectors, unit_vectors
 
@@ -22,14 +21,7 @@ if TYPE_CHECKING:
 class ClipEncoder:
     """A `transformers.CLIPModel` folder (FashionCLIP) as an `Encoder` (protocol.py)."""
 
-    def __init__(
-        self,
-        folder: Path,
-        identity: EncoderIdentity,
-        device: str,
-        framing: Framing,
-        finder: GarmentFinder = PLAIN_GROUND,
-    ):
+    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer):
         patch_torchvision_ops()
         from transformers import CLIPModel, CLIPTokenizer
 
@@ -37,7 +29,7 @@ class ClipEncoder:
         self.model = _load(CLIPModel, folder, device)
         self.logit_scale = float(self.model.logit_scale.exp())
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        self._pixels = Pixels(folder, framing, self.model, finder)
+        self._pixels = Pixels(folder, framer, self.model)
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """RGB pictures of any size → [N, D] float32 on CPU, each row of norm 1."""
@@ -60,20 +52,13 @@ class ClipEncoder:
 class ImageOnlyEncoder:
     """A transformers vision model whose pooled output is the embedding (DINOv2) as an `ImageEncoder`."""
 
-    def __init__(
-        self,
-        folder: Path,
-        identity: EncoderIdentity,
-        device: str,
-        framing: Framing,
-        finder: GarmentFinder = PLAIN_GROUND,
-    ):
+    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer):
         patch_torchvision_ops()
         from transformers import AutoModel
 
         self.identity, self.device = identity, device
         self.model = _load(AutoModel, folder, device)
-        self._pixels = Pixels(folder, framing, self.model, finder)
+        self._pixels = Pixels(folder, framer, self.model)
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """RGB pictures of any size → [N, D] float32 on CPU, each row of norm 1."""
@@ -83,16 +68,15 @@ class ImageOnlyEncoder:
 class Pixels:
     """Turns pictures into the model's input with the image processor of the model's folder."""
 
-    def __init__(self, folder: Path, framing: Framing, model: Any, finder: GarmentFinder = PLAIN_GROUND):
+    def __init__(self, folder: Path, framer: Framer, model: Any):
         from transformers import AutoImageProcessor
 
         self.processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-        self.framing, self.model, self.finder = framing, model, finder
+        self.framer, self.model = framer, model
 
     def __call__(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """The model's input [B, 3, S, S], normalised, of B pictures."""
-        inputs = framed(images, self.framing, self.finder)
-        pixels: torch.Tensor = self.processor(images=inputs, return_tensors="pt").pixel_values
+        pixels: torch.Tensor = self.processor(images=self.framer(images), return_tensors="pt").pixel_values
         return pixels.to(self.model.device, self.model.dtype)
 
 

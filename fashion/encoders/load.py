@@ -10,8 +10,7 @@ from ...core.errors import InputError, MissingWeights
 from ...core.files import sha256_of
 from ...core.state_files import json_object, read_model_json
 from ...core.weights import how_to_get, hub_cache, locate
-from ..framing import Framing
-from ..garment_finder import PLAIN_GROUND, GarmentFinder
+from ..framing import Framer
 from .clip import ClipEncoder, ImageOnlyEncoder
 from .open_clip_models import OpenClipEncoder
 from .protocol import EncoderIdentity
@@ -21,35 +20,28 @@ if TYPE_CHECKING:
 
 OPEN_CLIP = "open_clip_config.json"
 REVISION_DIGITS = 16
+AS_SQUARES = Framer()
 
 
 def load_encoder(
-    model: str,
-    *,
-    revision: str | None = None,
-    device: str = "auto",
-    framing: Framing = "pad",
-    finder: GarmentFinder = PLAIN_GROUND,
+    model: str, *, revision: str | None = None, device: str = "auto", framer: Framer = AS_SQUARES
 ) -> Encoder:
     """An encoder of photos and texts by hub id or folder; raises MissingWeights if it is not on this machine.
 
     A folder in open_clip's form is opened by open_clip, any other by transformers: Marqo's models have both forms, and
-    the second one would run the model's own code. `finder`: what the framing `garment` cuts out.
+    the second one would run the model's own code.
     """
     folder = find_model(model, revision)
     kind = OpenClipEncoder if (folder / OPEN_CLIP).is_file() else ClipEncoder
-    identity = _identity(model, folder, framing)
-    if framing == "garment" and finder.key:
-        identity = identity.model_copy(update={"preprocessing": f"{identity.preprocessing}+{finder.key}"})
-    return kind(folder, identity, choose_device(device), framing, finder)
+    return kind(folder, _identity(model, folder, framer), choose_device(device), framer)
 
 
 def load_image_encoder(
-    model: str, *, revision: str | None = None, device: str = "auto", framing: Framing = "pad"
+    model: str, *, revision: str | None = None, device: str = "auto", framer: Framer = AS_SQUARES
 ) -> ImageEncoder:
     """An image-only encoder by hub id or folder; raises MissingWeights if it is not on this machine."""
     folder = find_model(model, revision)
-    return ImageOnlyEncoder(folder, _identity(model, folder, framing), choose_device(device), framing)
+    return ImageOnlyEncoder(folder, _identity(model, folder, framer), choose_device(device), framer)
 
 
 def find_model(model: str, revision: str | None = None) -> Path:
@@ -73,9 +65,9 @@ def find_model(model: str, revision: str | None = None) -> Path:
     return folder
 
 
-def _identity(model: str, folder: Path, framing: Framing) -> EncoderIdentity:
+def _identity(model: str, folder: Path, framer: Framer) -> EncoderIdentity:
     """The identity of a hub model (id and commit), or of another folder (name and the weights' digest)."""
-    preprocessing = f"{framing}-{_side(folder)}"
+    preprocessing = f"{framer.key}-{_side(folder)}"
     if folder.parent.name == "snapshots":
         return EncoderIdentity(id=model, revision=folder.name, preprocessing=preprocessing)
     revision = f"sha256:{sha256_of(sorted(folder.glob('*.safetensors')))[:REVISION_DIGITS]}"

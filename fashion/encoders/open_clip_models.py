@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.device import choose_dtype
 from ...core.torchvision_ops import patch_torchvision_ops
-from ..framing import Framing, framed
-from ..garment_finder import PLAIN_GROUND, GarmentFinder
+from ..framing import Framer
 from .protocol import EncoderIdentity
 from .unit_vectors import unit_text_vectors, unit_vectors
 
@@ -21,19 +20,11 @@ if TYPE_CHECKING:
 class OpenClipEncoder:
     """A folder with `open_clip_config.json` and safetensors as an `Encoder` (protocol.py)."""
 
-    def __init__(
-        self,
-        folder: Path,
-        identity: EncoderIdentity,
-        device: str,
-        framing: Framing,
-        finder: GarmentFinder = PLAIN_GROUND,
-    ):
+    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer):
         patch_torchvision_ops()
         import open_clip
 
-        self.identity, self.device, self.framing = identity, device, framing
-        self.finder = finder
+        self.identity, self.device, self.framer = identity, device, framer
         # open_clip's `local-dir:` form reads config, weights and tokenizer from the folder and asks no hub.
         source = f"local-dir:{folder}"
         model, self.transform = open_clip.create_model_from_pretrained(source, device=device)
@@ -48,7 +39,7 @@ class OpenClipEncoder:
         def features(part: Sequence[Image.Image]) -> Any:
             import torch
 
-            pixels = torch.stack([self.transform(image) for image in framed(part, self.framing, self.finder)])
+            pixels = torch.stack([self.transform(image) for image in self.framer(part)])
             return self.model.encode_image(pixels.to(self.device, self.dtype))
 
         return unit_vectors(images, features, self.device)

@@ -89,7 +89,8 @@ def check_options(values: Mapping[str, Any]) -> None:
 def require_optimizer(name: str) -> None:
     """InputError where the optimizer's library is not installed."""
     if name in INSTALLED_BY:
-        require(f"The optimizer {name}", INSTALLED_BY[name])
+        module, package = INSTALLED_BY[name]
+        require(f"The optimizer {name}", module, package=package)
 
 
 def refuse_contradictions(options: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ModisteError
-from ...core.folder_lock import lock_holder
-from ...trainer.run import LOCK
 
 if TYPE_CHECKING:
     import psutil
@@ -98,9 +96,9 @@ def followed_events(run: Path, pid: int, start: int, check_cancelled: Callable[[
     try:
         yield from _events(run / EVENTS, start, alive, check_cancelled)
     finally:
-        if lock_holder(run / LOCK) == pid:
+        if process is not None and alive():
             with suppress(psutil.NoSuchProcess):
-                _end(psutil.Process(pid))
+                _end(process)
 
 
 def _environment() -> dict[str, str]:

@@ -101,9 +101,9 @@ def reading_notices(tags: Sequence[PhotoTags]) -> str:
     )
 
 
-def numbered(indices: Sequence[int], what: str) -> str:
+def numbered(indices: Sequence[int], what: str, kind: str = "picture") -> str:
     """`picture 1, 3: what`, counted from 1; "" for no picture."""
-    return f"picture {', '.join(str(index + 1) for index in indices)}: {what}" if indices else ""
+    return f"{kind} {', '.join(str(index + 1) for index in indices)}: {what}" if indices else ""
 
 
 def one_or_each(values: Sequence[Any], count: int, what: str) -> list[Any]:

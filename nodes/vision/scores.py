@@ -80,9 +80,7 @@ def score_pictures(
     shown = vision.tagger.shows_garment(observations)
     kinds = {"reference": shown[: len(references)], "image": shown[len(references) :]}
     notices = [
-        numbered([index for index, there in enumerate(shown_there) if not there], NO_GARMENT).replace(
-            "picture", kind, 1
-        )
+        numbered([index for index, there in enumerate(shown_there) if not there], NO_GARMENT, kind)
         for kind, shown_there in kinds.items()
     ]
     return ScoredPictures(scores, differing, vision.scorer.calibration, "\n".join(filter(None, notices)))

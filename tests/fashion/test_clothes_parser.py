@@ -15,7 +15,7 @@ from word_encoder import WordEncoder
 from modiste.cli.app import app
 from modiste.core.errors import InputError
 from modiste.fashion.clothes_parser import ClothesParser
-from modiste.fashion.framing import framed
+from modiste.fashion.framing import Framer
 from modiste.fashion.garment_finder import PLAIN_GROUND, GarmentFinder, skin_share
 from modiste.fashion.tagger import Observation, Tagger
 from modiste.fashion.taxonomy import load_taxonomy
@@ -74,7 +74,7 @@ def test_the_colour_of_a_worn_garment_is_not_taken_from_face_hair_and_hat(finder
 
 
 def test_each_garment_has_its_pixels_the_largest_first_and_accessories_do_not_count_beside_them(finder):
-    garments = finder.parser.garments(person(), (128, 192))
+    garments = finder.parser.parse(person(), (128, 192)).garments
     assert list(garments) == ["upper-clothes", "pants"]
     assert all(mask.shape == (192, 128) for mask in garments.values())
     assert not (garments["upper-clothes"] & garments["pants"]).any()
@@ -84,14 +84,14 @@ def test_each_garment_has_its_pixels_the_largest_first_and_accessories_do_not_co
 
 def test_the_framing_garment_cuts_out_what_is_worn_instead_of_the_person(finder):
     head = (slice(0, 40), slice(None))
-    whole, clothes = framed([person()], "garment")[0], framed([person()], "garment", finder)[0]
+    whole, clothes = Framer("garment")([person()])[0], Framer("garment", finder)([person()])[0]
     assert share_near(np.asarray(whole)[head].reshape(-1, 3), COLOURS["Hat"]) > 0.05
     assert share_near(np.asarray(clothes).reshape(-1, 3), COLOURS["Hat"]) == 0
 
 
 def test_a_product_photo_that_the_parser_sees_no_clothes_on_is_read_by_its_plain_ground(finder):
     flat = dress_on_plain_ground((120, 20, 120))
-    assert not finder.parser.garments(Image.new("RGB", (64, 64), COLOURS["Background"]), (64, 64))
+    assert not finder.parser.parse(Image.new("RGB", (64, 64), COLOURS["Background"]), (64, 64)).garments
     assert share_near(PLAIN_GROUND.pixels(flat), (120, 20, 120)) > 0.9
     assert len(WITHOUT_PARSER.pixels(flat)) > 0
 
@@ -141,14 +141,14 @@ def test_the_parser_is_opened_from_the_hubs_cache_by_real_presets_and_never_by_t
     snapshot.parent.mkdir(parents=True)
     snapshot.symlink_to(folder)
     opened = open_finder(PRESETS["sd15"], "cpu")
-    assert list(opened.parser.garments(person(), (64, 96)))[0] == "upper-clothes"
+    assert list(opened.parser.parse(person(), (64, 96)).garments)[0] == "upper-clothes"
     assert opened.key.endswith("d" * 40)
     assert open_finder(PRESETS["mini"], "cpu") is PLAIN_GROUND
 
 
 def test_random_weights_of_the_architecture_open_and_give_a_class_to_every_pixel(tmp_path):
     random_parser(tmp_path)
-    classes = ClothesParser(tmp_path, "random", "cpu").classes(person(), (40, 60))
+    classes = ClothesParser(tmp_path, "random", "cpu").parse(person(), (40, 60)).classes
     assert classes.shape == (60, 40) and classes.min() >= 0 and classes.max() < 18
 
 

@@ -13,7 +13,7 @@ from modiste.core.errors import InputError, MissingWeights
 from modiste.core.weights import PINNED, locate
 from modiste.fashion.encoders.load import load_encoder, load_image_encoder
 from modiste.fashion.encoders.settings import TEMPLATES, EncoderSettings, encoder_settings
-from modiste.fashion.framing import cropped, framed, padded
+from modiste.fashion.framing import Framer, cropped, padded
 from modiste.mini.garment import sample_garment
 from modiste.mini.renderer import render
 
@@ -36,7 +36,7 @@ def photos():
 def test_clips_photos_and_texts_are_those_of_transformers(clip, photos):
     from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
 
-    encoder, model = load_encoder(str(clip), framing="crop"), CLIPModel.from_pretrained(clip).eval()
+    encoder, model = load_encoder(str(clip), framer=Framer("crop")), CLIPModel.from_pretrained(clip).eval()
     pixels = AutoImageProcessor.from_pretrained(clip)(images=photos, return_tensors="pt")
     words = CLIPTokenizer.from_pretrained(clip)(TEXTS, padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
@@ -53,7 +53,7 @@ def test_an_open_clip_folder_is_encoded_as_open_clip_does_it(kind, tmp_path, pho
     import open_clip
 
     folder = tiny_open_clip(tmp_path / f"tiny-{kind}", kind)
-    encoder = load_encoder(str(folder), framing="crop")
+    encoder = load_encoder(str(folder), framer=Framer("crop"))
     model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     with torch.inference_mode():
@@ -96,7 +96,7 @@ def test_a_portrait_keeps_head_and_hem_where_it_is_padded(clip):
 
     first, second = portrait((0, 0, 0)), portrait((255, 255, 0))
     for framing, differ in (("pad", True), ("crop", False)):
-        embeds = load_encoder(str(clip), framing=framing).embed_images([first, second])
+        embeds = load_encoder(str(clip), framer=Framer(framing)).embed_images([first, second])
         assert (float(embeds[0] @ embeds[1]) < 1 - 1e-6) is differ
 
 
@@ -120,7 +120,7 @@ def test_the_garment_is_cut_out_with_its_margin_and_all_is_kept_where_nothing_st
     small, large = Image.new("RGB", (120, 120), (225, 225, 225)), Image.new("RGB", (360, 360), (225, 225, 225))
     for canvas in (small, large):
         canvas.paste((120, 20, 30), tuple(canvas.width // 2 + offset for offset in (-20, -40, 20, 40)))
-    crops = [framed([canvas], "garment")[0] for canvas in (small, large)]
+    crops = [Framer("garment")([canvas])[0] for canvas in (small, large)]
     assert abs(crops[0].width - crops[1].width) <= 10  # how much background is around does not matter
 
 
@@ -129,8 +129,8 @@ def test_an_identity_changes_with_weights_framing_and_name_and_with_nothing_else
     copy = shutil.copytree(clip, tmp_path / "tiny-clip")
     other = tiny_clip(tmp_path / "other" / "tiny-clip", seed=1)
     assert load_encoder(str(copy)).identity == base
-    keys = {base.key, load_encoder(str(other)).identity.key, load_encoder(str(clip), framing="crop").identity.key}
-    keys.add(load_encoder(str(clip), framing="garment").identity.key)
+    keys = {base.key, load_encoder(str(other)).identity.key}
+    keys |= {load_encoder(str(clip), framer=Framer(framing)).identity.key for framing in ("crop", "garment")}
     assert len(keys) == 4 and base.preprocessing == "pad-32" and base.revision.startswith("sha256:")
     assert str(tmp_path) not in base.key
 

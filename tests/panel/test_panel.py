@@ -379,8 +379,8 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     assert "Choose photos first" in tab.press("Read the tags", None, "", "mini")[0]
     form = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")], "", "mini"
     assert "--api" in tab.press("Start", *form, "this WebUI", [], 12)[0]
-    assert "--api" in tab.press("Start", *form, "this WebUI", "vesper", 16, False, place=2)[0]
-    assert "one word" in tab.press("Start", *form, "Modiste's own model", "two words", 16, False, place=2)[0]
+    assert "--api" in tab.press("Start", *form, "this WebUI", "vesper", 16, False, False, place=2)[0]
+    assert "one word" in tab.press("Start", *form, "Modiste's own model", "two words", 16, False, False, place=2)[0]
     assert "Tick the box" in tab.press("Set up", False)[0]
     monkeypatch.setattr(environment, "fits", lambda: False)
     assert "too full" in tab.press("Set up", True)[0]
@@ -408,7 +408,7 @@ def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, 
     )
     monkeypatch.setattr(both_page, "pipeline_command", lambda *form: (["-c", tells], finished_pipeline))
     photos = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")]
-    form = photos, "", "sd15", "Modiste's own model", "atelierx", 16, True
+    form = photos, "", "sd15", "Modiste's own model", "atelierx", 16, True, False
     status, verdict, pictures, tag, ways, shown = tab.press("Start", *form, place=2)
     assert "Done" in status and re.match(r"(Training paid|No difference): \+\d", verdict), status
     assert len(pictures) == 3 * 7 and all(Path(file).is_file() for file, _ in pictures)

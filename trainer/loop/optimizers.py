@@ -104,7 +104,7 @@ def _lion(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Opti
 
 
 def _schedulefree(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
-    """Defazio et al., "The Road Less Scheduled" (NeurIPS 2024): the weights of a run are an average, see `averaged`."""
+    """Defazio et al., "The Road Less Scheduled" (NeurIPS 2024): `Optimization.result` takes the average of weights."""
     optimizer: Any = _library("schedulefree").AdamWScheduleFree(groups, weight_decay=config.weight_decay)
     optimizer.train()
     trained: torch.optim.Optimizer = optimizer

@@ -146,7 +146,8 @@ def _resized(module: LoraModule, tolerance: float, kernel: tuple[int, ...]) -> L
     """The module as LoRA; `kernel` is the convolution's, which LoHa and LoKr may hold within `in`."""
     if module.kind == "full" or (module.dora and module.kind != "lora"):
         raise InputError(f"a {module.kind} can't be resized", where=module.key)
-    sigma, svd, shape, kept = _decomposed(module, kernel)
+    svd, shape, kept = _decomposed(module, kernel)
+    sigma = svd[1]
     lost = sigma.square().flip(0).cumsum(0).flip(0).sqrt()  # lost[k]: by keeping the first k
     rank = max(1, int((lost > tolerance * sigma.norm()).sum()))
     return _low_rank(module.part, module.path, svd, rank, shape, kept)
@@ -154,12 +155,12 @@ def _resized(module: LoraModule, tolerance: float, kernel: tuple[int, ...]) -> L
 
 def cut_to_rank(module: LoraModule, rank: int) -> LoraModule:
     """The best approximation of a LoRA module by a smaller rank, its scale 1; DoRA's magnitudes stay."""
-    _, svd, shape, kept = _decomposed(module, ())
+    svd, shape, kept = _decomposed(module, ())
     return _low_rank(module.part, module.path, svd, rank, shape, kept)
 
 
-def _decomposed(module: LoraModule, kernel: tuple[int, ...]) -> tuple[torch.Tensor, Any, tuple[int, ...], Any]:
-    """Singular values of ΔW, its SVD and shape, and the magnitudes that stay beside it."""
+def _decomposed(module: LoraModule, kernel: tuple[int, ...]) -> tuple[Any, tuple[int, ...], Any]:
+    """The SVD (u, σ, vᵀ) of ΔW, its shape, and the magnitudes that stay beside it."""
     import torch
 
     kept = {"dora_scale": module.tensors["dora_scale"]} if module.dora else {}
@@ -175,7 +176,7 @@ def _decomposed(module: LoraModule, kernel: tuple[int, ...]) -> tuple[torch.Tens
             delta = delta.reshape(delta.shape[0], -1, *kernel)
         u, sigma, vh = torch.linalg.svd(delta.flatten(1), full_matrices=False)
         shape = tuple(delta.shape)
-    return sigma, (u, sigma, vh), shape, kept
+    return (u, sigma, vh), shape, kept
 
 
 def _low_rank(
