@@ -135,6 +135,10 @@ def comfy_api(folder: Path) -> Path:
         "class App:\n    middlewares = []\n\n\n"
         "class PromptServer:\n    instance = type('Server', (), {'routes': Routes(), 'app': App()})\n"
     )
+    web = folder / "aiohttp" / "web.py"
+    web.parent.mkdir()
+    (web.parent / "__init__.py").touch()
+    web.write_text("def middleware(handler):\n    return handler\n")
     return folder
 
 

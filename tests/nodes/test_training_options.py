@@ -124,7 +124,5 @@ def test_a_form_that_can_not_be_trained_is_refused_by_itself(monkeypatch):
         check_options({"optimizer": "sgd"})
     check_options({**AS_IT_CAME, "warmup": 9000})
     monkeypatch.setitem(INSTALLED_BY, "lion", ("no_such_library", "no-such-library"))
-    with pytest.raises(
-        InputError, match="The optimizer lion needs no-such-library, not installed here.*no-such-library$"
-    ):
+    with pytest.raises(InputError, match="The optimizer lion needs no-such-library, not installed here"):
         check_options({"optimizer": "lion"})
