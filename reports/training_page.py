@@ -36,17 +36,37 @@ TEXT: dict[str, tuple[str, str]] = {
     "samples": ("Samples by step", "各步的樣張"),
     "picture_missing": ("picture missing", "找不到圖片"),
     "choices": ("What was chosen", "採用的設定"),
+    "similarity": ("similarity {score} of 100", "相似度 {score} 分（滿分 100）"),
     "written": ("Written at {time}.", "寫入時間 {time}。"),
 }
+
+# Choice of a run, as its config names it → its name in Traditional Chinese.
+CHOICES = {
+    "base": "基礎模型",
+    "method": "方法",
+    "steps": "步數",
+    "optimizer": "最佳化器",
+    "trigger": "觸發詞",
+    "seed": "種子",
+    "device": "裝置",
+    "precision": "數值格式",
+    "batch_size": "批次大小",
+    "micro_batch": "同時計算的張數",
+    "checkpointing": "梯度檢查點",
+    "reasons": "理由",
+}
+
+LEAST_LOSS = "第 {step} 步在保留照片上的損失最低。"
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A picture that was drawn at a step; `file` lies in the run's folder."""
+    """A picture that was drawn at a step; `file` lies in the run's folder. `similarity` 0 … 1; None: not judged."""
 
     step: int
     file: str
-    caption: str
+    prompt: str = ""
+    similarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,9 @@ def render_training(story: TrainingStory, folder: Path, language: str = "en") ->
             loss_chart=Markup(_loss_chart(story)),
             gain_chart=Markup(_gain_chart(story)) if story.gains else "",
             t=_say,
+            caption=_caption,
+            name=_name,
+            reason=_reason(story),
             language=language,
             languages=LANGUAGES,
             every_s=RELOAD_S,
@@ -128,6 +151,26 @@ def _rows(samples: Sequence[SampleRow], folder: Path) -> list[tuple[int, list[tu
     steps = sorted({sample.step for sample in samples}, reverse=True)[:STEPS_SHOWN]
     by_step = {step: [sample for sample in samples if sample.step == step] for step in steps}
     return [(step, [(row, thumbnail(folder, row.file, SIDE)) for row in rows]) for step, rows in by_step.items()]
+
+
+def _caption(sample: SampleRow) -> Markup | str:
+    if sample.similarity is None:
+        return sample.prompt
+    return _say("similarity", score=f"{100 * sample.similarity:.0f}")
+
+
+def _reason(story: TrainingStory) -> Markup | str:
+    """The trainer's sentence, which is in English; in Chinese what it comes to, where a step was chosen."""
+    if not story.best_step:
+        return story.reason
+    chinese = LEAST_LOSS.format(step=story.best_step)
+    return both(lambda language: chinese if language == "zh-TW" else story.reason)
+
+
+def _name(choice: str) -> Markup | str:
+    """A choice's name in both languages; one that is not known here stays as it is."""
+    chinese = CHOICES.get(choice)
+    return both(lambda language: chinese if language == "zh-TW" else choice) if chinese else choice
 
 
 def _say(key: str, **values: object) -> Markup:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .config import TrainConfig
     from .loop.memory_plan import Plan
 
-CHECKPOINTS, LOCK = "checkpoints", "train.lock"  # the lock is held by the process that trains here
+CHECKPOINTS, FIRST_PLAN = "checkpoints", "plan.json"
+LOCK = "train.lock"  # the lock is held by the process that trains here
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}

@@ -37,14 +37,13 @@ from .model.adapters import ADAPTER
 from .model.base_model import unet_weights
 from .model.weight_norms import norm_limit
 from .results import TrainResult, finish, writing
-from .run import CHECKPOINTS, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
+from .run import CHECKPOINTS, FIRST_PLAN, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
 
 if TYPE_CHECKING:
     from .config import TrainConfig
     from .data.held_out import Garment
     from .data.sample import Dataset, Read, Sample, Tag
 
-FIRST_PLAN = "plan.json"
 MEASURE_AGAIN = "delete the file: a step is measured again"
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.files import make_folder, write_whole
 from ...reports.training_page import GainRow, SampleRow, TrainingStory, render_training
+from ...trainer.results import RECORD
+from ...trainer.run import CHECKPOINTS, FIRST_PLAN
 from ...trainer.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -71,8 +73,8 @@ class RunPage:
         elif now.stage == "validation" and "mean" in values:
             story.gains.append(GainRow(int(values["step"]), values["mean"], values["low"], values["high"]))
         elif now.stage == "sample" and now.picture is not None:
-            caption = now.message
-            story.samples.append(SampleRow(int(values["step"]), _within(now.picture, self.out), caption))
+            file = _within(now.picture, self.out)
+            story.samples.append(SampleRow(int(values["step"]), file, now.message, values.get("similarity")))
         elif now.message and now.stage in ("model", "captions", "data"):
             story.messages = [*story.messages, now.message][-MOST_MESSAGES:]
         if story.total and (now.stage in ("validation", "sample") or self._is_due()):
@@ -84,7 +86,7 @@ class RunPage:
         if not self.story.step and state == "stopped":
             return  # nothing was trained: the error says what there is to say
         with suppress(OSError, ValueError, KeyError):
-            record = json.loads((self.out / "train.json").read_text(encoding="utf-8"))
+            record = json.loads((self.out / RECORD).read_text(encoding="utf-8"))
             if state == "finished":
                 self.story.reason, self.story.best_step = record["reason"], record["best_step"]
                 self.story.step = record["steps"]
@@ -107,7 +109,6 @@ class RunPage:
         """What earlier starts have left in the newest checkpoint."""
         from ...trainer.loop.checkpoint import newest_manifest
         from ...trainer.loop.validation import Validation
-        from ...trainer.run import CHECKPOINTS
 
         manifest = newest_manifest(self.out / CHECKPOINTS)
         if manifest is None:
@@ -120,9 +121,7 @@ class RunPage:
             gain = validation.gain(result)
             story.gains.append(GainRow(result.step, gain.mean, gain.low, gain.high))
         for row in record.get("samples", ()):
-            judged = "similarity" in row
-            caption = f"similarity {100 * row['similarity']:.0f} of 100" if judged else row["prompt"]
-            story.samples.append(SampleRow(row["step"], row["file"], caption))
+            story.samples.append(SampleRow(row["step"], row["file"], row["prompt"], row.get("similarity")))
 
 
 def _choices(config: TrainConfig) -> dict[str, str]:
@@ -141,7 +140,7 @@ def _choices(config: TrainConfig) -> dict[str, str]:
 def _planned(out: Path) -> dict[str, str]:
     """The plan's choices, once it is made, and what they rest on."""
     try:
-        plan: dict[str, Any] = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+        plan: dict[str, Any] = json.loads((out / FIRST_PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     choices = {name: str(plan[name]) for name in PLAN if plan.get(name) is not None}

@@ -34,10 +34,15 @@ def test_a_page_reloads_while_it_trains_and_no_longer(tmp_path):
 
 def test_a_page_is_whole_in_itself_in_both_languages_and_escapes_what_it_is_told(tmp_path):
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
-    samples = [SampleRow(20, "a.png", "similarity 80"), SampleRow(20, "../gone.png", "missing")]
+    samples = [SampleRow(20, "a.png", "a dress", 0.8), SampleRow(20, "../gone.png", "missing")]
     page = render_training(story(samples=samples), tmp_path)
     assert "vesper &lt;3" in page and "a&amp;b" in page and "opening &lt;base&gt;" in page
-    assert "data:image/webp;base64," in page and "similarity 80" in page and 'class="missing"' in page
+    assert (
+        "data:image/webp;base64," in page
+        and "similarity 80 of 100" in page
+        and "相似度 80" in page
+        and 'class="missing"' in page
+    )
     assert "訓練中：第 20 步，共 40 步。" in page and "<script" not in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
 
