@@ -96,6 +96,18 @@ def test_a_product_photo_that_the_parser_sees_no_clothes_on_is_read_by_its_plain
     assert len(WITHOUT_PARSER.pixels(flat)) > 0
 
 
+def test_a_face_alone_on_a_plain_ground_is_no_garment_where_the_parser_sees_it(finder):
+    portrait = Image.new("RGB", (128, 128), COLOURS["Background"])
+    ImageDraw.Draw(portrait).rectangle((32, 24, 96, 104), fill=COLOURS["Face"])
+    assert len(PLAIN_GROUND.pixels(portrait)) > 0
+    assert len(finder.pixels(portrait)) == 0 and finder.box(portrait) is None and finder.mask(portrait) is None
+
+
+def test_who_finds_the_garment_is_a_part_of_an_encoders_identity_only_where_it_cuts_it_out(finder):
+    assert {Framer(framing, finder).key for framing in ("pad", "crop")} == {"pad", "crop"}
+    assert len({Framer("garment", each).key for each in (PLAIN_GROUND, WITHOUT_PARSER, finder)}) == 3
+
+
 def test_without_a_parser_a_person_and_a_busy_ground_have_no_known_pixels_but_a_product_photo_has():
     assert len(WITHOUT_PARSER.pixels(person())) == 0
     assert len(WITHOUT_PARSER.pixels(busy(dress_on_plain_ground()))) == 0

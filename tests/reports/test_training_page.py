@@ -43,6 +43,7 @@ def test_a_page_is_whole_in_itself_in_both_languages_and_escapes_what_it_is_told
         and "相似度 80" in page
         and 'class="missing"' in page
     )
+    assert '<span lang="zh-TW">基礎模型</span>' in page and '<span lang="en">base</span>' in page
     assert "訓練中：第 20 步，共 40 步。" in page and "<script" not in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
 
