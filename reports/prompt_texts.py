@@ -47,15 +47,15 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "over_name_one": (
         "In the one pair of pictures, the search’s choice is {gain} points over the name alone: no interval.",
-        "僅有一對圖片可比較：搜尋選出的提示詞比只寫衣服名稱為 {gain} 分，沒有區間。",
+        "與只寫衣服名稱相比，搜尋選出的提示詞為 {gain} 分（僅有一對圖片，沒有區間）。",
     ),
     "over_tags_one": (
         "In the one pair of pictures, the search’s choice is {gain} points over a plain list: no interval.",
-        "僅有一對圖片可比較：搜尋選出的提示詞比標記器的單純詞列為 {gain} 分，沒有區間。",
+        "與標記器的單純詞列相比，搜尋選出的提示詞為 {gain} 分（僅有一對圖片，沒有區間）。",
     ),
     "over_words_one": (
         "In the one pair of pictures, the search’s choice is {gain} points over your own words: no interval.",
-        "僅有一對圖片可比較：搜尋選出的提示詞比您自己的文字為 {gain} 分，沒有區間。",
+        "與您自己的文字相比，搜尋選出的提示詞為 {gain} 分（僅有一對圖片，沒有區間）。",
     ),
     "over_name_up": (
         "What the searches chose is <b>{gain}</b> points over the garment’s name alone ({low} to {high}).",

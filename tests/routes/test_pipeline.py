@@ -270,4 +270,4 @@ def test_a_single_pair_of_pictures_has_no_interval_and_none_is_shown(paper_photo
     print_summary(report, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "points (of one pair: no interval)" in capsys.readouterr().out
-    assert "points over the name alone: no interval" in page and "僅有一對圖片可比較" in page
+    assert "points over the name alone: no interval" in page and "（僅有一對圖片，沒有區間）" in page
