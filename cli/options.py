@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def _one_line(text: str) -> str:
+    """A trigger as it was typed; `typer.BadParameter` where a caption would break into two lines."""
+    if len(text.splitlines()) > 1:
+        raise typer.BadParameter(f"{text!r} holds a line break; a caption is one line")
+    return text
+
+
+def one_line(text: str) -> Any:
+    """An option for words that stand in a caption; `text` is its help."""
+    return typer.Option(parser=_one_line, metavar="<str>", help=text)
+
 
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
 PresetName = Annotated[
@@ -113,7 +126,7 @@ Extend = Annotated[
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Go on under other library versions; train.json notes it.")
 ]
-BrandWord = Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")]
+BrandWord = Annotated[str | None, one_line("The word that is to mean the brand's look.")]
 Masks = Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")]
 CaptionSource = Annotated[
     str | None,
@@ -132,7 +145,7 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of 
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
 ]
-Trigger = Annotated[str, typer.Option(help="The word that is to mean the brand's look.")]
+Trigger = Annotated[str, one_line("The word that is to mean the brand's look.")]
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]

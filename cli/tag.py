@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
-from .options import DEMONSTRATION, AllowRemote, AsJson, CaptionBind, Device, Force, Photos, PresetName
+from .options import DEMONSTRATION, AllowRemote, AsJson, CaptionBind, Device, Force, Photos, PresetName, one_line
 from .streams import reader_left
 from .terminal import Display, print_json, say
 
@@ -32,7 +32,7 @@ def tag(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
     ] = False,
-    trigger: Annotated[str, typer.Option(help="A word in every caption that is to mean the brand's look.")] = "",
+    trigger: Annotated[str, one_line("A word in every caption that is to mean the brand's look.")] = "",
     bind: CaptionBind = None,
     describing: CaptionerOptions,
     allow_remote: AllowRemote = False,

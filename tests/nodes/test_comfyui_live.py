@@ -200,7 +200,7 @@ def test_without_fashionclip_the_default_encoder_is_the_embedded_one_and_every_n
         "2": comfy.node("ModisteTagger", images=["7", 0]),
         "3": comfy.node("ModisteScorer", images=["7", 0], reference=["7", 0]),
         "4": comfy.node("PreviewAny", source=["3", 4]),
-        "5": comfy.node("ModisteCaptionDataset", folder="uncaptioned", images=["7", 0]),
+        "5": comfy.node("ModisteCaptionDataset", folder="uncaptioned", images=["7", 0], trigger="ves\nper"),
         "6": comfy.node("PreviewAny", source=["5", 3]),
     }
     notice = "fashion-clip is not on this machine: the embedded encoder mini reads the pictures"
@@ -210,6 +210,8 @@ def test_without_fashionclip_the_default_encoder_is_the_embedded_one_and_every_n
     texts += [done.outputs[node]["text"][0] for node in ("4", "6")]
     assert all(text.startswith(notice) and "models/fashion_clip" in text for text in texts)
     assert [text.startswith(notice) for node, text in done.shown if node in ("2", "3", "5")] == [True] * 3
+    captions = [file.read_text() for file in (comfy.base / "input" / "uncaptioned").glob("*.txt")]
+    assert captions and all("ves per" in caption and len(caption.splitlines()) == 1 for caption in captions)
     again = comfy.run({name: graph[name] for name in "72"})
     assert again.outputs["2"]["modiste_notice"] == done.outputs["2"]["modiste_notice"], "of a cached result too"
 
