@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Stopped
 from ..core.files import make_folder, write_whole
-from ..core.progress import Progress, ProgressCallback, silent
+from ..core.progress import ProgressCallback, silent
 from .choosing import ChosenStep, choose
 from .loop.choice import gain_as_json
 from .loop.loss_curve import draw_curve
@@ -85,7 +85,7 @@ def step_file(step: int) -> str:
     return f"{STEP_FILES}/{name.stem}-step{step:08d}{name.suffix}"
 
 
-def keep_step_file(run: TrainingRun, progress: ProgressCallback = silent) -> None:
+def keep_step_file(run: TrainingRun) -> None:
     """Writes the LoRA as it is now beside the result, averaged where the run averages; the same step's is replaced."""
     step, every = run.loop.step, run.config.files_every
     file = run.folder / step_file(step)
@@ -94,7 +94,6 @@ def keep_step_file(run: TrainingRun, progress: ProgressCallback = silent) -> Non
             make_folder(file.parent)
             _write_lora(run, file, _metadata(run, step, f"step {step}: a file was kept every {every} steps"))
     run.loop.files = sorted({*run.loop.files, step})
-    progress(Progress("file", step, run.config.last_step, f"kept {file.name}"))
 
 
 def _export(run: TrainingRun, file: Path, metadata: LoraMetadata) -> Path | None:

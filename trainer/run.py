@@ -60,7 +60,7 @@ ADDED: dict[str, tuple[str, ...]] = {
 # Goes up where the same config computes something else than before; runs without it go on as they were (`as_before`).
 FORMULAS = 2
 FREE_VALIDATION = {"pictures", "prompts_file", "picture_steps", "cfg_scale"}
-FREE_VALIDATION |= {"choose", "choice_pictures", "choice_steps"}  # `choice` of the identity says what they come to
+CHOOSING = {"choose", "choice_pictures", "choice_steps"}  # `choice` of the identity says what they come to
 
 
 @dataclass
@@ -116,6 +116,7 @@ class TrainingRun:
                 "losses": loop.losses,
                 **self.optimization.state(),
                 "looks": loop.validation.as_json(),
+                "chosen_by_why": loop.validation.why,
                 "arithmetic": loop.arithmetic,
                 "versions": loop.versions,
                 "files": loop.files,
@@ -135,7 +136,9 @@ class TrainingRun:
         self.optimization.load(state.optimizer, state.ema, state.record)
         now = self.loop.validation
         validation = Validation.from_json(state.record["looks"], now.start)
-        validation = replace(validation, by=now.by, why=now.why, garments=now.garments)
+        validation = replace(
+            validation, by=now.by, why=state.record.get("chosen_by_why", now.why), garments=now.garments
+        )
         losses, arithmetic = list(state.record["losses"]), list(state.record.get("arithmetic", []))
         versions = list(state.record.get("versions", []))
         files = list(state.record.get("files", []))
@@ -215,7 +218,7 @@ def _takes_last(config: TrainConfig, data: Dataset) -> bool:
 
 def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str, Any]:
     """The fields that decide the weights, as JSON, without those that are as they were before there were any."""
-    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": free_validation}
+    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": free_validation | CHOOSING}
     fields = config.model_dump(mode="json", exclude=free)
     for (section, name), before in LATER.items():
         if fields[section][name] == before:

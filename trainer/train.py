@@ -213,7 +213,7 @@ def take_steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], 
 
         # Keep a file of these weights.
         if filing:
-            keep_step_file(run, progress)
+            keep_step_file(run)
 
         # Save a checkpoint, an early end's too; weights that have run away do not take the place of good ones.
         save_due = save_due or saving or _out_of_patience(run)
