@@ -10,7 +10,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import DatasetOptions, GoingOnOptions, TrainOptions, with_option_groups
-from .options import AsJson, CaptionBind, Checkpoint, Device, Prediction, PresetName
+from .options import AsJson, CaptionBind, Checkpoint, Choose, Device, FilesEvery, Prediction, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def finetune(
     engine: Annotated[str, typer.Option(help="diffusers (our own) | kohya (sd-scripts; LoRA only).")] = "diffusers",
     steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures an update.", min=1)] = None,
+    choose: Choose = None,
+    files_every: FilesEvery = None,
     dataset: DatasetOptions,
     bind: CaptionBind = None,
     checkpoint: Checkpoint = None,
@@ -57,8 +59,9 @@ def finetune(
     for note in file.notes if file else ():
         say(note)
     asked = training.as_fields(steps, seed, device) | going_on.as_fields()
-    asked |= {"validation": dataset.validation_fields()}
+    asked |= {"validation": dataset.validation_fields() | {"choose": choose}}
     asked |= {"batch_size": batch, "data": dataset.as_fields(), "log": log or None}
+    asked |= {"files_every": files_every}
     settings = config_for(chosen, photos, training.from_file(), asked)
     if going_on.resume:
         refuse_fresh(out)
@@ -75,6 +78,8 @@ def _told(result: TrainResult, out: Path, json: bool) -> int:
         print_json({"file": str(result.file), **record})
     else:
         print(f"{result.file}\n  {record['reason']}")
+        if files := record.get("files"):
+            print(f"  {(out / files[0]['file']).parent}: {len(files)} files of single steps, for `modiste judge`")
         print(f"  {out / 'train.json'}, {out / 'loss.png'}, {out / 'run.html'}")
         if checkpoint := record.get("checkpoint_file"):
             print(f"  {out / checkpoint}: the same as one file, for A1111, Forge and ComfyUI")

@@ -123,6 +123,20 @@ Extend = Annotated[
     int | None,
     typer.Option(help="Add so many steps to the run in --out; the rate's schedule comes once more.", min=1),
 ]
+Choose = Annotated[
+    str | None,
+    typer.Option(help="Choose the step to keep by pictures (of held-out garments) | loss | last.", show_default=False),
+]
+FilesEvery = Annotated[
+    int | None,
+    typer.Option(
+        "--files-every",
+        "--save-every-n-steps",
+        help="Keep a LoRA file every N steps in steps/, for `modiste judge`.",
+        min=1,
+        show_default=False,
+    ),
+]
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Go on under other library versions; train.json notes it.")
 ]

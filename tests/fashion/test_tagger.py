@@ -64,6 +64,17 @@ def test_a_label_is_asked_in_every_template_of_the_encoder():
     assert found.get("category").confidence == pytest.approx(float((10 / 3 * cosine).softmax(0)[0]))
 
 
+def test_a_label_whose_probes_disagree_weighs_as_much_as_one_whose_probes_agree():
+    class TwoMinded(WordEncoder):
+        def embed_texts(self, texts):
+            return super().embed_texts(["evening" if "the dress" in text else text for text in texts])
+
+    found = Tagger(TwoMinded(), TAXONOMY).tag([shown(dress=1, evening=1, top=1)])[0].get("category")
+    cosine = torch.tensor([2 / 6**0.5, 1 / 3**0.5])  # with the mean of two probes at a right angle, and with one
+    assert found.label == "dress"
+    assert found.confidence == pytest.approx(float((20 * cosine).softmax(0)[0]))
+
+
 def test_a_group_that_is_not_exclusive_may_give_two_labels_and_gives_one_at_least():
     assert {tag.label for tag in tags_of(dress=1, evening=1, casual=1).tags if tag.group == "style"} == {
         "evening",
