@@ -35,7 +35,7 @@ from typing import Any
 from ..core.errors import InputError
 from ..core.files import write_whole
 from ..core.library_versions import installed_versions
-from .gpu_parts import Figures
+from .gpu_meter import Figures
 from .train_commands import ROOT
 
 MINUTES = 8.0

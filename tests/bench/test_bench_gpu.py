@@ -10,25 +10,26 @@ import pytest
 import torch
 
 from modiste.bench import gpu
-from modiste.bench.gpu_parts import PARTS, Bench, plans_of, run_part
+from modiste.bench.gpu_meter import PartMeter
+from modiste.bench.gpu_parts import PARTS, plans_of, run_part
 from modiste.hosts.drawing_plan import DrawingPlan
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    run_part(Bench("weights-sd15", folder, "cpu", tiny=True))
+    run_part(PartMeter("weights-sd15", folder, "cpu", tiny=True))
     return folder
 
 
 @pytest.fixture(scope="module")
 def xl_models(models):
-    run_part(Bench("weights-sdxl", models, "cpu", tiny=True))
+    run_part(PartMeter("weights-sdxl", models, "cpu", tiny=True))
     return models
 
 
 def rows_of(part, models) -> list[dict]:
-    run_part(Bench(part, models, "cpu", tiny=True, ends=time.monotonic() + 600))
+    run_part(PartMeter(part, models, "cpu", tiny=True, ends=time.monotonic() + 600))
     return [json.loads(line) for line in (models / f"{part}.jsonl").read_text().splitlines()]
 
 
