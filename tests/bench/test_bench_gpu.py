@@ -99,12 +99,12 @@ def test_a_part_that_hangs_is_ended_when_its_time_is_over(tmp_path):
 
 def test_parts_without_models_or_time_or_libraries_are_left_out_with_the_reason(monkeypatch):
     failed = [gpu.PartResult("weights-sdxl", "failed")]
-    assert gpu.why_not("draw-sdxl", "cuda", 60, failed) == "weights-sdxl made no models"
-    assert gpu.why_not("draw-sd15", "cuda", 60, failed) == ""
-    assert gpu.why_not("draw-sd15", "cuda", 3, []) == "no time is left"
+    assert gpu.why_not("draw-sdxl", 60, failed) == "weights-sdxl made no models"
+    assert gpu.why_not("draw-sd15", 60, failed) == ""
+    assert gpu.why_not("draw-sd15", 3, []) == "no time is left"
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
-    assert gpu.why_not("compile", "cuda", 60, []) == "triton is not installed"
-    assert gpu.why_not("adamw8bit", "cpu", 60, []) == "bitsandbytes is not installed"
+    assert gpu.why_not("compile", 60, []) == "triton is not installed"
+    assert gpu.why_not("adamw8bit", 60, []) == "bitsandbytes is not installed"
 
 
 def test_named_parts_bring_the_part_that_makes_their_models():
@@ -138,9 +138,9 @@ def test_the_others_go_on_where_one_fails_and_the_document_is_whole_after_each(t
 
 @pytest.mark.load
 def test_the_whole_script_runs_on_a_cpu_as_it_would_on_a_card(capsys):
-    assert gpu.main(["--device", "cpu", "--tiny", "--json"]) == 0
+    assert gpu.main(["--device", "cpu", "--tiny", "--json", "--minutes", "60"]) == 0
     parts = {part["part"]: part for part in json.loads(capsys.readouterr().out)["parts"]}
-    assert parts.pop("adamw8bit")["state"] in ("ok", "left out")
+    assert {parts.pop(name)["state"] for name in ("adamw8bit", "compile")} <= {"ok", "left out"}
     assert {part["state"] for part in parts.values()} == {"ok"} and all(part["rows"] for part in parts.values())
 
 
