@@ -31,7 +31,7 @@ from .loop.processes import Processes
 from .loop.samples import Critic, Samples
 from .loop.step_log import StepLog
 from .loop.trained_model import open_model
-from .loop.validation import ValidationResult
+from .loop.validation import ValidationResult, gain_text
 from .lora.peft_layers import adapters_of
 from .model.adapters import ADAPTER
 from .model.base_model import unet_weights
@@ -240,7 +240,7 @@ def _validation_result(run: TrainingRun, photos: tuple[Sample, ...]) -> Validati
 def _validation_progress(run: TrainingRun) -> Progress:
     result = run.loop.validation.results[-1]
     gain = run.loop.validation.gain(result)
-    message = f"held-out loss {result.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+    message = f"held-out loss {result.mean:.5f}, {gain_text(gain, len(result.losses))}"
     values = {"step": result.step, "loss": result.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
     return Progress("validation", result.step, run.config.last_step, message, values=values)
 
