@@ -28,6 +28,7 @@ from ..fashion.framing import Framer
 from ..fashion.photos import Skip, decode_photo, read_file
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
+from .random_models import random_clip
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,23 +152,6 @@ def draft_parity(encoder, photos: Sequence[Path]) -> float:
     whole = [decode_photo(read_file(path), max(PHOTO)).image for path in photos]
     small = [decode_photo(read_file(path), TAGGING_SIDE).image for path in photos]
     return float((encoder.embed_images(whole) * encoder.embed_images(small)).sum(-1).min())
-
-
-def random_clip(folder: Path) -> Path:
-    """A CLIP of ViT-B/32's shape with random weights: it costs what FashionCLIP costs."""
-    patch_torchvision_ops()
-    import torch
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
-
-    from ..mini.tokenizer import save_tokenizer
-
-    tokenizer = save_tokenizer(folder)
-    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    torch.manual_seed(0)
-    # CLIPConfig's own defaults are ViT-B/32.
-    CLIPModel(CLIPConfig(text_config={"vocab_size": len(tokenizer), **ids})).save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
-    return folder
 
 
 def make_photos(folder: Path, count: int) -> list[Path]:

@@ -48,7 +48,7 @@ def tag(
     from ..core.progress import Pace
     from ..fashion.batch_tagging import tag_photos
     from ..fashion.caption_files import CaptionWriter
-    from ..fashion.encoder_cache import ObservationCache, RememberingEncoder
+    from ..fashion.encoder_cache import ObservationCache
     from ..fashion.prompts.captions import caption_of
     from ..fashion.tag_file import TagFile
     from ..models.vision import open_tagger
@@ -63,7 +63,6 @@ def tag(
         refuse_other_captions(file, described, tagger.taxonomy, trigger, bound)
         writer = open_files.enter_context(CaptionWriter(overwrite)) if captions else None
         cache = open_files.enter_context(ObservationCache(tagger.key))
-        tagger.encoder = RememberingEncoder(tagger.encoder, cache)
         results = Results(file, writer, json)
         tagged_photos = tag_photos(
             photos,

@@ -172,10 +172,12 @@ def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> Inpu
         return InputError("no photos here", where=where, to_try=f"photos or folders of {', '.join(SUFFIXES)} files")
     first = "; ".join(f"{skip.path.name}: {skip.code}, {skip.reason}" for skip in skipped[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    count = "the photo can't" if len(skipped) == 1 else f"none of the {len(skipped)} photos can"
+    garments = all(skip.code == "NO_GARMENT" for skip in skipped)
     return InputError(
-        f"none of the {len(skipped)} photos can be used: {first}{more}",
+        f"{count} be used: {first}{more}",
         where=where,
-        to_try="PNG, JPEG, WebP, TIFF or AVIF photos",
+        to_try="photos of garments" if garments else "PNG, JPEG, WebP, TIFF or AVIF photos",
     )
 
 

@@ -341,6 +341,25 @@ def test_a_search_draws_what_ksampler_draws_of_the_same_prompt_and_seed(comfy):
     assert np.abs(ours - theirs).max() <= 1, "ComfyUI's preview cuts off where ours rounds"
 
 
+def test_with_the_aspect_photo_a_search_draws_in_the_photo_s_shape(comfy):
+    loader = {"1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT)}
+    links = dict(model=["1", 0], clip=["1", 1], vae=["1", 2])
+    cut = {
+        "7": comfy.node("ModisteLoadPhotos", folder="photos", limit=1),
+        "8": comfy.node(
+            "ImageScale", image=["7", 0], width=64, height=128, upscale_method="nearest-exact", crop="center"
+        ),
+    }
+    searched = dict(links, reference=["8", 0], budget=5, strategies="sentence", seed=4, aspect="photo")
+    size = dict(SMALL, width=128, height=128)
+    shape = {"3": comfy.node("GetImageSize", image=["2", 2]), "4": comfy.node("PreviewAny", source=["3", 0])}
+    shape["5"] = comfy.node("PreviewAny", source=["3", 1])
+    done = comfy.run({**loader, **cut, "2": comfy.node("ModistePromptSearch", **searched, **size), **shape})
+    assert done.end == "success", done.message
+    width, height = (int(done.outputs[node]["text"][0]) for node in ("4", "5"))
+    assert width < height and 0.5 <= width / height < 0.7
+
+
 def test_candidates_are_drawn_one_by_one_by_any_sampler_and_judged_by_pictures_alone(comfy):
     sampler = dict(model=["1", 0], positive=["4", 0], negative=["5", 0], latent_image=["6", 0], steps=1, seed=["3", 2])
     done = comfy.run(
