@@ -26,6 +26,8 @@ from .options import (
     CaptionSource,
     CfgScale,
     Checkpoint,
+    DeliverAs,
+    DeliverTo,
     Dtype,
     Encoder,
     Extend,
@@ -177,6 +179,36 @@ class TrainOptions(OptionGroup):
             "from_lora": None if self.from_lora is None else str(self.from_lora),
             "network": None if self.rank is None else {"rank": self.rank, "alpha": float(self.rank)},
         }
+
+
+@dataclass(frozen=True)
+class DeliveryOptions(OptionGroup):
+    """Where a finished LoRA goes, and under which name."""
+
+    deliver_to: DeliverTo = None
+    deliver_as: DeliverAs = None
+
+    def refuse_full(self, method: str | None) -> None:
+        """InputError where there will be no LoRA to deliver."""
+        if self.deliver_to is not None and method == "full":
+            raise InputError(
+                "--deliver-to is for LoRAs and --method full makes none",
+                to_try="copy fashion_sd_model.safetensors into the host's checkpoints yourself",
+            )
+
+    def deliver(self, file: Path, trigger: str, out: Path, **strength: float) -> dict[str, Any]:
+        """The field `delivered` of a command's JSON, after the copy; empty where nothing is to be delivered."""
+        from ..routes.delivery import deliver_file
+        from .terminal import say
+
+        if self.deliver_to is None:
+            return {}
+        name = self.deliver_as or trigger or file.stem
+        delivered = deliver_file(file, self.deliver_to, name, trigger, out, **strength)
+        say(f"delivered: {delivered.file}; in a prompt: {delivered.prompt}")
+        for note in delivered.notes:
+            say(f"note: {note}")
+        return {"delivered": delivered.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)

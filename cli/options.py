@@ -58,6 +58,18 @@ CaFile = Annotated[
 Workflow = Annotated[
     Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
 ]
+DeliverTo = Annotated[
+    Path | None,
+    typer.Option(
+        help="A WebUI's or ComfyUI's LoRA folder: the finished LoRA is copied into it (pipeline: where training paid).",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+DeliverAs = Annotated[
+    str | None, typer.Option(help="Its name there, before the digest; else the trigger.", show_default=False)
+]
 LoraDir = Annotated[
     Path | None,
     typer.Option(

@@ -109,8 +109,13 @@ if not keep_path:
 loaded, cpu_s = set(sys.modules) - modules_before, time.process_time() - start
 tabs = [tab for callback in script_callbacks.tabs for tab in callback()]
 page, title, element_id = tabs[0]
+for callback in script_callbacks.settings:
+    callback()
+from modules import shared
 print(json.dumps({
     "titles": [tab[1] for tab in tabs], "id": element_id, "loaded": sorted(loaded), "cpu_s": cpu_s,
+    "settings": {name: [info.default, info.component_args] for name, info in shared.opts.options.items()},
+    "server": module.server(),
     "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
 }))
 """
@@ -118,7 +123,7 @@ print(json.dumps({
 
 # What the script meets of a WebUI, of names that A1111 and Forge share.
 WEBUI = {
-    "script_callbacks": "tabs = []\n\n\ndef on_ui_tabs(callback):\n    tabs.append(callback)\n",
+    "script_callbacks": "tabs, settings = [], []\non_ui_tabs, on_ui_settings = tabs.append, settings.append\n",
     "infotext_utils": """
 bindings = []
 register_paste_params_button = bindings.append
@@ -135,8 +140,19 @@ cmd_opts = SimpleNamespace(
     api=False, nowebui=False, api_auth=None, port=None, subpath=None, tls_certfile=None,
     lora_dir='Lora', hide_ui_dir_config=False, share=False, listen=False,
 )
-opts = SimpleNamespace(localization='None', sd_model_checkpoint=None)
+opts = SimpleNamespace(localization='None', sd_model_checkpoint=None, options={})
+opts.add_option = opts.options.__setitem__
+demo = SimpleNamespace(local_url='http://127.0.0.1:7861/')
+
+
+class OptionInfo(SimpleNamespace):
+    def __init__(self, default, label, component=None, component_args=None, section=None):
+        super().__init__(default=default, label=label, component_args=component_args, section=section)
+
+    def needs_reload_ui(self):
+        return self
 """,
+    "styles": "def PromptStyle(*values):\n    return values\n",
     "ui_extra_networks": "extra_pages = []\n",
 }
 
@@ -159,8 +175,11 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     monkeypatch.setenv("MODISTE_VENV", str(tmp_path / "nowhere"))
     seen = json.loads(python("-c", A1111, clone, kind, cwd=tmp_path, path=webui))
     assert seen["titles"] == ["Modiste"] and re.fullmatch(r"\w+", seen["id"])
-    assert {"Start", "Cancel", "Send to txt2img", "Set up"} <= set(seen["labels"])
-    assert seen["sent_to"] == ["txt2img"] * 3  # prompt, training, both routes
+    assert {"Start", "Cancel", "Add to txt2img", "Set up"} <= set(seen["labels"])
+    assert seen["sent_to"] == ["txt2img"]  # the one button that replaces prompt and settings
+    assert seen["server"] == ["--url", "http://127.0.0.1:7861"]  # the port that it has, not the one that it asked for
+    assert list(seen["settings"]) == [f"modiste_{name}" for name in ("preset", "encoder", "runs", "language")]
+    assert seen["settings"]["modiste_preset"] == ["automatic", {"choices": ["automatic", "mini", "sd15", "sdxl"]}]
     assert not (HEAVY | {"pydantic"}) & set(seen["loaded"])
     assert seen["cpu_s"] <= HOST_START_S
 
