@@ -62,6 +62,11 @@ def tag_command(photos: Sequence[Path], preset: str, encoder: str = "") -> list[
     return _harness("tag", *map(str, photos), *_models(preset, encoder), "--json")
 
 
+def score_command(preset: str, encoder: str, device: str) -> list[str]:
+    """`harness.py score-lines`, which scores what is written to it."""
+    return _harness("score-lines", *_models(preset, encoder), "--device", device)
+
+
 def prompt_command(
     photos: Sequence[Path],
     preset: str,

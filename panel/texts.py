@@ -124,6 +124,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "set_up": ("Set up", "安裝"),
     "check": ("Check the environment", "檢查環境"),
     "answer": ("What it says", "輸出"),
+    # the script Modiste score
+    "score_on": ("Score every picture", "為每張圖片評分"),
+    "reference": ("Reference photo of the garment", "服裝參考照片"),
+    "score_preset": ("Encoder of the preset", "使用哪個 preset 的編碼器"),
     # the settings section
     "set_preset": ("Preset that the tab begins with", "分頁預設的模型組合（preset）"),
     "set_encoder": (

@@ -104,6 +104,10 @@ sys.path = [extension] + sys.path
 spec = importlib.util.spec_from_file_location(os.path.basename(path), path)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
+score_path = os.path.join(extension, "scripts", "modiste_score.py")
+spec = importlib.util.spec_from_file_location(os.path.basename(score_path), score_path)
+score = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(score)
 if not keep_path:
     sys.path = sys_path
 loaded, cpu_s = set(sys.modules) - modules_before, time.process_time() - start
@@ -111,11 +115,16 @@ tabs = [tab for callback in script_callbacks.tabs for tab in callback()]
 page, title, element_id = tabs[0]
 for callback in script_callbacks.settings:
     callback()
-from modules import shared
+from modules import scripts, shared
+script_callbacks.before_ui[0]()
+script_callbacks.before_ui[0]()  # a UI that is loaded anew
+script = score.ModisteScore()
 print(json.dumps({
     "titles": [tab[1] for tab in tabs], "id": element_id, "loaded": sorted(loaded), "cpu_s": cpu_s,
     "settings": {name: [info.default, info.component_args] for name, info in shared.opts.options.items()},
     "server": module.server(),
+    "score": [script.title(), script.show(False) is scripts.AlwaysVisible],
+    "axes": [axis.label for axis in scripts.scripts_data[0].module.axis_options],
     "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
 }))
 """
@@ -123,7 +132,28 @@ print(json.dumps({
 
 # What the script meets of a WebUI, of names that A1111 and Forge share.
 WEBUI = {
-    "script_callbacks": "tabs, settings = [], []\non_ui_tabs, on_ui_settings = tabs.append, settings.append\n",
+    "script_callbacks": """
+tabs, settings, before_ui = [], [], []
+on_ui_tabs, on_ui_settings, on_before_ui = tabs.append, settings.append, before_ui.append
+""",
+    "scripts": """
+from types import SimpleNamespace
+
+AlwaysVisible = object()
+
+
+class Script:
+    pass
+
+
+def AxisOption(label, type, apply):
+    return SimpleNamespace(label=label, type=type, apply=apply)
+
+
+xyz = SimpleNamespace(axis_options=[], AxisOption=AxisOption)
+plot = type("Script", (Script,), {"__module__": "xyz_grid.py"})
+scripts_data = [SimpleNamespace(script_class=plot, module=xyz)]
+""",
     "infotext_utils": """
 bindings = []
 register_paste_params_button = bindings.append
@@ -178,6 +208,7 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     assert {"Start", "Cancel", "Add to txt2img", "Set up"} <= set(seen["labels"])
     assert seen["sent_to"] == ["txt2img"]  # the one button that replaces prompt and settings
     assert seen["server"] == ["--url", "http://127.0.0.1:7861"]  # the port that it has, not the one that it asked for
+    assert seen["score"] == ["Modiste score", True] and seen["axes"] == ["[Modiste] Reference photo"]
     assert list(seen["settings"]) == [f"modiste_{name}" for name in ("preset", "encoder", "runs", "language")]
     assert seen["settings"]["modiste_preset"] == ["automatic", {"choices": ["automatic", "mini", "sd15", "sdxl"]}]
     assert not (HEAVY | {"pydantic"}) & set(seen["loaded"])
