@@ -38,9 +38,11 @@ from .options import (
     HostKind,
     LearnFromEarlier,
     LearningRate,
+    LeaveOut,
     LowMemory,
     Masks,
     Method,
+    Pin,
     Prediction,
     Rank,
     Regularisation,
@@ -60,6 +62,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..fashion.photos import Gathered
+    from ..fashion.taxonomy import Taxonomy
     from ..models.captioner import RememberingCaptioner
     from ..models.drawing_host import HostChoice
     from ..models.presets import Preset
@@ -294,6 +297,22 @@ class WordsOptions(OptionGroup):
             fields |= {"captioner": captioner.name}
             fields |= {"captions": {photo_id(sha256): caption for sha256, caption in captions.items()}}
         return fields
+
+
+@dataclass(frozen=True)
+class TagEditOptions(OptionGroup):
+    """The user's edits of the tags."""
+
+    pin: Pin = None
+    leave_out: LeaveOut = None
+
+    def as_fields(self, taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+        """The fields of PromptSettings; InputError, with the nearest name, for what the vocabulary lacks."""
+        from ..fashion.tag_edits import choices_of, written
+
+        given = {"pin": ("--pin", self.pin), "leave_out": ("--leave-out", self.leave_out)}
+        choices = {name: choices_of(",".join(texts or ()), taxonomy, option) for name, (option, texts) in given.items()}
+        return {name: written(chosen) for name, chosen in choices.items()}
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,14 @@ Words = Annotated[
         show_default="the .txt beside each photo",
     ),
 ]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(help="A tag that every photo has, GROUP:LABEL (colour:red); several.", show_default=False),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(help="A tag (GROUP:LABEL) or group that no prompt is to say; several.", show_default=False),
+]
 CaptionerUrl = Annotated[
     str | None,
     typer.Option(

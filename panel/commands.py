@@ -77,10 +77,11 @@ def prompt_command(
     runs: Path,
     photo_shape: bool = False,
     encoder: str = "",
+    edits: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> tuple[list[str], Path]:
     """`harness.py prompt` and the run's folder: the same form resumes the same run, also at another address.
 
-    `server`: the options that reach this WebUI (`server_options`).
+    `server`: the options that reach this WebUI (`server_options`). `edits`: pinned tags, and those left out.
     """
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or drawer not in (WEBUI, OWN_MODEL):
@@ -88,6 +89,8 @@ def prompt_command(
     options = [*_models(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if strategies:
         options += ["--strategies", ",".join(strategies)]
+    for option, tags in zip(("--pin", "--leave-out"), edits, strict=True):
+        options += [word for tag in tags for word in (option, tag)]
     if photo_shape:
         options += ["--aspect", "photo"]
     if drawer == WEBUI:

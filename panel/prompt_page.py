@@ -32,6 +32,10 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
             )
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"), elem_id="modiste_prompt_budget")
             photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_prompt_photo_shape")
+            pinned, left_out = (
+                gr.Dropdown([], value=[], multiselect=True, label=words(name), elem_id=f"modiste_prompt_{name}")
+                for name in ("pin", "leave_out")
+            )
             with gr.Row():
                 read = gr.Button(words("read_tags"), elem_id="modiste_prompt_read")
                 start = gr.Button(words("start"), variant="primary", elem_id="modiste_prompt_start")
@@ -47,11 +51,14 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     results = gr.Dataframe(headers=heads, label=words("results"), interactive=False, elem_id="modiste_prompt_results")
     texts = gr.State({})
 
-    def search_order(uploads: Any, path: str, chosen: str, by: str, ways: Any, count: float, shape: bool) -> JobOrder:
+    def search_order(
+        uploads: Any, path: str, chosen: str, by: str, ways: Any, count: float, shape: bool, *edits: Any
+    ) -> JobOrder:
         host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed)
-        command, out = prompt_command(
-            photo_paths, chosen, host, webui.server(), ways or [], count, webui.runs, bool(shape), webui.encoder
-        )
+        drawing = chosen, host, webui.server(), ways or [], count
+        kept, dropped = (tuple(tags or ()) for tags in edits)
+        options = webui.runs, bool(shape), webui.encoder, (kept, dropped)
+        command, out = prompt_command(photo_paths, *drawing, *options)
         return JobOrder("prompt", tuple(command), str(webui.runs), str(out))
 
     def tags_order(uploads: Any, path: str, chosen: str) -> JobOrder:
@@ -60,13 +67,30 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
 
     shown = {"tags": tags, "results": results, "texts": texts, "best_of": best_of, "best": best, "report": report}
     panel.shows("prompt", shown, found_view)
-    panel.shows("tags", {"tags": tags}, lambda job: {"tags": tag_rows(job.document or [])} if job.finished else {})
-    panel.starts(start, [photos, folder, preset, drawer, strategies, budget, photo_shape], search_order)
+    panel.shows("tags", {"tags": tags, "pin": pinned, "leave_out": left_out}, tags_view)
+    form = [photos, folder, preset, drawer, strategies, budget, photo_shape, pinned, left_out]
+    panel.starts(start, form, search_order)
     panel.starts(read, [photos, folder, preset], tags_order)
     best_of.change(fn=lambda name, texts: (texts or {}).get(name, ""), inputs=[best_of, texts], outputs=[best])
     webui.connect_send(send, best)
     panel.saves(style, best)
-    return (best_of, best, tags, results, report, folder)
+    return (best_of, best, tags, results, report, folder, pinned, left_out)
+
+
+def tags_view(job: CommandProcess) -> dict[str, Any]:
+    """The tags that were read, and chips of them to pin or to leave out."""
+    import gradio as gr
+
+    if not job.finished:
+        return {}
+    photos = job.document or []
+    chips = list(dict.fromkeys(f"{tag['group']}:{tag['label']}" for photo in photos for tag in photo["tags"]))
+    groups = dict.fromkeys(chip.partition(":")[0] for chip in chips)
+    return {
+        "tags": tag_rows(photos),
+        "pin": gr.update(choices=chips, value=[]),
+        "leave_out": gr.update(choices=[*chips, *groups], value=[]),
+    }
 
 
 def found_view(job: CommandProcess) -> dict[str, Any]:

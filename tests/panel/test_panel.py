@@ -20,7 +20,7 @@ from train_samples import tiny_base
 
 from modiste.fashion.photos import garment_of
 from modiste.hosts.lora_folder import give_to_host
-from modiste.panel import both_page, commands, environment, page, run_panel, setup_page, suggestions
+from modiste.panel import both_page, commands, environment, page, prompt_page, run_panel, setup_page, suggestions
 from modiste.panel.commands import (
     BadForm,
     finetune_command,
@@ -136,9 +136,11 @@ def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
     photos = photos_of([Upload(photo)], "", True)
     taken = parsed(tag_command(photos, "mini"))
     assert taken["photos"] == [photo] and taken["preset"] == "mini" and taken["json"] and not taken["encoder"]
-    command, out = prompt_command(photos, "sd15", "webui", SERVER, ["sentence"], 24, runs, False, " a/clip ")
+    edits = ["colour:red", "fabric:lace"], ["neckline"]
+    command, out = prompt_command(photos, "sd15", "webui", SERVER, ["sentence"], 24, runs, False, " a/clip ", edits)
     taken = parsed(command)
     assert (taken["host"], taken["url"], taken["budget"]) == ("webui", ["http://127.0.0.1:7861"], 24)
+    assert (taken["pin"], taken["leave_out"]) == edits
     assert taken["strategies"] == "sentence" and taken["out"] == out and out.parent == runs
     assert taken["encoder"] == "a/clip" and [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
     command, out = finetune_command(photos, "mini", "m.safetensors", "vesper", 300, 8, runs, (loras, "brand"))
@@ -524,7 +526,7 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
 
     assert "Choose photos first" in status("modiste_prompt_read", None, "", "mini")
     form = PHOTO, "", "mini"
-    assert "--api" in status("modiste_prompt_start", *form, "this WebUI", [], 12, False)
+    assert "--api" in status("modiste_prompt_start", *form, "this WebUI", [], 12, False, [], [])
     assert "--api" in status("modiste_both_start", *form, "this WebUI", "vesper", 16, False, False)
     assert "one word" in status("modiste_both_start", *form, OWN, "two words", 16, False, False)
     assert "Tick the box" in status("modiste_setup_make", False)
@@ -533,8 +535,22 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     monkeypatch.setattr(environment, "fits", lambda: False)
     assert "too full" in status("modiste_setup_make", True)
     monkeypatch.setattr(environment, "is_installed", lambda: False)
-    assert "Set up the environment first" in status("modiste_prompt_start", *form, OWN, [], 12, False)
+    assert "Set up the environment first" in status("modiste_prompt_start", *form, OWN, [], 12, False, [], [])
     assert "Set up the environment first" in status("modiste_setup_check")
+
+
+def test_tags_that_were_read_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
+    tags = [
+        {"group": "colour", "label": "red", "confidence": 0.9},
+        {"group": "neckline", "label": "v", "confidence": 0.5},
+    ]
+    photos = json.dumps([{"image": "a.png", "tags": tags}, {"image": "b.png", "tags": tags[:1]}])
+    tab.webui.runs.mkdir()
+    monkeypatch.setattr(prompt_page, "tag_command", lambda *form: [sys.executable, "-c", f"print({photos!r})"])
+    shown = tab.press("modiste_prompt_read", PHOTO, "", "mini")
+    assert shown["modiste_prompt_pin"]["choices"] == ["colour:red", "neckline:v"]
+    assert shown["modiste_prompt_leave_out"]["choices"] == ["colour:red", "neckline:v", "colour", "neckline"]
+    assert len(shown["modiste_prompt_tags"]) == 3
 
 
 def test_a_text_is_saved_as_a_style_without_its_settings(tab):
@@ -629,7 +645,7 @@ def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_a_photo_becomes_a_best_prompt_in_the_tab(tab):
-    shown = tab.press("modiste_prompt_start", PHOTO, "", "mini", OWN, ["minimal", "all_tags"], 8, False)
+    shown = tab.press("modiste_prompt_start", PHOTO, "", "mini", OWN, ["minimal", "all_tags"], 8, False, [], [])
     assert "Done" in shown["modiste_run_status"] and len(shown["modiste_run_pictures"]) == 2
     assert shown["modiste_prompt_results"][0][0] == "look-01.jpg" and len(shown["modiste_prompt_tags"]) > 3
     assert "\nSteps: 16" in shown["State"]["look-01.jpg"] == shown["modiste_prompt_text"]
