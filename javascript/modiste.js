@@ -3,6 +3,8 @@
     const PAGES = ["prompt", "training", "both"];
     const TARGETS = { txt2img: () => switch_to_txt2img(), img2img: () => switch_to_img2img() };
 
+    const TRIES = 30, BETWEEN_MS = 2000;
+
     const element = (id) => gradioApp().querySelector(`#${id}`);
     const textarea = (id) => element(id)?.querySelector("textarea");
 
@@ -36,12 +38,26 @@
         TARGETS[target]();
     }
 
+    // What A1111 and Forge call after a button has sent a picture to the tab.
+    window.switch_to_modiste = () => {
+        const tabs = [...gradioApp().querySelectorAll("#tabs > .tab-nav > button")];
+        tabs.find((tab) => tab.innerText.trim() === "Modiste")?.click();
+    };
+
+    // gradio may not listen yet when the page is there: the button is pressed until an answer takes the place of the
+    // status that the page was built with.
+    function follow(tries) {
+        if (!tries || !gradioApp().querySelector('#modiste_run_status [data-modiste="built"]')) return;
+        element("modiste_run_show")?.click();
+        setTimeout(() => follow(tries - 1), BETWEEN_MS);
+    }
+
     onUiLoaded(() => {
         for (const page of PAGES) {
             for (const target of Object.keys(TARGETS)) {
                 element(`modiste_${page}_to_${target}`)?.addEventListener("click", () => send(page, target));
             }
         }
-        element("modiste_run_show")?.click();
+        follow(TRIES);
     });
 })();

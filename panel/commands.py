@@ -33,9 +33,12 @@ class BadForm(Exception):
         super().__init__(f"{field}: {why}")
 
 
-def photos_of(uploads: Sequence[object] | None, folder: str, folders_allowed: bool) -> list[Path]:
-    """The uploaded files, or a folder by its path where the host lets people name folders."""
+def photos_of(
+    uploads: Sequence[object] | None, folder: str, folders_allowed: bool, sent: str | None = None
+) -> list[Path]:
+    """The uploaded files and the picture that was sent; or a folder where the host lets people name folders."""
     files = [Path(getattr(upload, "name", None) or str(upload)) for upload in uploads or ()]
+    files += [Path(sent)] if sent else []
     if files:
         return files
     if not folder.strip() or not folders_allowed:

@@ -22,6 +22,7 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     with gr.Row():
         with gr.Column():
             photos, folder = photo_fields("prompt", words("photos"), webui, words)
+            sent = gr.Image(label=words("sent"), type="filepath", elem_id="modiste_prompt_sent")
             preset, drawer = drawing_fields("prompt", webui, words)
             strategies = gr.Dropdown(
                 list(STRATEGIES),
@@ -52,27 +53,28 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     texts = gr.State({})
 
     def search_order(
-        uploads: Any, path: str, chosen: str, by: str, ways: Any, count: float, shape: bool, *edits: Any
+        uploads: Any, path: str, image: Any, chosen: str, by: str, ways: Any, count: float, shape: bool, *edits: Any
     ) -> JobOrder:
-        host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed)
+        host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed, image)
         drawing = chosen, host, webui.server(), ways or [], count
         kept, dropped = (tuple(tags or ()) for tags in edits)
         options = webui.runs, bool(shape), webui.encoder, (kept, dropped)
         command, out = prompt_command(photo_paths, *drawing, *options)
         return JobOrder("prompt", tuple(command), str(webui.runs), str(out))
 
-    def tags_order(uploads: Any, path: str, chosen: str) -> JobOrder:
-        command = tag_command(photos_of(uploads, path, webui.folders_allowed), chosen, webui.encoder)
+    def tags_order(uploads: Any, path: str, image: Any, chosen: str) -> JobOrder:
+        command = tag_command(photos_of(uploads, path, webui.folders_allowed, image), chosen, webui.encoder)
         return JobOrder("tags", tuple(command), str(webui.runs))
 
     shown = {"tags": tags, "results": results, "texts": texts, "best_of": best_of, "best": best, "report": report}
     panel.shows("prompt", shown, found_view)
     panel.shows("tags", {"tags": tags, "pin": pinned, "leave_out": left_out}, tags_view)
-    form = [photos, folder, preset, drawer, strategies, budget, photo_shape, pinned, left_out]
+    form = [photos, folder, sent, preset, drawer, strategies, budget, photo_shape, pinned, left_out]
     panel.starts(start, form, search_order)
-    panel.starts(read, [photos, folder, preset], tags_order)
+    panel.starts(read, [photos, folder, sent, preset], tags_order)
     best_of.change(fn=lambda name, texts: (texts or {}).get(name, ""), inputs=[best_of, texts], outputs=[best])
     webui.connect_send(send, best)
+    webui.receive_images(sent)
     panel.saves(style, best)
     return (best_of, best, tags, results, report, folder, pinned, left_out)
 

@@ -35,7 +35,9 @@ class RunPanel:
         self._views: dict[str, View] = {}
         self._starts: list[tuple[Any, list[Any], Callable[..., JobOrder]]] = []
         with gr.Accordion(label=words("run_panel"), open=True, elem_id=ID):
-            status = gr.HTML(status_of(current_job.job, words), elem_id=f"{ID}_status")
+            # What was so when the WebUI started; javascript/modiste.js asks for the present until it is replaced.
+            at_start = f'<div data-modiste="built">{status_of(current_job.job, words)}</div>'
+            status = gr.HTML(at_start, elem_id=f"{ID}_status")
             with gr.Row():
                 self._show = gr.Button(words("watch"), elem_id=f"{ID}_show")
                 self._go_on = gr.Button(words("go_on"), elem_id=f"{ID}_go_on")

@@ -21,6 +21,13 @@ def send_buttons(page: str, words: Words) -> Any:
         return gr.Button(words("to_style"), elem_id=f"modiste_{page}_to_style")
 
 
+def receiving_button(words: Words, elem_id: str) -> Any:
+    """The button beside a picture of the WebUI that sends it to the tab."""
+    import gradio as gr
+
+    return gr.Button(words("to_modiste"), elem_id=elem_id)
+
+
 def style_of(text: str) -> tuple[str, str, str]:
     """Name, prompt and negative prompt of a style, from a text as the WebUI reads it; its settings are left out."""
     lines = [line for line in text.splitlines() if not line.startswith("Steps: ")]

@@ -25,6 +25,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "strategies": ("Strategies (none: all)", "策略（不選＝全部）"),
     "budget": ("Pictures a photo", "每張照片的生成數"),
     "photo_shape": ("Pictures in the photo's shape", "圖片採用照片的長寬比"),
+    "sent": ("or a picture that was sent here", "或從其他分頁傳來的圖片"),
+    "to_modiste": ("Send to Modiste", "傳送到 Modiste"),
     "pin": ("Tags that must be in (read them first)", "一定要有的標籤（請先讀取標籤）"),
     "leave_out": ("Tags or groups to leave out", "要略過的標籤或類別"),
     "read_tags": ("Read the tags", "讀取標籤"),

@@ -24,4 +24,5 @@ class WebuiSettings:
     checkpoint_file: Callable[[], str | None] = lambda: None  # the loaded checkpoint's file
     refresh_loras: Callable[[], None] = lambda: None
     connect_send: Callable[[Any, Any], None] = lambda button, text: None  # text and settings replace those of txt2img
+    receive_images: Callable[[Any], None] = lambda image: None  # the WebUI's buttons "Send to Modiste" fill the image
     save_style: Callable[[str, str, str], str] = lambda name, prompt, negative: name  # returns the name it got

@@ -9,7 +9,7 @@ from modules import infotext_utils, paths_internal, script_callbacks, shared, ui
 from modules.styles import PromptStyle
 
 # All at once: A1111 has the extension's folder on sys.path only while this file is read.
-from modiste.panel import commands, options, page, webui_settings
+from modiste.panel import commands, options, page, send_buttons, webui_settings
 from modiste.panel import texts as words
 
 
@@ -43,6 +43,32 @@ def connect_send(button: object, text: object) -> None:
     infotext_utils.register_paste_params_button(
         infotext_utils.ParamBinding(paste_button=button, tabname="txt2img", source_text_component=text)
     )
+
+
+SHOWN_IN = {"txt2img_gallery": "txt2img", "pnginfo_image": "pnginfo"}  # pictures of the WebUI
+BESIDE = {"txt2img_send_to_extras": "txt2img_gallery", "extras_tab": "pnginfo_image"}  # its last button → the picture
+shown_pictures: dict[str, object] = {}
+
+
+def on_after_component(component: object, elem_id: str | None = None, **_: object) -> None:
+    """Puts *Send to Modiste* beside txt2img's and PNG Info's own buttons."""
+    if elem_id in SHOWN_IN:
+        shown_pictures[elem_id] = component
+    picture = shown_pictures.get(BESIDE.get(elem_id or "", ""))
+    if picture is not None:
+        button_id = f"modiste_send_from_{SHOWN_IN[BESIDE[elem_id]]}"
+        infotext_utils.register_paste_params_button(
+            infotext_utils.ParamBinding(
+                paste_button=send_buttons.receiving_button(words.Words(language()), button_id),
+                tabname="modiste",
+                source_image_component=picture,
+            )
+        )
+
+
+def receive_images(image: object) -> None:
+    """Pictures that are sent to the tab go into this component."""
+    infotext_utils.add_paste_fields("modiste", image, None)
 
 
 def save_style(name: str, prompt: str, negative: str) -> str:
@@ -89,6 +115,7 @@ def on_ui_tabs() -> list[tuple[object, str, str]]:
         checkpoint_file=checkpoint_file,
         refresh_loras=refresh_loras,
         connect_send=connect_send,
+        receive_images=receive_images,
         save_style=save_style,
     )
     return [(page.build(webui), "Modiste", "modiste")]
@@ -96,3 +123,4 @@ def on_ui_tabs() -> list[tuple[object, str, str]]:
 
 script_callbacks.on_ui_tabs(on_ui_tabs)
 script_callbacks.on_ui_settings(on_ui_settings)
+script_callbacks.on_after_component(on_after_component)

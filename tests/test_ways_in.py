@@ -111,6 +111,12 @@ spec.loader.exec_module(score)
 if not keep_path:
     sys.path = sys_path
 loaded, cpu_s = set(sys.modules) - modules_before, time.process_time() - start
+import gradio
+with gradio.Blocks():
+    for name in ("txt2img_gallery", "txt2img_send_to_extras", "pnginfo_image", "extras_tab", "other"):
+        made = gradio.Button(name, elem_id=name)
+        for callback in script_callbacks.after_component:
+            callback(made, elem_id=name)
 tabs = [tab for callback in script_callbacks.tabs for tab in callback()]
 page, title, element_id = tabs[0]
 for callback in script_callbacks.settings:
@@ -126,6 +132,7 @@ print(json.dumps({
     "score": [script.title(), script.show(False) is scripts.AlwaysVisible],
     "axes": [axis.label for axis in scripts.scripts_data[0].module.axis_options],
     "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
+    "received": [infotext_utils.fields["modiste"].label] + [one[3].label for one in infotext_utils.bindings if one[3]],
 }))
 """
 
@@ -133,8 +140,9 @@ print(json.dumps({
 # What the script meets of a WebUI, of names that A1111 and Forge share.
 WEBUI = {
     "script_callbacks": """
-tabs, settings, before_ui = [], [], []
+tabs, settings, before_ui, after_component = [], [], [], []
 on_ui_tabs, on_ui_settings, on_before_ui = tabs.append, settings.append, before_ui.append
+on_after_component = after_component.append
 """,
     "scripts": """
 from types import SimpleNamespace
@@ -159,8 +167,15 @@ bindings = []
 register_paste_params_button = bindings.append
 
 
-def ParamBinding(paste_button, tabname, source_text_component):
-    return paste_button, tabname, source_text_component
+fields = {}
+
+
+def ParamBinding(paste_button, tabname, source_text_component=None, source_image_component=None):
+    return paste_button, tabname, source_text_component, source_image_component
+
+
+def add_paste_fields(tabname, init_img, fields_):
+    fields[tabname] = init_img
 """,
     "paths_internal": "default_output_dir = 'outputs'\n",
     "shared": """
@@ -206,7 +221,8 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     seen = json.loads(python("-c", A1111, clone, kind, cwd=tmp_path, path=webui))
     assert seen["titles"] == ["Modiste"] and re.fullmatch(r"\w+", seen["id"])
     assert {"Start", "Cancel", "Add to txt2img", "Set up"} <= set(seen["labels"])
-    assert seen["sent_to"] == ["txt2img"]  # the one button that replaces prompt and settings
+    assert seen["sent_to"] == ["modiste", "modiste", "txt2img"]  # the last one replaces prompt and settings
+    assert seen["received"] == ["or a picture that was sent here", "txt2img_gallery", "pnginfo_image"]
     assert seen["server"] == ["--url", "http://127.0.0.1:7861"]  # the port that it has, not the one that it asked for
     assert seen["score"] == ["Modiste score", True] and seen["axes"] == ["[Modiste] Reference photo"]
     assert list(seen["settings"]) == [f"modiste_{name}" for name in ("preset", "encoder", "runs", "language")]

@@ -134,6 +134,8 @@ def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
     photo, runs, loras = tmp_path / "a look.png", tmp_path / "runs", tmp_path / "Lora"
     photo.write_bytes(b"x")
     photos = photos_of([Upload(photo)], "", True)
+    assert photos_of(None, "", False, str(photo)) == photos
+    assert photos_of([Upload(photo)], "", True, "b.png") == [photo, Path("b.png")]
     taken = parsed(tag_command(photos, "mini"))
     assert taken["photos"] == [photo] and taken["preset"] == "mini" and taken["json"] and not taken["encoder"]
     edits = ["colour:red", "fabric:lace"], ["neckline"]
@@ -524,9 +526,9 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
         (text,) = tab.press(*pressed).values()
         return text
 
-    assert "Choose photos first" in status("modiste_prompt_read", None, "", "mini")
+    assert "Choose photos first" in status("modiste_prompt_read", None, "", None, "mini")
     form = PHOTO, "", "mini"
-    assert "--api" in status("modiste_prompt_start", *form, "this WebUI", [], 12, False, [], [])
+    assert "--api" in status("modiste_prompt_start", *form[:2], None, form[2], "this WebUI", [], 12, False, [], [])
     assert "--api" in status("modiste_both_start", *form, "this WebUI", "vesper", 16, False, False)
     assert "one word" in status("modiste_both_start", *form, OWN, "two words", 16, False, False)
     assert "Tick the box" in status("modiste_setup_make", False)
@@ -535,7 +537,9 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     monkeypatch.setattr(environment, "fits", lambda: False)
     assert "too full" in status("modiste_setup_make", True)
     monkeypatch.setattr(environment, "is_installed", lambda: False)
-    assert "Set up the environment first" in status("modiste_prompt_start", *form, OWN, [], 12, False, [], [])
+    assert "Set up the environment first" in status(
+        "modiste_prompt_start", *form[:2], None, form[2], OWN, [], 12, False, [], []
+    )
     assert "Set up the environment first" in status("modiste_setup_check")
 
 
@@ -547,7 +551,7 @@ def test_tags_that_were_read_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
     photos = json.dumps([{"image": "a.png", "tags": tags}, {"image": "b.png", "tags": tags[:1]}])
     tab.webui.runs.mkdir()
     monkeypatch.setattr(prompt_page, "tag_command", lambda *form: [sys.executable, "-c", f"print({photos!r})"])
-    shown = tab.press("modiste_prompt_read", PHOTO, "", "mini")
+    shown = tab.press("modiste_prompt_read", None, "", str(PHOTO[0]), "mini")
     assert shown["modiste_prompt_pin"]["choices"] == ["colour:red", "neckline:v"]
     assert shown["modiste_prompt_leave_out"]["choices"] == ["colour:red", "neckline:v", "colour", "neckline"]
     assert len(shown["modiste_prompt_tags"]) == 3
@@ -645,7 +649,7 @@ def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_a_photo_becomes_a_best_prompt_in_the_tab(tab):
-    shown = tab.press("modiste_prompt_start", PHOTO, "", "mini", OWN, ["minimal", "all_tags"], 8, False, [], [])
+    shown = tab.press("modiste_prompt_start", PHOTO, "", None, "mini", OWN, ["minimal", "all_tags"], 8, False, [], [])
     assert "Done" in shown["modiste_run_status"] and len(shown["modiste_run_pictures"]) == 2
     assert shown["modiste_prompt_results"][0][0] == "look-01.jpg" and len(shown["modiste_prompt_tags"]) > 3
     assert "\nSteps: 16" in shown["State"]["look-01.jpg"] == shown["modiste_prompt_text"]

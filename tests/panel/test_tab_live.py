@@ -134,7 +134,7 @@ def test_a_search_that_this_webui_draws_is_found_again_after_a_reload_cancelled_
     tab.click("modiste_prompt_start")
     tab.until_status(r"Drawing and comparing: [1-9]\d* \/")
     tab.reload()
-    before = tab.until_status(r"Prompt search · Drawing and comparing: [1-9]\d* \/", 60)
+    before = tab.until_status(r"Prompt search · Drawing and comparing: [1-9]\d* \/", 120)
     tab.picture("tab-after-a-reload")
     tab.click("modiste_run_cancel")
     assert "Go on" in tab.until_status("Stopped", 120)
