@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from ...fashion.prompts.strategies import DEFAULT_STRATEGIES
 from ...fashion.tag_edits import choices_of, chosen_tags
 from ..drawing_settings import DrawingSettings
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from ...fashion.tags import PhotoTags
     from ...fashion.taxonomy import Taxonomy
     from ...models.session import Session
+
+
+EDITS = ("pin", "leave_out")
 
 
 class PromptSettings(DrawingSettings):
@@ -31,6 +36,11 @@ class PromptSettings(DrawingSettings):
     leave_out: tuple[str, ...] = ()  # tags or whole groups that none has: `colour:red`, `neckline`
     captioner: str = ""  # model and address of what wrote `captions`
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
+
+    @model_serializer(mode="wrap")
+    def _without_empty_edits(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As before there were edits: the folders of runs that have none go on."""
+        return {name: value for name, value in serialize(self).items() if value or name not in EDITS}
 
     @classmethod
     def for_session(cls, session: Session, **fields: Any) -> PromptSettings:

@@ -9,6 +9,7 @@ from modiste.cli.option_groups import TagEditOptions
 from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
 from modiste.routes.prompt.optimise import optimise_prompts
+from modiste.routes.prompt.settings import PromptSettings
 
 
 def test_pinned_tags_are_searched_with_and_a_group_that_is_left_out_is_in_no_prompt(tmp_path):
@@ -24,6 +25,15 @@ def test_pinned_tags_are_searched_with_and_a_group_that_is_left_out_is_in_no_pro
     prompts = [request.prompt for request in session.host.drawn]
     assert any("blue" in prompt for prompt in prompts)
     assert not any(word in prompt for prompt in prompts for word in ("red", "striped", "plain dress", "plain top"))
+
+
+def test_settings_without_edits_are_those_of_runs_that_were_begun_before_there_were_any():
+    settings = paper_studio.settings()
+    assert not {"pin", "leave_out"} & settings.model_dump(mode="json").keys()
+    edited = settings.model_copy(update={"pin": ("colour:red",)})
+    assert edited.model_dump(mode="json")["pin"] == ["colour:red"]
+    for each in (settings, edited):
+        assert PromptSettings.model_validate_json(each.model_dump_json()) == each
 
 
 @pytest.mark.parametrize(
