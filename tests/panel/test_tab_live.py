@@ -6,13 +6,16 @@ The WebUI has --api, this tree as an extension, a set-up environment (MODISTE_VE
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import requests
 from comfy_page.browser import PROGRAM, chromium
 
 pytestmark = [
@@ -176,3 +179,38 @@ def test_a_training_whose_browser_is_closed_delivers_its_lora_and_the_next_brows
         tab.click("modiste_training_to_txt2img")
         assert tab.value("txt2img_prompt").endswith(f"<lora:{file.stem}:0.8>, {word}")
         assert tab.problems == []
+
+
+def test_a_picture_of_png_info_is_sent_to_the_tab(tab):
+    page = tab.page
+    node = page.send("DOM.getDocument")["root"]["nodeId"]
+    found = page.send("DOM.querySelector", nodeId=node, selector="#pnginfo_image input[type=file]")
+    page.send("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(PHOTOS / "look-01.jpg")])
+    page.until("document.querySelector('#pnginfo_image img')", 60)
+    tab.click("modiste_send_from_pnginfo")
+    page.until("document.querySelector('#modiste_prompt_sent img')", 60)
+    chosen = "document.querySelector('#tabs > .tab-nav > button.selected').innerText.trim()"
+    assert tab.run(chosen) == "Modiste"
+    tab.open("Prompt")
+    tab.click("modiste_prompt_read")
+    tab.until_status("Tags · Done", 300)
+    page.until("/colour/.test(document.querySelector('#modiste_prompt_tags').innerText)", 30)
+    tab.picture("tab-tags")
+    assert tab.problems == []
+
+
+def test_a_picture_of_the_api_has_its_score_in_the_infotext_and_without_the_script_none(url):
+    photo = base64.b64encode((PHOTOS / "look-01.jpg").read_bytes()).decode()
+    drawing = {"prompt": "a red dress", "steps": 1, "width": 64, "height": 64, "sampler_name": "Euler", "seed": 1}
+    batch = drawing | {"batch_size": 2, "alwayson_scripts": {"Modiste score": {"args": [True, photo, "mini"]}}}
+
+    def infotexts(body: dict) -> list[str]:
+        answer = requests.post(f"{url}/sdapi/v1/txt2img", json=body, timeout=LONG_S)
+        assert answer.status_code == 200, answer.text
+        return json.loads(answer.json()["info"])["infotexts"]
+
+    scores = [float(re.search(r"Modiste score: (-?[\d.]+)", text)[1]) for text in infotexts(batch)[-2:]]
+    assert len(scores) == 2
+    assert not any("Modiste score" in text for text in infotexts(drawing))
+    no_photo = drawing | {"alwayson_scripts": {"Modiste score": {"args": [True, "", "mini"]}}}
+    assert "none (there is no reference photo)" in infotexts(no_photo)[0]
