@@ -49,6 +49,14 @@ Words = Annotated[
         show_default="the .txt beside each photo",
     ),
 ]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(help="A tag that every photo has, GROUP:LABEL (colour:red); several.", show_default=False),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(help="A tag (GROUP:LABEL) or group that no prompt is to say; several.", show_default=False),
+]
 CaptionerUrl = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +78,18 @@ CaFile = Annotated[
 ]
 Workflow = Annotated[
     Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
+]
+DeliverTo = Annotated[
+    Path | None,
+    typer.Option(
+        help="A WebUI's or ComfyUI's LoRA folder: the finished LoRA is copied into it (pipeline: where training paid).",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+DeliverAs = Annotated[
+    str | None, typer.Option(help="Its name there, before the digest; else the trigger.", show_default=False)
 ]
 LoraDir = Annotated[
     Path | None,
