@@ -192,6 +192,9 @@ ShardOfCatalogue = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
 ]
+SearchBudget = Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)]
+SearchedPhotos = Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)]
+Gpus = Annotated[int, typer.Option("--gpus", help="Cards that train together; with --device cpu, processes.", min=1)]
 Join = Annotated[bool, typer.Option("--join", help="Tag nothing: put all shards' files into that of --out.")]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Dtype = Annotated[
