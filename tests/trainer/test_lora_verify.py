@@ -335,6 +335,11 @@ def test_a_file_in_two_spellings_is_verified_without_warnings_of_libraries(tmp_p
         ("lora_unet_joint_blocks_0_x_block_attn_proj", "Stable Diffusion 3"),
         ("transformer_blocks.0.attn.add_q_proj", "Qwen-Image"),
         ("diffusion_model.layers.0.attention.out", "diffusion transformer"),
+        ("lycoris_transformer_blocks_0_attn_to_q", "FLUX"),
+        ("lora_transformer_transformer_blocks_0_ff_net_2", "FLUX"),
+        ("base_model.model.transformer_blocks.0.attn.to_q", "Stable Diffusion 3"),
+        ("transformer.transformer_blocks.0.norm1.linear", "Stable Diffusion 3"),
+        ("lycoris_single_transformer_blocks_0_proj_mlp", "FLUX"),
     ],
 )
 def test_a_lora_of_another_model_is_not_taken_for_stable_diffusions(name, model, tmp_path):

@@ -15,6 +15,7 @@ from modiste.core.errors import InputError
 from modiste.core.progress import silent
 from modiste.trainer.data.sampler import BatchSampler
 from modiste.trainer.loop.gradient import one_ahead
+from modiste.trainer.loop.optimizers import INSTALLED_BY
 from modiste.trainer.lora.file import delta_weights
 from modiste.trainer.lora.peft_layers import adapters_of, collect
 from modiste.trainer.model.base_model import open_base
@@ -63,9 +64,9 @@ def test_a_block_that_trains_nothing_is_named(base, photos, tmp_path):
         run_of(config(base, photos, block_rates={"up_block": 1, "up_blocks.9": 1, "up_blocks": 1}), tmp_path)
 
 
-@pytest.mark.parametrize("optimizer", ["lion", "came", "schedulefree"])
+@pytest.mark.parametrize("optimizer", ["lion", "came", "schedulefree", "prodigy", "adamw8bit"])
 def test_optimizers_of_other_libraries_learn_and_go_on_exactly(optimizer, base, photos, tmp_path):
-    pytest.importorskip({"lion": "lion_pytorch", "came": "came_pytorch"}.get(optimizer, optimizer))
+    pytest.importorskip(INSTALLED_BY[optimizer][0])
     asked = config(
         base, photos, optimizer=optimizer, schedule="constant", steps=8, learning_rate=1e-3, data=dict(held_out_least=2)
     )

@@ -117,6 +117,17 @@ def test_an_optimizer_goes_on_bit_identically_from_its_file(tmp_path):
     assert torch.equal(*ends)
 
 
+def test_an_optimizers_slots_within_slots_come_back_as_they_were(tmp_path):
+    kept = state(1)
+    quantised = {"state1": torch.arange(4, dtype=torch.uint8), "blocks": 2, "qmap": {"first": torch.ones(2)}}
+    kept.optimizer["state"][0] = {"step": 3, "__bnb_optimizer_quant_state__": quantised}  # as bitsandbytes has it
+    save_checkpoint(tmp_path, kept, IDENTITY)
+    found = load_latest(tmp_path, IDENTITY).optimizer["state"][0]
+    assert (found["step"], found["__bnb_optimizer_quant_state__"]["blocks"]) == (3, 2)
+    assert torch.equal(found["__bnb_optimizer_quant_state__"]["state1"], quantised["state1"])
+    assert torch.equal(found["__bnb_optimizer_quant_state__"]["qmap"]["first"], torch.ones(2))
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which file a descriptor is")
 def test_every_file_of_a_checkpoint_is_on_the_disk_before_its_name_and_the_manifest_is_the_last(tmp_path, monkeypatch):
     steps, fsync, replace = [], os.fsync, Path.replace

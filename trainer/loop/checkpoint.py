@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,13 +174,16 @@ def _read(checkpoint: Path, manifest: dict[str, Any]) -> TrainState:
 
 
 def _flattened(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """A torch optimizer's state_dict as named tensors and what is left, which is JSON."""
+    """A torch optimizer's state_dict as named tensors and what is left, which is JSON.
+
+    A parameter's slots may be dicts of slots, as bitsandbytes keeps its quantised ones.
+    """
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
     scalars: dict[str, Any] = {"state": {}, "param_groups": state.get("param_groups", [])}
     for index, slots in state.get("state", {}).items():
-        for name, value in slots.items():
+        for name, value in _paths(slots):
             if torch.is_tensor(value):
                 tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
             else:
@@ -188,11 +191,24 @@ def _flattened(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str
     return tensors, scalars
 
 
+def _paths(slots: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """`name`, or `name.inner` of a dict within, and its value."""
+    for name, value in slots.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
 def _nested(tensors: Mapping[str, torch.Tensor], scalars: Mapping[str, Any]) -> dict[str, Any]:
-    slots: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in scalars["state"].items()}
-    for name, tensor in tensors.items():
-        index, _, slot = name.partition(".")
-        slots.setdefault(int(index), {})[slot] = tensor
+    slots: dict[int, dict[str, Any]] = {}
+    plain = {f"{index}.{name}": value for index, values in scalars["state"].items() for name, value in values.items()}
+    for path, value in {**plain, **tensors}.items():
+        index, *folders, name = path.split(".")
+        inside = slots.setdefault(int(index), {})
+        for folder in folders:
+            inside = inside.setdefault(folder, {})
+        inside[name] = value
     return {"state": slots, "param_groups": scalars["param_groups"]}
 
 

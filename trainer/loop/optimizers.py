@@ -113,7 +113,9 @@ def _schedulefree(groups: list[dict[str, Any]], config: TrainConfig) -> torch.op
 
 def _came(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
     """Luo et al., "CAME" (ACL 2023), Adafactor guided by its own confidence."""
-    optimizer: torch.optim.Optimizer = _library("came").CAME(groups, weight_decay=config.weight_decay)
+    # Its constructor compares the default rate, which it does not have, though each group brings its own.
+    options = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer: torch.optim.Optimizer = _library("came").CAME(groups, **options)
     return optimizer
 
 

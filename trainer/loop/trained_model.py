@@ -168,7 +168,7 @@ def open_model(
         told = f"{cut} captions are longer than {longest} tokens: what is beyond is not seen{more}"
         progress(Progress("captions", 0, 1, told))
     processes.wait()
-    base.release(vae=prompts is None, text_encoders=texts is not None and captions is not None)
+    base.release(plan.device, vae=prompts is None, text_encoders=texts is not None and captions is not None)
     parameters = trainable(base, config)
     adapted = list(adapters_of(base.parts).values()) if config.method == "lora" else []
     dropout = AdapterDropout(adapted, config.network, ADAPTER)

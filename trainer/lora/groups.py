@@ -51,14 +51,14 @@ TAKEN_FOR_GRANTED = {
     "a1.weight": GLORA,
 }
 # Names that only models beyond SD 1, 2 and XL have: a module's name in a file → who has such modules.
+_BEFORE = r"(lora_unet_|lora_transformer_|lycoris_|diffusion_model[._]|base_model\.model\.|transformer[._])*"
 OTHER_MODELS = {
-    r"(lora_unet_|lora_transformer_|diffusion_model\.|transformer\.)?(double_blocks|single_blocks)[._]\d+[._]": "FLUX",
-    r"(lora_)?transformer[._]single_transformer_blocks[._]\d+[._]": "FLUX",
-    r"(lora_unet_|diffusion_model\.)?joint_blocks[._]\d+[._]": "Stable Diffusion 3",
-    r"(lora_unet_|diffusion_model[._]|transformer[._])?transformer_blocks[._]\d+[._](attn|img_mlp|img_mod|txt_mlp)": (
-        "a diffusion transformer, such as Qwen-Image or Stable Diffusion 3"
+    rf"{_BEFORE}(double_blocks|single_blocks|single_transformer_blocks)[._]\d+[._]": "FLUX",
+    rf"{_BEFORE}joint_blocks[._]\d+[._]": "Stable Diffusion 3",
+    rf"{_BEFORE}transformer_blocks[._]\d+[._]": (
+        "a diffusion transformer, such as FLUX, Qwen-Image or Stable Diffusion 3"
     ),
-    r"(lora_unet_|lycoris_|diffusion_model\.|transformer\.)?(blocks|layers)[._]\d+[._]": "a diffusion transformer",
+    rf"{_BEFORE}(blocks|layers|(double|single)_stream_blocks)[._]\d+[._]": "a diffusion transformer",
 }
 
 

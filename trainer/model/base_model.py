@@ -52,8 +52,8 @@ class StableDiffusionParts:
         names = ("text_encoder", "text_encoder_2")
         return {"unet": self.unet, **dict(zip(names, self.text_encoders, strict=False))}
 
-    def release(self, *, vae: bool, text_encoders: bool) -> None:
-        """Frees what is not needed any more; a VAE that stays, for pictures, waits on the CPU."""
+    def release(self, device: str, *, vae: bool, text_encoders: bool) -> None:
+        """Frees what is not needed any more, then brings the UNet to `device`; a VAE that stays waits on the CPU."""
         import torch
 
         self.vae = None if vae else self.vae.to("cpu")
@@ -62,6 +62,7 @@ class StableDiffusionParts:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        self.unet.to(device)
 
 
 def find_base(base: str) -> Path:
@@ -83,6 +84,8 @@ def open_base(base: str, dtype: torch.dtype, device: str, prediction: str | None
 
     The VAE comes in float32: bfloat16 rounds its latents by more than their posterior's own spread, and SDXL's
     overflows in float16.
+
+    The UNet stays on the CPU until `release`: what VAE and text encoders need while they encode is then free on a card.
     """
     import torch
 
@@ -117,7 +120,9 @@ def open_base(base: str, dtype: torch.dtype, device: str, prediction: str | None
     if dtype != torch.float32:
         opened.vae = open_vae(source)
     for part in (opened.unet, opened.vae, *encoders):
-        part.to(device).eval().requires_grad_(False)
+        part.eval().requires_grad_(False)
+    for part in (opened.vae, *encoders):
+        part.to(device)
     return opened
 
 
