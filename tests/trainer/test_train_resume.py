@@ -119,7 +119,8 @@ def test_an_optimizer_goes_on_bit_identically_from_its_file(tmp_path):
 
 def test_an_optimizers_slots_within_slots_come_back_as_they_were(tmp_path):
     kept = state(1)
-    quantised = {"state1": torch.arange(4, dtype=torch.uint8), "blocks": 2, "qmap": {"first": torch.ones(2)}}
+    table = torch.ones(2)  # shared by all
+    quantised = {"state1": torch.arange(4, dtype=torch.uint8), "blocks": 2, "qmap": {"first": table, "second": table}}
     kept.optimizer["state"][0] = {"step": 3, "__bnb_optimizer_quant_state__": quantised}  # as bitsandbytes has it
     save_checkpoint(tmp_path, kept, IDENTITY)
     found = load_latest(tmp_path, IDENTITY).optimizer["state"][0]

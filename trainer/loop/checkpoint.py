@@ -185,7 +185,9 @@ def _flattened(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str
     for index, slots in state.get("state", {}).items():
         for name, value in _paths(slots):
             if torch.is_tensor(value):
-                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
+                value = value.detach().cpu().contiguous()
+                # Slots within slots share tables of quantisation, and a safetensors file holds nothing twice.
+                tensors[f"{index}.{name}"] = value.clone() if "." in name else value
             else:
                 scalars["state"].setdefault(str(index), {})[name] = value
     return tensors, scalars
