@@ -29,6 +29,7 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
             budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"), elem_id="modiste_both_budget")
             with_class = gr.Checkbox(value=False, label=words("with_class"), elem_id="modiste_both_with_class")
             photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_both_photo_shape")
+            any_photo = gr.Checkbox(value=False, label=words("any_photo"), elem_id="modiste_both_any_photo")
             start = gr.Button(words("start"), variant="primary", elem_id="modiste_both_start")
         with gr.Column():
             verdict = gr.Textbox(label=words("verdict"), lines=2, interactive=False, elem_id="modiste_both_verdict")
@@ -38,13 +39,12 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
     heads = [words(f"col_{name}") for name in ("way", "similarity", "judge", "adherence")]
     ways = gr.Dataframe(headers=heads, label=words("results"), interactive=False, elem_id="modiste_both_ways")
 
-    def order(
-        uploads: Any, path: str, chosen: str, by: str, word: str, count: float, joined: bool, shape: bool
-    ) -> JobOrder:
+    def order(uploads: Any, path: str, chosen: str, by: str, word: str, count: float, *ticks: Any) -> JobOrder:
         host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed)
+        joined, shape, any_kind = map(bool, ticks)
         address, options = (
             (webui.server(), webui.lora_folder),
-            (word, count, bool(joined), webui.runs, bool(shape), webui.encoder),
+            (word, count, joined, webui.runs, shape, webui.encoder, any_kind),
         )
         command, out = pipeline_command(photo_paths, chosen, host, *address, *options)
         return JobOrder("both", tuple(command), str(webui.runs), str(out), {"embedded": chosen == "mini"})
@@ -54,7 +54,7 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
 
     panel.shows("both", {"verdict": verdict, "text": tag, "ways": ways, "report": report}, view)
     panel.saves(style, tag)
-    panel.starts(start, [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape], order)
+    panel.starts(start, [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape, any_photo], order)
     return (verdict, tag, ways, report, folder)
 
 

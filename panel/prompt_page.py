@@ -33,6 +33,7 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
             )
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"), elem_id="modiste_prompt_budget")
             photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_prompt_photo_shape")
+            any_photo = gr.Checkbox(value=False, label=words("any_photo"), elem_id="modiste_prompt_any_photo")
             pinned, left_out = (
                 gr.Dropdown([], value=[], multiselect=True, label=words(name), elem_id=f"modiste_prompt_{name}")
                 for name in ("pin", "leave_out")
@@ -53,25 +54,27 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     texts = gr.State({})
 
     def search_order(
-        uploads: Any, path: str, image: Any, chosen: str, by: str, ways: Any, count: float, shape: bool, *edits: Any
+        uploads: Any, path: str, image: Any, chosen: str, by: str, ways: Any, count: float, *options: Any
     ) -> JobOrder:
         host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed, image)
         drawing = chosen, host, webui.server(), ways or [], count
+        shape, *edits, any_kind = options
         kept, dropped = (tuple(tags or ()) for tags in edits)
-        options = webui.runs, bool(shape), webui.encoder, (kept, dropped)
-        command, out = prompt_command(photo_paths, *drawing, *options)
+        rest = webui.runs, bool(shape), webui.encoder, (kept, dropped), bool(any_kind)
+        command, out = prompt_command(photo_paths, *drawing, *rest)
         return JobOrder("prompt", tuple(command), str(webui.runs), str(out))
 
-    def tags_order(uploads: Any, path: str, image: Any, chosen: str) -> JobOrder:
-        command = tag_command(photos_of(uploads, path, webui.folders_allowed, image), chosen, webui.encoder)
+    def tags_order(uploads: Any, path: str, image: Any, chosen: str, any_kind: bool) -> JobOrder:
+        photo_paths = photos_of(uploads, path, webui.folders_allowed, image)
+        command = tag_command(photo_paths, chosen, webui.encoder, bool(any_kind))
         return JobOrder("tags", tuple(command), str(webui.runs))
 
     shown = {"tags": tags, "results": results, "texts": texts, "best_of": best_of, "best": best, "report": report}
     panel.shows("prompt", shown, found_view)
     panel.shows("tags", {"tags": tags, "pin": pinned, "leave_out": left_out}, tags_view)
-    form = [photos, folder, sent, preset, drawer, strategies, budget, photo_shape, pinned, left_out]
+    form = [photos, folder, sent, preset, drawer, strategies, budget, photo_shape, pinned, left_out, any_photo]
     panel.starts(start, form, search_order)
-    panel.starts(read, [photos, folder, sent, preset], tags_order)
+    panel.starts(read, [photos, folder, sent, preset, any_photo], tags_order)
     best_of.change(fn=lambda name, texts: (texts or {}).get(name, ""), inputs=[best_of, texts], outputs=[best])
     webui.connect_send(send, best)
     webui.receive_images(sent)
