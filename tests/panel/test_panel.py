@@ -335,6 +335,7 @@ def test_one_job_runs_at_a_time(tmp_path):
         assert caught.value.why == "busy"
     current_job.cancel()
     until(job, lambda: not job.running)
+    until(other.job, lambda: not other.job.running)  # whose thread would look for the folder when it is gone
     *_, job = watch(current_job.begin(order_of(TALKS, tmp_path), os.environ))
     assert job.finished
 
