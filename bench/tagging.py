@@ -26,6 +26,7 @@ from ..fashion.encoders.load import load_encoder
 from ..fashion.encoders.settings import EncoderSettings
 from ..fashion.framing import Framer
 from ..fashion.photos import Skip, decode_photo, read_file
+from ..fashion.shards import Catalogue
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
 from .random_models import random_clip
@@ -89,7 +90,8 @@ def speed(folder: Path, count: int) -> tuple[list[TaggingRow], list[float], floa
 
 def tag_all(photos: Sequence[Path], tagger: Tagger, cache: ObservationCache) -> int:
     """What the command `tag` does, without its output."""
-    return sum(1 for _ in tag_photos(photos, tagger, cache=cache, skipped=[], without_garment=lambda path: True))
+    tagged = tag_photos(Catalogue(photos), tagger, cache=cache, skipped=[], without_garment=lambda path: True)
+    return sum(1 for _ in tagged)
 
 
 def probes(group) -> list[str]:
@@ -219,7 +221,7 @@ def memory(folder: Path, count: int) -> dict[str, float]:
     tagger = open_tagger(preset("mini"), "cpu")
     megabytes = {}
     with ObservationCache(tagger.encoder.identity.key, folder / "cache") as cache:
-        small = list(make_small_photos(folder / "photos", count))
+        small = Catalogue(list(make_small_photos(folder / "photos", count)))
         tagged = tag_photos(small, tagger, cache=cache, skipped=list[Skip](), without_garment=lambda path: True)
         for done, _ in enumerate(tagged, 1):
             if done in (count // 10, count):

@@ -9,8 +9,9 @@ import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
+from .launch import first_process, launched, require_cards, run_in_processes
 from .option_groups import DatasetOptions, DeliveryOptions, GoingOnOptions, TrainOptions, with_option_groups
-from .options import AsJson, CaptionBind, Checkpoint, Choose, Device, FilesEvery, Prediction, PresetName
+from .options import AsJson, CaptionBind, Checkpoint, Choose, Device, FilesEvery, Gpus, Prediction, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def finetune(
         list[str] | None,
         typer.Option(help="A tracker of accelerate's: tensorboard | wandb | mlflow | …; several.", show_default=False),
     ] = None,
+    gpus: Gpus = 1,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -68,10 +70,24 @@ def finetune(
     if going_on.resume:
         refuse_fresh(out)
     bound = groups_of(bind, load_taxonomy(chosen.taxonomy))
-    with Display(quiet=json) as display, stopping() as stop:
+    if gpus > 1 and not launched():
+        refuse_together(gpus, engine, device)
+        return run_in_processes(gpus, out)
+    with Display(quiet=json or not first_process()) as display, stopping() as stop:
         result = train(settings, out, chosen, display, stop, bound, device, engine)
+    if not first_process():
+        return EXIT_OK
     delivered = delivery.deliver(result.file, settings.data.trigger, out)
     return _told(result, out, delivered, json)
+
+
+def refuse_together(gpus: int, engine: str, device: str) -> None:
+    """InputError for an engine whose processes are its own affair, and for more cards than there are."""
+    from ..core.errors import InputError
+
+    if engine != "diffusers":
+        raise InputError(f"--gpus is for our own engine, not for {engine}", to_try="leave out --gpus or --engine")
+    require_cards(gpus, device)
 
 
 def _told(result: TrainResult, out: Path, delivered: dict[str, Any], json: bool) -> int:

@@ -185,6 +185,17 @@ CaptionBind = Annotated[
 ]
 DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
 Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
+ShardOfCatalogue = Annotated[
+    str | None,
+    typer.Option("--shard", help="I/N: the I-th of N shares, into FILE-I-of-N.", show_default=False),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
+]
+SearchBudget = Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)]
+SearchedPhotos = Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)]
+Gpus = Annotated[int, typer.Option("--gpus", help="Cards that train together; with --device cpu, processes.", min=1)]
+Join = Annotated[bool, typer.Option("--join", help="Tag nothing: put all shards' files into that of --out.")]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Dtype = Annotated[
     str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")
