@@ -7,7 +7,7 @@ from typing import Any
 
 from .commands import BUDGETS, photos_of, pipeline_command
 from .current_job import status_of
-from .form import drawing_fields, photo_fields, who_draws
+from .form import drawing_fields, photo_fields, tick, who_draws
 from .job import CommandProcess, JobOrder
 from .results import delivered_prompt, side_by_side, way_rows
 from .run_panel import RunPanel
@@ -28,8 +28,7 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
             trigger = gr.Textbox(value="", label=words("trigger"), elem_id="modiste_both_trigger")
             budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"), elem_id="modiste_both_budget")
             with_class = gr.Checkbox(value=False, label=words("with_class"), elem_id="modiste_both_with_class")
-            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_both_photo_shape")
-            any_photo = gr.Checkbox(value=False, label=words("any_photo"), elem_id="modiste_both_any_photo")
+            photo_shape, any_photo = (tick("both", name, words) for name in ("photo_shape", "any_photo"))
             start = gr.Button(words("start"), variant="primary", elem_id="modiste_both_start")
         with gr.Column():
             verdict = gr.Textbox(label=words("verdict"), lines=2, interactive=False, elem_id="modiste_both_verdict")
