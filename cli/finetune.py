@@ -9,8 +9,9 @@ import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
+from .launch import first_process, launched, require_cards, run_in_processes
 from .option_groups import DatasetOptions, DeliveryOptions, GoingOnOptions, TrainOptions, with_option_groups
-from .options import AsJson, CaptionBind, Checkpoint, Device, Prediction, PresetName
+from .options import AsJson, CaptionBind, Checkpoint, Choose, Device, FilesEvery, Gpus, Prediction, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def finetune(
     engine: Annotated[str, typer.Option(help="diffusers (our own) | kohya (sd-scripts; LoRA only).")] = "diffusers",
     steps: Annotated[int | None, typer.Option(help="Optimizer updates.", min=1)] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures an update.", min=1)] = None,
+    choose: Choose = None,
+    files_every: FilesEvery = None,
     dataset: DatasetOptions,
     bind: CaptionBind = None,
     checkpoint: Checkpoint = None,
@@ -40,6 +43,7 @@ def finetune(
         list[str] | None,
         typer.Option(help="A tracker of accelerate's: tensorboard | wandb | mlflow | …; several.", show_default=False),
     ] = None,
+    gpus: Gpus = 1,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -58,17 +62,32 @@ def finetune(
     for note in file.notes if file else ():
         say(note)
     asked = training.as_fields(steps, seed, device) | going_on.as_fields()
-    asked |= {"validation": dataset.validation_fields()}
+    asked |= {"validation": dataset.validation_fields() | {"choose": choose}}
     asked |= {"batch_size": batch, "data": dataset.as_fields(), "log": log or None}
+    asked |= {"files_every": files_every}
     settings = config_for(chosen, photos, training.from_file(), asked)
     delivery.refuse_full(settings.method)
     if going_on.resume:
         refuse_fresh(out)
     bound = groups_of(bind, load_taxonomy(chosen.taxonomy))
-    with Display(quiet=json) as display, stopping() as stop:
+    if gpus > 1 and not launched():
+        refuse_together(gpus, engine, device)
+        return run_in_processes(gpus, out)
+    with Display(quiet=json or not first_process()) as display, stopping() as stop:
         result = train(settings, out, chosen, display, stop, bound, device, engine)
+    if not first_process():
+        return EXIT_OK
     delivered = delivery.deliver(result.file, settings.data.trigger, out)
     return _told(result, out, delivered, json)
+
+
+def refuse_together(gpus: int, engine: str, device: str) -> None:
+    """InputError for an engine whose processes are its own affair, and for more cards than there are."""
+    from ..core.errors import InputError
+
+    if engine != "diffusers":
+        raise InputError(f"--gpus is for our own engine, not for {engine}", to_try="leave out --gpus or --engine")
+    require_cards(gpus, device)
 
 
 def _told(result: TrainResult, out: Path, delivered: dict[str, Any], json: bool) -> int:
@@ -78,6 +97,8 @@ def _told(result: TrainResult, out: Path, delivered: dict[str, Any], json: bool)
         print_json({"file": str(result.file), **record})
     else:
         print(f"{result.file}\n  {record['reason']}")
+        if files := record.get("files"):
+            print(f"  {(out / files[0]['file']).parent}: {len(files)} files of single steps, for `modiste judge`")
         print(f"  {out / 'train.json'}, {out / 'loss.png'}, {out / 'run.html'}")
         if checkpoint := record.get("checkpoint_file"):
             print(f"  {out / checkpoint}: the same as one file, for A1111, Forge and ComfyUI")

@@ -50,6 +50,8 @@ from .options import (
     SameSeeds,
     SamplePrompts,
     Sampler,
+    SearchBudget,
+    SearchedPhotos,
     Steps,
     TrainingConfigFile,
     Trigger,
@@ -246,6 +248,14 @@ class GoingOnOptions(OptionGroup):
     def as_fields(self) -> dict[str, Any]:
         """The fields of a TrainConfig, None where nothing was given."""
         return {"extend": self.extend, "accept_versions": self.accept_versions or None}
+
+
+@dataclass(frozen=True)
+class PipelineSearchOptions(OptionGroup):
+    """What the prompt route inside `pipeline` may cost."""
+
+    budget: SearchBudget = 16
+    searched: SearchedPhotos = 8
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def _one_line(text: str) -> str:
+    """A trigger as it was typed; `typer.BadParameter` where a caption would break into two lines."""
+    if len(text.splitlines()) > 1:
+        raise typer.BadParameter(f"{text!r} holds a line break; a caption is one line")
+    return text
+
+
+def one_line(text: str) -> Any:
+    """An option for words that stand in a caption; `text` is its help."""
+    return typer.Option(parser=_one_line, metavar="<str>", help=text)
+
 
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
 PresetName = Annotated[
@@ -130,10 +143,24 @@ Extend = Annotated[
     int | None,
     typer.Option(help="Add so many steps to the run in --out; the rate's schedule comes once more.", min=1),
 ]
+Choose = Annotated[
+    str | None,
+    typer.Option(help="Choose the step to keep by pictures (of held-out garments) | loss | last.", show_default=False),
+]
+FilesEvery = Annotated[
+    int | None,
+    typer.Option(
+        "--files-every",
+        "--save-every-n-steps",
+        help="Keep a LoRA file every N steps in steps/, for `modiste judge`.",
+        min=1,
+        show_default=False,
+    ),
+]
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Go on under other library versions; train.json notes it.")
 ]
-BrandWord = Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")]
+BrandWord = Annotated[str | None, one_line("The word that is to mean the brand's look.")]
 Masks = Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")]
 CaptionSource = Annotated[
     str | None,
@@ -152,12 +179,23 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of 
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
 ]
-Trigger = Annotated[str, typer.Option(help="The word that is to mean the brand's look.")]
+Trigger = Annotated[str, one_line("The word that is to mean the brand's look.")]
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]
 DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
 Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
+ShardOfCatalogue = Annotated[
+    str | None,
+    typer.Option("--shard", help="I/N: the I-th of N shares, into FILE-I-of-N.", show_default=False),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
+]
+SearchBudget = Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)]
+SearchedPhotos = Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)]
+Gpus = Annotated[int, typer.Option("--gpus", help="Cards that train together; with --device cpu, processes.", min=1)]
+Join = Annotated[bool, typer.Option("--join", help="Tag nothing: put all shards' files into that of --out.")]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Dtype = Annotated[
     str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")

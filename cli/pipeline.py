@@ -15,6 +15,7 @@ from .option_groups import (
     EarlierRunsOptions,
     HostOptions,
     ModelOptions,
+    PipelineSearchOptions,
     SamplingOptions,
     TrainOptions,
     WordsOptions,
@@ -42,9 +43,8 @@ def pipeline(
         str | None, typer.Option(help="prompt | finetune | compare: that one alone.", show_default=False)
     ] = None,
     brand: BrandOptions,
-    budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
+    search: PipelineSearchOptions,
     given: WordsOptions,
-    searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
     with_generated: Annotated[
         bool, typer.Option("--with-generated", help="The base model's own pictures keep the look to its trigger.")
     ] = False,
@@ -93,11 +93,11 @@ def pipeline(
     words["words"] = {photo: without_trigger(text, brand.trigger) for photo, text in words["words"].items()}
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
-            session, budget=budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
+            session, budget=search.budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
         ),
         trigger=brand.trigger,
         bound=groups_of(brand.bind, session.vision.taxonomy),
-        searched=searched,
+        searched=search.searched,
         train=train,
         with_generated=with_generated,
         compare={"confirm_seeds": seeds},

@@ -46,10 +46,8 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
             style = send_buttons("prompt", words)
             send = gr.Button(words("send"), elem_id="modiste_prompt_send")
             report = gr.File(label=words("report"), interactive=False, elem_id="modiste_prompt_report")
-    tag_heads = [words(f"col_{name}") for name in ("photo", "group", "label", "confidence")]
-    tags = gr.Dataframe(headers=tag_heads, label=words("tags"), interactive=False, elem_id="modiste_prompt_tags")
-    heads = [words(f"col_{name}") for name in ("photo", "strategy", "similarity", "baseline", "improved")]
-    results = gr.Dataframe(headers=heads, label=words("results"), interactive=False, elem_id="modiste_prompt_results")
+    tags = _table("tags", ("photo", "group", "label", "confidence"), words)
+    results = _table("results", ("photo", "strategy", "similarity", "baseline", "improved"), words)
     texts = gr.State({})
 
     def search_order(
@@ -77,6 +75,13 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     webui.receive_images(sent)
     panel.saves(style, best)
     return (best_of, best, tags, results, report, folder, pinned, left_out)
+
+
+def _table(name: str, columns: tuple[str, ...], words: Words) -> Any:
+    import gradio as gr
+
+    heads = [words(f"col_{column}") for column in columns]
+    return gr.Dataframe(headers=heads, label=words(name), interactive=False, elem_id=f"modiste_prompt_{name}")
 
 
 def tags_view(job: CommandProcess) -> dict[str, Any]:

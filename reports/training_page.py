@@ -32,6 +32,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "loss": ("Training loss", "訓練損失"),
     "held_out": ("Better on held-out photos, by loss", "保留照片上的進步（以損失計）"),
+    "pictures": ("Held-out garments in few steps: alike, of 100", "保留的服裝，以少步數繪製：相似度（滿分 100）"),
+    "by_score": ("score", "分數"),
+    "by_judge": ("judge", "評審"),
     "no_validation": ("Nothing was validated yet.", "尚未驗證。"),
     "samples": ("Samples by step", "各步的樣張"),
     "picture_missing": ("picture missing", "找不到圖片"),
@@ -56,7 +59,12 @@ CHOICES = {
     "reasons": "理由",
 }
 
-LEAST_LOSS = "第 {step} 步在保留照片上的損失最低。"
+# What chose the step → the choice in Traditional Chinese.
+CHOSEN = {
+    "loss": "第 {step} 步在保留照片上的損失最低。",
+    "pictures": "依保留服裝的圖片，採用第 {step} 步。",
+    "last": "採用最後一步，即第 {step} 步。",
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,15 @@ class GainRow:
     high: float
 
 
+@dataclass(frozen=True)
+class PictureRow:
+    """What a validation's pictures of held-out garments come to, 0 … 1; `judge` is None where there is none."""
+
+    step: int
+    similarity: float
+    judge: float | None = None
+
+
 @dataclass
 class TrainingStory:
     """What a page tells of a run: `state` is training, finished or stopped."""
@@ -89,11 +106,13 @@ class TrainingStory:
     total: int = 0
     losses: list[tuple[float, float]] = field(default_factory=list)  # step, loss
     gains: list[GainRow] = field(default_factory=list)
+    pictures: list[PictureRow] = field(default_factory=list)  # empty where they do not choose
     samples: list[SampleRow] = field(default_factory=list)
     choices: Mapping[str, str] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     reason: str = ""  # why the file that is kept is the best
     best_step: int | None = None
+    chosen_by: str = "loss"  # pictures | loss | last
     written: str = ""  # when, for people
 
 
@@ -108,6 +127,7 @@ def render_training(story: TrainingStory, folder: Path, language: str = "en") ->
             story=story,
             rows=_rows(story.samples, folder),
             loss_chart=Markup(_loss_chart(story)),
+            picture_chart=_picture_chart(story) if story.pictures else "",
             gain_chart=Markup(_gain_chart(story)) if story.gains else "",
             t=_say,
             caption=_caption,
@@ -143,6 +163,20 @@ def _gain_chart(story: TrainingStory) -> str:
     return charts.curves("gain", [line], lambda value: f"{value:+.2g}", story.best_step, _ticks(story))
 
 
+def _picture_chart(story: TrainingStory) -> Markup:
+    def drawn(language: str) -> Markup:
+        from markupsafe import Markup
+
+        place = list(LANGUAGES).index(language)
+        lines = [charts.Curve(TEXT["by_score"][place], [(row.step, row.similarity) for row in story.pictures])]
+        judged = [(row.step, row.judge) for row in story.pictures if row.judge is not None]
+        if judged:
+            lines.append(charts.Curve(TEXT["by_judge"][place], judged))
+        return Markup(charts.curves("pictures", lines, charts.points, story.best_step, _ticks(story)))
+
+    return both(drawn)
+
+
 def _ticks(story: TrainingStory) -> list[float]:
     return [0, story.step] if story.step else []
 
@@ -163,7 +197,7 @@ def _reason(story: TrainingStory) -> Markup | str:
     """The trainer's sentence, which is in English; in Chinese what it comes to, where a step was chosen."""
     if not story.best_step:
         return story.reason
-    chinese = LEAST_LOSS.format(step=story.best_step)
+    chinese = CHOSEN[story.chosen_by].format(step=story.best_step)
     return both(lambda language: chinese if language == "zh-TW" else story.reason)
 
 

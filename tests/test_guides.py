@@ -26,7 +26,7 @@ from modiste.trainer.lora.file import write_lora
 patch_torchvision_ops()
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted(page for page in (ROOT / "docs").glob("*.md") if "```sh\n" in page.read_text(encoding="utf-8"))
-TRAINING = {"validation": {"timesteps": 1, "most": 2, "pictures": 0, "patience": 0}}
+TRAINING = {"validation": {"timesteps": 1, "most": 2, "pictures": 0, "choose": "loss", "patience": 0}}
 # Behind what the guide says: the last of an option counts.
 SMALL = {
     "prompt": "--preset mini --budget 8 --steps 2 --no-learn",

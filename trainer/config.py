@@ -85,12 +85,15 @@ class LossConfig(_Part):
 
 
 class ValidationConfig(_Part):
-    """How the best checkpoint is found."""
+    """How the best checkpoint is found (loop/choice.py), and what is drawn on the way."""
 
     every: int = Field(default=0, ge=0)  # steps; 0: a twelfth of the run
     timesteps: int = Field(default=8, ge=1)  # strata of the noise schedule, each with its own fixed noise
     most: int = Field(default=24, ge=1)  # held-out pictures that are looked at
     patience: int = Field(default=4, ge=0)  # validations without a better one before training stops; 0: never
+    choose: Literal["pictures", "loss", "last"] = "pictures"  # of held-out garments, where a critic and 4 of them are
+    choice_pictures: int = Field(default=16, ge=4)  # of held-out garments at each validation, to choose by
+    choice_steps: int = Field(default=8, ge=1, le=150)  # of the sampler, for those; the last few are drawn in full
     pictures: int = Field(default=2, ge=0)  # drawn at each validation where a critic is given; 0: none, no signs either
     prompts_file: Path | None = None  # further pictures at each validation, a prompt a line; nobody scores them
     picture_steps: int = Field(default=20, ge=1, le=150)  # of the sampler
@@ -140,7 +143,8 @@ class TrainConfig(_Part):
     compile: bool = False
     device: str = "auto"
     clip_skip: int = Field(default=1, ge=1, le=4)
-    save_every: int = Field(default=0, ge=0)  # steps; 0: a tenth of the run
+    save_every: int = Field(default=0, ge=0)  # steps between checkpoints; 0: a tenth of the run
+    files_every: int = Field(default=0, ge=0)  # steps between LoRA files that are kept beside the result; 0: none
     seed: int = Field(default=0, ge=0)
     log: tuple[str, ...] = ()  # trackers by accelerate's names, such as tensorboard, wandb
     title: str = "fashion_lora"
@@ -154,6 +158,8 @@ class TrainConfig(_Part):
             raise ValueError(f"micro_batch {self.micro_batch} is more than batch_size {self.batch_size}")
         if self.method == "full" and self.network != NetworkConfig():
             raise ValueError("method 'full' trains all of the UNet and has no network: leave it out")
+        if self.method == "full" and self.files_every:
+            raise ValueError(f"files_every {self.files_every} is for LoRA: method 'full' would keep a model each time")
         if self.method == "full" and self.loss.background:
             raise ValueError(f"background {self.loss.background} asks the base model, which method 'full' overwrites")
         return self

@@ -13,20 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Stopped
-from ..core.files import write_whole
+from ..core.files import make_folder, write_whole
 from ..core.progress import ProgressCallback, silent
+from .choosing import ChosenStep, choose
+from .loop.choice import gain_as_json
 from .loop.loss_curve import draw_curve
 
 if TYPE_CHECKING:
-    from ..search.confirmation import PairedGain
     from .config import TrainConfig
     from .data.sample import Dataset
     from .loop.memory_plan import Plan
-    from .loop.validation import ValidationResult
+    from .loop.validation import Validation, ValidationResult
     from .lora.metadata import LoraMetadata
     from .run import TrainingRun
 
 LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
+STEP_FILES = "steps"  # folder of the LoRA files of `files_every`
 RECORD, CURVE = "train.json", "loss.png"
 # Of this machine, not of the run: left out of a file that is shared.
 WHERE_FILES_LIE: Any = {
@@ -58,45 +60,62 @@ def writing(what: str, where: Path) -> Iterator[None]:
 
 
 def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult:
-    """Puts the best weights back, writes the file, looks for signs of overfitting, writes train.json and the curve."""
-    import torch
-
-    best = run.loop.validation.best_trained
-    with torch.no_grad():
-        for name, parameter in run.model.parameters.items():
-            parameter.copy_(run.loop.best[name])
-    record = _record(run)
+    """Chooses the step, writes its file, looks for signs of overfitting, writes train.json and the curve."""
+    chosen = choose(run, progress)
+    record = _record(run, chosen)
     file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
     if run.main:
         with writing("the result", run.folder):
-            checkpoint = _export(run, file, best)
+            checkpoint = _export(run, file, _metadata(run, chosen.step, chosen.reason))
             record["checkpoint_file"] = checkpoint.name if checkpoint else None
             if run.samples:
                 record["overfitting"] = run.samples.signs(run.model, progress)
             write_whole(run.folder / RECORD, json.dumps(record, indent=1, allow_nan=False).encode())
             curve = io.BytesIO()
-            draw_curve(run.loop.losses, run.loop.validation, run.config.title).save(curve, "PNG", optimize=True)
+            draw_curve(run.loop.losses, run.loop.validation, run.config.title, chosen.step).save(
+                curve, "PNG", optimize=True
+            )
             write_whole(run.folder / CURVE, curve.getvalue())
     return TrainResult(file, record)
 
 
-def _export(run: TrainingRun, file: Path, best: ValidationResult | None) -> Path | None:
-    """Writes the result; returns the one file that hosts take of a full fine-tune, where there is one."""
-    from .lora.file import write_lora
-    from .lora.peft_layers import collect
+def step_file(step: int) -> str:
+    """The file of a step in a run's folder, by the name that sd-scripts gives it: hosts and `judge` read the step."""
+    name = Path(LORA_FILE)
+    return f"{STEP_FILES}/{name.stem}-step{step:08d}{name.suffix}"
 
+
+def keep_step_file(run: TrainingRun) -> None:
+    """Writes the LoRA as it is now beside the result, averaged where the run averages; the same step's is replaced."""
+    step, every = run.loop.step, run.config.files_every
+    file = run.folder / step_file(step)
+    if run.main:
+        with writing(f"the file of step {step}", run.folder), run.optimization.ema_weights():
+            make_folder(file.parent)
+            _write_lora(run, file, _metadata(run, step, f"step {step}: a file was kept every {every} steps"))
+    run.loop.files = sorted({*run.loop.files, step})
+
+
+def _export(run: TrainingRun, file: Path, metadata: LoraMetadata) -> Path | None:
+    """Writes the result; returns the one file that hosts take of a full fine-tune, where there is one."""
     if run.config.method == "full":
         from .model.export import write_model
 
-        return write_model(run.model.base, file, _metadata(run, best).checkpoint_strings())
-    trained = run.model.base.parts if run.config.network.text_rank else {"unet": run.model.base.unet}
-    write_lora(collect(trained, run.model.base.family), file, _metadata(run, best).strings())
+        return write_model(run.model.base, file, metadata.checkpoint_strings())
+    _write_lora(run, file, metadata)
     return None
 
 
-def _metadata(run: TrainingRun, best: ValidationResult | None) -> LoraMetadata:
+def _write_lora(run: TrainingRun, file: Path, metadata: LoraMetadata) -> None:
+    from .lora.file import write_lora
+    from .lora.peft_layers import collect
+
+    trained = run.model.base.parts if run.config.network.text_rank else {"unet": run.model.base.unet}
+    write_lora(collect(trained, run.model.base.family), file, metadata.strings())
+
+
+def _metadata(run: TrainingRun, step: int, reason: str) -> LoraMetadata:
     network, trained_on = run.config.network, [sample for sample in run.data.samples if not sample.prior]
-    step = best.step if best else run.loop.step
     return metadata_of(
         run.config,
         run.data,
@@ -110,7 +129,7 @@ def _metadata(run: TrainingRun, best: ValidationResult | None) -> LoraMetadata:
         rslora=network.rslora,
         steps=step,
         epochs=-(-run.loop.consumed // max(1, sum(sample.repeats for sample in trained_on))),
-        reason=run.loop.validation.reason(),
+        reason=reason,
         thumbnail=_thumbnail(run.samples.best_of(step) if run.samples else None),
     )
 
@@ -181,10 +200,10 @@ def photos_in(data: Dataset) -> dict[str, Any]:
     }
 
 
-def _record(run: TrainingRun) -> dict[str, Any]:
+def _record(run: TrainingRun, chosen: ChosenStep) -> dict[str, Any]:
     """train.json."""
-    best = run.loop.validation.best_trained
-    gain = run.loop.validation.gain(best) if best else None
+    validation = run.loop.validation
+    result = next((result for result in validation.results if result.step == chosen.step), None)
     return {
         "config": run.config.model_dump(mode="json"),
         "plan": run.plan.model_dump(mode="json"),
@@ -197,18 +216,27 @@ def _record(run: TrainingRun) -> dict[str, Any]:
         "steps": run.loop.step,
         "skipped_steps": run.loop.step - len(run.loop.losses),  # without a finite gradient
         "losses": [round(loss, 6) for loss in run.loop.losses],
-        "validation": [
-            {"step": result.step, "loss": result.mean, "gain": _interval(run.loop.validation.gain(result))}
-            for result in run.loop.validation.results
-        ],
-        "best_step": best.step if best else run.loop.step,
-        "gain": _interval(gain) if gain else None,
-        "reason": run.loop.validation.reason(),
+        "validation": [_validation_row(validation, result) for result in validation.results],
+        "best_step": chosen.step,
+        "gain": gain_as_json(validation.gain(result)) if result else None,  # by loss
+        "reason": chosen.reason,
+        "choice": chosen.record,
+        "files": [{"step": step, "file": step_file(step)} for step in run.loop.files],  # of files_every
         "samples": run.samples.taken if run.samples else [],
         "checkpoint_file": None,  # what hosts take of a full fine-tune of a published size
         "overfitting": None,  # looked for where pictures are drawn
     }
 
 
-def _interval(gain: PairedGain) -> dict[str, Any]:
-    return {"mean": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n, "confidence": gain.confidence}
+def _validation_row(validation: Validation, result: ValidationResult) -> dict[str, Any]:
+    row: dict[str, Any] = {"step": result.step, "loss": result.mean, "gain": gain_as_json(validation.gain(result))}
+    if result.pictures:
+        gains = {name: gain_as_json(validation.picture_gain(result, name)) for name in ("similarity", "judge")}
+        row["pictures"] = {
+            "similarity": result.pictures.mean,
+            "judge": result.pictures.judge_mean,
+            **result.pictures.means,
+            "gain": gains["similarity"],
+            "judge_gain": gains["judge"],
+        }
+    return row

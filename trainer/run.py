@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ..core.library_versions import installed_versions
 from .data.sample import Dataset
 from .loop.arithmetic import arithmetic_of, changes
 from .loop.checkpoint import TrainState, newest_manifest
+from .loop.choice import PictureChoice
 from .loop.gradient import Gradient
 from .loop.optimization import Optimization
 from .loop.samples import Samples
@@ -30,6 +31,7 @@ LOCK = "train.lock"  # the lock is held by the process that trains here
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
 # manifest of the data and the hash of the base model say what is in them.
 FREE = {"base", "device", "title", "notes", "compile", "checkpointing", "micro_batch", "save_every"}
+FREE |= {"files_every"}
 FREE |= {"log", "extend", "extended", "from_lora", "accept_versions"}
 FREE_DATA = {"folders", "folder_settings", "masks", "prior_folder"}
 # Fields that older versions did not have, by the value that is as they were: a run that was begun without one goes on
@@ -58,6 +60,7 @@ ADDED: dict[str, tuple[str, ...]] = {
 # Goes up where the same config computes something else than before; runs without it go on as they were (`as_before`).
 FORMULAS = 2
 FREE_VALIDATION = {"pictures", "prompts_file", "picture_steps", "cfg_scale"}
+CHOOSING = {"choose", "choice_pictures", "choice_steps"}  # `choice` of the identity says what they come to
 
 
 @dataclass
@@ -68,9 +71,10 @@ class LoopState:
     consumed: int = 0  # pictures, over all processes
     losses: list[float] = field(default_factory=list)  # of each update with a finite gradient
     validation: Validation = field(default_factory=Validation)
-    best: dict[str, torch.Tensor] = field(default_factory=dict)  # name → weights of the best validation, on the CPU
+    kept: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)  # step → its weights, on the CPU
     arithmetic: list[dict[str, Any]] = field(default_factory=list)  # what was computed with, where it changed
     versions: list[dict[str, Any]] = field(default_factory=list)  # {"step", "versions"}: libraries, where they changed
+    files: list[int] = field(default_factory=list)  # steps of which a LoRA file was kept
 
 
 @dataclass
@@ -85,6 +89,7 @@ class TrainingRun:
     optimization: Optimization
     identity: dict[str, Any]
     samples: Samples | None = None
+    choice: PictureChoice | None = None
     loop: LoopState = field(default_factory=LoopState)
 
     @property
@@ -106,15 +111,18 @@ class TrainingRun:
             weights={name: parameter.detach() for name, parameter in self.model.parameters.items()},
             optimizer=self.optimization.optimizer.state_dict(),
             ema=self.optimization.ema,
-            best=loop.best,
+            best={f"{step}/{name}": tensor for step, kept in loop.kept.items() for name, tensor in kept.items()},
             record={
                 "losses": loop.losses,
                 **self.optimization.state(),
                 "looks": loop.validation.as_json(),
+                "chosen_by_why": loop.validation.why,
                 "arithmetic": loop.arithmetic,
                 "versions": loop.versions,
+                "files": loop.files,
                 "extended": [extension.model_dump() for extension in self.config.extended],
                 "samples": self.samples.taken if self.samples else [],
+                **({"scored_by": self.choice.key} if self.choice else {}),
             },
         )
 
@@ -126,10 +134,18 @@ class TrainingRun:
             for name, parameter in self.model.parameters.items():
                 parameter.copy_(state.weights[name])
         self.optimization.load(state.optimizer, state.ema, state.record)
-        validation = Validation.from_json(state.record["looks"], self.loop.validation.start)
+        now = self.loop.validation
+        validation = Validation.from_json(state.record["looks"], now.start)
+        validation = replace(
+            validation, by=now.by, why=state.record.get("chosen_by_why", now.why), garments=now.garments
+        )
         losses, arithmetic = list(state.record["losses"]), list(state.record.get("arithmetic", []))
         versions = list(state.record.get("versions", []))
-        self.loop = LoopState(state.step, state.consumed, losses, validation, state.best, arithmetic, versions)
+        files = list(state.record.get("files", []))
+        kept = _kept_by_step(state.best, validation.best_trained.step if validation.best_trained else state.step)
+        self.loop = LoopState(state.step, state.consumed, losses, validation, kept, arithmetic, versions, files)
+        if self.choice:
+            self.choice.key = state.record["scored_by"]
         if self.samples:
             self.samples.taken = list(state.record["samples"])
 
@@ -153,20 +169,33 @@ class TrainingRun:
         return [f"goes on under other library versions: {'; '.join(changed)}"] if changed else []
 
 
+def _kept_by_step(best: Mapping[str, torch.Tensor], step: int) -> dict[int, dict[str, torch.Tensor]]:
+    """Weights by the step that their names begin with; of an older version's checkpoint all are those of `step`."""
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in best.items():
+        head, slash, rest = name.partition("/")
+        place, of = (int(head), rest) if slash and head.isdigit() else (step, name)
+        kept.setdefault(place, {})[of] = tensor
+    return kept
+
+
 def arithmetic_begun(out: Path) -> list[dict[str, Any]]:
     """What the run in `out` has computed with, first start first; empty where that is not known."""
     manifest = newest_manifest(out / CHECKPOINTS)
     return list(manifest["record"].get("arithmetic", [])) if manifest else []
 
 
-def identity_of(config: TrainConfig, data: Dataset, model: TrainedModel) -> dict[str, Any]:
-    """What a resume must find the same, as JSON."""
+def identity_of(
+    config: TrainConfig, data: Dataset, model: TrainedModel, choice: PictureChoice | None = None
+) -> dict[str, Any]:
+    """What a resume must find the same, as JSON; `choice` where pictures choose the step."""
     plan = model.plan
     return {
         "config": config_identity(config, FREE_VALIDATION),
         "data": data.manifest_sha256,
         "base": model.base.sha256,
         **({"from_lora": sha256_of([config.from_lora])} if config.from_lora else {}),
+        **({"choice": choice_identity(config, choice)} if choice or _takes_last(config, data) else {}),
         **({} if model.as_before else {"formulas": FORMULAS}),
         "precision": plan.precision,
         "batch_size": plan.batch_size,
@@ -174,9 +203,22 @@ def identity_of(config: TrainConfig, data: Dataset, model: TrainedModel) -> dict
     }
 
 
+def choice_identity(config: TrainConfig, choice: PictureChoice | None) -> dict[str, Any]:
+    """What chooses the step, where that is not the loss, and all that its pictures depend on."""
+    if choice is None:
+        return {"by": "last"}
+    validation = config.validation
+    drawn = {"pictures": len(choice.requests), "steps": choice.steps}
+    return {"by": "pictures", **drawn, "picture_steps": validation.picture_steps, "cfg_scale": validation.cfg_scale}
+
+
+def _takes_last(config: TrainConfig, data: Dataset) -> bool:
+    return config.validation.choose == "last" and bool(data.held_out)
+
+
 def config_identity(config: TrainConfig, free_validation: set[str]) -> dict[str, Any]:
     """The fields that decide the weights, as JSON, without those that are as they were before there were any."""
-    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": free_validation}
+    free: Any = {**dict.fromkeys(FREE, True), "data": FREE_DATA, "validation": free_validation | CHOOSING}
     fields = config.model_dump(mode="json", exclude=free)
     for (section, name), before in LATER.items():
         if fields[section][name] == before:
@@ -198,6 +240,9 @@ def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainCo
         if name not in begun.get(section, {}):
             part = getattr(config, section).model_copy(update={name: before})
             config = config.model_copy(update={section: part})
+    if "choose" not in config.validation.model_fields_set:
+        choose = identity.get("choice", {}).get("by", "loss")
+        config = config.model_copy(update={"validation": config.validation.model_copy(update={"choose": choose})})
     return config
 
 

@@ -17,11 +17,13 @@ from ..core.errors import Stopped
 from ..core.files import write_whole
 from ..core.progress import Pace, Progress, ProgressCallback, silent
 from ..core.state_files import read_state
+from .choosing import keep_candidates
 from .data.dataset import load_dataset
 from .data.sampler import BatchSampler, SampleVisit
 from .going_on import as_extended, begin_with, with_lora_network
 from .loop.arithmetic import threads_of
 from .loop.checkpoint import load_latest, newest_manifest, save_checkpoint, whole_checkpoints
+from .loop.choice import PictureChoice, criterion_of
 from .loop.denoising_loss import DenoisingLoss
 from .loop.gradient import Gradient
 from .loop.memory_plan import Plan, first_plan, kept_plan, measured_plan, too_little_memory
@@ -31,12 +33,12 @@ from .loop.processes import Processes
 from .loop.samples import Critic, Samples
 from .loop.step_log import StepLog
 from .loop.trained_model import open_model
-from .loop.validation import ValidationResult
+from .loop.validation import Validation, ValidationResult, gain_text
 from .lora.peft_layers import adapters_of
 from .model.adapters import ADAPTER
 from .model.base_model import unet_weights
 from .model.weight_norms import norm_limit
-from .results import TrainResult, finish, writing
+from .results import TrainResult, finish, keep_step_file, writing
 from .run import CHECKPOINTS, FIRST_PLAN, TrainingRun, arithmetic_begun, as_begun, identity_of, locked
 
 if TYPE_CHECKING:
@@ -101,10 +103,12 @@ def begin_run(
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
+    by, why, choice = _chooser(config, data, critic, garment or str)
 
     # Open the model, cache what its frozen parts make of the data, put the adapters on.
     plan = first_plan(config, unet_weights(config.base), len(data.samples))
-    prompts = samples.prompts if samples else None
+    drawing = [part.prompts for part in (samples, choice) if part is not None]
+    prompts = [prompt for part in drawing for prompt in part] if drawing else None
     model = open_model(config, plan, data, prompts, read, processes, progress, as_before)
 
     # Measure one real step, and compute by what it cost.
@@ -123,8 +127,9 @@ def begin_run(
     optimization = Optimization.of(config, model.parameters, plan.precision)
     if config.scale_weight_norms is not None:
         optimization.after_step = norm_limit(adapters_of(model.base.parts), config.scale_weight_norms, ADAPTER)
-    identity = identity_of(config, data, model)
-    run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples)
+    identity = identity_of(config, data, model, choice)
+    run = TrainingRun(config, out, data, model, gradient, optimization, identity, samples, choice)
+    run.loop.validation = Validation(by=by, why=why, garments=choice.garments if choice else ())
     if config.from_lora is not None:
         run.loop.validation.start = "the starting LoRA"
     state = load_latest(out / CHECKPOINTS, identity, config.accept_versions)
@@ -136,6 +141,17 @@ def begin_run(
     for message in (*run.note_arithmetic(), *run.note_versions()):
         progress(Progress("train", run.loop.step, config.last_step, message))
     return run
+
+
+def _chooser(
+    config: TrainConfig, data: Dataset, critic: Critic | None, garment: Garment
+) -> tuple[str, str, PictureChoice | None]:
+    """What chooses the step, why where that is not what the config says, and the pictures that it takes."""
+    garments = len({garment(photo.path) for photo in data.held_out})
+    by, why = criterion_of(config, data, critic, garments)
+    if by != "pictures" or critic is None:
+        return by, why, None
+    return by, why, PictureChoice.of(config, data, critic, garment)
 
 
 def _measured(gradient: Gradient, data: Dataset, out: Path) -> Plan:
@@ -188,11 +204,16 @@ def take_steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], 
         stopping = run.gradient.processes.any_process(stop(), run.model.device) and loop.step < config.last_step
         validating = loop.step % config.validation_steps == 0 or loop.step in config.ends
         saving = stopping or loop.step % config.save_steps == 0 or loop.step in config.ends
-        log.add(loss, finite, learning_rate, at_once=validating or saving or save_due)
+        filing = bool(config.files_every) and loop.step % config.files_every == 0
+        log.add(loss, finite, learning_rate, at_once=validating or filing or saving or save_due)
 
         # Validate.
         if validating:
             validate(run, progress)
+
+        # Keep a file of these weights.
+        if filing:
+            keep_step_file(run)
 
         # Save a checkpoint, an early end's too; weights that have run away do not take the place of good ones.
         save_due = save_due or saving or _out_of_patience(run)
@@ -211,22 +232,19 @@ def take_steps(run: TrainingRun, progress: ProgressCallback, stop: Callable[[], 
 
 
 def validate(run: TrainingRun, progress: ProgressCallback) -> None:
-    """Judges the weights on the held-out photos, keeps them if they are the best so far, and draws the samples."""
+    """Judges the weights on the held-out photos, keeps them while they may be chosen, and draws the samples."""
     loop, photos = run.loop, run.data.held_out[: run.config.validation.most]
-    best_before = loop.validation.best_trained
     if photos:
         with run.optimization.ema_weights():
-            loop.validation.results.append(_validation_result(run, photos))
-    if loop.step and (loop.validation.best_trained is not best_before or not photos):
-        loop.best = {name: tensor.detach().cpu().clone() for name, tensor in run.optimization.result.items()}
-    if photos:
+            loop.validation.results.append(_validation_result(run, photos, progress))
         progress(_validation_progress(run))
+    keep_candidates(run)
     if run.samples and run.main:
         with run.optimization.ema_weights(), writing("the sample pictures", run.folder):
             run.samples.take(run.model, loop.step, progress)
 
 
-def _validation_result(run: TrainingRun, photos: tuple[Sample, ...]) -> ValidationResult:
+def _validation_result(run: TrainingRun, photos: tuple[Sample, ...], progress: ProgressCallback) -> ValidationResult:
     losses = run.gradient.validation_losses(photos)
     if not all(map(math.isfinite, losses)):
         raise Stopped(
@@ -234,20 +252,28 @@ def _validation_result(run: TrainingRun, photos: tuple[Sample, ...]) -> Validati
             where=str(run.folder),
             to_try='precision "fp32" or "bf16", or a smaller learning_rate; the last checkpoint is from before',
         )
-    return ValidationResult(run.loop.step, losses)
+    pictures = run.choice.at_validation(run.model, run.gradient.processes, progress) if run.choice else None
+    return ValidationResult(run.loop.step, losses, pictures)
 
 
 def _validation_progress(run: TrainingRun) -> Progress:
     result = run.loop.validation.results[-1]
     gain = run.loop.validation.gain(result)
-    message = f"held-out loss {result.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+    message = f"held-out loss {result.mean:.5f}, {gain_text(gain, len(result.losses))}"
     values = {"step": result.step, "loss": result.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
+    if result.pictures:
+        message = f"pictures {100 * result.pictures.mean:.0f} of 100; {message}"
+        values |= {"similarity": result.pictures.mean, **result.pictures.means}
+        if result.pictures.judge_mean is not None:
+            values["judge"] = result.pictures.judge_mean
     return Progress("validation", result.step, run.config.last_step, message, values=values)
 
 
 def _out_of_patience(run: TrainingRun) -> bool:
     """Whether validation has not been better for long, counted anew behind an extension's first step."""
     patience, validation = run.config.validation.patience, run.loop.validation
+    if validation.by == "last":
+        return False
     since = run.config.extended[-1].at if run.config.extended else 0
     return bool(patience and run.loop.step > since and validation.since_best(since) >= patience)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...fashion.photos import Photo
     from ...fashion.tagger import Tagger
     from ...models.presets import Preset
+    from ...models.vision import VisionModels
     from ...trainer.data.sd_scripts_toml import DatasetFile
     from ...trainer.results import TrainResult
     from .overfitting import MemorisationCritic
@@ -95,11 +96,29 @@ def finetune(
     opened = cache(partial(_tagger, preset, device))
     tag = partial(captions_of, opened=opened, trigger=config.data.trigger, bound=bound)
     read = partial(read_photo, side=READ_SIDE * config.data.resolution)
-    critic = _critic(preset, config, opened, progress) if preset and engine == "diffusers" else None
+    critic = _critic(preset, config, opened, progress, device) if preset and engine == "diffusers" else None
     run = partial(train, critic=critic) if engine == "diffusers" else train_with_kohya
     run = partial(run, garment=garment_of)
     with watched(config, out, progress) as told:
         return run(config, out, read, tag if preset else None, told, stop)
+
+
+def finetune_captioned(
+    config: TrainConfig,
+    out: Path,
+    vision: VisionModels,
+    progress: ProgressCallback = silent,
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainResult:
+    """The same on photos that all have captions, by models that are open already: they score the pictures."""
+    from ...fashion.photos import garment_of, read_photo
+    from ...trainer.train import train
+    from .overfitting import MemorisationCritic
+
+    read = partial(read_photo, side=READ_SIDE * config.data.resolution)
+    critic = MemorisationCritic(lambda: vision.scorer, lambda: vision.tagger.finder, lambda: vision.judge)
+    with watched(config, out, progress) as told:
+        return train(config, out, read, None, told, stop, critic, garment_of)
 
 
 def captions_of(
@@ -119,19 +138,21 @@ def _tagger(preset: Preset, device: str) -> Tagger:
 
 
 def _critic(
-    preset: Preset, config: TrainConfig, opened: Callable[[], Tagger], progress: ProgressCallback
+    preset: Preset, config: TrainConfig, opened: Callable[[], Tagger], progress: ProgressCallback, device: str
 ) -> MemorisationCritic | None:
     """Who judges the pictures of a run, by the tagger's encoder; None where none are drawn or it is not here."""
     from ...models.presets import missing_weights
-    from ...models.vision import scorer_of
+    from ...models.vision import open_judge, scorer_of
     from .overfitting import MemorisationCritic
 
-    if not config.validation.pictures:
+    if not config.validation.pictures and config.validation.choose != "pictures":
         return None
     if "encoder" in missing_weights(preset):
         progress(Progress("model", 0, 1, f"no sample pictures: {preset.encoder} is not on this machine to score them"))
         return None
-    return MemorisationCritic(lambda: scorer_of(preset, opened()), lambda: opened().finder)
+    return MemorisationCritic(
+        lambda: scorer_of(preset, opened()), lambda: opened().finder, lambda: open_judge(preset, device)
+    )
 
 
 def refuse_engine(engine: str) -> None:

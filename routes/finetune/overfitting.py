@@ -41,22 +41,48 @@ class MemorisationCritic:
     """The trainer's critic by one scorer, opened for the first picture; each photo is looked at once."""
 
     def __init__(
-        self, open_scorer: Callable[[], Scorer], open_finder: Callable[[], GarmentFinder] = lambda: PLAIN_GROUND
+        self,
+        open_scorer: Callable[[], Scorer],
+        open_finder: Callable[[], GarmentFinder] = lambda: PLAIN_GROUND,
+        open_judge: Callable[[], Scorer | None] = lambda: None,
     ):
-        self.open_scorer, self.open_finder = open_scorer, open_finder
+        self.open_scorer, self.open_finder, self.open_judge = open_scorer, open_finder, open_judge
+        self._judged: dict[Path, torch.Tensor] = {}
         self._photos: dict[Path, tuple[torch.Tensor, np.ndarray]] = {}
 
     def look(
         self, pictures: Sequence[Image.Image], photos: Sequence[Path], training: Sequence[Path]
     ) -> list[dict[str, float]]:
-        """Each picture's `similarity` with its photo, 0 … 1, and `nearest_training`, on the same scale unclipped."""
+        """Each picture's figures: `similarity` with its photo, 0 … 1, the same `unclipped`, `nearest_training` on that
+        scale, `colour_delta_e` of the garments, and `judge`, unclipped, where there is one."""
         embeds = self._embeds(pictures)
         nearest = nearest_photo(self.scorer, embeds, self._table(training))[0].tolist()
-        with_photo = [
-            self.scorer.compare(embed[None], self._known(photo)[0])[0].similarity_score
-            for embed, photo in zip(embeds, photos, strict=True)
+        opinions = self._opinions(pictures, photos)
+        rows = []
+        for index, (picture, photo) in enumerate(zip(pictures, photos, strict=True)):
+            known, colour = self._known(photo)
+            alike = self.scorer.compare(embeds[index : index + 1], known)[0]
+            row = {
+                "similarity": alike.similarity_score,
+                "unclipped": alike.unclipped,
+                "nearest_training": nearest[index],
+            }
+            row["colour_delta_e"] = float(delta_e_2000(garment_colour(picture, self.finder), colour))
+            rows.append(row | ({"judge": opinions[index]} if opinions else {}))
+        return rows
+
+    def _opinions(self, pictures: Sequence[Image.Image], photos: Sequence[Path]) -> list[float]:
+        """The judge's similarities, unclipped; empty without one."""
+        if self.judge is None:
+            return []
+        encoder = self.judge.encoder
+        for photo in photos:
+            if photo not in self._judged:
+                self._judged[photo] = encoder.embed_images([read_photo(photo).image])[0]
+        return [
+            self.judge.compare(embed[None], self._judged[photo])[0].unclipped
+            for embed, photo in zip(encoder.embed_images(pictures), photos, strict=True)
         ]
-        return [{"similarity": a, "nearest_training": b} for a, b in zip(with_photo, nearest, strict=True)]
 
     def signs(self, gallery: Gallery) -> dict[str, Any]:
         """`nearest_training`, `colour_delta_e`, `leakage` (None without a trigger), and `warnings` in words."""
@@ -129,6 +155,16 @@ class MemorisationCritic:
     def scorer(self) -> Scorer:
         """The scorer, opened when it is first asked."""
         return self.open_scorer()
+
+    @property
+    def key(self) -> str:
+        """The names of encoder and calibration: figures with the same key are comparable."""
+        return self.scorer.key
+
+    @cached_property
+    def judge(self) -> Scorer | None:
+        """The judge, opened when it is first asked; None where there is none."""
+        return self.open_judge()
 
     @cached_property
     def finder(self) -> GarmentFinder:

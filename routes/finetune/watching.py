@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.files import make_folder, write_whole
-from ...reports.training_page import GainRow, SampleRow, TrainingStory, render_training
+from ...reports.training_page import GainRow, PictureRow, SampleRow, TrainingStory, render_training
 from ...trainer.results import RECORD
 from ...trainer.run import CHECKPOINTS, FIRST_PLAN
 from ...trainer.trackers import Trackers
@@ -72,6 +72,8 @@ class RunPage:
                 story.losses.append((now.done, values["loss"]))
         elif now.stage == "validation" and "mean" in values:
             story.gains.append(GainRow(int(values["step"]), values["mean"], values["low"], values["high"]))
+            if "similarity" in values:
+                story.pictures.append(PictureRow(int(values["step"]), values["similarity"], values.get("judge")))
         elif now.stage == "sample" and now.picture is not None:
             file = _within(now.picture, self.out)
             story.samples.append(SampleRow(int(values["step"]), file, now.message, values.get("similarity")))
@@ -89,6 +91,7 @@ class RunPage:
             record = json.loads((self.out / RECORD).read_text(encoding="utf-8"))
             if state == "finished":
                 self.story.reason, self.story.best_step = record["reason"], record["best_step"]
+                self.story.chosen_by = record.get("choice", {}).get("by", "loss")
                 self.story.step = record["steps"]
         self.write()
 
@@ -120,6 +123,8 @@ class RunPage:
         for result in validation.results:
             gain = validation.gain(result)
             story.gains.append(GainRow(result.step, gain.mean, gain.low, gain.high))
+            if result.pictures:
+                story.pictures.append(PictureRow(result.step, result.pictures.mean, result.pictures.judge_mean))
         for row in record.get("samples", ()):
             story.samples.append(SampleRow(row["step"], row["file"], row["prompt"], row.get("similarity")))
 

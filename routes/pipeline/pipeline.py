@@ -30,7 +30,7 @@ from ..compare.compare import compare
 from ..compare.settings import CompareSettings
 from ..compare.tuned import TunedModel, open_tuned
 from ..dataset_folder import GENERATED, captions_of, lay_out
-from ..finetune.finetune import config_for, finetune
+from ..finetune.finetune import config_for, finetune_captioned, merged
 from ..prompt.optimise import optimise_prompts
 from ..prompt.settings import PromptSettings
 from .class_images import draw_class
@@ -47,9 +47,11 @@ if TYPE_CHECKING:
 AGAIN = "delete stages.json beside it; the same command makes it again"
 SEARCHED = 8  # photos: a form that wins on some wins on the rest
 # Where nothing else is asked for. The loss on validation photos is least long before the pictures are best: of the
-# embedded collection after 80 to 160 steps, where the judge sees harm; from 600 on scorer and judge see a gain. So it
-# is looked at once, at the end, which keeps the last step.
-TRAIN: dict[str, dict[str, Any]] = {"mini": {"steps": 600, "validation": {"every": 600, "patience": 0}}}
+# embedded collection after 80 to 160 steps, where the judge sees harm; from 600 on scorer and judge see a gain. So
+# pictures choose, and the run goes to its end.
+TRAIN: dict[str, dict[str, Any]] = {"mini": {"steps": 600, "validation": {"every": 100, "patience": 0}}}
+# The verdict draws more than a training's samples would.
+UNDRAWN: dict[str, Any] = {"validation": {"pictures": 0}}
 COMPARISON, CAPTIONS = "comparison.json", "captions.json"
 
 
@@ -70,6 +72,7 @@ class PipelineSettings(BaseModel):
         """What is trained, on the bridge's `data`."""
         folders = data.pop("folders")
         defaults = {} if "steps" in self.train else TRAIN.get(session.preset.name, {})
+        defaults = merged(UNDRAWN, defaults)
         return config_for(session.preset, folders, defaults, self.train, {"data": {**data, "trigger": self.trigger}})
 
 
@@ -177,7 +180,7 @@ def _finetune(
     data = lay_out(training_data, captions, generated, out / DATASET)
     # The split's own: those of the smallest hashes.
     data |= {"held_out": 0.0, "held_out_least": len(split.validation), "held_out_by": "photo"}
-    finetune(settings.train_config(session, data), out / TRAINING, None, progress, stop)
+    finetune_captioned(settings.train_config(session, data), out / TRAINING, session.vision, progress, stop)
 
 
 def _compare(

@@ -186,6 +186,17 @@ def test_broken_files_are_named_by_what_is_wrong_with_them(tmp_path):
         assert code_of(tmp_path / name) == code, name
 
 
+def test_a_png_whose_pixels_decode_and_whose_checksum_is_wrong_is_refused(tmp_path):
+    data = bytearray(saved(tmp_path / "a.png").read_bytes())
+    body = data.index(b"IDAT")
+    (length,) = struct.unpack(">I", data[body - 4 : body])
+    data[body + 4 + length] ^= 1
+    (tmp_path / "b.png").write_bytes(data)
+    with Image.open(tmp_path / "b.png") as decoded:
+        assert decoded.convert("RGB").tobytes() == picture().tobytes()
+    assert code_of(tmp_path / "b.png") == "CORRUPT"
+
+
 @pytest.mark.parametrize("side", [9600, 50000])
 def test_a_decompression_bomb_is_refused_before_it_takes_memory(side, tmp_path):
     path = bomb(tmp_path / "bomb.png", side)

@@ -8,6 +8,7 @@ from PIL import Image
 from modiste.reports.training_page import (
     MOST_POINTS,
     GainRow,
+    PictureRow,
     SampleRow,
     TrainingStory,
     render_training,
@@ -46,6 +47,15 @@ def test_a_page_is_whole_in_itself_in_both_languages_and_escapes_what_it_is_told
     assert '<span lang="zh-TW">基礎模型</span>' in page and '<span lang="en">base</span>' in page
     assert "訓練中：第 20 步，共 40 步。" in page and "<script" not in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_page_draws_what_pictures_say_beside_the_loss_and_names_the_rule_in_both_languages(tmp_path):
+    rows = [PictureRow(0, 0.2, 0.1), PictureRow(20, 0.7, 0.6)]
+    page = render_training(story(pictures=rows, reason="step 20 draws …", best_step=20, chosen_by="pictures"), tmp_path)
+    assert "Held-out garments in few steps" in page and "保留的服裝" in page
+    assert "― judge<" in page and "― 評審<" in page and "依保留服裝的圖片，採用第 20 步。" in page
+    unjudged = render_training(story(pictures=[PictureRow(0, 0.2), PictureRow(20, 0.7)]), tmp_path)
+    assert "― 評審<" not in unjudged and "Held-out garments in few steps" not in render_training(story(), tmp_path)
 
 
 def test_a_curve_of_thousands_of_steps_becomes_means_of_neighbours():

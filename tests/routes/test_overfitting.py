@@ -12,7 +12,7 @@ from PIL import Image
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.fashion.photos import read_photo
 from modiste.models.presets import preset
-from modiste.models.vision import open_tagger, scorer_of
+from modiste.models.vision import open_judge, open_tagger, scorer_of
 from modiste.routes.finetune.overfitting import MemorisationCritic, garment_colour
 from modiste.trainer.loop.samples import Gallery
 
@@ -45,6 +45,16 @@ def plain(count: int = len(HELD_OUT)) -> tuple[Image.Image, ...]:
 
 def gallery(tuned, base=None, tuned_plain=(), base_plain=()) -> Gallery:
     return Gallery(tuple(HELD_OUT), tuple(TRAINING), base or plain(), tuned, base_plain, tuned_plain)
+
+
+def test_a_look_gives_each_picture_its_scores_by_both_witnesses_and_its_colour_distance(critic):
+    mini = preset("mini")
+    judged = MemorisationCritic(critic.open_scorer, critic.open_finder, lambda: open_judge(mini, "cpu"))
+    itself, other = judged.look(images([HELD_OUT[0], HELD_OUT[1]]), [HELD_OUT[0], HELD_OUT[0]], TRAINING)
+    assert itself["similarity"] == 1 < itself["unclipped"] and itself["judge"] > 1 and itself["colour_delta_e"] == 0
+    assert other["judge"] < 0.9 and other["unclipped"] < itself["unclipped"] and other["colour_delta_e"] > 1
+    assert judged.key == critic.key == critic.scorer.key
+    assert "judge" not in critic.look(images(HELD_OUT[:1]), HELD_OUT[:1], TRAINING)[0]
 
 
 def test_pictures_that_are_training_photos_are_called_copies(critic):

@@ -533,7 +533,7 @@ def test_averaged_weights_equal_the_formula_by_hand_and_are_what_is_exported(bas
             decay = min(0.5, (1 + step) / (10 + step))
             expected = decay * expected + (1 - decay) * weights[name]
         torch.testing.assert_close(held, expected, rtol=1e-5, atol=1e-7)
-        assert torch.equal(run.loop.best[name], held) and not torch.equal(held, seen[-1][name])
+        assert torch.equal(run.loop.kept[12][name], held) and not torch.equal(held, seen[-1][name])
 
 
 # ── what goes wrong ──
@@ -713,6 +713,11 @@ def test_a_single_look_is_not_called_the_least_of_several():
     )
 
 
+def test_a_single_held_out_photo_has_a_gain_and_no_interval():
+    reason = Validation([ValidationResult(0, (0.5,)), ValidationResult(8, (0.4,))]).reason()
+    assert "has a loss of 0.40000 on 1 held-out photo, a gain of +0.10000 (one photo: no interval) over" in reason
+
+
 def test_patience_ends_a_run_that_does_not_get_better(base, photos, tmp_path):
     wanted = config(
         base,
@@ -746,6 +751,27 @@ def test_two_looks_at_the_same_weights_see_the_same_losses(base, photos, tmp_pat
     run.model.plan = run.plan.model_copy(update={"micro_batch": 8})
     again = run.gradient.validation_losses(run.data.held_out)
     assert first == pytest.approx(again, rel=1e-6) and len(set(first)) == 2
+
+
+def test_each_stratum_of_a_held_out_photo_has_noise_of_its_own_and_the_same_in_each_validation(base, photos, tmp_path):
+    run = run_of(config(base, photos, validation=dict(timesteps=4)), tmp_path)
+    loss, photo, seen = run.gradient.loss, run.data.samples[0], []
+    latents, predict = run.model.mean_latents(photo), run.model.predict
+
+    def watch(noisy_latents, timesteps, captions, samples):
+        for noisy, t in zip(noisy_latents, timesteps, strict=True):
+            clean = loss.diffusion.add_noise(latents[None], torch.zeros_like(latents)[None], t[None])
+            one = loss.diffusion.add_noise(torch.zeros_like(latents)[None], torch.ones_like(latents)[None], t[None])
+            seen.append(((noisy[None] - clean) / one)[0])
+        return predict(noisy_latents, timesteps, captions, samples)
+
+    run.model.predict = watch
+    loss.of_photo(photo)
+    loss.of_photo(photo)
+    first, again = seen[:4], seen[4:]
+    torch.testing.assert_close(torch.stack(first), torch.stack(again), rtol=0, atol=0)
+    apart = [float((first[a] - first[b]).abs().mean()) for a in range(4) for b in range(a)]
+    assert min(apart) > 0.5  # of two independent normal draws it is 1.13
 
 
 def test_strata_are_the_middles_of_equal_parts():

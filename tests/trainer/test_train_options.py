@@ -83,10 +83,10 @@ def test_schedule_free_leaves_its_averaged_weights_and_trains_on_with_the_others
     take_steps(run, silent, lambda: False)
     name, parameter = next((name, p) for name, p in run.model.parameters.items() if ".lora_B." in name)
     trained_weight = parameter.detach().clone()
-    assert torch.equal(run.loop.best[name], run.optimization.result[name])
+    assert torch.equal(run.loop.kept[6][name], run.optimization.result[name])
     assert not torch.equal(run.optimization.result[name], trained_weight)
     with run.optimization.ema_weights():
-        assert torch.equal(parameter, run.loop.best[name])
+        assert torch.equal(parameter, run.loop.kept[6][name])
     assert torch.equal(parameter, trained_weight)
 
 

@@ -227,7 +227,7 @@ def _impossible(config: TrainConfig, base: KohyaBase) -> Iterator[str]:
         yield f"network.text_rank {network.text_rank} (0, or the UNet's {network.rank})"
     if network.text_rank and (network.text_alpha or network.text_rank) != network.alpha:
         yield f"network.text_alpha {network.text_alpha:g} (the UNet's {network.alpha:g})"
-    for name in ("extend", "extended", "from_lora", "accept_versions"):
+    for name in ("extend", "extended", "from_lora", "accept_versions", "files_every"):
         if getattr(config, name):
             yield f"{name} {getattr(config, name)}"
     if config.optimizer not in OPTIMIZERS:

@@ -16,8 +16,8 @@ Line = tuple[str, int, Sequence[tuple[float, float]]]  # colour, width, (step, v
 WINDOW = 0.05  # of a run: what the running mean covers
 
 
-def draw_curve(losses: Sequence[float], validation: Validation, title: str) -> Image.Image:
-    """Two panels: the training loss, and base − tuned on held-out photos with its interval and the best step marked."""
+def draw_curve(losses: Sequence[float], validation: Validation, title: str, kept: int | None = None) -> Image.Image:
+    """Two panels: the training loss, and base − tuned on held-out photos with its interval and the kept step marked."""
     from PIL import Image, ImageDraw
 
     page = Image.new("RGB", (SIZE[0] * SCALE, SIZE[1] * SCALE), PAPER)
@@ -43,7 +43,8 @@ def draw_curve(losses: Sequence[float], validation: Validation, title: str) -> I
         (ACCENT, 2, [(0, 0.0), *((step, gain.mean) for step, gain in gains)]),
     ]
     best = validation.best_trained.step if validation.best_trained else None
-    _panel(pen, boxes[1], f"better than {validation.start} on held-out photos, by loss", (0, steps), lines, best)
+    mark = kept if kept is not None and best is not None else best
+    _panel(pen, boxes[1], f"better than {validation.start} on held-out photos, by loss", (0, steps), lines, mark)
     return page.resize(SIZE, Image.Resampling.LANCZOS)
 
 

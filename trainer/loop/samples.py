@@ -47,10 +47,17 @@ class Gallery:
 class Critic(Protocol):
     """Looks at pictures for the trainer, which does not know how."""
 
+    @property
+    def key(self) -> str:
+        """The names of encoder and calibration: figures with the same key are comparable."""
+
     def look(
         self, pictures: Sequence[Image.Image], photos: Sequence[Path], training: Sequence[Path]
     ) -> Sequence[Mapping[str, float]]:
-        """Each picture's figures by name; one of them is `similarity`, 0 … 1, with its photo."""
+        """Each picture's figures by name: `similarity`, 0 … 1, with its photo; others as `choice.FIGURES` names them.
+
+        `unclipped`, where it is given, is the same similarity beyond 0 … 1.
+        """
 
     def signs(self, gallery: Gallery) -> dict[str, Any]:
         """Signs of overfitting, as JSON; `warnings` are sentences for people."""

@@ -32,29 +32,30 @@ class SampleRequest:
     photo: Sample
 
 
-def draw(model: TrainedModel, requests: Sequence[SampleRequest]) -> list[Image.Image]:
-    """RGB pictures in the requests' order.
+def draw(model: TrainedModel, requests: Sequence[SampleRequest], steps: int | None = None) -> list[Image.Image]:
+    """RGB pictures in the requests' order, by `steps` of the sampler; None: the config's `picture_steps`.
 
     Noise comes from each request's own generator: the run's randomness is not touched.
     """
     import torch
 
     pictures: list[Image.Image] = []
+    steps = steps or model.config.validation.picture_steps
     with torch.no_grad(), vae_on_device(model) as vae:
         for _, alike in itertools.groupby(requests, key=lambda request: request.photo.bucket):
             for part in parts(list(alike), model.plan.micro_batch):
-                latents = _denoised(model, part) / model.base.scaling_factor
+                latents = _denoised(model, part, steps) / model.base.scaling_factor
                 pictures += [_picture(vae.decode(latent[None].to(vae.dtype)).sample[0]) for latent in latents]
     return pictures
 
 
-def _denoised(model: TrainedModel, requests: Sequence[SampleRequest]) -> torch.Tensor:
+def _denoised(model: TrainedModel, requests: Sequence[SampleRequest], steps: int) -> torch.Tensor:
     """By DPM-Solver++ (2M), Lu et al., arXiv 2211.01095; float32 [B, 4, h, w], scaled as in training."""
     import torch
 
     unet, config = model.base.unet, model.config.validation
     scheduler = _scheduler(model)
-    scheduler.set_timesteps(config.picture_steps, device=model.device)
+    scheduler.set_timesteps(steps, device=model.device)
     latents: torch.Tensor = torch.stack([_noise(request, unet.config.in_channels) for request in requests]).to(
         model.device
     )

@@ -12,6 +12,36 @@ from typing import Any
 
 from ...search.confirmation import PairedGain, mean_gain
 
+FINALISTS = 2  # steps whose weights wait for the end, where pictures choose
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """What a critic says of pictures of held-out garments, in their order; unclipped, so that differences count."""
+
+    similarity: tuple[float, ...]
+    judge: tuple[float, ...] = ()  # empty without a judge
+    means: dict[str, float] = field(default_factory=dict)  # of what else it sees, by name
+
+    @property
+    def mean(self) -> float:
+        """The mean similarity."""
+        return sum(self.similarity) / len(self.similarity)
+
+    @property
+    def judge_mean(self) -> float | None:
+        """The mean of the judge; None where there is none."""
+        return sum(self.judge) / len(self.judge) if self.judge else None
+
+    def as_json(self) -> dict[str, Any]:
+        """For checkpoints."""
+        return {"similarity": list(self.similarity), "judge": list(self.judge), "means": self.means}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any] | None) -> PictureScores | None:
+        """What `as_json` wrote; None of nothing."""
+        return cls(tuple(row["similarity"]), tuple(row["judge"]), dict(row["means"])) if row else None
+
 
 @dataclass(frozen=True)
 class ValidationResult:
@@ -19,6 +49,7 @@ class ValidationResult:
 
     step: int
     losses: tuple[float, ...]
+    pictures: PictureScores | None = None  # where pictures choose
 
     @property
     def mean(self) -> float:
@@ -32,12 +63,41 @@ class Validation:
 
     results: list[ValidationResult] = field(default_factory=list)
     start: str = "the base model"  # what the run began with, for people
+    by: str = "loss"  # what chooses the step: pictures | loss | last
+    why: str = ""  # where that is not what the config says
+    garments: tuple[str, ...] = ()  # of each picture, where pictures choose
 
     @property
     def best_trained(self) -> ValidationResult | None:
         """The result of the least mean loss after step 0; None before there is one."""
         trained = (result for result in self.results if result.step)
         return min(trained, key=lambda result: (result.mean, result.step), default=None)
+
+    @property
+    def leader(self) -> ValidationResult | None:
+        """The best result after step 0 by what chooses: the most alike pictures, else the least loss."""
+        return next(iter(self._by_pictures()), None) if self.by == "pictures" else self.best_trained
+
+    def wanted_steps(self, finalists: int = FINALISTS) -> list[int]:
+        """The steps whose weights may still be kept at the end, the best first."""
+        if self.by == "pictures":
+            return [result.step for result in self._by_pictures()[:finalists]]
+        best = self.best_trained if self.by == "loss" else None
+        return [best.step] if best else []
+
+    def _by_pictures(self) -> list[ValidationResult]:
+        trained = [result for result in self.results if result.step and result.pictures]
+        return sorted(trained, key=lambda result: (-result.pictures.mean if result.pictures else 0.0, result.step))
+
+    def picture_gain(self, result: ValidationResult, who: str = "similarity") -> PairedGain | None:
+        """The result's scores − the first's, by `similarity` or `judge`, over garments; None without pictures."""
+        base = self.results[0].pictures
+        if base is None or result.pictures is None or not self.garments:
+            return None
+        ours, theirs = getattr(result.pictures, who), getattr(base, who)
+        if not ours:
+            return None
+        return mean_gain([a - b for a, b in zip(ours, theirs, strict=True)], self.garments)
 
     def gain(self, result: ValidationResult) -> PairedGain:
         """First loss − the result's, paired by photo: above 0 is better than what the run began with."""
@@ -48,9 +108,9 @@ class Validation:
 
     def since_best(self, step: int = 0) -> int:
         """Validations since the best one; none before `step` is counted."""
-        if self.best_trained is None:
+        if self.leader is None:
             return 0
-        behind = self.results[self.results.index(self.best_trained) + 1 :]
+        behind = self.results[self.results.index(self.leader) + 1 :]
         return sum(result.step > step for result in behind)
 
     def reason(self) -> str:
@@ -58,23 +118,43 @@ class Validation:
         best = self.best_trained
         if best is None:
             return "the last step: no photos were held out to choose by"
+        if self.by == "last":
+            return f"the last step, {self.results[-1].step}, as was asked for; step {best.step} has the least loss"
         gain, base = self.gain(best), self.results[0].mean
-        photos = f"{len(best.losses)} held-out photos"
+        count = len(best.losses)
+        photos = f"{count} held-out photos" if count > 1 else "1 held-out photo"
         if sum(result.step > 0 for result in self.results) > 1:
             chosen = f"step {best.step} has the least loss on {photos}: {best.mean:.5f}"
         else:
             chosen = f"step {best.step}, the only one that was validated, has a loss of {best.mean:.5f} on {photos}"
-        interval = f"{gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
-        return f"{chosen}, a gain of {interval} over {self.start}'s {base:.5f}{_judgement(gain)}"
+        sentence = f"{chosen}, a gain of {gain_text(gain, count)} over {self.start}'s {base:.5f}{_judgement(gain)}"
+        return sentence + (f" (by the loss: {self.why})" if self.why else "")
 
     def as_json(self) -> list[dict[str, Any]]:
         """For checkpoints and train.json."""
-        return [{"step": result.step, "losses": list(result.losses)} for result in self.results]
+        return [
+            {
+                "step": result.step,
+                "losses": list(result.losses),
+                **({"pictures": result.pictures.as_json()} if result.pictures else {}),
+            }
+            for result in self.results
+        ]
 
     @classmethod
     def from_json(cls, rows: Sequence[dict[str, Any]], start: str = "the base model") -> Validation:
         """The validations that `as_json` wrote."""
-        return cls([ValidationResult(row["step"], tuple(row["losses"])) for row in rows], start)
+        results = [
+            ValidationResult(row["step"], tuple(row["losses"]), PictureScores.from_json(row.get("pictures")))
+            for row in rows
+        ]
+        return cls(results, start)
+
+
+def gain_text(gain: PairedGain, photos: int) -> str:
+    """`+0.00211 (+0.00105 … +0.00317)`: a gain of that many photos with its interval, which a single one has not."""
+    interval = f"{gain.low:+.5f} … {gain.high:+.5f}" if photos > 1 else "one photo: no interval"
+    return f"{gain.mean:+.5f} ({interval})"
 
 
 def _judgement(gain: PairedGain) -> str:
