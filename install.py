@@ -93,8 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         if word == "kohya":
             return kohya(options.source, options.force)
         if word == "sbom":
-            print(json.dumps(bill_of_materials(), indent=1))
-            return EXIT_OK
+            return show(json.dumps(bill_of_materials(), indent=1))
         python = set_up(dev=options.dev or word in ("test", "audit"), force=options.force)
         if word == "demo":
             return demo(python, rest)
@@ -618,6 +617,15 @@ def run(command: list[str | Path], quiet: bool = False) -> int:
         except KeyboardInterrupt:
             process.wait()
             raise
+
+
+def show(text: str) -> int:
+    """Prints a document; `| head` may leave before its end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+    return EXIT_OK
 
 
 def own_environ() -> dict[str, str]:

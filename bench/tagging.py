@@ -26,8 +26,10 @@ from ..fashion.encoders.load import load_encoder
 from ..fashion.encoders.settings import EncoderSettings
 from ..fashion.framing import Framer
 from ..fashion.photos import Skip, decode_photo, read_file
+from ..fashion.shards import Catalogue
 from ..fashion.tagger import Tagger
 from ..fashion.taxonomy import Taxonomy, load_taxonomy
+from .random_models import random_clip
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +90,8 @@ def speed(folder: Path, count: int) -> tuple[list[TaggingRow], list[float], floa
 
 def tag_all(photos: Sequence[Path], tagger: Tagger, cache: ObservationCache) -> int:
     """What the command `tag` does, without its output."""
-    return sum(1 for _ in tag_photos(photos, tagger, cache=cache, skipped=[], without_garment=lambda path: True))
+    tagged = tag_photos(Catalogue(photos), tagger, cache=cache, skipped=[], without_garment=lambda path: True)
+    return sum(1 for _ in tagged)
 
 
 def probes(group) -> list[str]:
@@ -151,23 +154,6 @@ def draft_parity(encoder, photos: Sequence[Path]) -> float:
     whole = [decode_photo(read_file(path), max(PHOTO)).image for path in photos]
     small = [decode_photo(read_file(path), TAGGING_SIDE).image for path in photos]
     return float((encoder.embed_images(whole) * encoder.embed_images(small)).sum(-1).min())
-
-
-def random_clip(folder: Path) -> Path:
-    """A CLIP of ViT-B/32's shape with random weights: it costs what FashionCLIP costs."""
-    patch_torchvision_ops()
-    import torch
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
-
-    from ..mini.tokenizer import save_tokenizer
-
-    tokenizer = save_tokenizer(folder)
-    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    torch.manual_seed(0)
-    # CLIPConfig's own defaults are ViT-B/32.
-    CLIPModel(CLIPConfig(text_config={"vocab_size": len(tokenizer), **ids})).save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
-    return folder
 
 
 def make_photos(folder: Path, count: int) -> list[Path]:
@@ -235,7 +221,7 @@ def memory(folder: Path, count: int) -> dict[str, float]:
     tagger = open_tagger(preset("mini"), "cpu")
     megabytes = {}
     with ObservationCache(tagger.encoder.identity.key, folder / "cache") as cache:
-        small = list(make_small_photos(folder / "photos", count))
+        small = Catalogue(list(make_small_photos(folder / "photos", count)))
         tagged = tag_photos(small, tagger, cache=cache, skipped=list[Skip](), without_garment=lambda path: True)
         for done, _ in enumerate(tagged, 1):
             if done in (count // 10, count):

@@ -99,7 +99,7 @@ def _from_file(file: Path, dtype: torch.dtype) -> Any:
 
     family, prediction = recognised(file)
     with tempfile.TemporaryDirectory() as folder:
-        config = _config_folder(Path(folder), family, prediction)
+        config = config_folder(Path(folder), family, prediction)
         kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
         without = {} if family == "sdxl" else {"safety_checker": None, "feature_extractor": None}
         with _opening(file), without_bars(), suppress_log(*KEPT_IN_FLOAT32):
@@ -120,7 +120,7 @@ def open_vae(source: Path) -> Any:
             folder = source / "vae"
             return AutoencoderKL.from_pretrained(folder, use_safetensors=True, variant=half_variant(source), **options)
         with tempfile.TemporaryDirectory() as folder_name:
-            config = _config_folder(Path(folder_name), *recognised(source))
+            config = config_folder(Path(folder_name), *recognised(source))
             return AutoencoderKL.from_single_file(str(source), config=str(config), subfolder="vae", **options)
 
 
@@ -183,7 +183,7 @@ def _predicts_v(file: Path, tensors: Any, width: int) -> bool:
     return "768" in file.name
 
 
-def _config_folder(folder: Path, family: Family, prediction: str) -> Path:
+def config_folder(folder: Path, family: Family, prediction: str) -> Path:
     """What `from_single_file` asks a hub for, written down here."""
     xl = family == "sdxl"
     parts: dict[str, Any] = {

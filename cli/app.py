@@ -20,7 +20,7 @@ from .mask import mask
 from .models import models
 from .pipeline import pipeline
 from .prompt import prompt
-from .score import score
+from .score import score, score_lines
 from .serve import serve
 from .tag import tag
 
@@ -50,6 +50,7 @@ for command in (
     serve,
 ):
     app.command()(command)
+app.command(hidden=True)(score_lines)
 app.add_typer(lora, name="lora")
 
 

@@ -52,7 +52,8 @@ def leave_out_without_garment(gathered: Gathered, paths: Sequence[Path], session
 
     unknown = photos_without_garment(gathered.photos, session.vision.tagger)
     if unknown and force:
-        say(f"{unknown[0].path}: {DEMONSTRATION}")
+        others = f", and {len(unknown) - 1} more do not either" if len(unknown) > 1 else ""
+        say(f"{unknown[0].path}: {DEMONSTRATION}{others}")
     elif unknown:
         leave_out(unknown, gathered, paths)
 

@@ -18,6 +18,7 @@ from .options import (
     PresetName,
     SameSeeds,
     Seed,
+    one_line,
 )
 from .terminal import Display, print_json
 
@@ -31,7 +32,7 @@ def compare(
     preset: PresetName = None,
     host: HostOptions,
     lora_dir: LoraDir = None,
-    trigger: Annotated[str | None, typer.Option(help="Its word; without it what the file says.")] = None,
+    trigger: Annotated[str | None, one_line("Its word; without it what the file says.")] = None,
     bind: Annotated[
         str | None, typer.Option(help="Groups that prompts leave to the trigger, comma-separated.", show_default=False)
     ] = None,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import DatasetOptions, GoingOnOptions, TrainOptions, with_option_groups
-from .options import AsJson, CaptionBind, Checkpoint, Choose, Device, FilesEvery, Prediction, PresetName
+from .launch import first_process, launched, require_cards, run_in_processes
+from .option_groups import DatasetOptions, DeliveryOptions, GoingOnOptions, TrainOptions, with_option_groups
+from .options import AsJson, CaptionBind, Checkpoint, Choose, Device, FilesEvery, Gpus, Prediction, PresetName
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def finetune(
     prediction: Prediction = None,
     seed: Annotated[int | None, typer.Option(help="Every random choice follows from it.", min=0)] = None,
     going_on: GoingOnOptions,
+    delivery: DeliveryOptions,
     log: Annotated[
         list[str] | None,
         typer.Option(help="A tracker of accelerate's: tensorboard | wandb | mlflow | …; several.", show_default=False),
     ] = None,
+    gpus: Gpus = 1,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
@@ -63,17 +66,33 @@ def finetune(
     asked |= {"batch_size": batch, "data": dataset.as_fields(), "log": log or None}
     asked |= {"files_every": files_every}
     settings = config_for(chosen, photos, training.from_file(), asked)
+    delivery.refuse_full(settings.method)
     if going_on.resume:
         refuse_fresh(out)
     bound = groups_of(bind, load_taxonomy(chosen.taxonomy))
-    with Display(quiet=json) as display, stopping() as stop:
+    if gpus > 1 and not launched():
+        refuse_together(gpus, engine, device)
+        return run_in_processes(gpus, out)
+    with Display(quiet=json or not first_process()) as display, stopping() as stop:
         result = train(settings, out, chosen, display, stop, bound, device, engine)
-    return _told(result, out, json)
+    if not first_process():
+        return EXIT_OK
+    delivered = delivery.deliver(result.file, settings.data.trigger, out)
+    return _told(result, out, delivered, json)
 
 
-def _told(result: TrainResult, out: Path, json: bool) -> int:
+def refuse_together(gpus: int, engine: str, device: str) -> None:
+    """InputError for an engine whose processes are its own affair, and for more cards than there are."""
+    from ..core.errors import InputError
+
+    if engine != "diffusers":
+        raise InputError(f"--gpus is for our own engine, not for {engine}", to_try="leave out --gpus or --engine")
+    require_cards(gpus, device)
+
+
+def _told(result: TrainResult, out: Path, delivered: dict[str, Any], json: bool) -> int:
     """Prints what a run has left; the exit code."""
-    record = result.record
+    record = result.record | delivered
     if json:
         print_json({"file": str(result.file), **record})
     else:

@@ -11,7 +11,7 @@ from ..core.errors import InputError
 from .choices import groups_of, open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
-from .options import AsJson, Device, LoraDir, PresetName, Seed
+from .options import AsJson, Device, LoraDir, PresetName, Seed, one_line
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def judge(
     preset: PresetName = None,
     host: HostOptions,
     lora_dir: LoraDir = None,
-    trigger: Annotated[str | None, typer.Option(help="Its word; without it what the files say.")] = None,
+    trigger: Annotated[str | None, one_line("Its word; without it what the files say.")] = None,
     bind: Annotated[
         str | None, typer.Option(help="Groups that prompts leave to the trigger, comma-separated.", show_default=False)
     ] = None,

@@ -26,6 +26,8 @@ from .options import (
     CaptionSource,
     CfgScale,
     Checkpoint,
+    DeliverAs,
+    DeliverTo,
     Dtype,
     Encoder,
     Extend,
@@ -36,9 +38,11 @@ from .options import (
     HostKind,
     LearnFromEarlier,
     LearningRate,
+    LeaveOut,
     LowMemory,
     Masks,
     Method,
+    Pin,
     Prediction,
     Rank,
     Regularisation,
@@ -46,6 +50,8 @@ from .options import (
     SameSeeds,
     SamplePrompts,
     Sampler,
+    SearchBudget,
+    SearchedPhotos,
     Steps,
     TrainingConfigFile,
     Trigger,
@@ -58,6 +64,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..fashion.photos import Gathered
+    from ..fashion.taxonomy import Taxonomy
     from ..models.captioner import RememberingCaptioner
     from ..models.drawing_host import HostChoice
     from ..models.presets import Preset
@@ -180,6 +187,36 @@ class TrainOptions(OptionGroup):
 
 
 @dataclass(frozen=True)
+class DeliveryOptions(OptionGroup):
+    """Where a finished LoRA goes, and under which name."""
+
+    deliver_to: DeliverTo = None
+    deliver_as: DeliverAs = None
+
+    def refuse_full(self, method: str | None) -> None:
+        """InputError where there will be no LoRA to deliver."""
+        if self.deliver_to is not None and method == "full":
+            raise InputError(
+                "--deliver-to is for LoRAs and --method full makes none",
+                to_try="copy fashion_sd_model.safetensors into the host's checkpoints yourself",
+            )
+
+    def deliver(self, file: Path, trigger: str, out: Path, **strength: float) -> dict[str, Any]:
+        """The field `delivered` of a command's JSON, after the copy; empty where nothing is to be delivered."""
+        from ..routes.delivery import deliver_file
+        from .terminal import say
+
+        if self.deliver_to is None:
+            return {}
+        name = self.deliver_as or trigger or file.stem
+        delivered = deliver_file(file, self.deliver_to, name, trigger, out, **strength)
+        say(f"delivered: {delivered.file}; in a prompt: {delivered.prompt}")
+        for note in delivered.notes:
+            say(f"note: {note}")
+        return {"delivered": delivered.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
 class DatasetOptions(OptionGroup):
     """What a training makes of its photos; None: the config file's, else DataConfig's own."""
 
@@ -211,6 +248,14 @@ class GoingOnOptions(OptionGroup):
     def as_fields(self) -> dict[str, Any]:
         """The fields of a TrainConfig, None where nothing was given."""
         return {"extend": self.extend, "accept_versions": self.accept_versions or None}
+
+
+@dataclass(frozen=True)
+class PipelineSearchOptions(OptionGroup):
+    """What the prompt route inside `pipeline` may cost."""
+
+    budget: SearchBudget = 16
+    searched: SearchedPhotos = 8
 
 
 @dataclass(frozen=True)
@@ -262,6 +307,22 @@ class WordsOptions(OptionGroup):
             fields |= {"captioner": captioner.name}
             fields |= {"captions": {photo_id(sha256): caption for sha256, caption in captions.items()}}
         return fields
+
+
+@dataclass(frozen=True)
+class TagEditOptions(OptionGroup):
+    """The user's edits of the tags."""
+
+    pin: Pin = None
+    leave_out: LeaveOut = None
+
+    def as_fields(self, taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+        """The fields of PromptSettings; InputError, with the nearest name, for what the vocabulary lacks."""
+        from ..fashion.tag_edits import choices_of, written
+
+        given = {"pin": ("--pin", self.pin), "leave_out": ("--leave-out", self.leave_out)}
+        choices = {name: choices_of(",".join(texts or ()), taxonomy, option) for name, (option, texts) in given.items()}
+        return {name: written(chosen) for name, chosen in choices.items()}
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def _one_line(text: str) -> str:
+    """A trigger as it was typed; `typer.BadParameter` where a caption would break into two lines."""
+    if len(text.splitlines()) > 1:
+        raise typer.BadParameter(f"{text!r} holds a line break; a caption is one line")
+    return text
+
+
+def one_line(text: str) -> Any:
+    """An option for words that stand in a caption; `text` is its help."""
+    return typer.Option(parser=_one_line, metavar="<str>", help=text)
+
 
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
 PresetName = Annotated[
@@ -36,6 +49,14 @@ Words = Annotated[
         show_default="the .txt beside each photo",
     ),
 ]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(help="A tag that every photo has, GROUP:LABEL (colour:red); several.", show_default=False),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(help="A tag (GROUP:LABEL) or group that no prompt is to say; several.", show_default=False),
+]
 CaptionerUrl = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +78,18 @@ CaFile = Annotated[
 ]
 Workflow = Annotated[
     Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
+]
+DeliverTo = Annotated[
+    Path | None,
+    typer.Option(
+        help="A WebUI's or ComfyUI's LoRA folder: the finished LoRA is copied into it (pipeline: where training paid).",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+DeliverAs = Annotated[
+    str | None, typer.Option(help="Its name there, before the digest; else the trigger.", show_default=False)
 ]
 LoraDir = Annotated[
     Path | None,
@@ -127,7 +160,7 @@ FilesEvery = Annotated[
 AcceptVersions = Annotated[
     bool, typer.Option("--accept-versions", help="Go on under other library versions; train.json notes it.")
 ]
-BrandWord = Annotated[str | None, typer.Option(help="The word that is to mean the brand's look.")]
+BrandWord = Annotated[str | None, one_line("The word that is to mean the brand's look.")]
 Masks = Annotated[Path | None, typer.Option(help="Folder of masks, white where the garment is.")]
 CaptionSource = Annotated[
     str | None,
@@ -146,12 +179,23 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Of 
 LearnFromEarlier = Annotated[
     bool, typer.Option("--learn/--no-learn", help="Begin with what earlier photos and runs taught.")
 ]
-Trigger = Annotated[str, typer.Option(help="The word that is to mean the brand's look.")]
+Trigger = Annotated[str, one_line("The word that is to mean the brand's look.")]
 CaptionBind = Annotated[
     str | None, typer.Option(help="Groups that captions leave to the trigger, comma-separated.", show_default=False)
 ]
 DEMONSTRATION = "this does not look like the garments that the encoder knows; its figures are a demonstration"
 Force = Annotated[bool, typer.Option("--force", help="Also photos in which no garment was found.", show_default=False)]
+ShardOfCatalogue = Annotated[
+    str | None,
+    typer.Option("--shard", help="I/N: the I-th of N shares, into FILE-I-of-N.", show_default=False),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
+]
+SearchBudget = Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)]
+SearchedPhotos = Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)]
+Gpus = Annotated[int, typer.Option("--gpus", help="Cards that train together; with --device cpu, processes.", min=1)]
+Join = Annotated[bool, typer.Option("--join", help="Tag nothing: put all shards' files into that of --out.")]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Dtype = Annotated[
     str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")

@@ -11,9 +11,11 @@ from .choices import choose_preset, groups_of, leave_out_without_garment, open_c
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import (
     BrandOptions,
+    DeliveryOptions,
     EarlierRunsOptions,
     HostOptions,
     ModelOptions,
+    PipelineSearchOptions,
     SamplingOptions,
     TrainOptions,
     WordsOptions,
@@ -41,9 +43,8 @@ def pipeline(
         str | None, typer.Option(help="prompt | finetune | compare: that one alone.", show_default=False)
     ] = None,
     brand: BrandOptions,
-    budget: Annotated[int, typer.Option(help="Pictures a searched photo.", min=8, max=400)] = 16,
+    search: PipelineSearchOptions,
     given: WordsOptions,
-    searched: Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)] = 8,
     with_generated: Annotated[
         bool, typer.Option("--with-generated", help="The base model's own pictures keep the look to its trigger.")
     ] = False,
@@ -52,6 +53,7 @@ def pipeline(
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, in the comparison.", min=2, max=64)] = 4,
     seed: Seed = 0,
     earlier: EarlierRunsOptions,
+    delivery: DeliveryOptions,
     sampling: SamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
@@ -60,6 +62,7 @@ def pipeline(
     """From photos to a verdict: find the best prompts, train on what they taught, and compare base and tuned model."""
     from ..fashion.photos import gather_photos
     from ..models.presets import PRESETS
+    from ..routes.delivery import winning_lora
     from ..routes.finetune.finetune import merged
     from ..routes.given_words import without_trigger
     from ..routes.pipeline.pipeline import PipelineSettings, run_pipeline
@@ -70,6 +73,7 @@ def pipeline(
 
     gathered = gather_photos(photos)
     train = merged(training.from_file(), training.as_fields(train_steps, seed, device))
+    delivery.refuse_full(train.get("method"))
     needed = ("encoder",) if "base" in train else ("checkpoint", "encoder")
     # Here a checkpoint brings the preset of its family; a server's is known by its name alone.
     name = preset if host.is_local else choose_preset(preset, host.host, needed).name
@@ -89,11 +93,11 @@ def pipeline(
     words["words"] = {photo: without_trigger(text, brand.trigger) for photo, text in words["words"].items()}
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
-            session, budget=budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
+            session, budget=search.budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
         ),
         trigger=brand.trigger,
         bound=groups_of(brand.bind, session.vision.taxonomy),
-        searched=searched,
+        searched=search.searched,
         train=train,
         with_generated=with_generated,
         compare={"confirm_seeds": seeds},
@@ -104,5 +108,9 @@ def pipeline(
         say(f"the stage {stage} is finished; the report comes with the last one")
         print_json({"stage": stage, "finished": True}) if json else print(out)
     else:
-        print_json(report.model_dump(mode="json")) if json else print_verdict(report, out)
+        document = report.model_dump(mode="json")
+        if winner := winning_lora(document):
+            file, trigger, strength = winner
+            document |= delivery.deliver(file, trigger, out, strength=strength)
+        print_json(document) if json else print_verdict(report, out)
     return EXIT_SKIPS if gathered.skipped else EXIT_OK

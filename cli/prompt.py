@@ -14,6 +14,7 @@ from .option_groups import (
     HostOptions,
     ModelOptions,
     SamplingOptions,
+    TagEditOptions,
     WordsOptions,
     with_option_groups,
 )
@@ -39,6 +40,7 @@ def prompt(
     seed: Seed = 0,
     earlier: EarlierRunsOptions,
     given: WordsOptions,
+    edits: TagEditOptions,
     strategies: Annotated[str, typer.Option(help="Comma-separated names; default: all.")] = "",
     colour_weight: Annotated[
         float,
@@ -65,6 +67,7 @@ def prompt(
             budget=budget,
             seed=seed,
             **earlier.as_fields(),
+            **edits.as_fields(session.vision.taxonomy),
             strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
             colour_weight=colour_weight / 100,
             **given.as_fields(gathered, host, display),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from .choices import choose_preset
 from .exit_codes import EXIT_OK
 from .options import AsJson, Device, Encoder, Framing, PresetName
 from .terminal import print_json, say
+
+if TYPE_CHECKING:
+    from ..models.vision import VisionModels
 
 
 def score(
@@ -57,3 +61,42 @@ def score(
         print(f"  100 is the same garment again:      {anchors.raw_hundred:.3f}")
         print(f"  anchors: {anchors.kind}{f' ({anchors.note})' if anchors.note else ''}")
     return EXIT_OK
+
+
+def score_lines(
+    preset: PresetName = None, encoder: Encoder = None, framing: Framing = None, device: Device = "auto"
+) -> int:
+    """Scores of pairs, for programs that ask often: the models are opened once.
+
+    stdin: lines of JSON {"images": [paths], "reference": path}; stdout: for each a line {"scores": [0 … 1],
+    "without_garment": [paths]} or {"error": text}. Ends with stdin.
+    """
+    import json
+
+    from ..core.errors import ModisteError
+    from ..models.vision import open_vision_models
+
+    vision = open_vision_models(choose_preset(preset, encoder=encoder, framing=framing), device)
+    for line in sys.stdin:
+        try:
+            pair = json.loads(line)
+            answer = _scores([Path(image) for image in pair["images"]], Path(pair["reference"]), vision)
+        except ModisteError as error:
+            answer = {"error": " ".join(str(error).split())}
+        except (ValueError, KeyError, TypeError) as error:
+            answer = {"error": f"the line is no {{images, reference}}: {error}"}
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+    return EXIT_OK
+
+
+def _scores(images: list[Path], reference: Path, vision: VisionModels) -> dict[str, Any]:
+    from ..fashion.photos import read_photo
+
+    paths = [*images, reference]
+    pictures = [read_photo(path).image for path in paths]
+    similarities = vision.scorer.score(pictures[:-1], pictures[-1])
+    shown = vision.tagger.shows_garment(vision.tagger.observe(pictures))
+    return {
+        "scores": [similarity.similarity_score for similarity in similarities],
+        "without_garment": [str(path) for path, there in zip(paths, shown, strict=True) if not there],
+    }

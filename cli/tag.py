@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +12,27 @@ import typer
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
-from .options import DEMONSTRATION, AllowRemote, AsJson, CaptionBind, Device, Force, Photos, PresetName
+from .options import (
+    DEMONSTRATION,
+    AllowRemote,
+    AsJson,
+    CaptionBind,
+    Device,
+    Force,
+    Join,
+    Overwrite,
+    Photos,
+    PresetName,
+    ShardOfCatalogue,
+    one_line,
+)
 from .streams import reader_left
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
     from ..fashion.caption_files import CaptionWriter
     from ..fashion.photos import Skip
+    from ..fashion.shards import Catalogue
     from ..fashion.tag_file import TagFile, TaggedFile
     from ..fashion.taxonomy import Taxonomy
     from ..models.captioner import RememberingCaptioner
@@ -29,44 +45,43 @@ def tag(
     preset: PresetName = None,
     out: Annotated[Path | None, typer.Option(help="FILE.jsonl or FILE.csv; goes on where it stopped.")] = None,
     captions: Annotated[bool, typer.Option("--captions", help="Write a .txt caption beside each photo.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="With --captions: also replace .txt files that Modiste did not write.")
-    ] = False,
-    trigger: Annotated[str, typer.Option(help="A word in every caption that is to mean the brand's look.")] = "",
+    overwrite: Overwrite = False,
+    trigger: Annotated[str, one_line("A word in every caption that is to mean the brand's look.")] = "",
     bind: CaptionBind = None,
     describing: CaptionerOptions,
     allow_remote: AllowRemote = False,
     models: VisionOptions,
     force: Force = False,
+    shard: ShardOfCatalogue = None,
+    join: Join = False,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
     """Say what each photo shows, group by group, with confidences."""
-    from contextlib import ExitStack
-    from functools import partial
-
     from ..core.progress import Pace
     from ..fashion.batch_tagging import tag_photos
     from ..fashion.caption_files import CaptionWriter
-    from ..fashion.encoder_cache import ObservationCache, RememberingEncoder
+    from ..fashion.encoder_cache import ObservationCache
     from ..fashion.prompts.captions import caption_of
     from ..fashion.tag_file import TagFile
     from ..models.vision import open_tagger
 
+    if join:
+        return join_files(photos, out)
+    catalogue = catalogue_of(photos, shard, captions)
     tagger = open_tagger(choose_preset(preset, **models.as_fields()), device)
     skipped: list[Skip] = []
+    bound = groups_of(bind, tagger.taxonomy)
     with Display(quiet=json) as display, ExitStack() as open_files:
-        bound = groups_of(bind, tagger.taxonomy)
-        file = open_files.enter_context(TagFile(out)) if out else None
+        file = open_files.enter_context(TagFile(catalogue.file_of(out))) if out else None
         asked = describing.open(allow_remote)
         described = Described(open_files.enter_context(asked), tagger.taxonomy, trigger, bound) if asked else None
         refuse_other_captions(file, described, tagger.taxonomy, trigger, bound)
         writer = open_files.enter_context(CaptionWriter(overwrite)) if captions else None
         cache = open_files.enter_context(ObservationCache(tagger.key))
-        tagger.encoder = RememberingEncoder(tagger.encoder, cache)
         results = Results(file, writer, json)
         tagged_photos = tag_photos(
-            photos,
+            catalogue,
             tagger,
             cache=cache,
             caption=partial(caption_of, taxonomy=tagger.taxonomy, trigger=trigger, bound=bound),
@@ -82,6 +97,33 @@ def tag(
         if writer and file:
             write_earlier_captions(photos, file, writer)
     return results.finish(skipped)
+
+
+def catalogue_of(photos: list[Path], shard: str | None, captions: bool) -> Catalogue:
+    """What is to be tagged. InputError for no shard, and for captions beside photos of an archive."""
+    from ..core.errors import InputError
+    from ..fashion.archives import is_archive
+    from ..fashion.shards import Catalogue, Shard
+
+    if captions and (archive := next(filter(is_archive, photos), None)):
+        raise InputError("captions can't be written into an archive", where=str(archive), to_try="--out tags.jsonl")
+    return Catalogue(photos, Shard.parse(shard) if shard else None)
+
+
+def join_files(photos: list[Path], out: Path | None) -> int:
+    """Joins the files of all shards, and names the photos without a line; the exit code."""
+    from ..core.errors import InputError
+    from ..fashion.shards import Catalogue, join_shards
+
+    if out is None:
+        raise InputError("--join writes a file", to_try="--out with the name that the shards were given")
+    files = Catalogue(photos).find()[0]
+    missing = join_shards(out, files)
+    say(f"{len(files) - len(missing)} of {len(files)} photos in {out}")
+    if missing:
+        names = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        say(f"no line: {names}; they were skipped, or their shard has not ended: the same --shard goes on")
+    return EXIT_SKIPS if missing else EXIT_OK
 
 
 class Described:

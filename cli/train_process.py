@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ..core.progress import Progress
 from ..models.presets import preset
 from ..routes.finetune.finetune import finetune
 from ..trainer.config import read_config
+from .launch import first_process
 from .stop_signals import stopping
 
 HEARTBEAT_S = 5.0
@@ -67,11 +67,6 @@ class Events:
 def _finite(value: Any) -> Any:
     """JSON has no infinity: None."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def first_process() -> bool:
-    """Whether this one speaks for all that `accelerate launch` or torchrun has started."""
-    return int(os.environ.get("RANK", 0)) == 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

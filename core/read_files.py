@@ -34,8 +34,7 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableFile(path, "NOT_FILE", "this is a folder, a pipe or a device, not a file")
         if status.st_size > most_bytes:
-            size, limit = status.st_size / MB, most_bytes / MB
-            raise UnreadableFile(path, "TOO_LARGE", f"the file holds {size:.0f} MB; {limit:.0f} are the limit")
+            raise too_large(path, status.st_size, most_bytes)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(status.st_size + 1)
     except OSError as error:
@@ -45,6 +44,11 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
     if len(data) != status.st_size:
         raise UnreadableFile(path, "CHANGED", "the file changed while it was read; wait until it is complete")
     return data
+
+
+def too_large(path: Path, size: int, most_bytes: int) -> UnreadableFile:
+    """The error for a file of `size` bytes."""
+    return UnreadableFile(path, "TOO_LARGE", f"the file holds {size / MB:.0f} MB; {most_bytes / MB:.0f} are the limit")
 
 
 def _unreadable(path: Path, error: OSError) -> UnreadableFile:

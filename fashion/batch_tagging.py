@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .photos import BadPhoto, Gathered, Photo, Skip, decode_photo, find_photos, nothing_usable, read_file
+from .photos import BadPhoto, Gathered, Photo, Skip, decode_photo, nothing_usable, read_file
 from .prompts.captions import caption_of
 from .tag_file import TaggedFile
 
 if TYPE_CHECKING:
     from .encoder_cache import ObservationCache
+    from .shards import Catalogue
     from .tagger import Observation, Tagger
     from .tags import PhotoTags
 
@@ -25,7 +26,7 @@ THREADS = 4  # decoding waits for the disk and, in Pillow, lets others compute
 
 
 def tag_photos(
-    paths: Sequence[str | Path],
+    catalogue: Catalogue,
     tagger: Tagger,
     *,
     cache: ObservationCache,
@@ -41,8 +42,8 @@ def tag_photos(
     whether a photo that shows no garment is tagged all the same. `skipped`: receives what can't be used.
     `tagged(done, total, path)` is called after each photo.
     """
-    files, outside = find_photos(paths)
-    skipped += outside
+    files, unusable = catalogue.find()
+    skipped += unusable
     todo = [file for file in files if str(file) not in done]
     count = used = len(files) - len(todo)
     waiting = iter(todo)
@@ -61,8 +62,8 @@ def tag_photos(
                 tagged(count, len(files), photo.path)
                 text = caption_of(tags, tagger.taxonomy) if caption is None else caption(tags)
                 yield photo.path, _line(photo.path, tags, text)
-    if not used:
-        raise nothing_usable(paths, skipped)
+    if not used and not (catalogue.shard and not files and not unusable):
+        raise nothing_usable(catalogue.paths, skipped)
 
 
 def photos_without_garment(photos: Sequence[Photo], tagger: Tagger) -> list[Photo]:

@@ -6,8 +6,10 @@ revision or preprocessing encodes everything again.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from .encoders.protocol import Encoder
 
+log = logging.getLogger("modiste")
+
 FILE = "observations-1.sqlite"  # the number changes with the form of an observation
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS observations (
@@ -32,6 +36,7 @@ CREATE TABLE IF NOT EXISTS texts (
     PRIMARY KEY (text, encoder)) WITHOUT ROWID;
 """
 WAIT_S = 30.0  # while another process writes
+SLOW_S = 1.5  # for a group's sentences: a vocabulary has a dozen groups and more, and nothing is heard meanwhile
 
 
 class ObservationCache:
@@ -137,3 +142,34 @@ class RememberingEncoder:
             self.cache.add_texts(fresh.items())
             known |= fresh
         return torch.stack([known[text] for text in texts])
+
+
+class KeepingTexts:
+    """An encoder whose vectors of texts are kept in MODISTE_HOME: the next process does not embed a vocabulary again.
+
+    The cache is open only while texts are asked for; where it can't be used, texts are embedded as ever.
+    """
+
+    def __init__(self, encoder: Encoder, key: str):
+        """`key`: that of the tagger, whose observations lie in the same cache."""
+        self.encoder, self.key = encoder, key
+        self.identity, self.logit_scale = encoder.identity, encoder.logit_scale
+        self._said = False
+
+    def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """The inner encoder's vectors of the pictures, [N, D]."""
+        return self.encoder.embed_images(images)
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """The vectors of the texts, [N, D]; only new texts are embedded, and that is said where it takes long."""
+        began = time.monotonic()
+        try:
+            with ObservationCache(self.key) as cache:
+                embeds = RememberingEncoder(self.encoder, cache).embed_texts(texts)
+        except (InputError, sqlite3.Error) as error:
+            log.warning("texts are not kept: %s", error)
+            return self.encoder.embed_texts(texts)
+        if time.monotonic() - began > SLOW_S and not self._said:
+            self._said = True
+            log.warning("%s reads the vocabulary, once: its sentences are kept", self.identity.id)
+        return embeds

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
 from ..core.read_files import UnreadableFile, read_whole
+from .archives import archive_of, is_archive, photos_in, read_member
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,18 +88,21 @@ class Gathered:
     duplicates: dict[str, list[Path]] = field(default_factory=dict)
 
 
-def find_photos(paths: Iterable[str | Path]) -> tuple[list[Path], list[Skip]]:
+def find_photos(paths: Iterable[str | Path], archives: bool = False) -> tuple[list[Path], list[Skip]]:
     """Every photo file of the given files and folders (with their sub-folders), in order, each path once.
 
     Hidden files and files without a picture's suffix are ignored; a link that leads out of its folder is skipped.
-    Raises InputError for a path that does not exist.
+    `archives`: a .tar that is given stands for the photos in it. Raises InputError for a path that does not exist.
     """
     files: dict[Path, None] = {}
     skipped: list[Skip] = []
     for given in map(Path, paths):
         if not _exists(given):
             raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
-        if given.is_dir():
+        if archives and is_archive(given):
+            for file in filter(_is_picture, photos_in(given)):
+                files[file] = None
+        elif given.is_dir():
             root = os.path.realpath(given)
             for file in _walk(given):
                 if not _is_text(file):
@@ -118,8 +122,12 @@ def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES):
+            if _is_picture(Path(name)):
                 yield Path(root, name)
+
+
+def _is_picture(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in (*SUFFIXES, *OTHER_SUFFIXES)
 
 
 def _exists(path: Path) -> bool:
@@ -172,10 +180,12 @@ def nothing_usable(paths: Sequence[str | Path], skipped: Sequence[Skip]) -> Inpu
         return InputError("no photos here", where=where, to_try=f"photos or folders of {', '.join(SUFFIXES)} files")
     first = "; ".join(f"{skip.path.name}: {skip.code}, {skip.reason}" for skip in skipped[:3])
     more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    count = "the photo can't" if len(skipped) == 1 else f"none of the {len(skipped)} photos can"
+    garments = all(skip.code == "NO_GARMENT" for skip in skipped)
     return InputError(
-        f"none of the {len(skipped)} photos can be used: {first}{more}",
+        f"{count} be used: {first}{more}",
         where=where,
-        to_try="PNG, JPEG, WebP, TIFF or AVIF photos",
+        to_try="photos of garments" if garments else "PNG, JPEG, WebP, TIFF or AVIF photos",
     )
 
 
@@ -241,7 +251,8 @@ def _pillow_errors_as_codes(path: Path, kind: str, data: bytes) -> Iterator[None
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        data = read_whole(path, MOST_BYTES)
+        archive = archive_of(path)
+        data = read_member(archive, path, MOST_BYTES) if archive else read_whole(path, MOST_BYTES)
     except UnreadableFile as error:
         raise BadPhoto(path, "BOMB" if error.code == "TOO_LARGE" else error.code, error.reason) from None
     if not data:

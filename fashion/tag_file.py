@@ -81,6 +81,20 @@ class TagFile:
         """The images that have a line."""
         return frozenset(self.lines)
 
+    @classmethod
+    def head_of(cls, path: Path) -> bytes:
+        """What a file of tags of that name begins with."""
+        return _csv_row(HEADER).encode() if path.suffix.lower() == ".csv" else b""
+
+    def raw_lines(self) -> dict[str, bytes]:
+        """Image → its line as it is in the file."""
+        self._file.seek(0)
+        text = self._file.read().decode()
+        if self._csv:
+            rows = list(csv.reader(StringIO(text, newline=""), strict=True))[1:]
+            return {_unguarded(row[0]): _csv_row(row).encode() for row in rows}
+        return {json.loads(line)["image"]: f"{line}\n".encode() for line in text.split("\n")[:-1]}
+
     def refuse_other_captions(self, taxonomy: Taxonomy, trigger: str, bound: Sequence[str] | None) -> None:
         """Raises InputError where this run would write other captions for the tags of earlier lines."""
         for line in list(self.lines.values())[:COMPARED]:
@@ -166,7 +180,7 @@ class TagFile:
             if len(text.encode()) < len(data):
                 self._file.truncate(len(text.encode()))
             if self._csv and not text:
-                self._append(_csv_row(HEADER).encode())
+                self._append(self.head_of(self.path))
             self._sync()
             sync_folder(self.path.parent)
         return lines

@@ -138,13 +138,15 @@ def require_weights(chosen: Preset, *roles: str) -> None:
     """Raises MissingWeights with every model of these roles that is not on this machine."""
     from ..core.weights import how_to_get, hub_cache
 
-    missing = {role: model for role, model in missing_weights(chosen).items() if role in roles}
+    everything = missing_weights(chosen)
+    missing = {role: model for role, model in everything.items() if role in roles}
     if missing:
+        fetched = {**missing, **{role: model for role, model in everything.items() if role == "judge"}}
         names = " and ".join(f"{model} ({role})" for role, model in missing.items())
         raise MissingWeights(
             f"the preset {chosen.name} needs {names}, not on this machine",
             where=f"looked in {hub_cache()}",
-            to_try=f"{how_to_get(*missing.values())}; or --preset mini, which needs no download",
+            to_try=f"{how_to_get(*fetched.values())}; or --preset mini, which needs no download",
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import MissingWeights
 from ..core.weights import locate
 from ..fashion.calibration import Calibration, Role, load_temperatures
+from ..fashion.encoder_cache import KeepingTexts
 from ..fashion.encoders.load import load_encoder, load_image_encoder
 from ..fashion.encoders.settings import encoder_settings
 from ..fashion.familiarity import Familiarity
@@ -56,7 +57,9 @@ def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = Non
     settings = encoder_settings(known_as or preset.encoder)
     familiarity = Familiarity.load(preset.calibration if preset.measured else None)
     taxonomy = load_taxonomy(preset.taxonomy)
-    return Tagger(encoder, taxonomy, temperatures, settings=settings, familiarity=familiarity, finder=finder)
+    tagger = Tagger(encoder, taxonomy, temperatures, settings=settings, familiarity=familiarity, finder=finder)
+    tagger.encoder = KeepingTexts(encoder, tagger.key)
+    return tagger
 
 
 def open_finder(preset: Preset, device: str = "auto") -> GarmentFinder:

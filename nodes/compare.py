@@ -6,11 +6,12 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from .choices import AUTO
+from .choices import AS_SET, AUTO
 from .schema import (
     CATEGORY,
     UsesEncoder,
     advanced,
+    aspect_input,
     check_choices,
     check_result,
     encoder_input,
@@ -95,6 +96,7 @@ class ModisteCompare(UsesEncoder, io.ComfyNode):
                     display_name="tuned model",
                     tooltip="Or a model that is tuned already.",
                 ),
+                aspect_input(),
             ],
             outputs=[
                 io.Image.Output("grid", display_name="grid", tooltip="Reference, base and each strength side by side."),
@@ -112,12 +114,13 @@ class ModisteCompare(UsesEncoder, io.ComfyNode):
         encoder: list[str | None],
         sampler_name: list[str | None],
         scheduler: list[str | None],
+        aspect: list[str | None] | None = None,
     ) -> bool | str:
         """Refuses missing weights and strengths that are no numbers before queueing; None is a link."""
         from .comfy.model_management import require_encoder
         from .vision.comparison import strengths_in
 
-        words = dict(encoder=encoder, sampler_name=sampler_name, scheduler=scheduler)
+        words = dict(encoder=encoder, sampler_name=sampler_name, scheduler=scheduler, aspect=aspect or AS_SET)
         return check_result(
             lambda: check_choices(cls.define_schema(), **words),
             lambda: strengths[0] is None or strengths_in(strengths[0]),
@@ -146,6 +149,7 @@ class ModisteCompare(UsesEncoder, io.ComfyNode):
         trigger: list[str],
         lora: list[Any] | None = None,
         tuned_model: list[Any] | None = None,
+        aspect: list[str] | None = None,
     ) -> io.NodeOutput:
         """Draws, scores, compares."""
         from .comfy.graph_search import host_of, tuned_hosts
@@ -158,7 +162,8 @@ class ModisteCompare(UsesEncoder, io.ComfyNode):
         base = host_of(model[0], clip[0], vae[0], scheduler[0], prompt, node)
         tuned = tuned_hosts(base, lora and lora[0], tuned_model and tuned_model[0], strengths_in(strengths[0]))
         drawing = dict(steps=steps[0], cfg_scale=cfg[0], sampler=sampler_name[0], width=width[0], height=height[0])
-        plan = plan_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip())
+        shape = aspect[0] if aspect and aspect[0] != AS_SET else None
+        plan = plan_pictures(photos, positive, negative, pictures[0], seed[0], drawing, trigger[0].strip(), shape)
         sweep = compare(base, tuned, plan, photos, vision_models_for(encoder[0], AUTO), NodeProgress().show)
         return io.NodeOutput(
             image_of(grid_of(sweep.rows_of_pictures(photos), GRID_SIDE)),

@@ -7,12 +7,13 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..fashion.prompts.strategies import refuse_unknown_strategies
-from .choices import AUTO
+from .choices import AS_SET, AUTO
 from .missing_libraries import advice, require
 from .schema import (
     CATEGORY,
     UsesEncoder,
     advanced,
+    aspect_input,
     check_choices,
     check_result,
     encoder_input,
@@ -79,6 +80,7 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
                         tooltip="Whether to begin with what worked for earlier photos.",
                     )
                 ),
+                aspect_input(),
             ],
             outputs=[
                 io.String.Output("positive", display_name="positive", tooltip="The prompt that is recommended."),
@@ -96,13 +98,18 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, strategies: str | None, encoder: str | None, sampler_name: str | None, scheduler: str | None
+        cls,
+        strategies: str | None,
+        encoder: str | None,
+        sampler_name: str | None,
+        scheduler: str | None,
+        aspect: str | None = AS_SET,
     ) -> bool | str:
         """Refuses missing libraries and weights and unknown strategies before queueing; None is a link."""
         from .comfy.model_management import require_encoder
 
         lacking = advice("Prompt Search", *LIBRARIES)
-        words = dict(encoder=encoder, sampler_name=sampler_name, scheduler=scheduler)
+        words = dict(encoder=encoder, sampler_name=sampler_name, scheduler=scheduler, aspect=aspect)
         return lacking or check_result(
             lambda: check_choices(cls.define_schema(), **words),
             lambda: refuse_unknown_strategies(names_in(strategies or "")),
@@ -128,6 +135,7 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
         strategies: str,
         refine: bool,
         learn: bool,
+        aspect: str = AS_SET,
     ) -> io.NodeOutput:
         """Searches, or resumes a search that was cancelled."""
         from .comfy.graph_search import host_of, search
@@ -138,6 +146,7 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
         prompt, node = cls.hidden.prompt or {}, str(cls.hidden.unique_id)
         host = host_of(model, clip, vae, scheduler, prompt, node)
         drawing = dict(steps=steps, cfg_scale=cfg, sampler=sampler_name, width=width, height=height)
+        drawing["aspect"] = aspect if aspect != AS_SET else None
         options = dict(budget=budget, seed=seed, strategies=names_in(strategies), refine=refine, learn=learn)
         photos = pictures_of([reference], "reference")
         result = search(host, vision_models_for(encoder, AUTO), photos, {**drawing, **options})

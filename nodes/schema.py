@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 
 from ..core.errors import InputError, ModisteError
 from ..core.suggestions import did_you_mean
-from .choices import AUTO
+from .choices import AS_SET, ASPECTS, AUTO
 from .comfy.folders import encoder_names, vocabulary_names
 
 CATEGORY = "Modiste"
@@ -131,6 +131,21 @@ def seed_input(tooltip: str) -> io.Input:
     """A seed that does not change from run to run."""
     return io.Int.Input(
         "seed", default=0, min=0, max=2**32 - 1, control_after_generate=False, display_name="seed", tooltip=tooltip
+    )
+
+
+def aspect_input() -> io.Input:
+    """The shape of the pictures; the last input and optional, so that graphs of before run as they are."""
+    return advanced(
+        io.Combo.Input(
+            "aspect",
+            options=list(ASPECTS),
+            default=AS_SET,
+            optional=True,
+            display_name="aspect",
+            tooltip="The shape of the pictures at the area of width × height: photo takes each photo's own, so that "
+            "like is compared with like; off takes width × height as they are.",
+        )
     )
 
 

@@ -101,10 +101,11 @@ class ModisteTagger(UsesEncoder, io.ComfyNode):
         groups: list[str | None],
     ) -> bool | str:
         """Refuses missing weights and unknown tags before queueing; None is a link, whose value is known later."""
+        from ..fashion.tag_edits import choices_of
         from ..fashion.taxonomy import load_taxonomy
         from .comfy.model_management import encoder_for, require_encoder
         from .vision.encoders import vocabulary_of
-        from .vision.tag_edits import choices_of, finite
+        from .vision.tag_edits import finite
 
         first = check_result(
             lambda: threshold[0] is None or finite("threshold", threshold[0], 0, 1),
@@ -133,11 +134,12 @@ class ModisteTagger(UsesEncoder, io.ComfyNode):
     ) -> io.NodeOutput:
         """Tags the pictures."""
         from ..fashion.prompts.captions import caption_of
+        from ..fashion.tag_edits import choices_of
         from .comfy.images import pictures_of
         from .comfy.model_management import NodeProgress, encoder_for, notice_for_page, vision_models_for
         from .vision.batches import reading_notices, tag
         from .vision.encoders import vocabulary_of
-        from .vision.tag_edits import choices_of, confidences, finite, pack, tag_rows
+        from .vision.tag_edits import confidences, finite, pack, tag_rows
 
         pictures = pictures_of(images)
         lowest = finite("threshold", threshold[0], 0, 1)

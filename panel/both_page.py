@@ -2,96 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..hosts.lora_folder import give_to_host
-from .commands import (
-    BUDGETS,
-    BadForm,
-    photos_of,
-    pipeline_command,
-)
-from .current_job import CurrentJob, status_of, watch
-from .form import begin, canceller, drawing_fields, photo_fields, press, refused, unchanged, who_draws
-from .results import (
-    prompt_tag,
-    side_by_side,
-    way_rows,
-)
+from .commands import BUDGETS, photos_of, pipeline_command
+from .current_job import status_of
+from .form import drawing_fields, photo_fields, who_draws
+from .job import CommandProcess, JobOrder
+from .results import delivered_prompt, side_by_side, way_rows
+from .run_panel import RunPanel
+from .send_buttons import send_buttons
 from .texts import Words
 from .webui_settings import WebuiSettings
 
 
-def both_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> None:
+def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any, ...]:
     """Photos of a brand → words → a LoRA → which of them pays, on photos that neither has seen."""
     import gradio as gr
 
     gr.Markdown(words("both_intro"))
     with gr.Row():
         with gr.Column():
-            photos, folder = photo_fields(words("dataset"), webui, words)
-            preset, drawer = drawing_fields(webui, words)
-            trigger = gr.Textbox(value="", label=words("trigger"))
-            budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"))
-            with_class = gr.Checkbox(value=False, label=words("with_class"))
-            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"))
-            with gr.Row():
-                start = gr.Button(words("start"), variant="primary")
-                cancel = gr.Button(words("cancel"), variant="stop")
-            status = gr.HTML(status_of(current_job.job, words))
+            photos, folder = photo_fields("both", words("dataset"), webui, words)
+            preset, drawer = drawing_fields("both", webui, words)
+            trigger = gr.Textbox(value="", label=words("trigger"), elem_id="modiste_both_trigger")
+            budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"), elem_id="modiste_both_budget")
+            with_class = gr.Checkbox(value=False, label=words("with_class"), elem_id="modiste_both_with_class")
+            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_both_photo_shape")
+            start = gr.Button(words("start"), variant="primary", elem_id="modiste_both_start")
         with gr.Column():
-            verdict = gr.Textbox(label=words("verdict"), lines=2, interactive=False)
-            pictures = gr.Gallery(label=words("pictures"), columns=3, height="auto")
-            tag = gr.Textbox(label=words("lora_tag"), interactive=False)
-            send = gr.Button(words("send"))
-            report = gr.File(label=words("report"), interactive=False)
+            verdict = gr.Textbox(label=words("verdict"), lines=2, interactive=False, elem_id="modiste_both_verdict")
+            tag = gr.Textbox(label=words("lora_tag"), interactive=False, elem_id="modiste_both_text")
+            style = send_buttons("both", words)
+            report = gr.File(label=words("report"), interactive=False, elem_id="modiste_both_report")
     heads = [words(f"col_{name}") for name in ("way", "similarity", "judge", "adherence")]
-    ways = gr.Dataframe(headers=heads, label=words("results"), interactive=False)
+    ways = gr.Dataframe(headers=heads, label=words("results"), interactive=False, elem_id="modiste_both_ways")
 
-    form = [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape]
-
-    def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
-        yield from start_pipeline(fields, webui, words, current_job)
-
-    press(start, on_start, form, [status, verdict, pictures, tag, ways, report])
-    press(cancel, canceller(current_job, words), [], [status])
-    webui.connect_send(send, tag)
-
-
-def start_pipeline(
-    fields: tuple[Any, ...], webui: WebuiSettings, words: Words, current_job: CurrentJob
-) -> Iterator[tuple[Any, ...]]:
-    """Starts both routes with the form's values, in the order of the page, and yields updates of its outputs."""
-    import gradio as gr
-
-    uploads, folder, preset, drawer, trigger, budget, with_class, photo_shape = fields
-    try:
-        host = who_draws(drawer, webui, words)
-        photos = photos_of(uploads, folder, webui.folders_allowed)
-        address, runs = (webui.url, webui.lora_folder), webui.runs
-        options = (trigger, budget, bool(with_class), runs, bool(photo_shape))
-        command, out = pipeline_command(photos, preset, host, *address, *options)
-        job = begin(current_job, command, webui)
-    except BadForm as wrong:
-        yield refused(words, wrong, 5)
-        return
-    for state in watch(job):
-        if not state.finished or not isinstance(state.document, dict):
-            yield (status_of(state, words), gr.update(), list(state.pictures), *unchanged(3))
-            continue
-        document, page = state.document, out / "report.html"
-        tag = lora_of(document, webui)
-        note = f"<div>{words('mini_lora')}</div>" if preset == "mini" and tag else ""
-        yield (
-            status_of(state, words) + note,
-            verdict_text(document, words),
-            side_by_side(document, out, words),
-            tag,
-            way_rows(document, words),
-            str(page) if page.is_file() else None,
+    def order(
+        uploads: Any, path: str, chosen: str, by: str, word: str, count: float, joined: bool, shape: bool
+    ) -> JobOrder:
+        host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed)
+        address, options = (
+            (webui.server(), webui.lora_folder),
+            (word, count, bool(joined), webui.runs, bool(shape), webui.encoder),
         )
+        command, out = pipeline_command(photo_paths, chosen, host, *address, *options)
+        return JobOrder("both", tuple(command), str(webui.runs), str(out), {"embedded": chosen == "mini"})
+
+    def view(job: CommandProcess) -> dict[str, Any]:
+        return verdict_view(job, words)
+
+    panel.shows("both", {"verdict": verdict, "text": tag, "ways": ways, "report": report}, view)
+    panel.saves(style, tag)
+    panel.starts(start, [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape], order)
+    return (verdict, tag, ways, report, folder)
+
+
+def verdict_view(job: CommandProcess, words: Words) -> dict[str, Any]:
+    """The verdict of a finished run of both routes, and the LoRA that it has delivered."""
+    document = job.document if job.finished else None
+    if not isinstance(document, dict):
+        return {}
+    out = Path(job.order.out)
+    page, prompt = out / "report.html", delivered_prompt(out)
+    note = f"<div>{words('mini_lora')}</div>" if job.order.options.get("embedded") and prompt else ""
+    return {
+        "status": status_of(job, words) + note,
+        "pictures": side_by_side(document, out, words),
+        "verdict": verdict_text(document, words),
+        "text": prompt,
+        "ways": way_rows(document, words),
+        "report": str(page) if page.is_file() else None,
+    }
 
 
 def verdict_text(document: dict[str, Any], words: Words) -> str:
@@ -101,14 +83,3 @@ def verdict_text(document: dict[str, Any], words: Words) -> str:
     mean, low, high = (100 * gain[name] for name in ("mean", "low", "high"))
     decision = words(f"v_{document['verdict']['decision']}")
     return words("verdict_line", decision=decision, gain=mean, low=low, high=high)
-
-
-def lora_of(document: dict[str, Any], webui: WebuiSettings) -> str:
-    """The prompt text of the LoRA, now in the WebUI's folder, where the verdict is for training; else ""."""
-    tuned, verdict = document["tuned"], document["verdict"]
-    if verdict["decision"] != "training" or tuned["kind"] != "lora":
-        return ""
-    file = Path(tuned["file"])
-    place = give_to_host(file, webui.lora_folder, tuned["trigger"] or file.stem)
-    webui.refresh_loras()
-    return prompt_tag(place, tuned["trigger"], verdict["strength"])

@@ -1,4 +1,4 @@
-"""The page's fields → a command line of harness.py and the run's folder."""
+"""The page's fields → a command line of harness.py in Modiste's own environment, and the run's folder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..install import ROOT
+from . import environment
 
 PRESETS = ("mini", "sd15", "sdxl")
 # As search/strategies.py has them; this page can't import it.
@@ -19,6 +21,7 @@ STRATEGIES = (
 )
 BUDGETS, STEPS, RANKS = (8, 120), (50, 5000), (4, 128)
 WEBUI, OWN_MODEL = "webui", "local"  # the host that draws
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 WORD = re.compile(r"[\w-]{0,40}")
 
 
@@ -30,9 +33,12 @@ class BadForm(Exception):
         super().__init__(f"{field}: {why}")
 
 
-def photos_of(uploads: Sequence[object] | None, folder: str, folders_allowed: bool) -> list[Path]:
-    """The uploaded files, or a folder by its path where the host lets people name folders."""
+def photos_of(
+    uploads: Sequence[object] | None, folder: str, folders_allowed: bool, sent: str | None = None
+) -> list[Path]:
+    """The uploaded files and the picture that was sent; or a folder where the host lets people name folders."""
     files = [Path(getattr(upload, "name", None) or str(upload)) for upload in uploads or ()]
+    files += [Path(sent)] if sent else []
     if files:
         return files
     if not folder.strip() or not folders_allowed:
@@ -43,40 +49,75 @@ def photos_of(uploads: Sequence[object] | None, folder: str, folders_allowed: bo
     return [path]
 
 
-def tag_command(photos: Sequence[Path], preset: str) -> list[str]:
-    """`harness.py tag`."""
-    return _harness("tag", *map(str, photos), "--preset", _preset(preset), "--json")
+def server_options(url: str, certificate: str | None = None) -> tuple[str, ...]:
+    """The options that reach this machine's WebUI, also by its address on the network or with its own certificate."""
+    host = urlsplit(url).hostname or ""
+    options = ["--url", url]
+    if host not in LOOPBACK:
+        options += ["--allow-remote"]
+    if certificate:
+        options += ["--ca-file", certificate]
+    return tuple(options)
+
+
+def tag_command(photos: Sequence[Path], preset: str, encoder: str = "") -> list[str]:
+    """`harness.py tag`; `encoder`: another one than the preset's."""
+    return _harness("tag", *map(str, photos), *_models(preset, encoder), "--json")
+
+
+def score_command(preset: str, encoder: str, device: str) -> list[str]:
+    """`harness.py score-lines`, which scores what is written to it."""
+    return _harness("score-lines", *_models(preset, encoder), "--device", device)
 
 
 def prompt_command(
     photos: Sequence[Path],
     preset: str,
     drawer: str,
-    url: str,
+    server: Sequence[str],
     strategies: Sequence[str],
     budget: float,
     runs: Path,
     photo_shape: bool = False,
+    encoder: str = "",
+    edits: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> tuple[list[str], Path]:
-    """`harness.py prompt` and the run's folder: the same form resumes the same run."""
+    """`harness.py prompt` and the run's folder: the same form resumes the same run, also at another address.
+
+    `server`: the options that reach this WebUI (`server_options`). `edits`: pinned tags, and those left out.
+    """
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or drawer not in (WEBUI, OWN_MODEL):
         raise BadForm("strategies", "no_choice")
-    options = ["--preset", _preset(preset), "--budget", str(_within(budget, BUDGETS, "budget"))]
+    options = [*_models(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if strategies:
         options += ["--strategies", ",".join(strategies)]
+    for option, tags in zip(("--pin", "--leave-out"), edits, strict=True):
+        options += [word for tag in tags for word in (option, tag)]
     if photo_shape:
         options += ["--aspect", "photo"]
     if drawer == WEBUI:
-        options += ["--host", "webui", "--url", url]
-    out = runs / f"prompt-{_digest(photos, options)}"
-    return _harness("prompt", *map(str, photos), "--out", str(out), *options, "--json"), out
+        options += ["--host", "webui"]
+    digest = _digest(photos, options)
+    options += server if drawer == WEBUI else []
+    out = runs / f"prompt-{digest}"
+    return _harness("prompt", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
 
 
 def finetune_command(
-    photos: Sequence[Path], preset: str, checkpoint: str | None, trigger: str, steps: float, rank: float, runs: Path
+    photos: Sequence[Path],
+    preset: str,
+    checkpoint: str | None,
+    trigger: str,
+    steps: float,
+    rank: float,
+    runs: Path,
+    lora: tuple[Path, str],
 ) -> tuple[list[str], Path]:
-    """`harness.py finetune` and the run's folder; no checkpoint trains on the preset's own model."""
+    """`harness.py finetune` and the run's folder; no checkpoint trains on the preset's own model.
+
+    `lora`: the WebUI's LoRA folder and the file's name there, into which the training itself delivers.
+    """
     if not WORD.fullmatch(trigger.strip()):
         raise BadForm("trigger", "one_word")
     options = ["--preset", _preset(preset), "--steps", str(_within(steps, STEPS, "steps"))]
@@ -87,6 +128,9 @@ def finetune_command(
         options += ["--checkpoint", checkpoint]
     digest = _digest(photos, options)
     out = runs / f"train-{digest}"
+    options += ["--deliver-to", str(made(lora[0]))]
+    if lora[1].strip():
+        options += ["--deliver-as", lora[1].strip()]
     return _harness("finetune", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
 
 
@@ -94,20 +138,21 @@ def pipeline_command(
     photos: Sequence[Path],
     preset: str,
     drawer: str,
-    url: str,
+    server: Sequence[str],
     lora_folder: Path,
     trigger: str,
     budget: float,
     with_class: bool,
     runs: Path,
     photo_shape: bool = False,
+    encoder: str = "",
 ) -> tuple[list[str], Path]:
-    """`harness.py pipeline` and its folder; the WebUI draws with the LoRA from its own folder."""
+    """`harness.py pipeline` and its folder; the LoRA, where it pays, goes into the WebUI's own folder."""
     if not WORD.fullmatch(trigger.strip()):
         raise BadForm("trigger", "one_word")
     if drawer not in (WEBUI, OWN_MODEL):
         raise BadForm("drawer", "no_choice")
-    options = ["--preset", _preset(preset), "--budget", str(_within(budget, BUDGETS, "budget"))]
+    options = [*_models(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if trigger.strip():
         options += ["--trigger", trigger.strip()]
     if with_class:
@@ -115,15 +160,16 @@ def pipeline_command(
     if photo_shape:
         options += ["--aspect", "photo"]
     if drawer == WEBUI:
-        lora_folder.mkdir(parents=True, exist_ok=True)
-        options += ["--host", "webui", "--url", url, "--lora-dir", str(lora_folder)]
+        options += ["--host", "webui", "--lora-dir", str(made(lora_folder))]
     digest = _digest(photos, options)
+    options += server if drawer == WEBUI else []
+    options += ["--deliver-to", str(made(lora_folder))]
     out = runs / f"pipeline-{digest}"
     return _harness("pipeline", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
 
 
 def _folders(photos: Sequence[Path], runs: Path, digest: str) -> list[str]:
-    """The photos as folders, which is what the trainer takes."""
+    """The photos as folders, which is what the trainer takes; uploads are copied, as the WebUI may delete its own."""
     if any(photo.is_file() for photo in photos):
         return [str(_gathered(photos, runs / f"photos-{digest}"))]
     return [str(photo) for photo in photos]
@@ -144,8 +190,21 @@ def _gathered(files: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
+def made(folder: Path) -> Path:
+    """The folder, which exists now; BadForm where it can't be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise BadForm("lora", "no_lora_folder") from None
+    return folder
+
+
 def _harness(*words: str) -> list[str]:
-    return [str(ROOT / "harness.py"), *words]
+    return [str(environment.environment_python()), str(ROOT / "harness.py"), *words]
+
+
+def _models(preset: str, encoder: str) -> list[str]:
+    return ["--preset", _preset(preset), *(["--encoder", encoder.strip()] if encoder.strip() else [])]
 
 
 def _preset(name: str) -> str:

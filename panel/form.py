@@ -1,41 +1,53 @@
-"""Parts that the tab's pages share: photo and drawing fields, buttons, how a command starts and ends."""
+"""Parts that the tab's pages share: photo and drawing fields, who draws, names that the WebUI keeps apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from ..install import own_environ
-from . import environment
-from .commands import (
-    OWN_MODEL,
-    PRESETS,
-    WEBUI,
-    BadForm,
-)
-from .current_job import CurrentJob, status_of
+from .commands import OWN_MODEL, PRESETS, WEBUI, BadForm
+from .suggestions import default_drawer, default_preset, warning_of
 from .texts import Words
 from .webui_settings import WebuiSettings
 
 PHOTO_TYPES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"]
 
 
-def photo_fields(label: str, webui: WebuiSettings, words: Words) -> tuple[Any, Any]:
+def photo_fields(page: str, label: str, webui: WebuiSettings, words: Words) -> tuple[Any, Any]:
     """Uploads, and a folder's path where the WebUI lets people name folders."""
     import gradio as gr
 
-    photos = gr.File(label=label, file_count="multiple", file_types=PHOTO_TYPES)
-    return photos, gr.Textbox(label=words("folder"), visible=webui.folders_allowed)
+    photos = gr.File(label=label, file_count="multiple", file_types=PHOTO_TYPES, elem_id=f"modiste_{page}_photos")
+    folder = gr.Textbox(label=words("folder"), visible=webui.folders_allowed, elem_id=f"modiste_{page}_folder")
+    return photos, folder
 
 
-def drawing_fields(webui: WebuiSettings, words: Words) -> tuple[Any, Any]:
-    """The preset, and the host that draws: this WebUI by default where its API is on."""
+def preset_field(page: str, webui: WebuiSettings, words: Words) -> Any:
+    """The preset; at first the one that fits what is on this machine."""
+    import gradio as gr
+
+    first = default_preset(webui)
+    return unsaved(gr.Dropdown(list(PRESETS), value=first, label=words("preset"), elem_id=f"modiste_{page}_preset"))
+
+
+def drawing_fields(page: str, webui: WebuiSettings, words: Words) -> tuple[Any, Any]:
+    """The preset, the host that draws, and beneath them what they mean: size, encoder, what is missing."""
     import gradio as gr
 
     with gr.Row():
-        preset = gr.Dropdown(list(PRESETS), value=PRESETS[0], label=words("preset"))
-        first = words("here" if webui.has_api else "own")
-        return preset, gr.Radio([words("here"), words("own")], value=first, label=words("drawer"))
+        preset = preset_field(page, webui, words)
+        first = default_drawer(webui)
+        here, own = words("here"), words("own")
+        chosen = here if first == WEBUI else own
+        drawer = unsaved(gr.Radio([here, own], value=chosen, label=words("drawer"), elem_id=f"modiste_{page}_drawer"))
+    warning = gr.HTML(warning_of(default_preset(webui), first, words), elem_id=f"modiste_{page}_warning")
+
+    def warn(preset_name: str, drawer_label: str) -> str:
+        return warning_of(preset_name, WEBUI if drawer_label == here else OWN_MODEL, words)
+
+    for field in (preset, drawer):
+        field.change(fn=warn, inputs=[preset, drawer], outputs=[warning])
+    return preset, drawer
 
 
 def who_draws(chosen: str, webui: WebuiSettings, words: Words) -> str:
@@ -46,36 +58,24 @@ def who_draws(chosen: str, webui: WebuiSettings, words: Words) -> str:
     return drawer
 
 
-def begin(current_job: CurrentJob, command: list[str], webui: WebuiSettings) -> Any:
-    """Starts a command of harness.py in the own environment; BadForm where that is not there."""
-    if not environment.is_installed():
-        raise BadForm("environment", "no_environment")
-    python = str(environment.environment_python())
-    return current_job.begin([python, *command], webui.runs, {**own_environ(), **webui.secrets})
+def keep_apart(tab: Any, page: str, results: tuple[Any, ...]) -> None:
+    """Gives each page keys of its own in the WebUI's ui-config.json, which knows tab and label alone; no results there.
+
+    A1111 and Forge put a component's `custom_script_source` before its key.
+    """
+    for component in _inside(tab):
+        component.custom_script_source = f"modiste_{page}"
+    for component in results:
+        unsaved(component)
 
 
-def refused(words: Words, wrong: BadForm, others: int) -> tuple[Any, ...]:
-    """Updates that show the refusal in the status and leave `others` outputs unchanged."""
-    return (f"<div><b>{words(wrong.why)}</b></div>", *unchanged(others))
+def unsaved(component: Any) -> Any:
+    """The component, whose first value A1111 and Forge will not keep in ui-config.json as its value forever."""
+    component.do_not_save_to_config = True
+    return component
 
 
-def unchanged(count: int) -> list[Any]:
-    """Updates that change nothing."""
-    import gradio as gr
-
-    return [gr.update() for _ in range(count)]
-
-
-def canceller(current_job: CurrentJob, words: Words) -> Callable[[], str]:
-    """The cancel button's handler."""
-
-    def cancel() -> str:
-        current_job.cancel()
-        return status_of(current_job.job, words)
-
-    return cancel
-
-
-def press(button: Any, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
-    """Connects a button to its handler, without gradio's own spinner over the outputs."""
-    button.click(fn=handler, inputs=inputs, outputs=outputs, show_progress="hidden")
+def _inside(component: Any) -> Iterator[Any]:
+    yield component
+    for child in getattr(component, "children", None) or ():
+        yield from _inside(child)

@@ -11,7 +11,6 @@ from ..core.state_files import json_object
 
 Rows = list[list[Any]]
 
-STRENGTH = 0.8  # of a LoRA that is tried for the first time
 SHOWN = 8  # garments of a comparison
 
 
@@ -99,14 +98,18 @@ def side_by_side(report: Mapping[str, Any], out: Path, label: Callable[[str], st
 
 def read_report(out: Path) -> dict[str, Any] | None:
     """The run's report.json; None where there is none yet."""
-    file = out / "report.json"
+    return read_json(out / "report.json")
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none that is whole."""
     try:
         return json_object(json.loads(file.read_bytes())) if file.is_file() else None
     except (OSError, ValueError, RecursionError):  # damaged, or half copied: as if there were none
         return None
 
 
-def prompt_tag(place: Path, trigger: str, strength: float = STRENGTH) -> str:
-    """The prompt text that applies a LoRA of the host's folder, followed by its trigger."""
-    tag = f"<lora:{place.stem}:{strength:g}>"
-    return f"{tag}, {trigger}" if trigger else tag
+def delivered_prompt(out: Path) -> str:
+    """The prompt text of the LoRA that the run itself has copied into the WebUI's folder; empty where it has none."""
+    delivered = read_json(out / "delivered.json")
+    return str(delivered["prompt"]) if delivered and "prompt" in delivered else ""

@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from ..install import own_environ, venv_folder
+from ..install import venv_folder
 from . import environment
-from .commands import (
-    BadForm,
-)
-from .current_job import CurrentJob, status_of, watch
-from .form import canceller, press, refused
+from .commands import BadForm
+from .job import CommandProcess, JobOrder
+from .run_panel import RunPanel
 from .texts import Words
+from .webui_settings import WebuiSettings
 
 
-def setup_page(words: Words, current_job: CurrentJob) -> None:
+def setup_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any, ...]:
     """Shows whether Modiste's own environment exists; makes it after the user's consent."""
     import gradio as gr
 
     here = gr.Markdown(setup_text(words))
-    agree = gr.Checkbox(value=False, label=words("agree"))
+    agree = gr.Checkbox(value=False, label=words("agree"), elem_id="modiste_setup_agree")
     with gr.Row():
-        make = gr.Button(words("set_up"), variant="primary")
-        check = gr.Button(words("check"))
-        cancel = gr.Button(words("cancel"), variant="stop")
-    status = gr.HTML(status_of(current_job.job, words))
-    answer = gr.Textbox(label=words("answer"), lines=16, interactive=False)
+        make = gr.Button(words("set_up"), variant="primary", elem_id="modiste_setup_make")
+        check = gr.Button(words("check"), elem_id="modiste_setup_check")
+    answer = gr.Textbox(label=words("answer"), lines=16, interactive=False, elem_id="modiste_setup_answer")
 
-    def follow(command: list[str]) -> Iterator[tuple[Any, ...]]:
-        try:
-            job = current_job.begin(command, environment.ROOT, own_environ())
-        except BadForm as wrong:
-            yield refused(words, wrong, 2)
-            return
-        for state in watch(job):
-            yield status_of(state, words), "\n".join(state.lines), setup_text(words)
+    def view(job: CommandProcess) -> dict[str, Any]:
+        return {"answer": "\n".join(job.lines), "here": setup_text(words)}
 
-    def on_make(agreed: bool) -> Iterator[tuple[Any, ...]]:
-        why = "no_agreement" if not agreed else None if environment.fits() else "no_disk"
-        if why:
-            yield refused(words, BadForm("agree", why), 2)
-            return
-        yield from follow(environment.setup_command())
+    panel.shows("setup", {"answer": answer, "here": here}, view)
+    panel.starts(make, [agree], setup_order)
+    panel.starts(check, [], check_order)
+    return (answer, agree)
 
-    def on_check() -> Iterator[tuple[Any, ...]]:
-        if not environment.is_installed():
-            yield (*refused(words, BadForm("check", "no_environment"), 1), setup_text(words))
-            return
-        yield from follow(environment.doctor_command())
 
-    press(make, on_make, [agree], [status, answer, here])
-    press(check, on_check, [], [status, answer, here])
-    press(cancel, canceller(current_job, words), [], [status])
+def setup_order(agreed: bool) -> JobOrder:
+    """The set-up; BadForm without consent or room."""
+    if not agreed:
+        raise BadForm("agree", "no_agreement")
+    if not environment.fits():
+        raise BadForm("agree", "no_disk")
+    return _plain(environment.setup_command())
+
+
+def check_order() -> JobOrder:
+    """The environment's own report; BadForm where it is not there."""
+    if not environment.is_installed():
+        raise BadForm("check", "no_environment")
+    return _plain(environment.doctor_command())
+
+
+def _plain(command: list[str]) -> JobOrder:
+    return JobOrder("setup", tuple(command), str(environment.ROOT), plain=True)
 
 
 def setup_text(words: Words) -> str:

@@ -25,10 +25,36 @@ WORDS: dict[str, tuple[str, str]] = {
     "strategies": ("Strategies (none: all)", "策略（不選＝全部）"),
     "budget": ("Pictures a photo", "每張照片的生成數"),
     "photo_shape": ("Pictures in the photo's shape", "圖片採用照片的長寬比"),
+    "sent": ("or a picture that was sent here", "或從其他分頁傳來的圖片"),
+    "to_modiste": ("Send to Modiste", "傳送到 Modiste"),
+    "pin": ("Tags that must be in (read them first)", "一定要有的標籤（請先讀取標籤）"),
+    "leave_out": ("Tags or groups to leave out", "要略過的標籤或類別"),
     "read_tags": ("Read the tags", "讀取標籤"),
     "start": ("Start", "開始"),
     "cancel": ("Cancel", "取消"),
+    "run_panel": ("Run", "執行"),
     "watch": ("Show what runs", "顯示執行中的工作"),
+    "go_on": ("Go on", "繼續"),
+    "job_prompt": ("Prompt search", "搜尋提示詞"),
+    "job_training": ("Training", "訓練"),
+    "job_both": ("Both routes", "兩條路線"),
+    "job_tags": ("Tags", "標籤"),
+    "job_setup": ("Set-up", "安裝"),
+    "warn_mini_here": (
+        "For a trial only: with mini this WebUI draws at {side} × {side} pixels, and the small embedded encoder, "
+        "trained on drawn garments, judges its pictures. For real photos choose sd15 or sdxl.",
+        "僅供試用：選 mini 時，這個 WebUI 以 {side} × {side} 像素繪圖，並由以手繪衣服訓練的內建小型編碼器評分。"
+        "真實照片請選 sd15 或 sdxl。",
+    ),
+    "warn_mini_own": (
+        "For a trial only: mini draws at {side} × {side} pixels with the embedded model, judged by its small encoder.",
+        "僅供試用：mini 以內建模型繪製 {side} × {side} 像素的圖片，並由其小型編碼器評分。",
+    ),
+    "warn_missing": (
+        "Not on this machine: {models}. This downloads it: {command}",
+        "這台電腦上沒有：{models}。以此指令下載：{command}",
+    ),
+    "fact_preset": ("{side} × {side} pixels, judged by {encoder}.", "{side} × {side} 像素，由 {encoder} 評分。"),
     "progress": ("Progress", "進度"),
     "pictures": ("Pictures", "圖片"),
     "tags": ("Tags", "標籤"),
@@ -43,7 +69,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "col_improved": ("proven better", "證實較佳"),
     "best_of": ("Best prompt of", "最佳提示詞（照片）"),
     "best": ("Best prompt", "最佳提示詞"),
-    "send": ("Send to txt2img", "傳送到 txt2img"),
+    "send": ("Replace txt2img by it, with its settings", "以此提示詞與設定取代 txt2img"),
+    "to_txt2img": ("Add to txt2img", "加入 txt2img"),
+    "to_img2img": ("Add to img2img", "加入 img2img"),
+    "to_style": ("Save as style", "存成樣式"),
     "report": ("Report (one self-contained page)", "報告（單一網頁檔）"),
     # the training page
     "dataset": ("Photos of the brand", "品牌照片"),
@@ -99,6 +128,22 @@ WORDS: dict[str, tuple[str, str]] = {
     "set_up": ("Set up", "安裝"),
     "check": ("Check the environment", "檢查環境"),
     "answer": ("What it says", "輸出"),
+    # the script Modiste score
+    "score_on": ("Score every picture", "為每張圖片評分"),
+    "reference": ("Reference photo of the garment", "服裝參考照片"),
+    "score_preset": ("Encoder of the preset", "使用哪個 preset 的編碼器"),
+    # the settings section
+    "set_preset": ("Preset that the tab begins with", "分頁預設的模型組合（preset）"),
+    "set_encoder": (
+        "Encoder in place of the preset's (a folder or a hub id)",
+        "取代 preset 的編碼器（資料夾或 hub id）",
+    ),
+    "set_runs": (
+        "Folder of the runs, inside the WebUI's (empty: outputs/modiste)",
+        "執行結果的資料夾，須在 WebUI 的資料夾內（留空：outputs/modiste）",
+    ),
+    "set_language": ("Language of the tab", "分頁語言"),
+    "automatic": ("automatic", "自動"),
     # states
     "idle": ("Nothing runs.", "沒有執行中的工作。"),
     "starting": ("Starting …", "啟動中 …"),
@@ -118,7 +163,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "left": ("about {minutes:.0f} min left", "約剩 {minutes:.0f} 分鐘"),
     "stopping": ("Stopping: what is done is kept …", "停止中：已完成的部分會保留 …"),
     "done": ("Done.", "完成。"),
-    "stopped": ("Stopped. Start with the same form goes on.", "已停止。以相同設定按「開始」即可繼續。"),
+    "stopped": ("Stopped, what is done is kept: Go on continues.", "已停止，完成的部分都保留著：按「繼續」即可接續。"),
     "failed": ("It failed (exit code {code}):", "失敗（結束代碼 {code}）："),
     # what is wrong with the form
     "busy": ("Something runs already: cancel it, or wait.", "已有工作在執行：請取消或等待。"),
@@ -129,6 +174,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "out_of_range": ("The number is out of range.", "數字超出範圍。"),
     "one_word": ("A trigger is one word.", "觸發詞須為一個詞。"),
     "no_agreement": ("Tick the box first: nothing is downloaded without it.", "請先勾選同意：未勾選不會下載任何東西。"),
+    "no_text": ("There is no text yet.", "還沒有文字。"),
+    "style_saved": (
+        "Saved as the style “{name}”; 🔄 beside the styles shows it.",
+        "已存成樣式「{name}」；按樣式旁的 🔄 即可看到。",
+    ),
+    "nothing_to_go_on": ("There is nothing to go on with.", "沒有可繼續的工作。"),
+    "no_lora_folder": ("The WebUI's LoRA folder can't be made.", "無法建立 WebUI 的 LoRA 資料夾。"),
     "no_disk": ("The disk is too full for that.", "磁碟空間不足。"),
     "no_api": (
         "This WebUI was started without --api, so Modiste can't draw with it. Start it with --api, or let Modiste's "

@@ -2,80 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..hosts.lora_folder import give_to_host
-from .commands import (
-    PRESETS,
-    RANKS,
-    STEPS,
-    BadForm,
-    finetune_command,
-    photos_of,
-)
-from .current_job import CurrentJob, status_of, watch
-from .form import begin, canceller, photo_fields, press, refused, unchanged
-from .results import (
-    prompt_tag,
-)
+from .commands import RANKS, STEPS, finetune_command, photos_of
+from .form import photo_fields, preset_field
+from .job import CommandProcess, JobOrder
+from .results import delivered_prompt
+from .run_panel import RunPanel
+from .send_buttons import send_buttons
 from .texts import Words
 from .webui_settings import WebuiSettings
 
 
-def training_page(webui: WebuiSettings, words: Words, current_job: CurrentJob) -> None:
+def training_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any, ...]:
     """Photos of a brand → a LoRA in the WebUI's folder, with the words that call it."""
     import gradio as gr
 
     with gr.Row():
         with gr.Column():
-            photos, folder = photo_fields(words("dataset"), webui, words)
-            preset = gr.Dropdown(list(PRESETS), value=PRESETS[0], label=words("preset"))
-            loaded = gr.Checkbox(value=False, label=words("loaded_here"))
+            photos, folder = photo_fields("training", words("dataset"), webui, words)
+            preset = preset_field("training", webui, words)
+            loaded = gr.Checkbox(value=False, label=words("loaded_here"), elem_id="modiste_training_loaded")
             with gr.Row():
-                name = gr.Textbox(value="brand", label=words("lora_name"))
-                trigger = gr.Textbox(value="", label=words("trigger"))
-            steps = gr.Slider(*STEPS, value=500, step=50, label=words("steps"))
-            rank = gr.Slider(*RANKS, value=16, step=4, label=words("rank"))
-            with gr.Row():
-                start = gr.Button(words("start"), variant="primary")
-                cancel = gr.Button(words("cancel"), variant="stop")
-            status = gr.HTML(status_of(current_job.job, words))
+                name = gr.Textbox(value="brand", label=words("lora_name"), elem_id="modiste_training_name")
+                trigger = gr.Textbox(value="", label=words("trigger"), elem_id="modiste_training_trigger")
+            steps = gr.Slider(*STEPS, value=500, step=50, label=words("steps"), elem_id="modiste_training_steps")
+            rank = gr.Slider(*RANKS, value=16, step=4, label=words("rank"), elem_id="modiste_training_rank")
+            start = gr.Button(words("start"), variant="primary", elem_id="modiste_training_start")
         with gr.Column():
-            pictures = gr.Gallery(label=words("pictures"), columns=4, height="auto")
-            tag = gr.Textbox(label=words("lora_tag"), interactive=False)
-            send = gr.Button(words("send"))
-            loss = gr.Image(label=words("loss"), interactive=False)
+            tag = gr.Textbox(label=words("lora_tag"), interactive=False, elem_id="modiste_training_text")
+            style = send_buttons("training", words)
+            loss = gr.Image(label=words("loss"), interactive=False, elem_id="modiste_training_loss")
 
-    def on_start(*fields: Any) -> Iterator[tuple[Any, ...]]:
-        uploads, folder_path, chosen, use_loaded, lora_name, trigger_word, steps_chosen, rank_chosen = fields
-        try:
-            photo_paths = photos_of(uploads, folder_path, webui.folders_allowed)
-            checkpoint = webui.checkpoint_file() if use_loaded else None
-            command, out = finetune_command(
-                photo_paths, chosen, checkpoint, trigger_word, steps_chosen, rank_chosen, webui.runs
-            )
-            job = begin(current_job, command, webui)
-        except BadForm as wrong:
-            yield refused(words, wrong, 3)
-            return
-        for state in watch(job):
-            if not state.finished or not isinstance(state.document, dict):
-                yield (status_of(state, words), list(state.pictures), *unchanged(2))
-                continue
-            place = give_to_host(Path(state.document["file"]), webui.lora_folder, lora_name)
-            webui.refresh_loras()
-            curve = out / "loss.png"
-            note = f"<div>{words('mini_lora')}</div>" if chosen == "mini" and not checkpoint else ""
-            yield (
-                status_of(state, words) + note,
-                list(state.pictures),
-                prompt_tag(place, trigger_word.strip()),
-                str(curve) if curve.is_file() else None,
-            )
+    def order(
+        uploads: Any, folder_path: str, chosen: str, use_loaded: bool, lora: str, word: str, updates: float, size: float
+    ) -> JobOrder:
+        photo_paths = photos_of(uploads, folder_path, webui.folders_allowed)
+        checkpoint = webui.checkpoint_file() if use_loaded else None
+        trained = chosen, checkpoint, word, updates, size
+        command, out = finetune_command(photo_paths, *trained, webui.runs, (webui.lora_folder, lora))
+        options = {"embedded": chosen == "mini" and not checkpoint}
+        return JobOrder("training", tuple(command), str(webui.runs), str(out), options)
 
-    form = [photos, folder, preset, loaded, name, trigger, steps, rank]
-    press(start, on_start, form, [status, pictures, tag, loss])
-    press(cancel, canceller(current_job, words), [], [status])
-    webui.connect_send(send, tag)
+    def view(job: CommandProcess) -> dict[str, Any]:
+        return trained_view(job, words)
+
+    panel.saves(style, tag)
+    panel.starts(start, [photos, folder, preset, loaded, name, trigger, steps, rank], order)
+    panel.shows("training", {"text": tag, "loss": loss}, view)
+    return (tag, loss)
+
+
+def trained_view(job: CommandProcess, words: Words) -> dict[str, Any]:
+    """What a finished training has delivered, and its loss."""
+    from .current_job import status_of
+
+    if not job.finished:
+        return {}
+    out, prompt = Path(job.order.out), delivered_prompt(Path(job.order.out))
+    note = f"<div>{words('mini_lora')}</div>" if job.order.options.get("embedded") and prompt else ""
+    curve = out / "loss.png"
+    return {"status": status_of(job, words) + note, "text": prompt, "loss": str(curve) if curve.is_file() else None}

@@ -48,6 +48,13 @@ def fitting_size(width: int, height: int, shape: tuple[int, int]) -> tuple[int, 
     return sides[0], sides[1]
 
 
+def size_for(width: int, height: int, aspect: str | None, photo: tuple[int, int]) -> tuple[int, int]:
+    """The size in which a photo of the shape `photo` is drawn: as told, or in an aspect of about the same area."""
+    if aspect is None:
+        return width, height
+    return fitting_size(width, height, photo) if aspect == PHOTO else size_in_aspect(width, height, aspect)
+
+
 def _ratio(aspect: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,4}):(\d{1,4})", aspect)
     if match is None or not int(match[1]) or not int(match[2]):

@@ -14,7 +14,7 @@ from lora_samples import random_lora
 from PIL import Image
 
 from modiste.checkpoints.families.configs import configs_of
-from modiste.checkpoints.single_file import _config_folder, _vae
+from modiste.checkpoints.single_file import _vae, config_folder
 from modiste.trainer.config import TrainConfig, read_config
 from modiste.trainer.kohya.engine import STAMP
 from modiste.trainer.lora.file import write_lora
@@ -94,7 +94,7 @@ def without_effect(state: AdapterState) -> AdapterState:
 def bare_base(folder: Path, family: str = "sd1", prediction: str = "epsilon") -> Path:
     """A diffusers folder of the published build, without weights."""
     folder.mkdir(parents=True)
-    return _config_folder(folder, family, prediction)
+    return config_folder(folder, family, prediction)
 
 
 def draw_photos(folder: Path, sizes: list[tuple[int, int]], captions: bool = True) -> Path:

@@ -1,4 +1,4 @@
-"""A hub on loopback: huggingface_hub's routes over files in memory, with the breaks and refusals of a real one."""
+"""A hub on loopback: huggingface_hub's routes over files, with the breaks and refusals of a real one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,36 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 LFS = (".safetensors", ".ckpt", ".bin", ".model")
+CHUNK = 1 << 22
+
+
+@cache
+def digest_of(data: bytes | Path, kind: str) -> str:
+    """The hex digest of bytes or of a file, by hashlib's name."""
+    if isinstance(data, bytes):
+        return hashlib.new(kind, data).hexdigest()
+    digest = hashlib.new(kind)
+    with data.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def size_of(data: bytes | Path) -> int:
+    return len(data) if isinstance(data, bytes) else data.stat().st_size
 
 
 @dataclass
 class Repository:
-    """The files of a repository at its one commit; `token`: who may read it, "" for everybody."""
+    """The files of a repository at its one commit, as bytes or where they lie; `token`: who may read it, "": all."""
 
-    files: dict[str, bytes]
+    files: dict[str, bytes | Path]
     commit: str = "c" * 40
     token: str = ""
 
@@ -38,7 +57,7 @@ class Hub:
 
     def ranges(self, name: str) -> list[str]:
         """The ranges in which a file's bytes were asked for, "" for all of it."""
-        digest = next(hashlib.sha256(r.files[name]).hexdigest() for r in self.repositories.values() if name in r.files)
+        digest = next(digest_of(r.files[name], "sha256") for r in self.repositories.values() if name in r.files)
         return [asked for method, path, asked in self.asked if method == "GET" and path == f"/cdn/{digest}"]
 
 
@@ -88,10 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         siblings = []
         for name, data in repository.files.items():
-            size = self.hub.claimed_sizes.get(name, len(data))
-            sibling = {"rfilename": name, "size": size, "blobId": hashlib.sha1(data).hexdigest()}
+            size = self.hub.claimed_sizes.get(name, size_of(data))
+            sibling = {"rfilename": name, "size": size, "blobId": digest_of(data, "sha1")}
             if name.endswith(LFS):
-                sibling["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": size, "pointerSize": 130}
+                sibling["lfs"] = {"sha256": digest_of(data, "sha256"), "size": size, "pointerSize": 130}
             siblings.append(sibling)
         body = {"id": model, "modelId": model, "sha": repository.commit, "siblings": siblings, "tags": []}
         self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -104,18 +123,24 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repository.commit})
             return
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = digest_of(data, "sha256")
         if name.endswith(LFS):
-            linked = {"X-Linked-Size": str(len(data)), "X-Linked-Etag": f'"{sha256}"'}
+            linked = {"X-Linked-Size": str(size_of(data)), "X-Linked-Etag": f'"{sha256}"'}
             where = {"Location": f"{self.hub.files_url}/cdn/{sha256}", "X-Repo-Commit": repository.commit}
             self._send(302, b"", {**linked, **where})
         else:
-            etag = hashlib.sha1(data).hexdigest()
-            self._send(200, data, {"ETag": f'"{etag}"', "X-Repo-Commit": repository.commit})
+            etag = digest_of(data, "sha1")
+            self._send(
+                200,
+                data if isinstance(data, bytes) else data.read_bytes(),
+                {"ETag": f'"{etag}"', "X-Repo-Commit": repository.commit},
+            )
 
     def _bytes_of(self, sha256: str) -> None:
         everything = [item for repository in self.hub.repositories.values() for item in repository.files.items()]
-        name, data = next((name, data) for name, data in everything if hashlib.sha256(data).hexdigest() == sha256)
+        name, data = next((name, data) for name, data in everything if digest_of(data, "sha256") == sha256)
+        if isinstance(data, Path):
+            return self._send_file(data)
         if name in self.hub.spoiled:
             data = data[:-1] + bytes([data[-1] ^ 1])
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
@@ -127,6 +152,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._send(status, body, headers)
+
+    def _send_file(self, path: Path) -> None:
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        size = size_of(path)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(size - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        self.end_headers()
+        with path.open("rb") as file:
+            file.seek(start)
+            while self.command == "GET" and (chunk := file.read(CHUNK)):
+                self.wfile.write(chunk)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None, most: int | None = None) -> None:
         self.send_response(status)

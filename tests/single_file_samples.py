@@ -50,7 +50,7 @@ def small_model(folder: Path, family: Family, prediction: str = "epsilon") -> tu
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     folder.mkdir()
-    config = single_file._config_folder(folder, family, prediction)
+    config = single_file.config_folder(folder, family, prediction)
     torch.manual_seed(0)
     unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(config / "unet"))
     vae = AutoencoderKL.from_config(AutoencoderKL.load_config(config / "vae"))

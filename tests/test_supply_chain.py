@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,13 @@ def test_the_list_of_what_a_release_depends_on_is_cyclonedx_and_has_every_pin_wi
     }
     assert hashes == set(re.findall(r"sha256:([0-9a-f]{64})", install.RUNTIME_LOCK.read_text(encoding="utf-8")))
     assert str(components["torch", "2.13.0"].purl) == "pkg:pypi/torch@2.13.0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipe through bash")
+def test_a_reader_of_the_bill_of_materials_may_leave_before_its_end():
+    words = f"set -o pipefail; {shlex.quote(sys.executable)} install.py sbom | head -1"
+    done = subprocess.run(["bash", "-c", words], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
 
 
 def test_the_audit_runs_every_week_and_the_tests_on_every_system_and_python_that_is_named():

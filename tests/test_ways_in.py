@@ -104,28 +104,78 @@ sys.path = [extension] + sys.path
 spec = importlib.util.spec_from_file_location(os.path.basename(path), path)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
+score_path = os.path.join(extension, "scripts", "modiste_score.py")
+spec = importlib.util.spec_from_file_location(os.path.basename(score_path), score_path)
+score = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(score)
 if not keep_path:
     sys.path = sys_path
 loaded, cpu_s = set(sys.modules) - modules_before, time.process_time() - start
+import gradio
+with gradio.Blocks():
+    for name in ("txt2img_gallery", "txt2img_send_to_extras", "pnginfo_image", "extras_tab", "other"):
+        made = gradio.Button(name, elem_id=name)
+        for callback in script_callbacks.after_component:
+            callback(made, elem_id=name)
 tabs = [tab for callback in script_callbacks.tabs for tab in callback()]
 page, title, element_id = tabs[0]
+for callback in script_callbacks.settings:
+    callback()
+from modules import scripts, shared
+script_callbacks.before_ui[0]()
+script_callbacks.before_ui[0]()  # a UI that is loaded anew
+script = score.ModisteScore()
 print(json.dumps({
     "titles": [tab[1] for tab in tabs], "id": element_id, "loaded": sorted(loaded), "cpu_s": cpu_s,
+    "settings": {name: [info.default, info.component_args] for name, info in shared.opts.options.items()},
+    "server": module.server(),
+    "score": [script.title(), script.show(False) is scripts.AlwaysVisible],
+    "axes": [axis.label for axis in scripts.scripts_data[0].module.axis_options],
     "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
+    "received": [infotext_utils.fields["modiste"].label] + [one[3].label for one in infotext_utils.bindings if one[3]],
 }))
 """
 
 
 # What the script meets of a WebUI, of names that A1111 and Forge share.
 WEBUI = {
-    "script_callbacks": "tabs = []\n\n\ndef on_ui_tabs(callback):\n    tabs.append(callback)\n",
+    "script_callbacks": """
+tabs, settings, before_ui, after_component = [], [], [], []
+on_ui_tabs, on_ui_settings, on_before_ui = tabs.append, settings.append, before_ui.append
+on_after_component = after_component.append
+""",
+    "scripts": """
+from types import SimpleNamespace
+
+AlwaysVisible = object()
+
+
+class Script:
+    pass
+
+
+def AxisOption(label, type, apply):
+    return SimpleNamespace(label=label, type=type, apply=apply)
+
+
+xyz = SimpleNamespace(axis_options=[], AxisOption=AxisOption)
+plot = type("Script", (Script,), {"__module__": "xyz_grid.py"})
+scripts_data = [SimpleNamespace(script_class=plot, module=xyz)]
+""",
     "infotext_utils": """
 bindings = []
 register_paste_params_button = bindings.append
 
 
-def ParamBinding(paste_button, tabname, source_text_component):
-    return paste_button, tabname, source_text_component
+fields = {}
+
+
+def ParamBinding(paste_button, tabname, source_text_component=None, source_image_component=None):
+    return paste_button, tabname, source_text_component, source_image_component
+
+
+def add_paste_fields(tabname, init_img, fields_):
+    fields[tabname] = init_img
 """,
     "paths_internal": "default_output_dir = 'outputs'\n",
     "shared": """
@@ -135,8 +185,19 @@ cmd_opts = SimpleNamespace(
     api=False, nowebui=False, api_auth=None, port=None, subpath=None, tls_certfile=None,
     lora_dir='Lora', hide_ui_dir_config=False, share=False, listen=False,
 )
-opts = SimpleNamespace(localization='None', sd_model_checkpoint=None)
+opts = SimpleNamespace(localization='None', sd_model_checkpoint=None, options={})
+opts.add_option = opts.options.__setitem__
+demo = SimpleNamespace(local_url='http://127.0.0.1:7861/')
+
+
+class OptionInfo(SimpleNamespace):
+    def __init__(self, default, label, component=None, component_args=None, section=None):
+        super().__init__(default=default, label=label, component_args=component_args, section=section)
+
+    def needs_reload_ui(self):
+        return self
 """,
+    "styles": "def PromptStyle(*values):\n    return values\n",
     "ui_extra_networks": "extra_pages = []\n",
 }
 
@@ -159,8 +220,13 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     monkeypatch.setenv("MODISTE_VENV", str(tmp_path / "nowhere"))
     seen = json.loads(python("-c", A1111, clone, kind, cwd=tmp_path, path=webui))
     assert seen["titles"] == ["Modiste"] and re.fullmatch(r"\w+", seen["id"])
-    assert {"Start", "Cancel", "Send to txt2img", "Set up"} <= set(seen["labels"])
-    assert seen["sent_to"] == ["txt2img"] * 3  # prompt, training, both routes
+    assert {"Start", "Cancel", "Add to txt2img", "Set up"} <= set(seen["labels"])
+    assert seen["sent_to"] == ["modiste", "modiste", "txt2img"]  # the last one replaces prompt and settings
+    assert seen["received"] == ["or a picture that was sent here", "txt2img_gallery", "pnginfo_image"]
+    assert seen["server"] == ["--url", "http://127.0.0.1:7861"]  # the port that it has, not the one that it asked for
+    assert seen["score"] == ["Modiste score", True] and seen["axes"] == ["[Modiste] Reference photo"]
+    assert list(seen["settings"]) == [f"modiste_{name}" for name in ("preset", "encoder", "runs", "language")]
+    assert seen["settings"]["modiste_preset"] == ["automatic", {"choices": ["automatic", "mini", "sd15", "sdxl"]}]
     assert not (HEAVY | {"pydantic"}) & set(seen["loaded"])
     assert seen["cpu_s"] <= HOST_START_S
 

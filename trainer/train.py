@@ -33,7 +33,7 @@ from .loop.processes import Processes
 from .loop.samples import Critic, Samples
 from .loop.step_log import StepLog
 from .loop.trained_model import open_model
-from .loop.validation import Validation, ValidationResult
+from .loop.validation import Validation, ValidationResult, gain_text
 from .lora.peft_layers import adapters_of
 from .model.adapters import ADAPTER
 from .model.base_model import unet_weights
@@ -259,7 +259,7 @@ def _validation_result(run: TrainingRun, photos: tuple[Sample, ...], progress: P
 def _validation_progress(run: TrainingRun) -> Progress:
     result = run.loop.validation.results[-1]
     gain = run.loop.validation.gain(result)
-    message = f"held-out loss {result.mean:.5f}, {gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
+    message = f"held-out loss {result.mean:.5f}, {gain_text(gain, len(result.losses))}"
     values = {"step": result.step, "loss": result.mean, "mean": gain.mean, "low": gain.low, "high": gain.high}
     if result.pictures:
         message = f"pictures {100 * result.pictures.mean:.0f} of 100; {message}"

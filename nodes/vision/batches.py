@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...fashion.scorer import Similarity
+from ...fashion.tag_edits import chosen_tags
 from ...fashion.tagger import Tagger
-from .tag_edits import chosen_tags
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ...fashion.scorer import Scorer
+    from ...fashion.tag_edits import Choice
     from ...fashion.tagger import Observation
     from ...fashion.tags import PhotoTags
     from ...models.vision import VisionModels
-    from .tag_edits import Choice
 
 BATCH_SIZE = 8  # pictures
 

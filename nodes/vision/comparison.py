@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...hosts.request import GenerationRequest
 from ...routes.compare.rule import choose_strength, gain_over_garments
+from ...routes.drawing_size import size_for
 from ...search.confirmation import PairedGain
 from ...search.route_decision import Evidence, RouteDecision, RouteOutcome, decide_route
 from ...search.seeds import seed_plan
@@ -61,15 +62,19 @@ def strengths_in(text: str) -> list[float]:
 
 
 def plan_pictures(
-    references: Sequence[Any],
+    references: Sequence[Image.Image],
     positive: Sequence[str],
     negative: Sequence[str],
     count: int,
     seed: int,
     drawing: dict[str, Any],
     trigger: str = "",
+    aspect: str | None = None,
 ) -> PicturePlan:
-    """`count` pictures a reference for choosing and `count` for deciding, each on a seed of its own."""
+    """`count` pictures a reference for choosing and `count` for deciding, each on a seed of its own.
+
+    With an `aspect` (W:H, or `photo` for each reference's own) they have that shape at the area of `drawing`.
+    """
     prompts = one_or_each(positive, len(references), "prompts")
     negatives = one_or_each(negative, len(references), "negative prompts")
     if not all(prompt.strip() for prompt in prompts):
@@ -79,9 +84,9 @@ def plan_pictures(
         pairs = []
         for place, picture_seed in enumerate(seeds):
             index = place // count
-            request = GenerationRequest(
-                prompt=prompts[index], negative_prompt=negatives[index], seed=picture_seed, **drawing
-            )
+            width, height = size_for(drawing["width"], drawing["height"], aspect, references[index].size)
+            words = {"prompt": prompts[index], "negative_prompt": negatives[index], "seed": picture_seed}
+            request = GenerationRequest(**{**drawing, **words, "width": width, "height": height})
             tuned = request.model_copy(update={"prompt": f"{trigger}, {prompts[index]}"}) if trigger else request
             pairs.append(PairedRequest(index, request, tuned))
         return pairs

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from ...core.errors import InputError, MissingWeights
 from ...core.weights import MARKERS, hub_cache, locate
-from ...models.presets import PRESETS
+from ...models.presets import PRESETS, ROOT
 from ...models.vision import VisionModels, open_vision_models
 from ..choices import AUTO, FASHION_CLIP, MINI
 from ..missing_libraries import require
@@ -60,8 +63,14 @@ def fallback_notice(encoder: str, folders: tuple[Path, ...]) -> str:
         return ""
     return (
         f"{FASHION_CLIP} is not on this machine: the embedded encoder {MINI} reads the pictures, which knows drawn "
-        f"garments only. For photos: `hf download {HUB_ID} --local-dir {folders[0] / FASHION_CLIP}`"
+        f"garments only. For photos: `{get_command(folders[0])}`, in a terminal"
     )
+
+
+def get_command(folder: Path) -> str:
+    """The command that fetches FashionCLIP, whole: neither `modiste` nor this host's Python need be on the path."""
+    words = [sys.executable, str(ROOT / "harness.py"), "get", FASHION_CLIP, "--to", str(folder)]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 @lru_cache(maxsize=1)
@@ -94,8 +103,8 @@ def find_encoder(name: str, folders: tuple[Path, ...]) -> Path:
         raise MissingWeights(
             f"the encoder {name} is not on this machine",
             where=f"looked in {target}{hub}",
-            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target}, or run `python harness.py get {FASHION_CLIP} "
-            f"--to {folders[0]}` in Modiste's folder; or choose the encoder {MINI}, which is embedded and knows drawn "
+            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target}, or run `{get_command(folders[0])}`; "
+            f"or choose the encoder {MINI}, which is embedded and knows drawn "
             "garments only",
         )
     return folder

@@ -76,9 +76,21 @@ def refuse_unreadable(file: Path, readers: Sequence[str]) -> None:
 
     Only files of a published model's modules can be told by rule; for others the proof alone counts.
     """
+    refuse_not_finite(file)
+    partial = partial_readings(file) if readers else {}
+    for reader in readers:
+        if reader in partial:
+            raise InputError(
+                partial[reader],
+                where=str(file),
+                to_try="`modiste lora verify FILE` names the others; Modiste's own training writes names that all read",
+            )
+
+
+def refuse_not_finite(file: Path) -> None:
+    """InputError for a file that holds NaN or infinity."""
     from ...trainer.lora.file import read_tensors
     from ...trainer.lora.groups import grouped
-    from ...trainer.lora.verify import verify
 
     groups = grouped(read_tensors(file)[0])
     broken = [name for name, group in groups.items() if group.not_finite]
@@ -88,19 +100,20 @@ def refuse_unreadable(file: Path, readers: Sequence[str]) -> None:
             where=str(file),
             to_try="an earlier checkpoint of its training",
         )
-    if not readers:
-        return
+
+
+def partial_readings(file: Path) -> dict[str, str]:
+    """Program → what it would apply, for each that would apply a part only; empty where diffusers does not load all."""
+    from ...trainer.lora.verify import verify
+
     reports = {report.reader: report for report in verify(file)}
     if reports["diffusers"].applied < reports["diffusers"].modules:
-        return
-    for reader in readers:
-        report = reports[reader]
-        if report.applied < report.modules:
-            raise InputError(
-                f"{reader} would apply {report.applied} of the LoRA's {report.modules} modules",
-                where=str(file),
-                to_try="`modiste lora verify FILE` names the others; Modiste's own training writes names that all read",
-            )
+        return {}
+    return {
+        reader: f"{reader} would apply {report.applied} of the LoRA's {report.modules} modules"
+        for reader, report in reports.items()
+        if report.applied < report.modules
+    }
 
 
 def _copy(file: Path, folder: Path, name: str) -> Path | None:

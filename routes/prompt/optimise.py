@@ -66,6 +66,7 @@ def optimise_prompts(
     refuse_unknown_strategies(settings.strategies)
     session.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
     photo_tags = session.vision.tagger.tag([photo.image for photo in gathered.photos])
+    photo_tags = settings.edited(photo_tags, session.vision.taxonomy)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
         scorer, aspect = session.vision.scorer, settings.aspect

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from ...fashion.prompts.strategies import DEFAULT_STRATEGIES
+from ...fashion.tag_edits import choices_of, chosen_tags
 from ..drawing_settings import DrawingSettings
 from .criterion import COLOUR_WEIGHT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...fashion.tags import PhotoTags
+    from ...fashion.taxonomy import Taxonomy
     from ...models.session import Session
+
+
+EDITS = ("pin", "leave_out")
 
 
 class PromptSettings(DrawingSettings):
@@ -22,13 +32,30 @@ class PromptSettings(DrawingSettings):
     colour_weight: float = COLOUR_WEIGHT  # of similarity, for a unit of ΔE between the garments' colours
     refine: bool = True  # screen the winner's words where the budget allows it
     same_seeds: bool = False  # as if nobody had looked at these photos before: for replays
+    pin: tuple[str, ...] = ()  # tags that every photo has, as the user says: `colour:red`
+    leave_out: tuple[str, ...] = ()  # tags or whole groups that none has: `colour:red`, `neckline`
     captioner: str = ""  # model and address of what wrote `captions`
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
+
+    @model_serializer(mode="wrap")
+    def _without_empty_edits(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As before there were edits: the folders of runs that have none go on."""
+        return {name: value for name, value in serialize(self).items() if value or name not in EDITS}
 
     @classmethod
     def for_session(cls, session: Session, **fields: Any) -> PromptSettings:
         """The preset's drawing defaults, overridden by `fields`; None and empty mean the default."""
         return cls.of_session(session, {name: value for name, value in fields.items() if value != ()})
+
+    def edited(self, tags: Sequence[PhotoTags], taxonomy: Taxonomy) -> list[PhotoTags]:
+        """The photos' tags with the user's edits."""
+        pin, leave_out = (
+            choices_of(",".join(choices), taxonomy, option)
+            for option, choices in (("--pin", self.pin), ("--leave-out", self.leave_out))
+        )
+        if not pin and not leave_out:
+            return list(tags)
+        return [chosen_tags(photo_tags, taxonomy, 0.0, pin, leave_out) for photo_tags in tags]
 
     def criterion_key(self, session: Session) -> str:
         """What the search compares: gains of the same key can be learned from."""

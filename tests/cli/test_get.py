@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -285,6 +286,19 @@ def test_every_message_about_missing_weights_names_the_command(tmp_path, monkeyp
         with pytest.raises(MissingWeights) as caught:
             opens()
         assert command in str(caught.value)
+
+
+def test_the_command_that_a_comfyui_names_fetches_its_encoder_from_wherever_it_is_typed(hub, tmp_path):
+    """In a terminal that knows neither `modiste` nor the host's Python."""
+    from modiste.nodes.vision.encoders import fallback_notice, find_encoder
+
+    folders = (tmp_path / "Comfy UI" / "models" / "fashion_clip",)
+    typed = re.search(r"`(.+)`", fallback_notice("auto", folders))[1]
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "PATH": os.defpath}
+    done = subprocess.run(f"{typed} --yes", shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert find_encoder("fashion-clip", folders) == folders[0] / "fashion-clip"
+    assert fallback_notice("auto", folders) == ""
 
 
 def test_the_doctor_lists_the_judge_and_what_gets_it(tmp_path, monkeypatch):

@@ -209,6 +209,12 @@ def test_what_can_not_be_done_is_said_in_one_line_before_anything_is_made(words,
     assert done.stderr.strip().count("\n") == 0 and done.stdout == "" and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["tag", "finetune", "compare", "judge", "pipeline"])
+def test_a_trigger_of_two_lines_is_refused_because_a_caption_is_one(command, tmp_path):
+    done = CliRunner().invoke(app, [command, "--trigger", "ves\nper", "--out", str(tmp_path / "out"), str(PHOTOS[0])])
+    assert done.exit_code == 2 and "a caption is one line" in done.stderr and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["finetune", "pipeline"])
 @pytest.mark.parametrize(
     ("content", "words", "said"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from word_encoder import TAXONOMY, WordEncoder, shown
 
 from modiste.cli.app import app
+from modiste.cli.choices import leave_out_without_garment
+from modiste.core.errors import InputError
 from modiste.fashion.familiarity import QUANTILE, Familiarity
-from modiste.fashion.photos import read_photo
+from modiste.fashion.photos import gather_photos, read_photo
 from modiste.fashion.tagger import Tagger
 from modiste.fashion.taxonomy import load_taxonomy
 from modiste.mini.familiarity import arriving_photos
@@ -138,6 +141,38 @@ def test_compare_and_pipeline_leave_out_a_photo_without_a_garment(cat, tmp_path,
     forced = CliRunner().invoke(app, [*words, "--force"])
     assert forced.exit_code == 2 and "NO_GARMENT" not in forced.stderr  # one photo is no collection
     assert "demonstration" in forced.stderr
+
+
+def test_compare_goes_on_with_the_photos_that_are_left_ends_with_3_and_takes_all_where_it_is_told_to(
+    cat, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    drawing = ["--tuned", preset("mini").checkpoint, "--preset", "mini", "--steps", "1", "--seeds", "2"]
+
+    def compared(out: Path, *words: str):
+        result = CliRunner().invoke(app, ["compare", str(DRESS), str(cat), *drawing, "--out", str(out), *words])
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        return result, report
+
+    left, report = compared(tmp_path / "left")
+    assert left.exit_code == 3 and f"skipped {cat}: NO_GARMENT" in " ".join(left.output.split())
+    assert [skip["code"] for skip in report["skipped"]] == ["NO_GARMENT"] and len(report["images"]) == 1
+    forced, report = compared(tmp_path / "forced", "--force")
+    assert forced.exit_code == 0 and report["skipped"] == [] and len(report["images"]) == 2
+    assert f"{cat}: this does not look like" in forced.stderr and "more do not" not in forced.stderr
+
+
+def test_of_several_photos_without_a_garment_one_is_named_and_the_others_are_counted(cat, tagger, tmp_path, capsys):
+    other = tmp_path / "other.png"
+    dict(other_pictures(len(KINDS), "tests-familiarity"))["noise"].save(other)
+    session = SimpleNamespace(vision=SimpleNamespace(tagger=tagger))
+    photos = [cat, other]
+    leave_out_without_garment(gather_photos(photos), photos, session, force=True)
+    assert f"{cat}: this does not look like" in (said := capsys.readouterr().err) and "and 1 more do not either" in said
+    with pytest.raises(InputError, match=r"none of the 2 photos can be used: .*; photos of garments$"):
+        leave_out_without_garment(gather_photos(photos), photos, session, force=False)
+    with pytest.raises(InputError, match="the photo can't be used: hills.png: NO_GARMENT"):
+        leave_out_without_garment(gather_photos([cat]), [cat], session, force=False)
 
 
 def test_prompt_draws_nothing_for_a_photo_without_a_garment(cat, tmp_path):

@@ -22,6 +22,7 @@ from modiste.fashion.caption_files import CaptionWriter, write_caption
 from modiste.fashion.encoder_cache import ObservationCache
 from modiste.fashion.photos import Skip
 from modiste.fashion.prompts.captions import caption_of
+from modiste.fashion.shards import Catalogue
 from modiste.fashion.tag_file import SYNC_EVERY, TagFile, TaggedFile
 from modiste.fashion.tagger import Tagger
 
@@ -51,7 +52,9 @@ def run(folder, out, skipped, tagger=None, trigger="") -> list[str]:
     with TagFile(out) as file, ObservationCache(tagger.encoder.identity.key, folder.parent / "cache") as cache:
         file.refuse_other_captions(TAXONOMY, trigger, None)
         caption = partial(caption_of, taxonomy=TAXONOMY, trigger=trigger)
-        lines = list(tag_photos([folder], tagger, cache=cache, caption=caption, done=file.done, skipped=skipped))
+        lines = list(
+            tag_photos(Catalogue([folder]), tagger, cache=cache, caption=caption, done=file.done, skipped=skipped)
+        )
         for _, line in lines:
             file.add(line)
     return [line.image for _, line in lines]
@@ -193,7 +196,7 @@ def test_a_folder_without_a_usable_photo_is_an_error(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     skipped: list[Skip] = []
     with ObservationCache("words", tmp_path) as cache, pytest.raises(InputError, match="EMPTY"):
-        list(tag_photos([tmp_path], Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
+        list(tag_photos(Catalogue([tmp_path]), Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
 
 
 def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary(folder, tmp_path):

@@ -12,7 +12,7 @@ from word_encoder import TAXONOMY, WordEncoder, shown
 from modiste.bench.tagging import PHOTO, make_photos
 from modiste.core.errors import InputError
 from modiste.fashion.batch_tagging import TAGGING_SIDE
-from modiste.fashion.encoder_cache import ObservationCache, RememberingEncoder
+from modiste.fashion.encoder_cache import KeepingTexts, ObservationCache, RememberingEncoder
 from modiste.fashion.encoders.load import load_encoder
 from modiste.fashion.encoders.settings import EncoderSettings
 from modiste.fashion.photos import decode_photo, read_file
@@ -207,6 +207,37 @@ def test_no_text_is_encoded_twice_and_an_edit_encodes_its_new_words_only(tmp_pat
     assert torch.equal(first[0], second[2]) and torch.equal(first[1], second[0])
     with ObservationCache("others", tmp_path) as cache:
         assert cache.find_texts(["a top"]) == {}
+
+
+def test_a_second_process_does_not_read_the_vocabulary_again_and_a_slow_first_one_says_so(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path))
+    read: list[str] = []
+
+    class Listening(WordEncoder):
+        def embed_texts(self, texts):
+            read.extend(texts)
+            return super().embed_texts(texts)
+
+    first, second = (Tagger(KeepingTexts(Listening(), "words"), TAXONOMY) for _ in range(2))
+    monkeypatch.setattr("modiste.fashion.encoder_cache.SLOW_S", -1.0)
+    first.prepare()
+    assert [record.message for record in caplog.records] == [
+        f"{WordEncoder().identity.id} reads the vocabulary, once: its sentences are kept"
+    ]
+    count = len(read)
+    second.prepare()
+    assert count > 3 and len(read) == count
+    for group, probes in first._probes.items():
+        assert torch.equal(probes, second._probes[group])
+
+
+def test_without_a_place_to_keep_them_texts_are_read_as_ever(tmp_path, monkeypatch, caplog):
+    (tmp_path / "home").write_text("a file")
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "home"))
+    vectors = KeepingTexts(WordEncoder(), "words").embed_texts(["a dress"])
+    assert torch.equal(vectors, WordEncoder().embed_texts(["a dress"])) and "texts are not kept" in caplog.text
 
 
 def test_a_broken_cache_is_named_with_what_to_do(tmp_path):

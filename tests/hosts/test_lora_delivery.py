@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import paper_studio
 import pytest
@@ -20,6 +21,7 @@ from modiste.hosts.request import GenerationRequest
 from modiste.hosts.webui.host import WebuiHost
 from modiste.routes.compare.server_lora import deliver, refuse_unreadable
 from modiste.routes.compare.tuned import TunedModel
+from modiste.routes.delivery import deliver_file, winning_lora
 from modiste.trainer.lora.file import write_diffusers, write_lora
 
 QUICK = Limits(base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)
@@ -82,3 +84,32 @@ def test_each_server_reads_by_its_own_rules(files):
         forge.openapi["paths"]["/sdapi/v1/sd-modules"] = {}  # as a real Forge has it; the recorded list is a short one
         assert [host.lora_readers for host in hosts] == [("Forge",), ("ComfyUI",)]
     refuse_unreadable(files / "kohya.safetensors", ("A1111", "Forge", "ComfyUI"))
+
+
+def test_the_training_itself_delivers_its_lora_whole_once_and_leaves_a_record(files, tmp_path):
+    folder, out = tmp_path / "Lora", tmp_path / "run"
+    out.mkdir()
+    first = deliver_file(files / "kohya.safetensors", folder, "my: brand", "vesper", out)
+    place = folder / f"{name_on_host((files / 'kohya.safetensors').read_bytes(), 'my: brand')}.safetensors"
+    assert first.file == str(place) and place.read_bytes() == (files / "kohya.safetensors").read_bytes()
+    assert first.prompt == f"<lora:{place.stem}:0.8>, vesper" and first.notes == ()
+    assert json.loads((out / "delivered.json").read_text()) == first.model_dump(mode="json")
+    written = place.stat().st_mtime_ns
+    again = deliver_file(files / "kohya.safetensors", folder, "my: brand", "", out, strength=0.6)
+    assert again.prompt == f"<lora:{place.stem}:0.6>" and place.stat().st_mtime_ns == written
+
+
+def test_a_training_delivers_no_nan_and_says_which_host_reads_a_part_only(files, tmp_path):
+    with pytest.raises(InputError, match="hold NaN or infinity"):
+        deliver_file(files / "nan.safetensors", tmp_path / "Lora", "x", "", tmp_path)
+    assert not (tmp_path / "Lora").exists() and not (tmp_path / "delivered.json").exists()
+    notes = deliver_file(files / "diffusers.safetensors", tmp_path / "Lora", "x", "", tmp_path).notes
+    assert [note.partition(" ")[0] for note in notes] == ["A1111"]
+
+
+def test_a_pipeline_delivers_a_lora_where_training_paid_and_nothing_else():
+    tuned = {"kind": "lora", "file": "/out/x.safetensors", "trigger": None}
+    report = {"tuned": tuned, "verdict": {"decision": "training", "strength": 0.6}}
+    assert winning_lora(report)[1:] == ("", 0.6)
+    assert winning_lora(report | {"tuned": tuned | {"kind": "full"}}) is None
+    assert winning_lora(report | {"verdict": {"decision": "words", "strength": 0.6}}) is None

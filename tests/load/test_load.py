@@ -18,6 +18,7 @@ from PIL import Image
 from word_encoder import TAXONOMY, WORDS, WordEncoder
 from modiste.fashion.batch_tagging import tag_photos
 from modiste.fashion.encoder_cache import ObservationCache
+from modiste.fashion.shards import Catalogue
 from modiste.fashion.tag_file import TagFile
 from modiste.fashion.tagger import Tagger
 
@@ -46,7 +47,8 @@ def rss_mb():
 skipped, at_first, most, done = [], 0.0, 0.0, 0
 tagger = Tagger(Colours(), TAXONOMY)
 with TagFile(folder / "tags.jsonl") as file, ObservationCache("colours", folder / "cache") as cache:
-    for _, line in tag_photos([photos], tagger, cache=cache, skipped=skipped, without_garment=lambda path: True):
+    catalogue, forced = Catalogue([photos]), lambda path: True
+    for _, line in tag_photos(catalogue, tagger, cache=cache, skipped=skipped, without_garment=forced):
         file.add(line)
         done += 1
         if done == count // 10:

@@ -200,7 +200,7 @@ def test_without_fashionclip_the_default_encoder_is_the_embedded_one_and_every_n
         "2": comfy.node("ModisteTagger", images=["7", 0]),
         "3": comfy.node("ModisteScorer", images=["7", 0], reference=["7", 0]),
         "4": comfy.node("PreviewAny", source=["3", 4]),
-        "5": comfy.node("ModisteCaptionDataset", folder="uncaptioned", images=["7", 0]),
+        "5": comfy.node("ModisteCaptionDataset", folder="uncaptioned", images=["7", 0], trigger="ves\nper"),
         "6": comfy.node("PreviewAny", source=["5", 3]),
     }
     notice = "fashion-clip is not on this machine: the embedded encoder mini reads the pictures"
@@ -210,6 +210,8 @@ def test_without_fashionclip_the_default_encoder_is_the_embedded_one_and_every_n
     texts += [done.outputs[node]["text"][0] for node in ("4", "6")]
     assert all(text.startswith(notice) and "models/fashion_clip" in text for text in texts)
     assert [text.startswith(notice) for node, text in done.shown if node in ("2", "3", "5")] == [True] * 3
+    captions = [file.read_text() for file in (comfy.base / "input" / "uncaptioned").glob("*.txt")]
+    assert captions and all("ves per" in caption and len(caption.splitlines()) == 1 for caption in captions)
     again = comfy.run({name: graph[name] for name in "72"})
     assert again.outputs["2"]["modiste_notice"] == done.outputs["2"]["modiste_notice"], "of a cached result too"
 
@@ -337,6 +339,25 @@ def test_a_search_draws_what_ksampler_draws_of_the_same_prompt_and_seed(comfy):
     ours = np.asarray(Image.open(report.parent / photo["pictures"]["winner"][0]).convert("RGB"), int)
     theirs = np.asarray(Image.open(BytesIO(comfy.picture(again.outputs["9"]["images"][0]))).convert("RGB"), int)
     assert np.abs(ours - theirs).max() <= 1, "ComfyUI's preview cuts off where ours rounds"
+
+
+def test_with_the_aspect_photo_a_search_draws_in_the_photo_s_shape(comfy):
+    loader = {"1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT)}
+    links = dict(model=["1", 0], clip=["1", 1], vae=["1", 2])
+    cut = {
+        "7": comfy.node("ModisteLoadPhotos", folder="photos", limit=1),
+        "8": comfy.node(
+            "ImageScale", image=["7", 0], width=64, height=128, upscale_method="nearest-exact", crop="center"
+        ),
+    }
+    searched = dict(links, reference=["8", 0], budget=5, strategies="sentence", seed=4, aspect="photo")
+    size = dict(SMALL, width=128, height=128)
+    shape = {"3": comfy.node("GetImageSize", image=["2", 2]), "4": comfy.node("PreviewAny", source=["3", 0])}
+    shape["5"] = comfy.node("PreviewAny", source=["3", 1])
+    done = comfy.run({**loader, **cut, "2": comfy.node("ModistePromptSearch", **searched, **size), **shape})
+    assert done.end == "success", done.message
+    width, height = (int(done.outputs[node]["text"][0]) for node in ("4", "5"))
+    assert width < height and 0.5 <= width / height < 0.7
 
 
 def test_candidates_are_drawn_one_by_one_by_any_sampler_and_judged_by_pictures_alone(comfy):

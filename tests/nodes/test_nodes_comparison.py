@@ -87,6 +87,23 @@ def test_base_and_tuned_share_seeds_and_only_the_tuned_prompt_has_the_trigger(ph
         plan_pictures(photos, ["a", "b"], [""], 1, 0, DRAWING)
 
 
+def test_with_the_aspect_photo_each_reference_is_drawn_in_its_own_shape_with_base_and_tuned_alike(photos):
+    large = DRAWING | dict(width=512, height=512)
+    shapes = [photos[0].resize((300, 600)), photos[1].resize((600, 400))]
+    words = (["a dress"], [""], 2, 7, large, "vesper")
+    plan = plan_pictures(shapes, *words, "photo")
+    assert sizes_of(plan.confirm) == sizes_of(plan.choosing) == {0: {(384, 640)}, 1: {(640, 384)}}
+    assert all((pair.base.width, pair.base.height) == (pair.tuned.width, pair.tuned.height) for pair in plan.confirm)
+    assert sizes_of(plan_pictures(shapes, *words, "3:4").confirm) == {0: {(448, 576)}, 1: {(448, 576)}}
+    assert sizes_of(plan_pictures(shapes, *words).confirm) == {0: {(512, 512)}, 1: {(512, 512)}}
+
+
+def sizes_of(pairs: list) -> dict[int, set]:
+    """Reference → the sizes in which it is drawn."""
+    places = {pair.reference for pair in pairs}
+    return {at: {(pair.base.width, pair.base.height) for pair in pairs if pair.reference == at} for at in places}
+
+
 def test_a_model_that_learned_the_look_is_proven_better_over_references(photos):
     sweep = compared([(0.5, paper_studio.PaperHost()), (1.0, Tuned())], photos, pictures=2)
     assert sweep.improved and sweep.strength == 1.0 and sweep.gain.n == 5 and sweep.gain.confidence == 0.95

@@ -284,7 +284,7 @@ def test_auto_is_fashionclip_where_it_is_here_and_else_the_embedded_encoder_with
     folders = (tmp_path / "fashion_clip",)
     assert chosen_encoder("auto", folders) == "mini"
     notice = fallback_notice("auto", folders)
-    assert "drawn garments only" in notice and str(folders[0] / "fashion-clip") in notice
+    assert "drawn garments only" in notice and f"get fashion-clip --to {folders[0]}`" in notice
     assert chosen_encoder("fashion-clip", folders) == "fashion-clip" and fallback_notice("fashion-clip", folders) == ""
     assert fallback_notice("mini", folders) == "", "chosen by name, nothing to tell"
     (folders[0] / "fashion-clip").mkdir(parents=True)

@@ -7,24 +7,33 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
-import typing
 from pathlib import Path
 
 import brand_studio
 import pytest
 import stand_in_gradio
+from fresh_process import python_environment
 from train_samples import tiny_base
 
 from modiste.fashion.photos import garment_of
 from modiste.hosts.lora_folder import give_to_host
-from modiste.panel import both_page, commands, environment, page, setup_page
-from modiste.panel import form as form_parts
-from modiste.panel.commands import BadForm, finetune_command, photos_of, pipeline_command, prompt_command, tag_command
+from modiste.panel import both_page, commands, environment, page, prompt_page, run_panel, setup_page, suggestions
+from modiste.panel.commands import (
+    BadForm,
+    finetune_command,
+    photos_of,
+    pipeline_command,
+    prompt_command,
+    server_options,
+    tag_command,
+)
 from modiste.panel.current_job import CurrentJob, status_of, watch
-from modiste.panel.job import CommandProcess
-from modiste.panel.results import drawing_of, gallery, infotexts, prompt_tag, read_report, result_rows, tag_rows
+from modiste.panel.job import CommandProcess, JobOrder
+from modiste.panel.results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
+from modiste.panel.send_buttons import style_of
 from modiste.panel.texts import LANGUAGES, WORDS, Words, language_of
 from modiste.panel.webui_settings import WebuiSettings
 from modiste.reports.comparison_texts import VERDICT
@@ -38,7 +47,7 @@ EN = Words("en")
 
 
 # Modules that import nothing beyond the standard library themselves.
-INNER = ("install", "hosts.lora_folder", "core.state_files")
+INNER = ("install", "core.state_files", "core.folder_lock", "core.weights")
 
 
 def test_the_page_needs_the_standard_library_and_gradio_alone():
@@ -56,7 +65,11 @@ def test_the_lists_of_the_page_are_those_of_the_rooms_it_can_not_import():
     from modiste.fashion.prompts.strategies import DEFAULT_STRATEGIES
     from modiste.models.presets import PRESETS
 
-    assert commands.STRATEGIES == DEFAULT_STRATEGIES and set(commands.PRESETS) == set(PRESETS)
+    assert commands.STRATEGIES == DEFAULT_STRATEGIES and set(commands.PRESETS) == set(PRESETS) == set(suggestions.FACTS)
+    for name, (side, encoder, checkpoint) in suggestions.FACTS.items():
+        assert PRESETS[name].width == PRESETS[name].height == side
+        if name != "mini":
+            assert (PRESETS[name].encoder, PRESETS[name].checkpoint) == (encoder, checkpoint)
 
 
 def test_every_word_is_there_in_both_languages_with_the_same_fields():
@@ -100,8 +113,9 @@ def parsed(command: list[str]) -> dict:
     from modiste.cli.app import app
 
     group = typer.main.get_command(app)
-    name = command[1]
-    context = group.commands[name].make_context(name, command[2:])
+    assert command[:2] == [str(environment.environment_python()), str(ROOT / "harness.py")]
+    name = command[2]
+    context = group.commands[name].make_context(name, command[3:])
     return context.params
 
 
@@ -113,30 +127,48 @@ class Upload(str):
         return str(self)
 
 
+SERVER = ("--url", "http://127.0.0.1:7861")
+
+
 def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
-    photo = tmp_path / "a look.png"
+    photo, runs, loras = tmp_path / "a look.png", tmp_path / "runs", tmp_path / "Lora"
     photo.write_bytes(b"x")
     photos = photos_of([Upload(photo)], "", True)
+    assert photos_of(None, "", False, str(photo)) == photos
+    assert photos_of([Upload(photo)], "", True, "b.png") == [photo, Path("b.png")]
     taken = parsed(tag_command(photos, "mini"))
-    assert taken["photos"] == [photo] and taken["preset"] == "mini" and taken["json"]
-    command, out = prompt_command(photos, "sd15", "webui", "http://127.0.0.1:7861", ["sentence"], 24, tmp_path / "runs")
+    assert taken["photos"] == [photo] and taken["preset"] == "mini" and taken["json"] and not taken["encoder"]
+    edits = ["colour:red", "fabric:lace"], ["neckline"]
+    command, out = prompt_command(photos, "sd15", "webui", SERVER, ["sentence"], 24, runs, False, " a/clip ", edits)
     taken = parsed(command)
     assert (taken["host"], taken["url"], taken["budget"]) == ("webui", ["http://127.0.0.1:7861"], 24)
-    assert taken["strategies"] == "sentence" and taken["out"] == out and out.parent == tmp_path / "runs"
-    command, out = finetune_command(photos, "mini", "m.safetensors", "vesper", 300, 8, tmp_path / "runs")
+    assert (taken["pin"], taken["leave_out"]) == edits
+    assert taken["strategies"] == "sentence" and taken["out"] == out and out.parent == runs
+    assert taken["encoder"] == "a/clip" and [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
+    command, out = finetune_command(photos, "mini", "m.safetensors", "vesper", 300, 8, runs, (loras, "brand"))
     taken = parsed(command)
     assert (taken["steps"], taken["rank"], taken["trigger"], taken["checkpoint"]) == (300, 8, "vesper", "m.safetensors")
     assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
-    form = "http://127.0.0.1:7861", tmp_path / "Lora", "vesper", 16
-    command, out = pipeline_command(photos, "sd15", "webui", *form, True, tmp_path / "runs")
+    assert (taken["deliver_to"], taken["deliver_as"]) == (loras, "brand") and loras.is_dir()
+    form = SERVER, loras, "vesper", 16
+    command, out = pipeline_command(photos, "sd15", "webui", *form, True, runs)
     taken = parsed(command)
-    assert (taken["host"], taken["url"], taken["lora_dir"]) == ("webui", ["http://127.0.0.1:7861"], tmp_path / "Lora")
+    assert (taken["host"], taken["url"], taken["lora_dir"]) == ("webui", ["http://127.0.0.1:7861"], loras)
     assert (taken["trigger"], taken["budget"], taken["with_generated"], taken["out"]) == ("vesper", 16, True, out)
-    assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"]
-    in_shape, elsewhere = pipeline_command(photos, "sd15", "webui", *form, True, tmp_path / "runs", True)
+    assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"] and taken["deliver_to"] == loras
+    in_shape, elsewhere = pipeline_command(photos, "sd15", "webui", *form, True, runs, True)
     assert parsed(in_shape)["aspect"] == "photo" and parsed(command)["aspect"] is None and elsewhere != out
-    taken = parsed(pipeline_command([tmp_path], "mini", "local", *form, False, tmp_path / "runs")[0])
+    taken = parsed(pipeline_command([tmp_path], "mini", "local", *form, False, runs)[0])
     assert taken["photos"] == [tmp_path] and taken["host"] == "local" and not taken["with_generated"]
+    assert not taken["url"] and taken["lora_dir"] is None and taken["deliver_to"] == loras
+
+
+def test_a_webui_is_reached_by_the_address_that_it_has_itself(tmp_path):
+    assert server_options("http://127.0.0.1:7861") == ("--url", "http://127.0.0.1:7861")
+    remote = server_options("https://192.168.1.5:7860", "/certs/own.pem")
+    assert remote == ("--url", "https://192.168.1.5:7860", "--allow-remote", "--ca-file", "/certs/own.pem")
+    runs = [prompt_command([tmp_path], "sd15", "webui", server, [], 24, tmp_path)[1] for server in (SERVER, remote)]
+    assert runs[0] == runs[1]  # the same form goes on where the WebUI took another port
 
 
 def test_uploads_keep_the_names_that_say_which_photos_show_one_garment(tmp_path):
@@ -146,7 +178,7 @@ def test_uploads_keep_the_names_that_say_which_photos_show_one_garment(tmp_path)
     for file in files:
         file.parent.mkdir()
         file.write_bytes(file.name.encode())
-    command, _ = pipeline_command(files, "mini", "local", "", tmp_path, "", 16, False, tmp_path / "runs")
+    command, _ = pipeline_command(files, "mini", "local", (), tmp_path, "", 16, False, tmp_path / "runs")
     copies = sorted(parsed(command)["photos"][0].iterdir())
     assert [copy.name for copy in copies] == ["0002-k1-BACK.png", "K1-back.png", "K1-front.png"]
     assert {copy.read_bytes() for copy in copies} == {file.read_bytes() for file in files}
@@ -157,9 +189,9 @@ def test_the_same_form_goes_on_with_the_same_run_and_another_form_is_another_run
     first, again, other = (tmp_path / name for name in ("1.png", "2.png", "3.png"))
     for file, content in ((first, b"a"), (again, b"a"), (other, b"b")):
         file.write_bytes(content)
-    runs = [prompt_command([file], "mini", "local", "", [], 24, tmp_path)[1] for file in (first, again, other)]
+    runs = [prompt_command([file], "mini", "local", (), [], 24, tmp_path)[1] for file in (first, again, other)]
     assert runs[0] == runs[1] != runs[2]
-    assert prompt_command([first], "mini", "local", "", [], 32, tmp_path)[1] != runs[0]
+    assert prompt_command([first], "mini", "local", (), [], 32, tmp_path)[1] != runs[0]
 
 
 @pytest.mark.parametrize(
@@ -168,16 +200,16 @@ def test_the_same_form_goes_on_with_the_same_run_and_another_form_is_another_run
         (lambda out: photos_of(None, "", True), "photos"),
         (lambda out: photos_of([], "/no/such/folder", True), "folder"),
         (lambda out: photos_of([], "/", False), "photos"),
-        (lambda out: prompt_command([], "huge", "local", "", [], 24, out), "preset"),
-        (lambda out: prompt_command([], "mini", "local", "", ["--out"], 24, out), "strategies"),
-        (lambda out: prompt_command([], "mini", "nobody", "", [], 24, out), "strategies"),
-        (lambda out: prompt_command([], "mini", "local", "", [], 10**6, out), "budget"),
-        (lambda out: finetune_command([], "mini", None, "two words", 100, 8, out), "trigger"),
-        (lambda out: finetune_command([], "mini", None, "--json", 10**6, 8, out), "steps"),
-        (lambda out: finetune_command([], "mini", None, "", 100, 0, out), "rank"),
-        (lambda out: pipeline_command([], "mini", "local", "", out, "two words", 16, False, out), "trigger"),
-        (lambda out: pipeline_command([], "mini", "nobody", "", out, "", 16, False, out), "drawer"),
-        (lambda out: pipeline_command([], "mini", "local", "", out, "", 4, False, out), "budget"),
+        (lambda out: prompt_command([], "huge", "local", (), [], 24, out), "preset"),
+        (lambda out: prompt_command([], "mini", "local", (), ["--out"], 24, out), "strategies"),
+        (lambda out: prompt_command([], "mini", "nobody", (), [], 24, out), "strategies"),
+        (lambda out: prompt_command([], "mini", "local", (), [], 10**6, out), "budget"),
+        (lambda out: finetune_command([], "mini", None, "two words", 100, 8, out, (out, "")), "trigger"),
+        (lambda out: finetune_command([], "mini", None, "--json", 10**6, 8, out, (out, "")), "steps"),
+        (lambda out: finetune_command([], "mini", None, "", 100, 0, out, (out, "")), "rank"),
+        (lambda out: pipeline_command([], "mini", "local", (), out, "two words", 16, False, out), "trigger"),
+        (lambda out: pipeline_command([], "mini", "nobody", (), out, "", 16, False, out), "drawer"),
+        (lambda out: pipeline_command([], "mini", "local", (), out, "", 4, False, out), "budget"),
     ],
 )
 def test_what_a_page_could_send_and_should_not_is_refused_by_its_field(form, field, tmp_path):
@@ -208,8 +240,12 @@ except KeyboardInterrupt:
 """
 
 
-def job_of(code: str, folder: Path) -> CommandProcess:
-    return CommandProcess([sys.executable, "-c", code], folder, os.environ)
+def order_of(code: str, folder: Path, kind: str = "prompt") -> JobOrder:
+    return JobOrder(kind, (sys.executable, "-c", code), str(folder), str(folder / "out"))
+
+
+def job_of(code: str, folder: Path, **options) -> CommandProcess:
+    return CommandProcess.start(order_of(code, folder), folder / "job", os.environ, **options)
 
 
 def until(job: CommandProcess, holds) -> None:
@@ -225,7 +261,7 @@ def test_progress_pictures_words_and_document_of_a_process_are_heard(tmp_path):
     assert last is job and not job.running and job.finished and job.exit_code == 3
     assert list(job.pictures) == ["/p/2.png", "/p/3.png"] and job.log_tail == "a word for people"
     assert job.document == {"images": []} and job.progress["done"] == 3
-    assert status_of(job, EN) == "<div>Done.</div>"
+    assert status_of(job, EN) == "<div><b>Prompt search</b> · Done.</div>"
 
 
 def test_a_running_job_is_a_bar_with_what_is_left_and_nothing_of_it_is_markup(tmp_path):
@@ -249,7 +285,7 @@ def test_a_cancelled_job_keeps_what_it_has_and_one_that_hangs_is_ended(tmp_path)
     until(job, lambda: job.log_tail)
     job.cancel()
     until(job, lambda: not job.running)
-    assert job.resumable and job.exit_code == 130 and "goes on" in status_of(job, EN)
+    assert job.resumable and job.exit_code == 130 and "Go on" in status_of(job, EN)
     deaf = job_of("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);" + WAITS, tmp_path)
     until(deaf, lambda: deaf.log_tail)
     deaf.cancel()
@@ -267,23 +303,77 @@ def test_a_failure_is_shown_with_the_process_last_words(tmp_path):
 
 
 def test_one_job_runs_at_a_time(tmp_path):
-    current_job = CurrentJob()
-    job = current_job.begin([sys.executable, "-c", WAITS], tmp_path, os.environ)
+    current_job = CurrentJob(tmp_path)
+    job = current_job.begin(order_of(WAITS, tmp_path), os.environ)
     until(job, lambda: job.log_tail)
-    with pytest.raises(BadForm) as caught:
-        current_job.begin([sys.executable, "-c", TALKS], tmp_path, os.environ)
-    assert caught.value.why == "busy"
+    for other in (current_job, CurrentJob(tmp_path)):
+        with pytest.raises(BadForm) as caught:
+            other.begin(order_of(TALKS, tmp_path), os.environ)
+        assert caught.value.why == "busy"
     current_job.cancel()
     until(job, lambda: not job.running)
-    *_, job = watch(current_job.begin([sys.executable, "-c", TALKS], tmp_path, os.environ))
+    *_, job = watch(current_job.begin(order_of(TALKS, tmp_path), os.environ))
     assert job.finished
+
+
+def test_a_ui_that_was_loaded_anew_follows_the_same_job_to_its_end_and_can_cancel_it(tmp_path):
+    ended = []
+    first = job_of(WAITS, tmp_path, on_end=lambda: ended.append("first"))
+    until(first, lambda: first.log_tail)
+    second = CommandProcess.adopt(tmp_path / "job", lambda: ended.append("second"))
+    until(second, lambda: second.log_tail)
+    assert second.running and second.order.out == str(tmp_path / "out") and second.order.pid == first.order.pid
+    second.cancel()
+    until(second, lambda: not second.running)
+    until(first, lambda: not first.running)
+    assert second.exit_code == first.exit_code == 130 and second.resumable and sorted(ended) == ["first", "second"]
+    assert CommandProcess.adopt(tmp_path / "job").exit_code == 130
+
+
+OUTLIVES = """
+import json, sys, time
+print(json.dumps({"progress": {"stage": "train", "done": 1, "total": 2}}), file=sys.stderr, flush=True)
+while not open("go").read(): time.sleep(0.05)
+print(json.dumps({"file": "x"}))
+"""
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from modiste.panel.job import CommandProcess, JobOrder
+place = Path(sys.argv[1])
+order = JobOrder("training", (sys.executable, "-c", sys.argv[2]), str(place.parent), "out")
+job = CommandProcess.start(order, place, os.environ)
+while not job.progress: job.wait(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no lock is handed on there")
+def test_a_job_outlives_a_webui_that_is_killed_and_the_next_one_finds_it(tmp_path):
+    (tmp_path / "go").write_text("")
+    webui = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "job"), OUTLIVES], env=python_environment())
+    assert webui.returncode == -signal.SIGKILL
+    ended = []
+    job = CurrentJob(tmp_path, lambda: ended.append(True)).job
+    until(job, lambda: job.progress)
+    assert job.running and job.order.kind == "training" and job.progress["done"] == 1
+    (tmp_path / "go").write_text("now")
+    until(job, lambda: not job.running)
+    assert job.finished and job.document == {"file": "x"} and ended == [True]
+
+
+def test_a_damaged_record_of_a_job_is_as_if_there_were_none(tmp_path):
+    for text in ("", "{", "[1]", "{}", '{"command": 3}', '{"command": [], "more": 1}'):
+        (tmp_path / "job").mkdir(exist_ok=True)
+        (tmp_path / "job" / "job.json").write_text(text)
+        assert CurrentJob(tmp_path).job is None
 
 
 def test_the_real_command_tells_its_progress_to_a_program_that_asks(tmp_path):
     photo = ROOT / "examples" / "photos" / "look-01.jpg"
-    job = CommandProcess(
-        [sys.executable, *tag_command([photo], "mini")], tmp_path, os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    command = (sys.executable, *tag_command([photo], "mini")[1:])
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    job = CommandProcess.start(JobOrder("tags", command, str(tmp_path)), tmp_path / "job", environ)
     *_, job = watch(job)
     assert job.finished and job.progress["stage"] == "tag" and job.progress["done"] == 1, job.log_tail
     assert tag_rows(job.document)[0][:2] == ["look-01.jpg", "category"]
@@ -325,7 +415,6 @@ def test_a_trained_file_gets_a_name_of_its_content_and_is_there_whole(tmp_path):
     trained.write_bytes(b"better")
     assert give_to_host(trained, folder, "my: brand/../x") != first and first.read_bytes() == b"first"
     assert sorted(folder.iterdir()) == sorted(folder.glob("*.safetensors"))
-    assert prompt_tag(Path("brand-0a1b.safetensors"), "vesper") == "<lora:brand-0a1b:0.8>, vesper"
 
 
 # ── the tab ──
@@ -335,58 +424,145 @@ def test_a_trained_file_gets_a_name_of_its_content_and_is_there_whole(tmp_path):
 def tab(tmp_path, monkeypatch):
     """The page under a gradio that has what 3.41 and 4.40 share, in an environment that is there."""
     monkeypatch.setitem(sys.modules, "gradio", stand_in_gradio)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(environment, "is_installed", lambda: True)
     monkeypatch.setattr(environment, "environment_python", lambda: Path(sys.executable))
-    monkeypatch.setattr(form_parts, "own_environ", lambda: os.environ | {"OMP_NUM_THREADS": "1"})
-    sent: list = []
-    refreshed: list = []
-    webui = WebuiSettings(
-        "http://127.0.0.1:7860",
-        has_api=False,
-        runs=tmp_path / "runs",
-        lora_folder=tmp_path / "Lora",
-        connect_send=lambda button, text: sent.append(text.label),
-        refresh_loras=lambda: refreshed.append(True),
-    )
-    return Tab(page.build(webui), sent, refreshed, webui)
+    monkeypatch.setattr(run_panel, "own_environ", lambda: os.environ | {"OMP_NUM_THREADS": "1"})
+    return Tab(tmp_path)
 
 
-class Tab(typing.NamedTuple):
-    page: stand_in_gradio.Component
-    sent: list
-    refreshed: list
-    webui: WebuiSettings
+class Tab:
+    """The tab of a WebUI without --api, as one browser sees it; `reloaded()` is another."""
 
-    def buttons(self, label: str) -> list:
-        found = [one for one in self.page.everything() if type(one).__name__ == "Button" and one.label == label]
-        return [one.handlers.get("click", (None,))[0] for one in found]
+    def __init__(self, folder: Path, **settings):
+        self.folder, self.sent, self.refreshed, self.styles = folder, [], [], {}
+        self.webui = WebuiSettings(
+            lambda: SERVER,
+            **{"has_api": False, **settings},
+            runs=folder / "runs",
+            lora_folder=folder / "Lora",
+            connect_send=lambda button, text: self.sent.append(text.label),
+            refresh_loras=lambda: self.refreshed.append(True),
+            save_style=lambda name, *texts: self.styles.update({name: texts}) or name,
+        )
+        self.page = page.build(self.webui)
 
-    def press(self, label: str, *fields, place: int = 0) -> tuple:
-        """The last thing that a button's handler shows."""
-        *_, last = self.buttons(label)[place](*fields)
-        return last
+    def reloaded(self) -> Tab:
+        return Tab(self.folder)
+
+    def of(self, element_id: str) -> stand_in_gradio.Component:
+        """The component with this id."""
+        (component,) = [each for each in self.page.everything() if each.options.get("elem_id") == element_id]
+        return component
+
+    def press(self, element_id: str, *fields) -> dict:
+        """What a button's handler shows last, by the ids of the outputs; outputs that stay are left out."""
+        handler, inputs, outputs = self.of(element_id).handlers["click"]
+        assert len(fields) == len(inputs)
+        shown = handler(*fields)
+        if isinstance(shown, str):
+            shown = [(shown,)]
+        *_, last = shown
+        assert len(last) == len(outputs)
+        names = [output.options.get("elem_id", type(output).__name__) for output in outputs]
+        return {name: value for name, value in zip(names, last, strict=True) if value != stand_in_gradio.update()}
 
 
-def test_the_tab_holds_its_pages_and_sends_prompt_and_lora_to_txt2img(tab):
-    labels = [one.label for one in tab.page.everything()]
-    assert {"Prompt", "Training", "Both routes", "Set-up", "Verdict", "Photos of garments", "Rank", "Set up"} <= set(
-        labels
-    )
-    assert tab.sent == ["Best prompt", "For your prompt", "For your prompt"]
+PHOTO = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")]
+OWN = "Modiste's own model"
+
+
+def test_the_tab_holds_its_pages_under_one_run_panel_and_replaces_no_prompt_but_where_it_says_so(tab):
+    labels = [each.label for each in tab.page.everything()]
+    assert {"Run", "Prompt", "Training", "Both routes", "Set-up", "Verdict", "Rank", "Set up"} <= set(labels)
+    assert [labels.count(label) for label in ("Cancel", "Go on", "Show what runs", "Add to txt2img")] == [1, 1, 1, 3]
+    assert tab.sent == ["Best prompt"]
+
+
+def test_no_two_fields_share_an_id_or_a_key_of_the_webuis_own_file(tab):
+    """As A1111 and Forge make the key: modules/ui_loadsave.py."""
+    ids = [each.options["elem_id"] for each in tab.page.everything() if "elem_id" in each.options]
+    assert len(ids) == len(set(ids)) and all(each.startswith("modiste_") for each in ids)
+    saved = [
+        (getattr(each, "custom_script_source", None), each.label)
+        for each in tab.page.everything()
+        if type(each).__name__ in ("Slider", "Radio", "Checkbox", "Textbox", "Dropdown", "Button")
+        and not getattr(each, "do_not_save_to_config", False)
+    ]
+    assert len(saved) == len(set(saved)), sorted(saved)
+    assert {("modiste_prompt", "Pictures a photo"), ("modiste_both", "Pictures a photo")} <= set(saved)
+    assert not {"Models (preset)", "Drawn by", "Best prompt", "Verdict"} & {label for _, label in saved}
+
+
+@pytest.mark.parametrize(
+    ("here", "api", "preset", "drawer", "warning"),
+    [
+        ((), True, "mini", "Modiste's own model", "64 × 64 pixels with the embedded model"),
+        (("patrickjohncyh/fashion-clip",), True, "sd15", "this WebUI", "512 × 512 pixels, judged by patrickjohncyh"),
+        (("patrickjohncyh/fashion-clip",), False, "mini", "Modiste's own model", "small encoder"),
+    ],
+)
+def test_the_tab_begins_with_what_this_machine_can_draw_and_says_size_and_encoder(
+    here, api, preset, drawer, warning, tab, tmp_path
+):
+    for model in here:
+        snapshot = tmp_path / "hub" / f"models--{model.replace('/', '--')}" / "snapshots" / "x"
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text("{}")
+    tab = Tab(tmp_path, has_api=api)
+    for page_name in ("prompt", "both"):
+        assert tab.of(f"modiste_{page_name}_preset").options["value"] == preset
+        assert tab.of(f"modiste_{page_name}_drawer").options["value"] == drawer
+        assert warning in tab.of(f"modiste_{page_name}_warning").arguments[0]
+    assert Tab(tmp_path, has_api=api, preset="sdxl").of("modiste_both_preset").options["value"] == "sdxl"
+    warn, _, _ = tab.of("modiste_prompt_drawer").handlers["change"]
+    assert "this WebUI draws at 64 × 64" in warn("mini", "this WebUI")
+    missing = warn("sdxl", OWN)
+    assert "Not on this machine" in missing and f"harness.py get {'' if here else 'fashion-clip '}sdxl<" in missing
 
 
 def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
-    assert "Choose photos first" in tab.press("Read the tags", None, "", "mini")[0]
-    form = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")], "", "mini"
-    assert "--api" in tab.press("Start", *form, "this WebUI", [], 12)[0]
-    assert "--api" in tab.press("Start", *form, "this WebUI", "vesper", 16, False, False, place=2)[0]
-    assert "one word" in tab.press("Start", *form, "Modiste's own model", "two words", 16, False, False, place=2)[0]
-    assert "Tick the box" in tab.press("Set up", False)[0]
+    def status(*pressed) -> str:
+        (text,) = tab.press(*pressed).values()
+        return text
+
+    assert "Choose photos first" in status("modiste_prompt_read", None, "", None, "mini")
+    form = PHOTO, "", "mini"
+    assert "--api" in status("modiste_prompt_start", *form[:2], None, form[2], "this WebUI", [], 12, False, [], [])
+    assert "--api" in status("modiste_both_start", *form, "this WebUI", "vesper", 16, False, False)
+    assert "one word" in status("modiste_both_start", *form, OWN, "two words", 16, False, False)
+    assert "Tick the box" in status("modiste_setup_make", False)
+    assert "nothing to go on with" in status("modiste_run_go_on")
+    assert "no text yet" in status("modiste_training_to_style", "")
     monkeypatch.setattr(environment, "fits", lambda: False)
-    assert "too full" in tab.press("Set up", True)[0]
+    assert "too full" in status("modiste_setup_make", True)
     monkeypatch.setattr(environment, "is_installed", lambda: False)
-    assert "Set up the environment first" in tab.press("Start", *form, "Modiste's own model", [], 12)[0]
-    assert "Set up the environment first" in tab.press("Check the environment")[0]
+    assert "Set up the environment first" in status(
+        "modiste_prompt_start", *form[:2], None, form[2], OWN, [], 12, False, [], []
+    )
+    assert "Set up the environment first" in status("modiste_setup_check")
+
+
+def test_tags_that_were_read_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
+    tags = [
+        {"group": "colour", "label": "red", "confidence": 0.9},
+        {"group": "neckline", "label": "v", "confidence": 0.5},
+    ]
+    photos = json.dumps([{"image": "a.png", "tags": tags}, {"image": "b.png", "tags": tags[:1]}])
+    tab.webui.runs.mkdir()
+    monkeypatch.setattr(prompt_page, "tag_command", lambda *form: [sys.executable, "-c", f"print({photos!r})"])
+    shown = tab.press("modiste_prompt_read", None, "", str(PHOTO[0]), "mini")
+    assert shown["modiste_prompt_pin"]["choices"] == ["colour:red", "neckline:v"]
+    assert shown["modiste_prompt_leave_out"]["choices"] == ["colour:red", "neckline:v", "colour", "neckline"]
+    assert len(shown["modiste_prompt_tags"]) == 3
+
+
+def test_a_text_is_saved_as_a_style_without_its_settings(tab):
+    text = "a red dress, <lora:x-1:0.8>\nNegative prompt: blurry, dark\nSteps: 16, Sampler: Euler"
+    shown = tab.press("modiste_prompt_to_style", text)["modiste_run_status"]
+    (name,) = tab.styles
+    assert tab.styles[name] == ("a red dress, <lora:x-1:0.8>", "blurry, dark") and name in shown.replace("&lt;", "<")
+    assert style_of("vesper") == ("Modiste: vesper", "vesper", "")
 
 
 @pytest.fixture(scope="module")
@@ -400,26 +576,67 @@ def finished_pipeline(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("paid", [True, False])
 def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, finished_pipeline, monkeypatch):
-    report = finished_pipeline / "report.json"
     decision = "training" if paid else "no difference"
-    tells = (
-        f"import json; story = json.load(open({str(report)!r}, encoding='utf-8')); "
-        f"story['verdict']['decision'] = {decision!r}; print(json.dumps(story))"
-    )
-    monkeypatch.setattr(both_page, "pipeline_command", lambda *form: (["-c", tells], finished_pipeline))
-    photos = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")]
-    form = photos, "", "sd15", "Modiste's own model", "atelierx", 16, True, False
-    status, verdict, pictures, tag, ways, shown = tab.press("Start", *form, place=2)
+    tells = [
+        "import json, os, sys",
+        f"story = json.load(open({str(finished_pipeline / 'report.json')!r}, encoding='utf-8'))",
+        f"story['verdict']['decision'] = {decision!r}",
+        "print(json.dumps(story))",
+    ]
+    record, prompt = finished_pipeline / "delivered.json", "<lora:atelierx-0a1b:0.6>, atelierx"
+    record.unlink(missing_ok=True)
+    if paid:
+        record.write_text(json.dumps({"prompt": prompt}))
+    command = [sys.executable, "-c", "\n".join(tells)], finished_pipeline
+    monkeypatch.setattr(both_page, "pipeline_command", lambda *form: command)
+    shown = tab.press("modiste_both_start", PHOTO, "", "sd15", OWN, "atelierx", 16, True, False)
+    status, verdict = shown["modiste_run_status"], shown["modiste_both_verdict"]
     assert "Done" in status and re.match(r"(Training paid|No difference): \+\d", verdict), status
+    pictures, ways = shown["modiste_run_pictures"], shown["modiste_both_ways"]
     assert len(pictures) == 3 * 7 and all(Path(file).is_file() for file, _ in pictures)
     assert [row[0] for row in ways][:2] == ["base, name only", "base, best words"] and len(ways) == 5
     assert all(0 <= value <= 100 for row in ways for value in row[1:])
-    assert Path(shown) == finished_pipeline / "report.html"
-    placed = list((tab.webui.runs.parent / "Lora").glob("*.safetensors"))
-    if paid:
-        assert re.fullmatch(rf"<lora:{placed[0].stem}:[\d.]+>, atelierx", tag) and tab.refreshed
-    else:
-        assert tag == "" and not placed and not tab.refreshed
+    assert Path(shown["modiste_both_report"]) == finished_pipeline / "report.html"
+    assert shown["modiste_both_text"] == (prompt if paid else "") and tab.refreshed == [True]
+    again = tab.reloaded().press("modiste_run_show")
+    assert again == shown
+
+
+def test_a_browser_that_is_closed_changes_nothing_and_the_next_one_shows_all(tab, monkeypatch):
+    """The old page lost the delivery with the button's generator: here nobody looks while the job ends."""
+    out, go = tab.folder / "runs" / "train-x", tab.folder / "go"
+    out.mkdir(parents=True)
+    go.write_text("")
+    code = OUTLIVES.replace('open("go")', f"open({str(go)!r})")
+    code += f"open({str(out / 'delivered.json')!r}, 'w').write(json.dumps(dict(prompt='<lora:b:0.8>, vesper')))\n"
+    from modiste.panel import training_page
+
+    monkeypatch.setattr(training_page, "finetune_command", lambda *form: ([sys.executable, "-c", code], out))
+    handler, _, _ = tab.of("modiste_training_start").handlers["click"]
+    shown = handler(PHOTO, "", "sd15", False, "b", "vesper", 300, 8)
+    next(shown)
+    shown.close()  # as gradio does where the browser goes
+    go.write_text("now")
+    job = tab.reloaded().page and CommandProcess.adopt(tab.webui.runs / "job")
+    until(job, lambda: not job.running)
+    last = tab.reloaded().press("modiste_run_show")
+    assert (
+        last["modiste_training_text"] == "<lora:b:0.8>, vesper" and "Training</b> · Done" in last["modiste_run_status"]
+    )
+    assert tab.refreshed == [True]
+
+
+def test_what_was_stopped_goes_on_by_a_button_of_any_page(tab, monkeypatch):
+    marker = tab.folder / "again"
+    code = f"import os, sys; p = {str(marker)!r}\nif os.path.exists(p): sys.exit(0)\nopen(p, 'w'); sys.exit(4)"
+    tab.webui.runs.mkdir(parents=True)
+    current = CurrentJob(tab.webui.runs)
+    *_, stopped = watch(current.begin(order_of(code, tab.folder, "training"), os.environ))
+    assert stopped.resumable
+    other = tab.reloaded()
+    assert "Go on" in other.press("modiste_run_show")["modiste_run_status"]
+    assert "Done" in other.press("modiste_run_go_on")["modiste_run_status"]
+    assert "nothing to go on" in other.press("modiste_run_go_on")["modiste_run_status"]
 
 
 def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatch):
@@ -432,9 +649,9 @@ def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_a_photo_becomes_a_best_prompt_in_the_tab(tab):
-    photo = [Upload(ROOT / "examples" / "photos" / "look-01.jpg")]
-    form = photo, "", "mini", "Modiste's own model", ["minimal", "all_tags"], 8
-    status, pictures, tags, results, texts, best_of, report = tab.press("Start", *form)
-    assert "Done" in status and len(pictures) == 2 and results[0][0] == "look-01.jpg" and len(tags) > 3
-    assert "\nSteps: 16" in texts["look-01.jpg"] and best_of["value"] == "look-01.jpg"
-    assert Path(report).name == "report.html" and Path(report).is_file()
+    shown = tab.press("modiste_prompt_start", PHOTO, "", None, "mini", OWN, ["minimal", "all_tags"], 8, False, [], [])
+    assert "Done" in shown["modiste_run_status"] and len(shown["modiste_run_pictures"]) == 2
+    assert shown["modiste_prompt_results"][0][0] == "look-01.jpg" and len(shown["modiste_prompt_tags"]) > 3
+    assert "\nSteps: 16" in shown["State"]["look-01.jpg"] == shown["modiste_prompt_text"]
+    assert shown["modiste_prompt_best_of"]["value"] == "look-01.jpg"
+    assert Path(shown["modiste_prompt_report"]).name == "report.html"

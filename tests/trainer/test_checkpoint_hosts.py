@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from modiste.checkpoints.families.configs import configs_of
-from modiste.checkpoints.single_file import _config_folder, _vae
+from modiste.checkpoints.single_file import _vae, config_folder
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.trainer.lora.targets import empty_model
 from modiste.trainer.model.checkpoint_file import write_checkpoint
@@ -72,7 +72,7 @@ def random_model(family: str, folder: Path, prediction: str) -> SimpleNamespace:
         for module in part.modules():  # a buffer that no file has
             if hasattr(module, "position_ids"):
                 module.position_ids = torch.arange(77)[None]
-    configs = _config_folder(folder, family, prediction)
+    configs = config_folder(folder, family, prediction)
     tokenizers = {path.name: CLIPTokenizer.from_pretrained(path) for path in sorted(configs.glob("tokenizer*"))}
     return SimpleNamespace(**parts, **tokenizers, scheduler=DDPMScheduler(prediction_type=prediction))
 

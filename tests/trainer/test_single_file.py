@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from train_samples import tiny_base
 
-from modiste.checkpoints.single_file import FIRST_LAYER, _config_folder, open_pipeline, recognised, write_tokenizer
+from modiste.checkpoints.single_file import FIRST_LAYER, config_folder, open_pipeline, recognised, write_tokenizer
 from modiste.core.errors import InputError
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.trainer.model.text_encoding import token_ids
@@ -113,7 +113,7 @@ def test_the_configs_of_each_family_build_models_of_the_published_sizes(family, 
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    folder = _config_folder(tmp_path, family, "v_prediction")
+    folder = config_folder(tmp_path, family, "v_prediction")
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
@@ -134,7 +134,7 @@ def test_a_text_is_filled_up_with_what_its_encoder_learned_with(family, pads, tm
     """OpenAI's CLIP with its end, OpenCLIP's H and bigG with token 0: as the published folders have it."""
     from transformers import CLIPTokenizer
 
-    folder = _config_folder(tmp_path, family, "epsilon")
+    folder = config_folder(tmp_path, family, "epsilon")
     tokenizers = [CLIPTokenizer.from_pretrained(one) for one in sorted(folder.glob("tokenizer*"))]
     assert [tokenizer.pad_token_id for tokenizer in tokenizers] == pads
     for tokenizer, pad in zip(tokenizers, pads, strict=True):

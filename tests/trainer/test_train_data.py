@@ -69,6 +69,7 @@ def by_name(dataset: Dataset) -> dict[str, Sample]:
         (dict(bucket_step=12), "bucket_step 12 is no multiple of 8"),
         (dict(keep_tokens=2), "keep_tokens 2 .*shuffle_captions is False"),
         (dict(trigger="zkw, dress"), "trigger 'zkw, dress' holds the caption_separator ','"),
+        (dict(trigger="zkw\ndress"), "holds a line break, a caption is one line"),
         (dict(trigger=" zkw"), "begins or ends with a space"),
         (dict(caption_separator=" "), "caption_separator ' ' is blank"),
         (dict(prior_weight=0.5), "prior_weight 0.5 .*prior_folder is None"),

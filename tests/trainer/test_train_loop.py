@@ -713,6 +713,11 @@ def test_a_single_look_is_not_called_the_least_of_several():
     )
 
 
+def test_a_single_held_out_photo_has_a_gain_and_no_interval():
+    reason = Validation([ValidationResult(0, (0.5,)), ValidationResult(8, (0.4,))]).reason()
+    assert "has a loss of 0.40000 on 1 held-out photo, a gain of +0.10000 (one photo: no interval) over" in reason
+
+
 def test_patience_ends_a_run_that_does_not_get_better(base, photos, tmp_path):
     wanted = config(
         base,

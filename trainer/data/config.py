@@ -79,6 +79,8 @@ class DataConfig(BaseModel):
             raise ValueError(f"keep_tokens {self.keep_tokens} does nothing while shuffle_captions is False")
         if self.caption_separator in self.trigger:
             raise ValueError(f"trigger {self.trigger!r} holds the caption_separator {self.caption_separator!r}")
+        if len(self.trigger.splitlines()) > 1:
+            raise ValueError(f"trigger {self.trigger!r} holds a line break, a caption is one line")
         if self.trigger != self.trigger.strip():
             raise ValueError(f"trigger {self.trigger!r} begins or ends with a space")
         return self

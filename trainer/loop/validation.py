@@ -121,13 +121,13 @@ class Validation:
         if self.by == "last":
             return f"the last step, {self.results[-1].step}, as was asked for; step {best.step} has the least loss"
         gain, base = self.gain(best), self.results[0].mean
-        photos = f"{len(best.losses)} held-out photos"
+        count = len(best.losses)
+        photos = f"{count} held-out photos" if count > 1 else "1 held-out photo"
         if sum(result.step > 0 for result in self.results) > 1:
             chosen = f"step {best.step} has the least loss on {photos}: {best.mean:.5f}"
         else:
             chosen = f"step {best.step}, the only one that was validated, has a loss of {best.mean:.5f} on {photos}"
-        interval = f"{gain.mean:+.5f} ({gain.low:+.5f} … {gain.high:+.5f})"
-        sentence = f"{chosen}, a gain of {interval} over {self.start}'s {base:.5f}{_judgement(gain)}"
+        sentence = f"{chosen}, a gain of {gain_text(gain, count)} over {self.start}'s {base:.5f}{_judgement(gain)}"
         return sentence + (f" (by the loss: {self.why})" if self.why else "")
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -149,6 +149,12 @@ class Validation:
             for row in rows
         ]
         return cls(results, start)
+
+
+def gain_text(gain: PairedGain, photos: int) -> str:
+    """`+0.00211 (+0.00105 … +0.00317)`: a gain of that many photos with its interval, which a single one has not."""
+    interval = f"{gain.low:+.5f} … {gain.high:+.5f}" if photos > 1 else "one photo: no interval"
+    return f"{gain.mean:+.5f} ({interval})"
 
 
 def _judgement(gain: PairedGain) -> str:
