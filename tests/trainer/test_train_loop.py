@@ -758,12 +758,12 @@ def test_each_stratum_of_a_held_out_photo_has_noise_of_its_own_and_the_same_in_e
     loss, photo, seen = run.gradient.loss, run.data.samples[0], []
     latents, predict = run.model.mean_latents(photo), run.model.predict
 
-    def watch(noisy_latents, timesteps, captions, samples):
+    def watch(noisy_latents, timesteps, captions, samples, conditions):
         for noisy, t in zip(noisy_latents, timesteps, strict=True):
             clean = loss.diffusion.add_noise(latents[None], torch.zeros_like(latents)[None], t[None])
             one = loss.diffusion.add_noise(torch.zeros_like(latents)[None], torch.ones_like(latents)[None], t[None])
             seen.append(((noisy[None] - clean) / one)[0])
-        return predict(noisy_latents, timesteps, captions, samples)
+        return predict(noisy_latents, timesteps, captions, samples, conditions)
 
     run.model.predict = watch
     loss.of_photo(photo)
