@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.files import write_whole
 from ..core.progress import silent
 from ..search.confirmation import mean_gain
 from .checkpoints import EVERY, GARMENTS, STEPS, TRIGGER, SeedFolder, Worth, say, trained, worth_of
@@ -75,20 +76,45 @@ def bench(
     session, rows = open_session(preset("mini"), device="cpu"), []
     for seed in seeds:
         folder = trained(out, seed, session, steps, every)
-        began = time.process_time()
-        run, reason, kept = replayed(folder, session, steps, every, **validation)
-        seconds = time.process_time() - began
-        looks = run.loop.validation
-        first = looks.wanted_steps(1)[0]
-        rules = dict(zip(RULES, (kept, first, folder.least_loss, max(folder.files)), strict=True))
+        choice = replayed(folder, session, steps, every, **validation)
+        kept = (choice.kept, choice.first_look, folder.least_loss, max(folder.files))
+        rules = dict(zip(RULES, kept, strict=True))
         asked = list(folder.files) if whole else list(dict.fromkeys(rules.values()))
-        worth = worth_of(folder, asked, session, garments)
-        rows.append(_row(seed, rules, _stopped(run), reason, worth, seconds))
+        rows.append(_row(seed, rules, choice, worth_of(folder, asked, session, garments)))
         say(as_text(rows[-1:]))
     return rows
 
 
-def replayed(
+@dataclass(frozen=True)
+class ReplayedChoice:
+    """What pictures made of a training: the kept step, the best one by the validations alone, where patience ends."""
+
+    kept: int
+    first_look: int
+    stopped: int | None
+    reason: str
+    seconds: float  # CPU
+    looks: list[dict[str, Any]]  # step → its pictures' scores, for whoever asks further
+
+
+def replayed(folder: SeedFolder, session: Session, steps: int, every: int, **validation: Any) -> ReplayedChoice:
+    """The choice of a training, made once for the same fields of its validation."""
+    fields = {name: value for name, value in validation.items() if value is not None}
+    file = folder.path / f"choice{''.join(f'-{name}-{value}' for name, value in sorted(fields.items()))}.json"
+    if file.is_file():
+        return ReplayedChoice(**json.loads(file.read_text(encoding="utf-8")))
+    say(f"seed {folder.seed}: choosing by pictures")
+    began = time.process_time()
+    run, reason, kept = _validated_again(folder, session, steps, every, **fields)
+    validation_of_run = run.loop.validation
+    looks = [{"step": result.step, **result.pictures.as_json()} for result in validation_of_run.results]
+    first, seconds = validation_of_run.wanted_steps(1)[0], round(time.process_time() - began, 1)
+    choice = ReplayedChoice(kept, first, _stopped(run), reason, seconds, looks)
+    write_whole(file, json.dumps(asdict(choice)).encode())
+    return choice
+
+
+def _validated_again(
     folder: SeedFolder, session: Session, steps: int, every: int, **validation: Any
 ) -> tuple[TrainingRun, str, int]:
     """A run of the same training whose validations see the files one after the other; the reason and the step."""
@@ -134,15 +160,13 @@ def _stopped(run: TrainingRun) -> int | None:
     return None
 
 
-def _row(
-    seed: int, rules: dict[str, int], stopped: int | None, reason: str, worth: dict[int, Worth], seconds: float
-) -> ChoiceRow:
+def _row(seed: int, rules: dict[str, int], choice: ReplayedChoice, worth: dict[int, Worth]) -> ChoiceRow:
     gains: dict[str, dict[str, tuple[float, float, float]]] = {}
     for other in ("last", "least loss"):
         ours, theirs = worth[rules["pictures"]], worth[rules[other]]
         gains[other] = {who: _points(_gain(getattr(ours, who), getattr(theirs, who))) for who in ("score", "judge")}
     means = {step: (_mean(known.score), _mean(known.judge)) for step, known in worth.items()}
-    return ChoiceRow(seed, rules, stopped, reason, means, gains, round(seconds, 1))
+    return ChoiceRow(seed, rules, choice.stopped, choice.reason, means, gains, choice.seconds)
 
 
 def _gain(ours: Sequence[float], theirs: Sequence[float]) -> PairedGain:

@@ -9,7 +9,7 @@ import pytest
 from lora_samples import random_lora
 
 from modiste.bench.checkpoints import Worth, unseen_photos
-from modiste.bench.choice import ChoiceRow, _row, _stopped
+from modiste.bench.choice import ChoiceRow, ReplayedChoice, _row, _stopped
 from modiste.bench.choice import as_text as choices_as_text
 from modiste.bench.judge import COPIES, JudgeRow, OwnLuck, SameRow, as_text, copies_of, says_a_difference
 from modiste.hosts.request import GenerationRequest, LoraRef
@@ -33,7 +33,7 @@ def test_a_choice_is_paired_with_its_rivals_garment_by_garment():
     worth = {60: Worth((0.1, 0.2, 0.3), (0.2,) * 3), 600: Worth((0.5, 0.7, 0.6), (0.4, 0.5, 0.6))}
     worth[900] = Worth((0.4, 0.6, 0.5), (0.4, 0.5, 0.6))
     steps = {"pictures": 600, "first look": 900, "least loss": 60, "last": 900}
-    row = _row(3, steps, None, "why", worth, 12.3)
+    row = _row(3, steps, ReplayedChoice(600, 900, None, "why", 12.3, []), worth)
     assert row.worth[600] == (60.0, 50.0) and row.gains["least loss"]["score"][0] == pytest.approx(40)
     assert row.gains["last"]["score"][0] == pytest.approx(10) and row.gains["last"]["judge"][0] == 0
     text = choices_as_text([row, ChoiceRow(**{**vars(row), "seed": 4})])

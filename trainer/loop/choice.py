@@ -3,8 +3,8 @@
     each validation   held-out captions, fixed seeds → few steps of the sampler → critic → mean similarity
     at the end        the best two of these and the last step, other seeds, all steps → paired gain over the last step
 
-The last step is left for one that is proven better: the interval of its paired gain over garments lies above 0, and
-the judge proves no loss. Each is drawn on pictures that did not make it a candidate, at a level that counts them.
+The most alike is kept, on pictures that did not make it a candidate, unless the judge proves it worse than the last
+step. Whether its gain is proven is said beside it: the interval over garments, at a level that counts the candidates.
 """
 
 from __future__ import annotations
@@ -160,10 +160,9 @@ class StepCandidate:
     judge_over_last: PairedGain | None = None
 
     @property
-    def proven(self) -> bool:
-        """Whether it is better than the last step, and the judge proves no loss."""
-        judged_worse = self.judge_over_last is not None and self.judge_over_last.high < 0
-        return self.over_last is not None and self.over_last.improved and not judged_worse
+    def judged_worse(self) -> bool:
+        """Whether the judge proves a loss against the last step."""
+        return self.judge_over_last is not None and self.judge_over_last.high < 0
 
 
 def compared(scores: Mapping[int, PictureScores], garments: Sequence[str]) -> list[StepCandidate]:
@@ -187,9 +186,9 @@ def compared(scores: Mapping[int, PictureScores], garments: Sequence[str]) -> li
 
 
 def picked(candidates: Sequence[StepCandidate]) -> StepCandidate:
-    """The best one that is proven better than the last step; that step where there is none."""
-    better = [candidate for candidate in candidates if candidate.proven]
-    return max(better, key=lambda candidate: candidate.scores.mean, default=candidates[-1])
+    """The most alike of those that the judge does not prove worse than the last step; of equals the last."""
+    standing = [candidate for candidate in candidates if not candidate.judged_worse]
+    return max(standing, key=lambda candidate: (candidate.scores.mean, candidate.step))
 
 
 def reason_of(candidates: Sequence[StepCandidate], garments: Sequence[str], loss_step: int | None) -> str:
@@ -199,13 +198,12 @@ def reason_of(candidates: Sequence[StepCandidate], garments: Sequence[str], loss
     alike = f"{100 * kept.scores.mean:.0f} of 100 alike"
     if kept.scores.judge_mean is not None:
         alike += f", {100 * kept.scores.judge_mean:.0f} by the judge"
-    others = [f"step {one.step} {_in_points(one.over_last)}" for one in candidates[:-1] if one.over_last]
+    others = [f"step {other.step} {_in_points(other.over_last)}" for other in candidates[:-1] if other.over_last]
     if kept is not last and kept.over_last:
-        sentence = (
-            f"step {kept.step} draws {alike}, {where}: {_in_points(kept.over_last)} over the last step, {last.step}"
-        )
+        gain = f"{_in_points(kept.over_last)} over the last step, {last.step}"
+        sentence = f"step {kept.step} draws {alike}, {where}: {gain}{'' if kept.over_last.improved else ', not proven'}"
     elif others:
-        sentence = f"the last step, {last.step}, draws {alike}, {where}: none is proven better ({', '.join(others)})"
+        sentence = f"the last step, {last.step}, draws {alike}, {where}; the others against it: {', '.join(others)}"
     else:
         sentence = f"the last step, {last.step}, draws {alike}, {where}, and was the best of all validations"
     return sentence + (f"; the loss would keep step {loss_step}" if loss_step not in (None, kept.step) else "")
