@@ -7,7 +7,7 @@ from typing import Any
 
 from .commands import BUDGETS, photos_of, pipeline_command
 from .current_job import status_of
-from .form import drawing_fields, photo_fields, who_draws
+from .form import drawing_fields, photo_fields, tick, who_draws
 from .job import CommandProcess, JobOrder
 from .results import delivered_prompt, side_by_side, way_rows
 from .run_panel import RunPanel
@@ -28,7 +28,7 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
             trigger = gr.Textbox(value="", label=words("trigger"), elem_id="modiste_both_trigger")
             budget = gr.Slider(*BUDGETS, value=16, step=1, label=words("budget"), elem_id="modiste_both_budget")
             with_class = gr.Checkbox(value=False, label=words("with_class"), elem_id="modiste_both_with_class")
-            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_both_photo_shape")
+            photo_shape, any_photo = (tick("both", name, words) for name in ("photo_shape", "any_photo"))
             start = gr.Button(words("start"), variant="primary", elem_id="modiste_both_start")
         with gr.Column():
             verdict = gr.Textbox(label=words("verdict"), lines=2, interactive=False, elem_id="modiste_both_verdict")
@@ -38,13 +38,12 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
     heads = [words(f"col_{name}") for name in ("way", "similarity", "judge", "adherence")]
     ways = gr.Dataframe(headers=heads, label=words("results"), interactive=False, elem_id="modiste_both_ways")
 
-    def order(
-        uploads: Any, path: str, chosen: str, by: str, word: str, count: float, joined: bool, shape: bool
-    ) -> JobOrder:
+    def order(uploads: Any, path: str, chosen: str, by: str, word: str, count: float, *ticks: Any) -> JobOrder:
         host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed)
+        joined, shape, any_kind = map(bool, ticks)
         address, options = (
             (webui.server(), webui.lora_folder),
-            (word, count, bool(joined), webui.runs, bool(shape), webui.encoder),
+            (word, count, joined, webui.runs, shape, webui.encoder, any_kind),
         )
         command, out = pipeline_command(photo_paths, chosen, host, *address, *options)
         return JobOrder("both", tuple(command), str(webui.runs), str(out), {"embedded": chosen == "mini"})
@@ -54,7 +53,7 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
 
     panel.shows("both", {"verdict": verdict, "text": tag, "ways": ways, "report": report}, view)
     panel.saves(style, tag)
-    panel.starts(start, [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape], order)
+    panel.starts(start, [photos, folder, preset, drawer, trigger, budget, with_class, photo_shape, any_photo], order)
     return (verdict, tag, ways, report, folder)
 
 

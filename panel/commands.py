@@ -60,9 +60,9 @@ def server_options(url: str, certificate: str | None = None) -> tuple[str, ...]:
     return tuple(options)
 
 
-def tag_command(photos: Sequence[Path], preset: str, encoder: str = "") -> list[str]:
-    """`harness.py tag`; `encoder`: another one than the preset's."""
-    return _harness("tag", *map(str, photos), *_models(preset, encoder), "--json")
+def tag_command(photos: Sequence[Path], preset: str, encoder: str = "", any_photo: bool = False) -> list[str]:
+    """`harness.py tag`; `encoder`: another one than the preset's. `any_photo`: also those without a garment."""
+    return _harness("tag", *map(str, photos), *_models(preset, encoder), *["--force"] * any_photo, "--json")
 
 
 def score_command(preset: str, encoder: str, device: str) -> list[str]:
@@ -81,10 +81,12 @@ def prompt_command(
     photo_shape: bool = False,
     encoder: str = "",
     edits: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    any_photo: bool = False,
 ) -> tuple[list[str], Path]:
     """`harness.py prompt` and the run's folder: the same form resumes the same run, also at another address.
 
     `server`: the options that reach this WebUI (`server_options`). `edits`: pinned tags, and those left out.
+    `any_photo`: also photos in which no garment is found.
     """
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or drawer not in (WEBUI, OWN_MODEL):
@@ -96,6 +98,8 @@ def prompt_command(
         options += [word for tag in tags for word in (option, tag)]
     if photo_shape:
         options += ["--aspect", "photo"]
+    if any_photo:
+        options += ["--force"]
     if drawer == WEBUI:
         options += ["--host", "webui"]
     digest = _digest(photos, options)
@@ -146,6 +150,7 @@ def pipeline_command(
     runs: Path,
     photo_shape: bool = False,
     encoder: str = "",
+    any_photo: bool = False,
 ) -> tuple[list[str], Path]:
     """`harness.py pipeline` and its folder; the LoRA, where it pays, goes into the WebUI's own folder."""
     if not WORD.fullmatch(trigger.strip()):
@@ -159,6 +164,8 @@ def pipeline_command(
         options += ["--with-generated"]
     if photo_shape:
         options += ["--aspect", "photo"]
+    if any_photo:
+        options += ["--force"]
     if drawer == WEBUI:
         options += ["--host", "webui", "--lora-dir", str(made(lora_folder))]
     digest = _digest(photos, options)

@@ -12,6 +12,7 @@ from .job import CommandProcess, JobOrder
 from .texts import WORDS, Words
 
 INTERVAL_S = 0.5  # between two updates of the page
+SHOWN_SKIPS = 5
 FOLDER = "job"  # in the folder of the runs
 
 
@@ -57,7 +58,7 @@ def status_of(job: CommandProcess | None, words: Words) -> str:
     if job.running:
         return _bar(job, words, title)
     if job.finished:
-        return _line(title + words("done"))
+        return _line(title + words("done")) + _left_out(job, words)
     log = f"<pre>{html.escape(job.log_tail)}</pre>"
     if job.resumable:
         return _line(title + words("stopped")) + (log if not job.cancelled else "")
@@ -77,6 +78,18 @@ def _bar(job: CommandProcess, words: Words, title: str) -> str:
     message = f" · {html.escape(str(progress['message']))}" if progress.get("message") else ""
     text = _line(f"{title}{html.escape(name)}: {done} / {total}{left}{message}")
     return f'{text}<progress value="{min(done, total)}" max="{total}" style="width: 100%"></progress>'
+
+
+def _left_out(job: CommandProcess, words: Words) -> str:
+    """The photos that a finished job has skipped, and why; of those without a garment, what takes them all the same."""
+    document = job.document
+    entries = document.get("skipped") or [] if isinstance(document, dict) else []
+    lines = [f"{Path(entry['path']).name}: {entry['code']}, {entry['reason']}" for entry in entries]
+    lines = lines or [line.removeprefix("skipped ") for line in job.lines if line.startswith("skipped ")]
+    if not lines:
+        return ""
+    hint = words("take_any_photo", box=words("any_photo")) if any("NO_GARMENT" in line for line in lines) else ""
+    return _line(html.escape(words("left_out", photos="; ".join(lines[:SHOWN_SKIPS]), count=len(lines))) + hint)
 
 
 def _line(text: str) -> str:

@@ -50,6 +50,13 @@ def drawing_fields(page: str, webui: WebuiSettings, words: Words) -> tuple[Any, 
     return preset, drawer
 
 
+def tick(page: str, name: str, words: Words) -> Any:
+    """A box that is not ticked at first; `name` is its text's."""
+    import gradio as gr
+
+    return gr.Checkbox(value=False, label=words(name), elem_id=f"modiste_{page}_{name}")
+
+
 def who_draws(chosen: str, webui: WebuiSettings, words: Words) -> str:
     """The chosen host as the commands name it; BadForm for this WebUI where its API is off."""
     drawer = {words("here"): WEBUI, words("own"): OWN_MODEL}.get(chosen, "")

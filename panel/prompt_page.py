@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .commands import BUDGETS, STRATEGIES, photos_of, prompt_command, tag_command
-from .form import drawing_fields, photo_fields, who_draws
+from .form import drawing_fields, photo_fields, tick, who_draws
 from .job import CommandProcess, JobOrder
 from .results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
 from .run_panel import RunPanel
@@ -24,19 +25,10 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
             photos, folder = photo_fields("prompt", words("photos"), webui, words)
             sent = gr.Image(label=words("sent"), type="filepath", elem_id="modiste_prompt_sent")
             preset, drawer = drawing_fields("prompt", webui, words)
-            strategies = gr.Dropdown(
-                list(STRATEGIES),
-                value=[],
-                multiselect=True,
-                label=words("strategies"),
-                elem_id="modiste_prompt_strategies",
-            )
+            strategies = _choices("strategies", STRATEGIES, words)
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"), elem_id="modiste_prompt_budget")
-            photo_shape = gr.Checkbox(value=False, label=words("photo_shape"), elem_id="modiste_prompt_photo_shape")
-            pinned, left_out = (
-                gr.Dropdown([], value=[], multiselect=True, label=words(name), elem_id=f"modiste_prompt_{name}")
-                for name in ("pin", "leave_out")
-            )
+            photo_shape, any_photo = (tick("prompt", name, words) for name in ("photo_shape", "any_photo"))
+            pinned, left_out = (_choices(name, (), words) for name in ("pin", "leave_out"))
             with gr.Row():
                 read = gr.Button(words("read_tags"), elem_id="modiste_prompt_read")
                 start = gr.Button(words("start"), variant="primary", elem_id="modiste_prompt_start")
@@ -51,25 +43,27 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     texts = gr.State({})
 
     def search_order(
-        uploads: Any, path: str, image: Any, chosen: str, by: str, ways: Any, count: float, shape: bool, *edits: Any
+        uploads: Any, path: str, image: Any, chosen: str, by: str, ways: Any, count: float, *options: Any
     ) -> JobOrder:
         host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed, image)
         drawing = chosen, host, webui.server(), ways or [], count
+        shape, *edits, any_kind = options
         kept, dropped = (tuple(tags or ()) for tags in edits)
-        options = webui.runs, bool(shape), webui.encoder, (kept, dropped)
-        command, out = prompt_command(photo_paths, *drawing, *options)
+        rest = webui.runs, bool(shape), webui.encoder, (kept, dropped), bool(any_kind)
+        command, out = prompt_command(photo_paths, *drawing, *rest)
         return JobOrder("prompt", tuple(command), str(webui.runs), str(out))
 
-    def tags_order(uploads: Any, path: str, image: Any, chosen: str) -> JobOrder:
-        command = tag_command(photos_of(uploads, path, webui.folders_allowed, image), chosen, webui.encoder)
+    def tags_order(uploads: Any, path: str, image: Any, chosen: str, any_kind: bool) -> JobOrder:
+        photo_paths = photos_of(uploads, path, webui.folders_allowed, image)
+        command = tag_command(photo_paths, chosen, webui.encoder, bool(any_kind))
         return JobOrder("tags", tuple(command), str(webui.runs))
 
     shown = {"tags": tags, "results": results, "texts": texts, "best_of": best_of, "best": best, "report": report}
     panel.shows("prompt", shown, found_view)
     panel.shows("tags", {"tags": tags, "pin": pinned, "leave_out": left_out}, tags_view)
-    form = [photos, folder, sent, preset, drawer, strategies, budget, photo_shape, pinned, left_out]
+    form = [photos, folder, sent, preset, drawer, strategies, budget, photo_shape, pinned, left_out, any_photo]
     panel.starts(start, form, search_order)
-    panel.starts(read, [photos, folder, sent, preset], tags_order)
+    panel.starts(read, [photos, folder, sent, preset, any_photo], tags_order)
     best_of.change(fn=lambda name, texts: (texts or {}).get(name, ""), inputs=[best_of, texts], outputs=[best])
     webui.connect_send(send, best)
     webui.receive_images(sent)
@@ -82,6 +76,13 @@ def _table(name: str, columns: tuple[str, ...], words: Words) -> Any:
 
     heads = [words(f"col_{column}") for column in columns]
     return gr.Dataframe(headers=heads, label=words(name), interactive=False, elem_id=f"modiste_prompt_{name}")
+
+
+def _choices(name: str, options: Sequence[str], words: Words) -> Any:
+    """A list of which any number is taken, none at first."""
+    import gradio as gr
+
+    return gr.Dropdown(list(options), value=[], multiselect=True, label=words(name), elem_id=f"modiste_prompt_{name}")
 
 
 def tags_view(job: CommandProcess) -> dict[str, Any]:

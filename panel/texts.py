@@ -24,6 +24,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "own": ("Modiste's own model", "Modiste 自己的模型"),
     "strategies": ("Strategies (none: all)", "策略（不選＝全部）"),
     "budget": ("Pictures a photo", "每張照片的生成數"),
+    "any_photo": (
+        "Also photos without a garment that the model knows (a demonstration)",
+        "也處理找不到衣物的照片（僅供示範）",
+    ),
     "photo_shape": ("Pictures in the photo's shape", "圖片採用照片的長寬比"),
     "sent": ("or a picture that was sent here", "或從其他分頁傳來的圖片"),
     "to_modiste": ("Send to Modiste", "傳送到 Modiste"),
@@ -163,6 +167,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "left": ("about {minutes:.0f} min left", "約剩 {minutes:.0f} 分鐘"),
     "stopping": ("Stopping: what is done is kept …", "停止中：已完成的部分會保留 …"),
     "done": ("Done.", "完成。"),
+    "left_out": ("Photos left out: {count} ({photos})", "略過的照片：{count}（{photos}）"),
+    "take_any_photo": (" · <i>{box}</i> takes them all the same.", " · 勾選「{box}」則照樣處理。"),
     "stopped": ("Stopped, what is done is kept: Go on continues.", "已停止，完成的部分都保留著：按「繼續」即可接續。"),
     "failed": ("It failed (exit code {code}):", "失敗（結束代碼 {code}）："),
     # what is wrong with the form

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 
 from modiste.bench.random_models import random_clip, random_diffusion, random_dino
 from modiste.core.weights import PINNED, SHORT_NAMES
+from modiste.fashion.encoder_cache import FILE
 from modiste.mini.catalogue import make_catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +72,12 @@ def typed_in_the_readme(command: str) -> list[str]:
     return next(line.split() for line in lines if line.split()[0] == command)
 
 
+def texts_kept(desk: Path) -> int:
+    """Sentences whose vectors the encoder has kept."""
+    with closing(sqlite3.connect(desk / "home" / "cache" / FILE)) as cache:
+        return cache.execute("SELECT count(*) FROM texts").fetchone()[0]
+
+
 def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(repositories, desk):
     import psutil
 
@@ -100,11 +109,13 @@ def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(repositories, 
     assert modiste(*typed_in_the_readme("get"), "--yes").returncode == 4
     calibrated = modiste("calibrate", "catalogue/", "--preset", "sd15")
     assert calibrated.returncode == 0, calibrated.stderr
-    assert "measured on your 10 garments" in calibrated.stdout and "reads the vocabulary, once" in calibrated.stderr
+    assert "measured on your 10 garments" in calibrated.stdout
+    sentences = texts_kept(desk)
+    assert sentences > 1000
 
     prompted = modiste(*typed_in_the_readme("prompt"), "--budget", "8", "--force", *SMALL)
     assert prompted.returncode == 0, prompted.stderr
-    assert "reads the vocabulary" not in prompted.stderr, "it was read by the command before"
+    assert "reads the vocabulary" not in prompted.stderr and texts_kept(desk) == sentences, "it was read before"
     report = json.loads((desk / "run" / "report.json").read_text(encoding="utf-8"))
     assert "measured on your 10 garments" in json.dumps(report["calibration"]) and report["skipped"] == []
     assert (desk / "run" / "report.html").is_file() and report["images"][0]["generations"] <= 8

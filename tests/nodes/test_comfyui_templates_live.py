@@ -60,6 +60,14 @@ def opened(page: Page, graph: dict[str, Any]) -> None:
     page.run("new Promise((done) => setTimeout(() => done(true), 700))")
 
 
+def reloaded(page: Page, comfy: Comfy, language: str) -> None:
+    """The page anew in that language, after it has opened what was open before, which would replace a graph of ours."""
+    comfy.call("/settings", {"Comfy.Locale": language})
+    page.reload(READY, START_S)
+    page.until("app.graph.nodes.length", START_S)
+    page.run("new Promise((done) => setTimeout(() => done(true), 1000))")
+
+
 def issues(page: Page) -> list[str]:
     """All that the page complains of: dialogs, notices, marked nodes, errors and warnings of our scripts."""
     shown = page.run(
@@ -130,18 +138,14 @@ def test_a_missing_checkpoint_comes_with_the_folder_and_a_link(page):
 
 @pytest.mark.parametrize("language", ["zh-TW", "zh"])
 def test_notes_and_groups_speak_chinese_in_a_chinese_page(page, comfy, language):
-    comfy.call("/settings", {"Comfy.Locale": language})
-    page.reload(READY, START_S)
+    reloaded(page, comfy, language)
     words = texts(language)
     opened(page, file_of("tag-prompt-generate-score"))
     titles = page.run("app.graph.groups.map(({ title }) => title)")
     assert titles == [words[key] for key in ("group_photo", "group_words", "group_draw", "group_score")]
     notes = "app.graph.nodes.filter(({ type }) => type === 'MarkdownNote').map(({ widgets }) => widgets[0].value)"
     assert page.run(notes) == [words["note_tag"], words["models"]]
-    comfy.call("/settings", {"Comfy.Locale": "en"})
-    page.reload(READY, START_S)
-    page.until("app.graph.nodes.length", START_S)  # the page opens what was open before
-    page.run("new Promise((done) => setTimeout(() => done(true), 1000))")
+    reloaded(page, comfy, "en")
 
 
 @pytest.mark.parametrize("name", BLUEPRINTS)

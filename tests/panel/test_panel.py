@@ -158,6 +158,13 @@ def test_a_filled_form_is_a_command_that_harness_py_takes(tmp_path):
     assert [file.name for file in taken["photos"][0].iterdir()] == ["a look.png"] and taken["deliver_to"] == loras
     in_shape, elsewhere = pipeline_command(photos, "sd15", "webui", *form, True, runs, True)
     assert parsed(in_shape)["aspect"] == "photo" and parsed(command)["aspect"] is None and elsewhere != out
+    forced = (
+        tag_command(photos, "mini", "", True),
+        prompt_command(photos, "mini", "local", (), [], 24, runs, any_photo=True)[0],
+        pipeline_command(photos, "sd15", "webui", *form, True, runs, any_photo=True)[0],
+    )
+    assert all(parsed(each)["force"] for each in forced[:2]) and "--force" in forced[2]
+    assert not parsed(tag_command(photos, "mini"))["force"] and "--force" not in command
     taken = parsed(pipeline_command([tmp_path], "mini", "local", *form, False, runs)[0])
     assert taken["photos"] == [tmp_path] and taken["host"] == "local" and not taken["with_generated"]
     assert not taken["url"] and taken["lora_dir"] is None and taken["deliver_to"] == loras
@@ -302,6 +309,22 @@ def test_a_failure_is_shown_with_the_process_last_words(tmp_path):
     assert job.document is None
 
 
+@pytest.mark.parametrize("document", [True, False], ids=["in the document", "in the log"])
+def test_photos_that_were_left_out_are_named_with_what_takes_them(document, tmp_path):
+    skipped = [{"path": "/photos/<cat>.png", "code": "NO_GARMENT", "reason": "no garment was found"}]
+    code = f"""
+import json, sys
+print({"" if document else "skipped <cat>.png: NO_GARMENT, no garment was found"!r}, file=sys.stderr)
+print(json.dumps({{"images": [], "skipped": {skipped if document else []!r}}}))
+sys.exit(3)
+"""
+    job = job_of(code, tmp_path)
+    until(job, lambda: not job.running)
+    status = status_of(job, Words("en"))
+    assert "Photos left out: 1 (&lt;cat&gt;.png: NO_GARMENT" in status and "Also photos without a garment" in status
+    assert "略過的照片：1" in status_of(job, Words("zh-TW"))
+
+
 def test_one_job_runs_at_a_time(tmp_path):
     current_job = CurrentJob(tmp_path)
     job = current_job.begin(order_of(WAITS, tmp_path), os.environ)
@@ -312,6 +335,7 @@ def test_one_job_runs_at_a_time(tmp_path):
         assert caught.value.why == "busy"
     current_job.cancel()
     until(job, lambda: not job.running)
+    until(other.job, lambda: not other.job.running)  # whose thread would look for the folder when it is gone
     *_, job = watch(current_job.begin(order_of(TALKS, tmp_path), os.environ))
     assert job.finished
 
@@ -526,11 +550,13 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
         (text,) = tab.press(*pressed).values()
         return text
 
-    assert "Choose photos first" in status("modiste_prompt_read", None, "", None, "mini")
+    assert "Choose photos first" in status("modiste_prompt_read", None, "", None, "mini", False)
     form = PHOTO, "", "mini"
-    assert "--api" in status("modiste_prompt_start", *form[:2], None, form[2], "this WebUI", [], 12, False, [], [])
-    assert "--api" in status("modiste_both_start", *form, "this WebUI", "vesper", 16, False, False)
-    assert "one word" in status("modiste_both_start", *form, OWN, "two words", 16, False, False)
+    assert "--api" in status(
+        "modiste_prompt_start", *form[:2], None, form[2], "this WebUI", [], 12, False, [], [], False
+    )
+    assert "--api" in status("modiste_both_start", *form, "this WebUI", "vesper", 16, False, False, False)
+    assert "one word" in status("modiste_both_start", *form, OWN, "two words", 16, False, False, False)
     assert "Tick the box" in status("modiste_setup_make", False)
     assert "nothing to go on with" in status("modiste_run_go_on")
     assert "no text yet" in status("modiste_training_to_style", "")
@@ -538,7 +564,7 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     assert "too full" in status("modiste_setup_make", True)
     monkeypatch.setattr(environment, "is_installed", lambda: False)
     assert "Set up the environment first" in status(
-        "modiste_prompt_start", *form[:2], None, form[2], OWN, [], 12, False, [], []
+        "modiste_prompt_start", *form[:2], None, form[2], OWN, [], 12, False, [], [], False
     )
     assert "Set up the environment first" in status("modiste_setup_check")
 
@@ -551,7 +577,7 @@ def test_tags_that_were_read_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
     photos = json.dumps([{"image": "a.png", "tags": tags}, {"image": "b.png", "tags": tags[:1]}])
     tab.webui.runs.mkdir()
     monkeypatch.setattr(prompt_page, "tag_command", lambda *form: [sys.executable, "-c", f"print({photos!r})"])
-    shown = tab.press("modiste_prompt_read", None, "", str(PHOTO[0]), "mini")
+    shown = tab.press("modiste_prompt_read", None, "", str(PHOTO[0]), "mini", False)
     assert shown["modiste_prompt_pin"]["choices"] == ["colour:red", "neckline:v"]
     assert shown["modiste_prompt_leave_out"]["choices"] == ["colour:red", "neckline:v", "colour", "neckline"]
     assert len(shown["modiste_prompt_tags"]) == 3
@@ -589,7 +615,7 @@ def test_both_routes_become_a_verdict_pictures_and_a_lora_in_the_tab(paid, tab, 
         record.write_text(json.dumps({"prompt": prompt}))
     command = [sys.executable, "-c", "\n".join(tells)], finished_pipeline
     monkeypatch.setattr(both_page, "pipeline_command", lambda *form: command)
-    shown = tab.press("modiste_both_start", PHOTO, "", "sd15", OWN, "atelierx", 16, True, False)
+    shown = tab.press("modiste_both_start", PHOTO, "", "sd15", OWN, "atelierx", 16, True, False, False)
     status, verdict = shown["modiste_run_status"], shown["modiste_both_verdict"]
     assert "Done" in status and re.match(r"(Training paid|No difference): \+\d", verdict), status
     pictures, ways = shown["modiste_run_pictures"], shown["modiste_both_ways"]
@@ -649,7 +675,9 @@ def test_set_up_names_its_size_before_anything_is_agreed_to(tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_a_photo_becomes_a_best_prompt_in_the_tab(tab):
-    shown = tab.press("modiste_prompt_start", PHOTO, "", None, "mini", OWN, ["minimal", "all_tags"], 8, False, [], [])
+    shown = tab.press(
+        "modiste_prompt_start", PHOTO, "", None, "mini", OWN, ["minimal", "all_tags"], 8, False, [], [], False
+    )
     assert "Done" in shown["modiste_run_status"] and len(shown["modiste_run_pictures"]) == 2
     assert shown["modiste_prompt_results"][0][0] == "look-01.jpg" and len(shown["modiste_prompt_tags"]) > 3
     assert "\nSteps: 16" in shown["State"]["look-01.jpg"] == shown["modiste_prompt_text"]

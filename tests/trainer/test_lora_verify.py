@@ -45,7 +45,8 @@ def test_dora_by_rows_is_exact_in_none(tmp_path):
     write_lora(random_lora("sd1", "dora"), tmp_path / "lora.safetensors", {})
     found = reports(tmp_path / "lora.safetensors")
     assert [found[name].ok for name in READERS] == [False] * 4
-    assert [found[name].applied for name in READERS] == [0, 350, 350, 350]
+    assert [found[name].applied for name in READERS] == [350, 350, 350, 350]
+    assert "the picture breaks" in found["A1111"].notes[0]
 
 
 def test_dotted_keys_never_match_in_a1111(tmp_path):
@@ -113,8 +114,9 @@ def test_the_shape_of_another_model_is_seen(tmp_path):
     )
     write_lora(replace(state, modules=(broken, *rest)), tmp_path / "lora.safetensors", {})
     found = reports(tmp_path / "lora.safetensors")
-    for reader in ("A1111", "ComfyUI", "Forge"):
-        assert found[reader].applied == 263 and "another shape" in found[reader].notes[0]
+    assert found["A1111"].applied == found["ComfyUI"].applied == 263
+    assert "shape" in found["A1111"].notes[0] and "another shape" in found["ComfyUI"].notes[0]
+    assert found["Forge"].applied == 0 and "drawing ends with an error" in found["Forge"].notes[0]
     assert found["diffusers"].applied == 0  # it stops there
 
 
@@ -208,6 +210,8 @@ def test_a_resized_loha_of_a_convolution_is_one_that_all_programs_take(tmp_path)
 
 # ── kinds that only some programs take ──
 
+SGM_Q = Q.replace("down_blocks_0_attentions_0", "input_blocks_1_1")
+BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
 NORM = "lora_unet_down_blocks_0_attentions_0_norm"  # 320
 FOREIGN = {
     "ia3": ({f"{Q}.weight": torch.ones(320), f"{Q}.on_input": torch.tensor(False)}, {"A1111"}),
@@ -235,6 +239,92 @@ def test_a_kind_of_lycoris_is_said_to_be_applied_by_those_that_have_it(kind, tmp
     found = reports(file_of(tmp_path, tensors))
     assert {reader for reader in READERS if found[reader].applied} == takers
     assert {reader for reader in READERS if found[reader].ok} == takers
+
+
+@pytest.mark.parametrize(
+    ("tensors", "applied"),
+    [
+        # Each as the programs' own code does it: test_lora_verify_live.py.
+        ({f"{Q}.oft_diag": torch.ones(40, 8, 8)}, {"A1111"}),
+        ({f"{Q}.oft_blocks": torch.full((2, 8, 40, 40), 0.1)}, {"A1111"}),
+        ({f"{RESNET}.weight": torch.ones(320), f"{RESNET}.on_input": torch.tensor(False)}, set()),
+        (
+            {f"{RESNET}.lokr_w1": torch.ones(4, 4), f"{RESNET}.lokr_t2": torch.ones(2, 2, 3, 3)}
+            | {f"{RESNET}.lokr_w2_a": torch.ones(2, 80), f"{RESNET}.lokr_w2_b": torch.ones(2, 80)},
+            {"A1111"},
+        ),
+        (
+            {
+                f"unet.{BLOCK}.attn1.processor.to_out_lora.{side}.weight": torch.ones(shape)
+                for side, shape in (("up", (320, 4)), ("down", (4, 320)))
+            },
+            {"Forge", "ComfyUI", "diffusers"},
+        ),
+        (pair(torch.ones(320, 4), torch.ones(4, 320), SGM_Q), {"A1111", "Forge", "ComfyUI"}),
+        (
+            {f"{Q}.lora.up.weight": torch.ones(320, 4), f"{Q}.lora.down.weight": torch.ones(4, 320)},
+            {"Forge", "ComfyUI"},
+        ),
+        (pair(torch.ones(320, 4), torch.ones(4, 300)), {"Forge"}),
+    ],
+    ids=[
+        *("old oft", "boft without alpha", "ia3 of a convolution", "lokr with a core"),
+        *("old processors", "sgm names", "dots before up", "narrower"),
+    ],
+)
+def test_a_form_is_said_to_be_applied_by_those_whose_code_applies_it(tensors, applied, tmp_path):
+    found = reports(file_of(tmp_path, tensors))
+    assert {reader for reader in READERS if found[reader].applied} == applied
+    narrower = {"Forge"} == applied
+    assert {reader for reader in READERS if found[reader].ok} == (set() if narrower else applied)
+
+
+def test_a_lora_of_stable_diffusion_1_with_diffusers_name_of_its_text_encoder_is_not_taken_for_sdxls(tmp_path):
+    text = pair(torch.ones(768, 4), torch.ones(4, 768), "lora_te1_text_model_encoder_layers_0_self_attn_q_proj")
+    both = text | pair(torch.ones(320, 4), torch.ones(4, 768), Q.replace("attn1_to_q", "attn2_to_k"))
+    found = reports(file_of(tmp_path, both))
+    assert [found[reader].applied for reader in READERS[:3]] == [2, 2, 2]
+    assert inspect(file_of(tmp_path, text))["family"] == "sdxl", "in doubt the name decides"
+
+
+@pytest.mark.parametrize("there", ["lora_up.weight", "hada_w1_a", "a1.weight", "lokr_w1"])
+def test_a_factor_without_its_other_stops_comfyui_and_forge_which_do_not_ask_for_it(there, tmp_path):
+    tensors = pair(torch.ones(320, 4), torch.ones(4, 320)) | {
+        f"{Q.replace('to_q', 'to_k')}.{there}": torch.ones(320, 4)
+    }
+    found = reports(file_of(tmp_path, tensors))
+    for reader in ("ComfyUI", "Forge"):
+        assert found[reader].applied == 0 and "to_k" in found[reader].notes[0] and "missing" in found[reader].notes[0]
+
+
+def test_comfyui_is_said_to_limit_a_rotation_too_much_and_to_leave_its_rescale_out(tmp_path):
+    blocks = torch.randn((8, 40, 40), generator=torch.Generator().manual_seed(0))
+    oft = {f"{Q}.oft_blocks": blocks, f"{Q}.alpha": torch.tensor(0.01), f"{Q}.rescale": torch.full((320, 1), 1.1)}
+    found = reports(file_of(tmp_path, oft))
+    assert found["A1111"].ok and found["ComfyUI"].applied == 1
+    assert [word in note for word, note in zip(("limited", "rescale"), found["ComfyUI"].notes, strict=True)] == [
+        True
+    ] * 2
+    wide = reports(file_of(tmp_path, oft | {f"{Q}.alpha": torch.tensor(1e4), f"{Q}.rescale": torch.ones(320, 1)}))
+    assert wide["ComfyUI"].ok
+
+
+def test_forge_counts_no_alpha_among_the_keys_that_are_left_over(tmp_path):
+    layers = [Q.replace("attn1_to_q", f"attn{n}_to_{layer}") for n in (1, 2) for layer in ("q", "k", "v", "out_0")]
+    boft = {f"{name}.oft_blocks": torch.full((2, 8, 40, 40), 0.1) for name in layers}
+    boft |= {f"{name}.alpha": torch.tensor(0.1) for name in layers} | pair(
+        torch.ones(320, 4), torch.ones(4, 320), SGM_Q
+    )
+    assert len(boft) == 16 + 3, "of 16 keys 8 are left over, and 12 are too many"
+    assert reports(file_of(tmp_path, boft))["Forge"].applied == 1
+
+
+def test_a_file_in_two_spellings_is_verified_without_warnings_of_libraries(tmp_path):
+    mixed = {f"unet.{BLOCK}.attn1.to_q.lora.up.weight": torch.ones(320, 4)}
+    mixed[f"unet.{BLOCK}.attn1.to_q.lora.down.weight"] = torch.ones(4, 320)
+    mixed["unet.down_blocks.0.attentions.0.proj_in.lora_B.weight"] = torch.ones(320, 4, 1, 1)
+    mixed["unet.down_blocks.0.attentions.0.proj_in.lora_A.weight"] = torch.ones(4, 320, 1, 1)
+    assert reports(file_of(tmp_path, mixed))["diffusers"].modules == 2  # warnings are errors here
 
 
 @pytest.mark.parametrize(

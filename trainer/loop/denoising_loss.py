@@ -5,9 +5,9 @@ loss = w_sample · w(t) · error(model_pred, target)       a sample; `objective.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ..data.captions import caption_of
 from ..model.adapters import adapters_disabled
@@ -25,42 +25,47 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+# Latents, noise, the noise that is added to them, and timesteps: as in VisitInputs.
+Noised: TypeAlias = "tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]"
+
+
 @dataclass(frozen=True)
 class VisitInputs:
-    """What visits bring to the UNet: float32 [B, 4, h, w] each, and int64 [B].
+    """What visits bring to the UNet and the loss: latents and noise float32 [B, 4, h, w] each, timesteps int64 [B].
 
     `perturbed` is the noise that is added to the latents; the target is of `noise` itself, which is the same but for
     `input_perturbation`.
     """
 
     visits: tuple[SampleVisit, ...]
+    captions: tuple[str, ...]
     latents: torch.Tensor
     noise: torch.Tensor
     perturbed: torch.Tensor
     timesteps: torch.Tensor
+    weights: torch.Tensor  # of each picture, float32 [B]
+    masks: torch.Tensor | None  # float32 [B, 1, h, w]
+    conditions: Mapping[str, torch.Tensor]  # see TrainedModel.conditions; empty where text encoders are trained
 
     def to(self, device: torch.device) -> VisitInputs:
         """On a device; from pinned memory without waiting for it."""
-        alike = self.perturbed is self.noise
-        noise = self.noise.to(device, non_blocking=True)
-        return replace(
-            self,
-            latents=self.latents.to(device, non_blocking=True),
-            noise=noise,
-            perturbed=noise if alike else self.perturbed.to(device, non_blocking=True),
-            timesteps=self.timesteps.to(device, non_blocking=True),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> VisitInputs:
         """In memory that a card copies from by itself."""
-        noise = self.noise.pin_memory()
-        perturbed = noise if self.perturbed is self.noise else self.perturbed.pin_memory()
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> VisitInputs:
+        noise = change(self.noise)
         return replace(
             self,
-            latents=self.latents.pin_memory(),
+            latents=change(self.latents),
             noise=noise,
-            perturbed=perturbed,
-            timesteps=self.timesteps.pin_memory(),
+            perturbed=noise if self.perturbed is self.noise else change(self.perturbed),
+            timesteps=change(self.timesteps),
+            weights=change(self.weights),
+            masks=None if self.masks is None else change(self.masks),
+            conditions={name: change(tensor) for name, tensor in self.conditions.items()},
         )
 
 
@@ -70,6 +75,9 @@ class DenoisingLoss:
 
     model: TrainedModel
     diffusion: Diffusion
+
+    def __post_init__(self) -> None:
+        self.diffusion = self.diffusion.on(self.model.device)  # once: at each step it would be waited for
 
     def of_visits(self, visits: Sequence[SampleVisit]) -> torch.Tensor:
         """Each visit's weighted error, float32 [B], with gradients."""
@@ -94,15 +102,28 @@ class DenoisingLoss:
             perturbed = noise + loss.input_perturbation * further
         steps = self.diffusion.steps
         timesteps = torch.cat([sampled_timestep(steps, loss, visit.generator("timestep")) for visit in visits])
-        inputs = VisitInputs(tuple(visits), latents, noise, perturbed, timesteps)
+        data, flips = self.model.config.data, [visit.flipped for visit in visits]
+        captions = [caption_of(visit.sample, data, visit.random("caption")) for visit in visits]
+        samples = [visit.sample for visit in visits]
+        inputs = self._inputs(captions, samples, flips, (latents, noise, perturbed, timesteps))
+        inputs = replace(inputs, visits=tuple(visits))
         return inputs.pinned() if self.model.device.type == "cuda" else inputs
+
+    def _inputs(
+        self, captions: Sequence[str], samples: Sequence[Sample], flips: Sequence[bool], noised: Noised
+    ) -> VisitInputs:
+        """Latents and noise with what else belongs to the pictures."""
+        import torch
+
+        weights, masks = torch.tensor([sample.weight for sample in samples]), self.model.masks(samples, flips)
+        with self.model.precision():  # a caption that is new is encoded now
+            conditions = self.model.conditions(captions, samples) if self.model.texts is not None else {}
+        latents, noise, perturbed, timesteps = noised
+        return VisitInputs((), tuple(captions), latents, noise, perturbed, timesteps, weights, masks, conditions)
 
     def of_inputs(self, inputs: VisitInputs) -> torch.Tensor:
         """Each visit's weighted error, float32 [B], with gradients; the tensors go to the device without a wait."""
-        visits, config, inputs = inputs.visits, self.model.config, inputs.to(self.model.device)
-        captions = [caption_of(visit.sample, config.data, visit.random("caption")) for visit in visits]
-        samples, flips = [visit.sample for visit in visits], [visit.flipped for visit in visits]
-        return self._weighted(inputs, captions, samples, flips)
+        return self._weighted(inputs.to(self.model.device), [visit.sample for visit in inputs.visits])
 
     def _multires(self, noise: torch.Tensor, visit: SampleVisit) -> torch.Tensor:
         import torch
@@ -129,29 +150,26 @@ class DenoisingLoss:
                 count = len(rows)
                 part = noise[list(rows)]
                 timesteps = torch.tensor([steps[row] for row in rows])
-                inputs = VisitInputs((), latents.expand(count, -1, -1, -1), part, part, timesteps).to(device)
-                errors = self._weighted(inputs, [caption] * count, [photo] * count, [False] * count)
+                noised, photos = (latents.expand(count, -1, -1, -1), part, part, timesteps), [photo] * count
+                inputs = self._inputs([caption] * count, photos, [False] * count, noised)
+                errors = self._weighted(inputs.to(device), photos)
                 total += float(errors.sum())
         return total / len(steps)
 
-    def _weighted(
-        self, inputs: VisitInputs, captions: Sequence[str], samples: Sequence[Sample], flips: Sequence[bool]
-    ) -> torch.Tensor:
+    def _weighted(self, inputs: VisitInputs, samples: Sequence[Sample]) -> torch.Tensor:
         """float32 [B], for inputs on the device."""
         import torch
 
         model, loss, timesteps = self.model, self.model.config.loss, inputs.timesteps
         noisy_latents = self.diffusion.add_noise(inputs.latents, inputs.perturbed, timesteps)
         target = self.diffusion.target(inputs.latents, inputs.noise, timesteps)
-        model_pred = model.predict(noisy_latents, timesteps, captions, samples)
-        masks = model.masks(samples, flips)
-        errors = error(model_pred, target, loss.huber, masks)
-        if masks is not None and loss.background:
+        model_pred = model.predict(noisy_latents, timesteps, inputs.captions, samples, inputs.conditions)
+        errors = error(model_pred, target, loss.huber, inputs.masks)
+        if inputs.masks is not None and loss.background:
             with torch.no_grad(), adapters_disabled(model.base):  # text encoders' adapters too, where they are trained
-                base_pred = model.predict(noisy_latents, timesteps, captions, samples)
-            errors = errors + loss.background * error(model_pred, base_pred, loss.huber, 1 - masks)
-        weights = torch.tensor([sample.weight for sample in samples], device=errors.device)
-        return errors * weights * self.diffusion.weight(timesteps, loss)
+                base_pred = model.predict(noisy_latents, timesteps, inputs.captions, samples, inputs.conditions)
+            errors = errors + loss.background * error(model_pred, base_pred, loss.huber, 1 - inputs.masks)
+        return errors * inputs.weights * self.diffusion.weight(timesteps, loss)
 
 
 def _normal(shape: Sequence[int], visit: SampleVisit, purpose: str) -> torch.Tensor:

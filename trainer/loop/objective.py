@@ -7,7 +7,7 @@ target: ε, or v = √ᾱ_t · ε − √(1 − ᾱ_t) · x_0   (Salimans & Ho, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from ...checkpoints.families.configs import Prediction
@@ -43,6 +43,10 @@ class Diffusion:
                 to_try="leave it out, or train another base model",
             )
         return cls(zero_terminal(alphas) if zero_terminal_snr else alphas, prediction)
+
+    def on(self, device: torch.device) -> Diffusion:
+        """The same, with ᾱ_t on a device."""
+        return replace(self, alphas_cumprod=self.alphas_cumprod.to(device))
 
     @property
     def steps(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -75,40 +75,61 @@ class TrainedModel:
         return self.latents.moments(photo).mean * self.base.scaling_factor
 
     def masks(self, samples: Sequence[Sample], flips: Sequence[bool]) -> torch.Tensor | None:
-        """Where the pictures count: float32 [B, 1, h, w], 0 … 1; None where no picture has a mask."""
+        """Where the pictures count: float32 [B, 1, h, w], 0 … 1, on the CPU; None where no picture has a mask."""
         import torch
 
         if all(sample.mask is None for sample in samples):
             return None
         masks = [self.latents.mask(sample, flipped) for sample, flipped in zip(samples, flips, strict=True)]
-        return torch.stack(masks).to(self.device)
+        return torch.stack(masks)
 
-    def conditioning(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
-        """The UNet's conditions as its keyword arguments: text states [B, 77 · chunks, D], SDXL's text and sizes."""
+    def conditions(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+        """Text states `tokens` [B, 77 · chunks, D], SDXL's `pooled` [B, P] and `sizes` [B, 6]; on the CPU, from caches.
+
+        Of text encoders that are trained: on the device, by the encoders.
+        """
         import torch
 
         if self.texts is None:
-            embeds = encode(self.base, captions, self.config.clip_skip, self.config.data.chunks)
+            conditions = dict(encode(self.base, captions, self.config.clip_skip, self.config.data.chunks))
         else:
             rows = self.texts.embeds(captions)
-            embeds = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+            conditions = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         dtype = self.base.unet.dtype
-        embeds = {name: tensor.to(self.device, dtype) for name, tensor in embeds.items()}
-        conditioning: dict[str, Any] = {"encoder_hidden_states": embeds["tokens"]}
-        if "pooled" in embeds:
+        conditions = {name: tensor.to(dtype) for name, tensor in conditions.items()}
+        if "pooled" in conditions:
             # In float32: bfloat16 knows no 1,365 between 1,360 and 1,368.
-            sizes = torch.tensor([sample.time_ids for sample in samples], device=self.device)
-            added = {"text_embeds": embeds["pooled"], "time_ids": sizes.to(dtype) if self.as_before else sizes.float()}
-            conditioning["added_cond_kwargs"] = added
-        return conditioning
+            sizes = torch.tensor([sample.time_ids for sample in samples])
+            conditions["sizes"] = sizes.to(dtype) if self.as_before else sizes.float()
+        return conditions
+
+    def conditioning(self, captions: Sequence[str], samples: Sequence[Sample]) -> dict[str, Any]:
+        """The UNet's conditions as its keyword arguments, on the device."""
+        return self.as_arguments(self.conditions(captions, samples))
+
+    def as_arguments(self, conditions: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """`conditions` as the UNet's keyword arguments, on the device; from pinned memory without waiting for it."""
+        moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in conditions.items()}
+        arguments: dict[str, Any] = {"encoder_hidden_states": moved["tokens"]}
+        if "pooled" in moved:
+            arguments["added_cond_kwargs"] = {"text_embeds": moved["pooled"], "time_ids": moved["sizes"]}
+        return arguments
 
     def predict(
-        self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, captions: Sequence[str], samples: Sequence[Sample]
+        self,
+        noisy_latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        captions: Sequence[str],
+        samples: Sequence[Sample],
+        conditions: Mapping[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """What the UNet says of noisy latents [B, 4, h, w] at timesteps [B]: [B, 4, h, w]."""
+        """What the UNet says of noisy latents [B, 4, h, w] at timesteps [B]: [B, 4, h, w].
+
+        `conditions` are those of captions and samples, where they are at hand.
+        """
         with self.precision():
-            conditioning = self.conditioning(captions, samples)
-            model_pred: torch.Tensor = self.base.unet(noisy_latents, timesteps, **conditioning).sample
+            arguments = self.as_arguments(conditions or self.conditions(captions, samples))
+            model_pred: torch.Tensor = self.base.unet(noisy_latents, timesteps, **arguments).sample
         return model_pred
 
 

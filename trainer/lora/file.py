@@ -162,12 +162,15 @@ def read_lora(path: Path) -> AdapterState:
 def family_of_modules(modules: Iterable[LoraModule], metadata: Mapping[str, str], names: Iterable[str] = ()) -> Family:
     """From parts, depth and widths first: metadata is often copied from elsewhere. In doubt SD 1."""
     modules = list(modules)
-    deep = any(".transformer_blocks.1." in module.path for module in modules)
-    if deep or any(module.part == "text_encoder_2" for module in modules) or any("_te1_" in name for name in names):
-        return "sdxl"
-    cross = (".attn2.to_k", ".attn2.to_v")
-    widths = {module.shape[1] for module in modules if module.path.endswith(cross) or module.part == "text_encoder"}
     by_width: dict[int, Family] = {2048: "sdxl", 1024: "sd2", 768: "sd1"}
+    deep = any(".transformer_blocks.1." in module.path for module in modules)
+    if deep or any(module.part == "text_encoder_2" for module in modules):
+        return "sdxl"
+    # What the UNet's cross-attention reads comes before names: diffusers writes `lora_te1` for SD 1 too.
+    cross = {module.shape[1] for module in modules if module.path.endswith((".attn2.to_k", ".attn2.to_v"))}
+    if cross.isdisjoint(by_width) and any("_te1_" in name for name in names):
+        return "sdxl"
+    widths = cross | {module.shape[1] for module in modules if module.part == "text_encoder"}
     for width, family in by_width.items():
         if width in widths:
             return family

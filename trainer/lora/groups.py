@@ -28,6 +28,8 @@ FileKind = Kind | Literal["ia3", "glora", "oft", "boft", "norm"]
 GLORA = ("a1.weight", "a2.weight", "b1.weight", "b2.weight")
 # A suffix as some program writes it → kohya's or LyCORIS'; "weight" is the end of many others, so it is the last.
 SPELLINGS = {
+    "_lora.up.weight": "lora_up.weight",  # behind the name without a dot: diffusers' old attention processors
+    "_lora.down.weight": "lora_down.weight",
     "lora_up.weight": "lora_up.weight",
     "lora_down.weight": "lora_down.weight",
     "lora_B.weight": "lora_up.weight",
@@ -41,6 +43,12 @@ SPELLINGS = {
     **{f"lokr_w{n}{side}": f"lokr_w{n}{side}" for n in (1, 2) for side in ("", "_a", "_b")},
     **{name: name for name in (*GLORA, "oft_blocks", "oft_diag", "rescale", "w_norm", "b_norm", "diff_b", "on_input")},
     "weight": "weight",
+}
+# A factor → those that ComfyUI and Forge read with it, there or not (comfy/weight_adapter, comfyui_lora_collection).
+TAKEN_FOR_GRANTED = {
+    "lora_up.weight": ("lora_down.weight",),
+    "hada_w1_a": ("hada_w1_b", "hada_w2_a", "hada_w2_b"),
+    "a1.weight": GLORA,
 }
 # Names that only models beyond SD 1, 2 and XL have: a module's name in a file → who has such modules.
 OTHER_MODELS = {
@@ -96,6 +104,19 @@ class ModuleGroup:
         return next((suffix for suffix, tensor in self.tensors.items() if not bool(tensor.isfinite().all())), "")
 
     @property
+    def lacks(self) -> str:
+        """The suffix of a factor that ComfyUI and Forge take for granted beside another one that is there; else empty.
+
+        Neither asks whether it is there: loading ends with an error, of LoKr drawing does.
+        """
+        for first, others in TAKEN_FOR_GRANTED.items():
+            if first in self.tensors:
+                return next((name for name in others if name not in self.tensors), "")
+        if self.kind is None and any(name.startswith("lokr_") for name in self.tensors):
+            return "lokr_w1 or lokr_w2"
+        return ""
+
+    @property
     def changes_nothing(self) -> bool:
         """Whether a factor of ΔW is 0 everywhere, as an untrained B is; also where all tensors of another kind are."""
         if self.module is not None:
@@ -125,6 +146,19 @@ class ModuleGroup:
         """OFT's blocks (number, side, side), BOFT's (factors, number, side, side), under either of their names."""
         return self.tensors.get("oft_blocks", self.tensors.get("oft_diag"))
 
+    @property
+    def exceeds_alpha(self) -> bool:
+        """Whether a rotation's ‖Q‖, Q the blocks' skew part, is above its alpha; an alpha of 0 sets no limit."""
+        blocks, alpha = self.oft_blocks, self.tensors.get("alpha")
+        if blocks is None or alpha is None or alpha.numel() != 1 or float(alpha) <= 0:
+            return False
+        return float((blocks - blocks.transpose(-1, -2)).float().norm()) > float(alpha)
+
+    @property
+    def rescales(self) -> bool:
+        """Whether a rotation's rows are scaled too."""
+        return "rescale" in self.tensors and bool((self.tensors["rescale"] != 1).any())
+
     def glora_is_old(self, shape: tuple[int, ...]) -> bool:
         """Whether it is GLoRA of LyCORIS before 3.0: W a2 a1 + b2 b1, where the newer form is W a1 a2 + b1 b2."""
         return self.kind == "glora" and _glora_is_old(self.tensors, shape)
@@ -152,14 +186,18 @@ def grouped(tensors: Mapping[str, Any]) -> dict[str, ModuleGroup]:
     """Name → its tensors: what stands before a suffix that some reader knows, or before the first dot."""
     groups: dict[str, ModuleGroup] = {}
     for key, tensor in tensors.items():
-        form = next((spelling for spelling in SPELLINGS if key.endswith(f".{spelling}")), None)
-        name = key.removesuffix(f".{form}") if form else key.partition(".")[0]
+        form = next((spelling for spelling in SPELLINGS if key.endswith(_ending(spelling))), None)
+        name = key.removesuffix(_ending(form)) if form else key.partition(".")[0]
         group = groups.setdefault(name, ModuleGroup(name))
         group.keys.append(key)
         group.spelt.add(form or key[len(name) + 1 :])
         if form:
             group.tensors[SPELLINGS[form]] = tensor
     return groups
+
+
+def _ending(spelling: str) -> str:
+    return spelling if spelling.startswith("_") else f".{spelling}"
 
 
 def other_model(names: Iterable[str]) -> str | None:

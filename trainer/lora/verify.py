@@ -7,11 +7,13 @@ ComfyUI  has a map of names (a125cd84, comfy/lora.py) and leaves out in silence 
 Forge    has ComfyUI's map, and refuses a file of which more than 12 keys are left over (dfdcbab6).
 diffusers is here, so it loads the file for real, on models without weights.
 
-What each takes: A1111 LoRA, LoHa, LoKr, full differences, IA3, GLoRA, OFT and norms; ComfyUI all of these but IA3;
-Forge neither IA3 nor OFT (its loader says "TODO: OFT"); diffusers LoRA alone.
+What each takes: A1111 LoRA, LoHa, LoKr, full differences, IA3 of matrices, GLoRA of old, OFT and norms; ComfyUI all of
+these but IA3; Forge neither IA3 nor OFT (its loader says "TODO: OFT"); diffusers LoRA alone. LoKr with a Tucker core is
+left out in ComfyUI and ends drawing in Forge, and so does there whatever has another shape than the model's.
 
 DoRA by rows, as peft trains it, is exact in none: ComfyUI and Forge divide by ‖W‖ in place of ‖W + ΔW‖, A1111 takes
-the magnitudes for those of columns, and diffusers drops them from kohya's form.
+the magnitudes for those of columns, and diffusers drops them from kohya's form. Compared with the programs' own code in
+tests/trainer/test_lora_verify_live.py.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from ...core.errors import InputError
 from ...core.library_output import without_bars
@@ -30,9 +33,6 @@ from .groups import FileKind, ModuleGroup, grouped, other_model
 from .names import SD_LAYOUT, open_clip_path, parse_kohya_name, sgm_path
 from .state import LoraModule, misfit
 from .targets import Targets, empty_model, targets_in, targets_of
-
-if TYPE_CHECKING:
-    pass
 
 # What ComfyUI's comfy/weight_adapter takes, and Forge's comfyui_lora_collection.
 TAKEN: Mapping[str, frozenset[FileKind]] = {
@@ -112,7 +112,8 @@ def _report(reader: str, groups: Iterable[ModuleGroup], applied: set[str], notes
 
 def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
     known = _a1111_modules(targets)
-    placed = {name: place for name in groups if (place := _a1111_name(name, targets, known))}
+    named = [name for name, group in groups.items() if not any(form.startswith("_") for form in group.spelt)]
+    placed = {name: place for name in named if (place := _a1111_name(name, targets, known))}
     notes = []
     if unknown := next((name for name in placed if not _a1111_takes(groups[name])), None):
         return _report("A1111", groups.values(), set(), [f"stops at {unknown}: its tensors are of no kind it knows"])
@@ -120,7 +121,7 @@ def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
         return _report("A1111", groups.values(), set(), [f"stops at {one_dimensional}: a factor has one dimension"])
     applied = {name for name, place in placed.items() if _a1111_fits(groups[name], known[place])}
     if lost := set(placed) - applied:
-        notes.append(f"{len(lost)} modules have another shape than the model's, e.g. {min(lost)}")
+        notes.append(f"{len(lost)} modules are not of a shape that it applies to the model's, e.g. {min(lost)}")
     fused: dict[str, set[str]] = {}
     for name in applied:
         layer, _, end = placed[name].partition("_attn_")
@@ -131,19 +132,21 @@ def _a1111(groups: Mapping[str, ModuleGroup], targets: Targets) -> ReaderReport:
             applied -= names
             notes.append(f"{layer}: q, k, v and out must all be there")
     if wrong := [name for name in applied if _is_dora_by_rows(groups[name].module)]:
-        applied -= set(wrong)
         notes.append(f"{len(wrong)} modules have DoRA by rows, which A1111 takes for columns: the picture breaks")
     return _report("A1111", groups.values(), applied, notes)
 
 
 def _a1111_takes(group: ModuleGroup) -> bool:
-    """Its network types' own conditions: GLoRA needs an alpha, a norm both weight and bias."""
+    """Its network types' own conditions: GLoRA needs an alpha, a norm both parts; `lora.up` is none of them."""
     needed = {"glora": {"alpha"}, "norm": {"b_norm"}}
-    return group.kind is not None and needed.get(group.kind, set()) <= group.tensors.keys()
+    foreign = any(form.startswith(("lora.", "lora_linear_layer.")) for form in group.spelt)
+    return group.kind is not None and not foreign and needed.get(group.kind, set()) <= group.tensors.keys()
 
 
 def _a1111_fits(group: ModuleGroup, shape: tuple[int, ...]) -> bool:
-    """It multiplies GLoRA's factors in the order of LyCORIS before 3.0."""
+    """It multiplies GLoRA's factors in the order of LyCORIS before 3.0, and of IA3 only a matrix."""
+    if group.kind == "ia3" and len(shape) != 2:
+        return False
     return group.fits(shape) and (group.kind != "glora" or group.glora_is_old(shape))
 
 
@@ -213,17 +216,59 @@ def _flat(path: str) -> str:
 
 def _comfyui(groups: Mapping[str, ModuleGroup], targets: Targets, reader: str) -> ReaderReport:
     known = comfyui_names(targets)
-    placed = {name: group for name, group in groups.items() if name in known and group.kind in TAKEN[reader]}
-    applied = {name for name, group in placed.items() if group.fits(known[name])}
-    notes = []
-    if lost := set(placed) - applied:
-        notes.append(f"{len(lost)} modules have another shape than the model's, e.g. {min(lost)}")
-    left_over = sum(len(group.keys) for name, group in groups.items() if name not in placed)
+    if halved := next((name for name, group in groups.items() if name in known and group.lacks), None):
+        return _report(reader, groups.values(), set(), [f"stops at {halved}: {groups[halved].lacks} is missing"])
+    placed = {name: group for name, group in groups.items() if name in known and _comfyui_takes(group, reader)}
+    left_over = sum(_left_over(group, name in known) for name, group in groups.items() if name not in placed)
     if reader == "Forge" and left_over > FORGE_PATIENCE:
         return _report(reader, groups.values(), set(), [f"refuses the file: {left_over} keys are left over"])
-    if rows := [name for name in applied if _is_dora_by_rows(groups[name].module)]:
+    # Of a Tucker core LoKr's product lies in memory in an order that the two can't multiply; A1111 copies it first.
+    fitting = {name for name, group in placed.items() if group.fits(known[name]) and "lokr_t2" not in group.tensors}
+    notes = []
+    if reader == "Forge":
+        padded = {name for name in placed if name not in fitting and _forge_pads(groups[name], known[name])}
+        if stopping := min(placed.keys() - fitting - padded, default=""):
+            why = f"drawing ends with an error: {stopping} makes no weight of the model's shape"
+            return _report(reader, groups.values(), set(), [why])
+        if padded:
+            notes.append(f"{len(padded)} modules are narrower than the model's: Forge fills up, e.g. {min(padded)}")
+        fitting |= padded
+    else:
+        if lost := placed.keys() - fitting:
+            notes.append(f"{len(lost)} modules have another shape than the model's, e.g. {min(lost)}")
+        notes += _oft_notes(placed)
+    if rows := [name for name in fitting if _is_dora_by_rows(groups[name].module)]:
         notes.append(f"{len(rows)} modules have DoRA by rows: {reader} divides by ‖W‖ in place of ‖W + ΔW‖")
-    return _report(reader, groups.values(), applied, notes)
+    return _report(reader, groups.values(), fitting, notes)
+
+
+def _comfyui_takes(group: ModuleGroup, reader: str) -> bool:
+    """ComfyUI's BOFT compares alpha without asking if there is one; of OFT's two names it knows the newer."""
+    if "oft_diag" in group.tensors or (group.kind == "boft" and "alpha" not in group.tensors):
+        return False
+    return group.kind in TAKEN[reader]
+
+
+def _left_over(group: ModuleGroup, named: bool) -> int:
+    """How many keys of a module are left over in Forge; alpha, magnitude and bias of a name it knows never are."""
+    return sum(not (named and key.endswith((".alpha", ".dora_scale", ".diff_b"))) for key in group.keys)
+
+
+def _forge_pads(group: ModuleGroup, shape: tuple[int, ...]) -> bool:
+    """Whether Forge fills a LoRA of a narrower matrix up with zeros, as it does for FLUX's own control LoRAs."""
+    if group.kind != "lora" or group.module is None or group.misfit or len(shape) != 2:
+        return False
+    return group.module.shape[0] == shape[0] and group.module.shape[1] < shape[1]
+
+
+def _oft_notes(groups: Mapping[str, ModuleGroup]) -> Iterator[str]:
+    """What ComfyUI does otherwise than the trainer: alpha limits ‖Q‖ itself, and OFT's rescale is unused."""
+    rotated = {name: group for name, group in groups.items() if group.kind in ("oft", "boft")}
+    if limited := [name for name, group in rotated.items() if group.exceeds_alpha]:
+        yield f"{len(limited)} rotations are limited to alpha, not to alpha × rows: too weak, e.g. {limited[0]}"
+    unscaled = [name for name, group in rotated.items() if group.kind == "oft" and group.rescales]
+    if unscaled:
+        yield f"{len(unscaled)} modules have a rescale that ComfyUI leaves out of OFT, e.g. {unscaled[0]}"
 
 
 def comfyui_names(targets: Targets) -> dict[str, tuple[int, ...]]:
@@ -262,7 +307,9 @@ def _diffusers(
         notes.append("diffusers drops DoRA's magnitudes from kohya's form")
     with _captured_warnings() as warnings:
         try:
-            state_dict, alphas = mixin.lora_state_dict(str(path), unet_config=models["unet"].config)
+            # As the pipelines do it: only SDXL's has sgm's names translated.
+            options = {"unet_config": models["unet"].config} if targets.family == "sdxl" else {}
+            state_dict, alphas = mixin.lora_state_dict(str(path), **options)
             _load_all(mixin, models, dict(state_dict), alphas)
         except REFUSALS as error:
             reason = str(error).split("\n")[0] or type(error).__name__
@@ -291,6 +338,8 @@ def _diffusers_place(name: str) -> tuple[str, str]:
     where = parse_kohya_name(name)
     part, path = where or (name.partition(".")[0], name.partition(".")[2])
     path = path.replace(".processor.", ".")
+    if part == "unet" and path.endswith(".to_out"):
+        path += ".0"
     return part, path if part == "unet" else path.removeprefix("text_model.")
 
 
@@ -304,7 +353,8 @@ def _captured_warnings() -> Iterator[list[str]]:
     for logger in loggers:
         logger.handlers, logger.propagate = [handler], False
     try:
-        with without_bars():
+        with without_bars(), catch_warnings():
+            simplefilter("ignore")  # peft warns of files with names that are not its own
             yield warnings
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
