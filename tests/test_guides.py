@@ -72,6 +72,7 @@ def desk(tmp_path, monkeypatch) -> Path:
         photo.with_suffix(".txt").write_text("a dress")
     (tmp_path / "dataset.toml").write_text(DATASET)
     write_lora(random_lora("sd1"), tmp_path / "hosts.safetensors", {})
+    (tmp_path / "Lora").mkdir()
     (tmp_path / "my-samples").mkdir()
     for step in (300, 600):
         for photo in (tmp_path / "my-photos").iterdir():
@@ -116,3 +117,6 @@ def test_every_command_of_the_guide_runs(page, desk):
             words[3] = "hosts.safetensors"
         done = CliRunner().invoke(app, [*words[1:], *SMALL.get(words[1], "").split()])
         assert done.exit_code in (EXIT_OK, EXIT_SKIPS), f"{line}\n{done.output}"
+        if "--deliver-to" in words:
+            record = json.loads((desk / words[words.index("--out") + 1] / "delivered.json").read_text(encoding="utf-8"))
+            assert (desk / record["file"]).is_file() and record["prompt"].endswith(":0.8>, vesper")

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from modiste.core.errors import InputError, MissingWeights
+from modiste.fashion.tag_edits import choices_of, chosen_tags
 from modiste.fashion.tags import PhotoTags, Tag
 from modiste.fashion.taxonomy import load_taxonomy
 from modiste.nodes.comfy.images import grid_of, image_of, images_of, pictures_of
@@ -29,8 +30,6 @@ from modiste.nodes.vision.prompt_text import write_prompts
 from modiste.nodes.vision.scores import score_pictures
 from modiste.nodes.vision.tag_edits import (
     check_locks,
-    choices_of,
-    chosen_tags,
     confidences,
     finite,
     locked_tags,
