@@ -26,6 +26,7 @@ from typing import IO, Any
 from ..core.folder_lock import lock_file
 
 RECORD, PROGRESS, DOCUMENT, ENDED, LOCK = "job.json", "progress.jsonl", "document.json", "ended.json", "job.lock"
+TRACEBACK = "Traceback (most recent call last)"
 MAX_LINES = 200  # of the log, the last ones
 MAX_PICTURES = 24  # the last ones, shown while it runs
 POLL_S = 0.1  # between two looks at the files
@@ -118,8 +119,12 @@ class CommandProcess:
 
     @property
     def log_tail(self) -> str:
-        """The last 12 lines of its log."""
-        return "\n".join(list(self.lines)[-12:])
+        """The last 12 lines of its log; of a traceback the last line alone, and where the whole log is."""
+        lines = list(self.lines)
+        begin = next((at for at, line in enumerate(lines) if line.startswith(TRACEBACK)), len(lines))
+        if begin < len(lines) and not self.running:
+            lines = [*lines[:begin], f"{lines[-1]} ({self.place / PROGRESS})"]
+        return "\n".join(lines[-12:])
 
     def wait(self, for_s: float) -> bool:
         """Waits for a change, at most `for_s` seconds; returns whether the process still runs."""

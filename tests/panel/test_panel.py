@@ -255,6 +255,13 @@ def job_of(code: str, folder: Path, **options) -> CommandProcess:
     return CommandProcess.start(order_of(code, folder), folder / "job", os.environ, **options)
 
 
+def test_of_a_command_that_crashes_the_last_line_and_the_place_of_its_log_are_shown(tmp_path):
+    job = job_of("import sys; print('before', file=sys.stderr); raise ValueError('a defect')", tmp_path)
+    until(job, lambda: not job.running)
+    assert job.log_tail == f"before\nValueError: a defect ({job.place / 'progress.jsonl'})"
+    assert "Traceback" in (job.place / "progress.jsonl").read_text(), "whole, for whoever reports it"
+
+
 def until(job: CommandProcess, holds) -> None:
     deadline = time.monotonic() + 30
     while not holds() and time.monotonic() < deadline:
