@@ -111,7 +111,7 @@ def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(repositories, 
     assert calibrated.returncode == 0, calibrated.stderr
     assert "measured on your 10 garments" in calibrated.stdout
     sentences = texts_kept(desk)
-    assert sentences > 1000
+    assert sentences > 500  # of 940 that differ
 
     prompted = modiste(*typed_in_the_readme("prompt"), "--budget", "8", "--force", *SMALL)
     assert prompted.returncode == 0, prompted.stderr
