@@ -172,6 +172,7 @@ def tag(meter: PartMeter) -> None:
     from ..fashion.encoder_cache import ObservationCache
     from ..fashion.encoders.load import load_encoder
     from ..fashion.photos import read_photo
+    from ..fashion.shards import Catalogue
     from ..fashion.tagger import Tagger
     from ..fashion.taxonomy import load_taxonomy
 
@@ -184,7 +185,8 @@ def tag(meter: PartMeter) -> None:
         warm_up, rest = photos[: len(photos) // 4], photos[len(photos) // 4 :]
         for part in (warm_up, rest):
             with meter.timed() as measured:
-                count = sum(1 for _ in tag_photos(part, tagger, cache=cache, skipped=[], without_garment=bool))
+                tagged = tag_photos(Catalogue(part), tagger, cache=cache, skipped=[], without_garment=bool)
+                count = sum(1 for _ in tagged)
     meter.row(
         "photos read, decoded and tagged",
         images_per_s=count / float(measured["s"] or 0),

@@ -240,9 +240,8 @@ def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainCo
         if name not in begun.get(section, {}):
             part = getattr(config, section).model_copy(update={name: before})
             config = config.model_copy(update={section: part})
-    if "choose" not in config.validation.model_fields_set:
-        choose = identity.get("choice", {}).get("by", "loss")
-        config = config.model_copy(update={"validation": config.validation.model_copy(update={"choose": choose})})
+    if "choose" not in config.validation.model_fields_set and identity.get("choice", {}).get("by") == "last":
+        config = config.model_copy(update={"validation": config.validation.model_copy(update={"choose": "last"})})
     return config
 
 

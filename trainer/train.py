@@ -6,11 +6,11 @@ photos + captions → latents → noisy latents, timesteps → UNet → loss →
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.device import choose_device
 from ..core.errors import Stopped
@@ -103,7 +103,7 @@ def begin_run(
     progress(Progress("data", 0, 1, "reading photos and captions"))
     data = load_dataset(config.data, read, tag, progress, garment)
     samples = Samples.of(config, data, critic, out)
-    by, why, choice = _chooser(config, data, critic, garment or str)
+    by, why, choice = _chooser(config, data, critic, garment or str, begun)
 
     # Open the model, cache what its frozen parts make of the data, put the adapters on.
     plan = first_plan(config, unet_weights(config.base), len(data.samples))
@@ -144,11 +144,16 @@ def begin_run(
 
 
 def _chooser(
-    config: TrainConfig, data: Dataset, critic: Critic | None, garment: Garment
+    config: TrainConfig, data: Dataset, critic: Critic | None, garment: Garment, begun: Mapping[str, Any] | None
 ) -> tuple[str, str, PictureChoice | None]:
-    """What chooses the step, why where that is not what the config says, and the pictures that it takes."""
+    """What chooses the step, why where that is not what the config says, and the pictures that it takes.
+
+    A run that was begun by the loss goes on by it, unless another rule is asked for, which `begun` refuses then.
+    """
     garments = len({garment(photo.path) for photo in data.held_out})
     by, why = criterion_of(config, data, critic, garments)
+    if begun is not None and "choice" not in begun and "choose" not in config.validation.model_fields_set:
+        by, why = "loss" if by == "pictures" else by, why
     if by != "pictures" or critic is None:
         return by, why, None
     return by, why, PictureChoice.of(config, data, critic, garment)

@@ -7,6 +7,7 @@ import json
 
 import paper_studio
 import pytest
+import torch
 from fake_comfy import fake_comfy
 from faulty_webui import FaultyWebui
 from lora_samples import random_lora
@@ -30,10 +31,15 @@ REQUEST = GenerationRequest(prompt="a red dress", seed=1, steps=1, width=64, hei
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """The same LoRA under kohya's names, under diffusers' names, and with a NaN in it."""
+    """A LoRA under kohya's names, under diffusers', with a NaN in it; and one in diffusers' old form."""
     folder, state = tmp_path_factory.mktemp("files"), random_lora("sd1", "lora")
     write_lora(state, folder / "kohya.safetensors", {})
     write_diffusers(state, folder / "diffusers.safetensors")
+    module = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora"
+    save_file(
+        {f"{module}.down.weight": torch.ones(4, 320), f"{module}.up.weight": torch.ones(320, 4)},
+        folder / "processors.safetensors",
+    )
     tensors = load_file(folder / "kohya.safetensors")
     next(iter(tensors.values())).view(-1)[0] = float("nan")
     save_file(tensors, folder / "nan.safetensors")
@@ -103,7 +109,9 @@ def test_a_training_delivers_no_nan_and_says_which_host_reads_a_part_only(files,
     with pytest.raises(InputError, match="hold NaN or infinity"):
         deliver_file(files / "nan.safetensors", tmp_path / "Lora", "x", "", tmp_path)
     assert not (tmp_path / "Lora").exists() and not (tmp_path / "delivered.json").exists()
-    notes = deliver_file(files / "diffusers.safetensors", tmp_path / "Lora", "x", "", tmp_path).notes
+    with pytest.raises(InputError, match="would apply 0 of"):
+        deliver_file(files / "diffusers.safetensors", tmp_path / "Lora", "x", "", tmp_path)
+    notes = deliver_file(files / "processors.safetensors", tmp_path / "Lora", "x", "", tmp_path).notes
     assert [note.partition(" ")[0] for note in notes] == ["A1111"]
 
 

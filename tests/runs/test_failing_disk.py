@@ -124,7 +124,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
 
 def test_durations_are_not_measured_by_a_clock_that_people_set():
     """`time.time` only where a date is written down."""
-    dates = {"trainer/results.py", "nodes/training/history.py"}
+    dates = {"trainer/results.py", "nodes/training/history.py", "panel/job.py"}
     users = {
         path.as_posix()
         for path in source_files()
