@@ -84,6 +84,13 @@ def test_the_figures_of_the_demo_are_those_of_the_run_that_is_kept_in_docs():
             assert f"{100 * value:.0f}" in page, (name, value)
 
 
+def test_no_document_or_kept_report_names_a_folder_of_the_machine_that_made_it():
+    for file in sorted((ROOT / "docs").rglob("*")):
+        if file.suffix in (".md", ".json"):
+            paths = re.findall(r"(?<![\w.])/(?:tmp|work|root|home)/[\w.-]+/[\w./-]*", file.read_text(encoding="utf-8"))
+            assert not paths, (file.name, paths[:3])
+
+
 def test_the_changelog_begins_with_what_is_coming_or_with_this_version():
     first = re.search(r"^## \[(.+?)\]", text("CHANGELOG.md"), re.MULTILINE)
     assert first and first[1] in ("Unreleased", VERSION)
