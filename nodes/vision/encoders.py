@@ -103,8 +103,7 @@ def find_encoder(name: str, folders: tuple[Path, ...]) -> Path:
         raise MissingWeights(
             f"the encoder {name} is not on this machine",
             where=f"looked in {target}{hub}",
-            to_try=f"put {ENCODER_FILES} of {HUB_ID} into {target}, or run `{get_command(folders[0])}`; "
-            f"or choose the encoder {MINI}, which is embedded and knows drawn "
-            "garments only",
+            to_try=f"put {ENCODER_FILES} of {HUB_ID} there, or run `{get_command(folders[0])}`; "
+            f"or choose the encoder {MINI}, embedded, which knows drawn garments only",
         )
     return folder
