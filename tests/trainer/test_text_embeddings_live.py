@@ -41,7 +41,8 @@ texts = {name: value for name, value in comfy.utils.load_torch_file(file).items(
 state = supported_models.SDXL({}).process_clip_state_dict(texts)
 clip = sdxl_clip.SDXLClipModel(device="cpu", dtype=torch.float32)
 missing, _ = clip.load_state_dict(state, strict=False)
-assert set(missing) <= {"clip_l.logit_scale", "clip_g.logit_scale", "clip_l.transformer.text_projection.weight"}, missing
+unused = {"clip_l.logit_scale", "clip_g.logit_scale", "clip_l.transformer.text_projection.weight"}
+assert set(missing) <= unused, missing
 clip.eval()
 tokenizer = sdxl_clip.SDXLTokenizer()
 rows = [clip.encode_token_weights(tokenizer.tokenize_with_weights(prompt))[:2] for prompt in json.loads(prompts)]
@@ -69,7 +70,7 @@ first, second, *_ = model_util.load_models_from_sdxl_checkpoint("sdxl_base_v1-0"
 tokenize = strategy_sdxl.SdxlTokenizeStrategy(None, tokenizers)
 encode = strategy_sdxl.SdxlTextEncodingStrategy()
 ids = tokenize.tokenize(json.loads(prompts))
-# It takes the file's projection as it lies, which is the transpose of a linear layer's, as ComfyUI and diffusers read it.
+# It takes the file's projection as it lies: the transpose of a linear layer's, as ComfyUI and diffusers read it.
 second.text_projection.weight.data = second.text_projection.weight.data.T.contiguous()
 with torch.no_grad():
     one, two, pooled = encode.encode_tokens(tokenize, [first.eval().float(), second.eval().float()], ids)
