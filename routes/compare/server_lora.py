@@ -103,15 +103,12 @@ def refuse_not_finite(file: Path) -> None:
 
 
 def partial_readings(file: Path) -> dict[str, str]:
-    """Program → what it would apply, for each that would apply a part only; empty where diffusers does not load all."""
+    """Program → what it would apply, for each that would apply a part only."""
     from ...trainer.lora.verify import verify
 
-    reports = {report.reader: report for report in verify(file)}
-    if reports["diffusers"].applied < reports["diffusers"].modules:
-        return {}
     return {
-        reader: f"{reader} would apply {report.applied} of the LoRA's {report.modules} modules"
-        for reader, report in reports.items()
+        report.reader: f"{report.reader} would apply {report.applied} of the LoRA's {report.modules} modules"
+        for report in verify(file)
         if report.applied < report.modules
     }
 

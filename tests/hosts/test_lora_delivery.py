@@ -111,6 +111,12 @@ def test_a_training_delivers_no_nan_and_says_which_host_reads_a_part_only(files,
     assert not (tmp_path / "Lora").exists() and not (tmp_path / "delivered.json").exists()
     with pytest.raises(InputError, match="would apply 0 of"):
         deliver_file(files / "diffusers.safetensors", tmp_path / "Lora", "x", "", tmp_path)
+    # Half a pair beside a whole one stops every program, diffusers too.
+    attn = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to"
+    tensors = {f"{attn}_q.lora_down.weight": torch.ones(4, 320), f"{attn}_q.lora_up.weight": torch.ones(320, 4)}
+    save_file(tensors | {f"{attn}_k.lora_up.weight": torch.ones(320, 4)}, tmp_path / "half.safetensors")
+    with pytest.raises(InputError, match="would apply 0 of"):
+        deliver_file(tmp_path / "half.safetensors", tmp_path / "Lora", "x", "", tmp_path)
     notes = deliver_file(files / "processors.safetensors", tmp_path / "Lora", "x", "", tmp_path).notes
     assert [note.partition(" ")[0] for note in notes] == ["A1111"]
 
