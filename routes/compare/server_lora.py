@@ -103,9 +103,11 @@ def refuse_not_finite(file: Path) -> None:
 
 
 def partial_readings(file: Path) -> dict[str, str]:
-    """Program → what it would apply, for each that would apply a part only."""
-    from ...trainer.lora.verify import verify
+    """Program → what it would apply, for each that would apply a part only; empty for a model that is not published."""
+    from ...trainer.lora.verify import is_of_other_model, verify
 
+    if is_of_other_model(file):
+        return {}
     return {
         report.reader: f"{report.reader} would apply {report.applied} of the LoRA's {report.modules} modules"
         for report in verify(file)

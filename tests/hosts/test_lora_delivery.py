@@ -117,6 +117,13 @@ def test_a_training_delivers_no_nan_and_says_which_host_reads_a_part_only(files,
     save_file(tensors | {f"{attn}_k.lora_up.weight": torch.ones(320, 4)}, tmp_path / "half.safetensors")
     with pytest.raises(InputError, match="would apply 0 of"):
         deliver_file(tmp_path / "half.safetensors", tmp_path / "Lora", "x", "", tmp_path)
+    save_file({f"{attn}_k.lora_up.weight": torch.ones(320, 4)}, tmp_path / "halves.safetensors")  # none is whole
+    with pytest.raises(InputError, match="would apply 0 of"):
+        deliver_file(tmp_path / "halves.safetensors", tmp_path / "Lora", "x", "", tmp_path)
+    # Of a model that is not published no rule can tell.
+    other = {name: tensor[..., :7] if "down" in name else tensor[:7] for name, tensor in tensors.items()}
+    save_file({name: tensor.contiguous() for name, tensor in other.items()}, tmp_path / "other.safetensors")
+    assert deliver_file(tmp_path / "other.safetensors", tmp_path / "own", "x", "", tmp_path).notes == ()
     notes = deliver_file(files / "processors.safetensors", tmp_path / "Lora", "x", "", tmp_path).notes
     assert [note.partition(" ")[0] for note in notes] == ["A1111"]
 

@@ -19,6 +19,7 @@ tests/trainer/test_lora_verify_live.py.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -81,6 +82,28 @@ def verify(path: Path, model: Path | None = None) -> list[ReaderReport]:
     ]
     notes = tuple(_content_notes(groups))
     return [replace(report, notes=(*report.notes, *notes)) for report in reports]
+
+
+def is_of_other_model(path: Path) -> bool:
+    """Whether modules of the file are whole, and none has the shape of a layer of its family's published model.
+
+    Of such a model, as the embedded one is, no rule can tell what a program would apply.
+    """
+    tensors, metadata = read_tensors(path)
+    groups = grouped(tensors)
+    targets = targets_of(family_of_modules(_modules(groups), metadata, groups))
+    shapes = {shape for part in targets.shapes.values() for shape in part.values()}
+    matrices = {_matrix(shape) for shape in shapes}
+    whole = [group for group in groups.values() if group.kind and not group.misfit]
+    return bool(whole) and not any(
+        _matrix(group.module.shape) in matrices if group.module else any(group.fits(shape) for shape in shapes)
+        for group in whole
+    )
+
+
+def _matrix(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(out, in × kernel): some kinds hold a convolution's kernel within the inputs."""
+    return shape[0], math.prod(shape[1:])
 
 
 def _content_notes(groups: Mapping[str, ModuleGroup]) -> Iterator[str]:
