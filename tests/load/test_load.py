@@ -107,7 +107,7 @@ def test_ten_thousand_photos_take_no_more_memory_than_a_thousand_and_each_bad_on
     told = (tmp_path / "errors").read_text(encoding="utf-8")
     assert process.returncode == 3 and "Traceback" not in told, told[-2000:]
     grown_mb = usage.ru_maxrss / 1e3 - at_first
-    print(f"{PHOTOS} photos: {at_first:.0f} MB after {tagged}, {grown_mb:+.1f} MB at the end, {usage.ru_utime:.0f} CPU s")
+    print(f"{at_first:.0f} MB after {tagged}, {grown_mb:+.1f} MB after {PHOTOS}, {usage.ru_utime:.0f} CPU s")
 
     skipped = dict(re.findall(r"skipped photos/(\S+): (\w+),", told))
     assert skipped == codes

@@ -16,6 +16,7 @@ from modiste.core.errors import InputError, MissingWeights, Stopped
 from modiste.core.progress import Pace, silent
 from modiste.fashion.photos import read_photo
 from modiste.trainer.data.sampler import BatchSampler, SampleVisit
+from modiste.trainer.loop.checkpoint import whole_checkpoints
 from modiste.trainer.loop.loss_curve import draw_curve, running_mean
 from modiste.trainer.loop.memory_plan import MemoryFigures, first_plan, fitted, kept_plan, state_bytes
 from modiste.trainer.loop.optimizers import LARGEST_SCALE, PATIENCE, LossScale, rate_factor
@@ -26,6 +27,7 @@ from modiste.trainer.lora.peft_layers import load_adapter
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode
 from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish
+from modiste.trainer.run import CHECKPOINTS
 from modiste.trainer.train import take_steps
 
 LORA = {
@@ -551,6 +553,22 @@ def test_weights_that_are_not_finite_are_never_kept(base, photos, tmp_path):
         trained(config(base, photos, learning_rate=1e39, save_every=1), tmp_path)
     assert stopped.value.exit_code == 4
     assert not (tmp_path / LORA_FILE).exists() and not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("part", ["averaged weights", "optimizer's moments"])
+def test_a_checkpoint_that_nothing_could_go_on_from_is_never_kept(part, base, photos, tmp_path):
+    run = run_of(config(base, photos, save_every=1, ema=0.5), tmp_path)
+
+    def spoil(now):
+        if now.stage == "train" and now.done == 2:  # between the second step and its checkpoint
+            moments = [slot["exp_avg"] for slot in run.optimization.optimizer.state.values()]
+            held = list(run.optimization.ema.values()) if part == "averaged weights" else moments
+            held[3].view(-1)[0] = math.inf
+
+    with pytest.raises(Stopped, match=f"the {part} are not finite any more at step 2") as stopped:
+        take_steps(run, spoil, lambda: False)
+    assert stopped.value.exit_code == 4
+    assert [folder.name for folder in whole_checkpoints(tmp_path / CHECKPOINTS)] == ["step-000001"]
 
 
 def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photos, tmp_path):
