@@ -39,8 +39,9 @@ COMMANDS: dict[str, list[str]] = {
     "compare": ["compare", "photos", "--tuned", TUNED, "--out", "run", "--seeds", "2", *SMALL],
     "judge": ["judge", LORAS, "--photos", "photos", "--out", "run", "--seeds", "2", "--choosing-seeds", "1", *SMALL],
     "pipeline": ["pipeline", "photos", "--out", "run", "--budget", "8", "--searched", "1", "--train-steps", "4"]
-    + ["--trigger", "vesper", "--seeds", "2", "--no-learn", *SMALL],
+    + ["--trigger", "vesper", "--seeds", "2", "--no-learn", "--config", "../training.json", *SMALL],
 }
+TRAINING = {"save_every": 1, "validation": {"every": 3, "timesteps": 1, "most": 2, "pictures": 1, "picture_steps": 2}}
 PHOTOS = {"tag": 10, "prompt": 2, "compare": 2, "judge": 2, "pipeline": 6}
 # What two undisturbed runs do not have in common: durations, dates, and how often a picture was asked for.
 OF_THE_DAY = {"elapsed_s", "seconds", "created", "date", "speed", "duration_s", "took_s", "plan", "memory_mb"}
@@ -191,6 +192,8 @@ class KilledCommand:
     def begin(self) -> None:
         """Lets one run come to its end undisturbed."""
         out = self.folder / "whole"
+        self.folder.mkdir(parents=True)
+        (self.folder / "training.json").write_text(json.dumps(TRAINING))
         lay_out(out, 0, PHOTOS[self.name])
         child = started(COMMANDS[self.name], out)
         used = 0.0
@@ -277,8 +280,8 @@ def kill_commands(folder: str, kills: int, names: Sequence[str] = tuple(COMMANDS
     _import_libraries()
     lay_out(Path(folder) / "loras", 0, 6)
     training = ["finetune", "photos", "--out", "lora", "--preset", "mini", "--steps", "6", "--trigger", "vesper"]
-    (Path(folder) / "loras" / "config.json").write_text(json.dumps({"files_every": 3}))
-    assert exit_code(started([*training, "--config", "config.json"], Path(folder) / "loras")) in (0, 3)
+    (Path(folder) / "loras" / "files.json").write_text(json.dumps({**TRAINING, "files_every": 3}))
+    assert exit_code(started([*training, "--config", "files.json"], Path(folder) / "loras")) in (0, 3)
     commands = [KilledCommand(name, Path(folder) / name, random.Random(seed + i)) for i, name in enumerate(names)]
     for command in commands:
         command.begin()
