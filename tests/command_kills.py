@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -43,6 +44,10 @@ COMMANDS: dict[str, list[str]] = {
 }
 TRAINING = {"save_every": 1, "validation": {"every": 3, "timesteps": 1, "most": 2, "pictures": 1, "picture_steps": 2}}
 PHOTOS = {"tag": 10, "prompt": 2, "compare": 2, "judge": 2, "pipeline": 6}
+SEARCH, BUDGET = "prompt over a server", 40
+COMMANDS[SEARCH] = ["prompt", "photos", "--out", "run", "--budget", str(BUDGET), "--host", "webui", *SMALL]
+COMMANDS[SEARCH] += ["--no-learn", "--same-seeds", "--width", "64", "--height", "64"]
+TRY_AGAIN = 4  # a server that failed for good: the same command goes on
 # What two undisturbed runs do not have in common: durations, dates, and how often a picture was asked for.
 OF_THE_DAY = {"elapsed_s", "seconds", "created", "date", "speed", "duration_s", "took_s", "plan", "memory_mb"}
 
@@ -148,7 +153,7 @@ def result_of(out: Path) -> dict[str, Any]:
     for file in sorted(path for path in out.rglob("*") if path.is_file()):
         name = str(file.relative_to(out))
         if file.name in ("report.json", "train.json"):
-            text = file.read_text(encoding="utf-8").replace(str(out), "OUT")
+            text = re.sub(r"http://127.0.0.1:\d+", "URL", file.read_text(encoding="utf-8").replace(str(out), "OUT"))
             result[name] = without_days(json.loads(text))
         elif file.suffix == ".png" and "images" in file.parts:
             with Image.open(file) as image:
@@ -179,7 +184,9 @@ class KilledCommand:
     name: str
     folder: Path
     dice: random.Random
+    photos: int
     whole_s: float = 0.0  # of CPU
+    begins_s: float = 0.0  # of it, before the first picture
     expected: dict[str, Any] = field(default_factory=dict)
     finished: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -189,22 +196,22 @@ class KilledCommand:
         """The folder of the run that is killed."""
         return self.folder / "killed"
 
-    def begin(self) -> None:
-        """Lets one run come to its end undisturbed."""
+    def begin(self, *more: str) -> None:
+        """Lets one run come to its end undisturbed; `more` words of the command are for it alone."""
         out = self.folder / "whole"
         self.folder.mkdir(parents=True)
         (self.folder / "training.json").write_text(json.dumps(TRAINING))
-        lay_out(out, 0, PHOTOS[self.name])
-        child = started(COMMANDS[self.name], out)
-        used = 0.0
+        lay_out(out, 0, self.photos)
+        child = started([*COMMANDS[self.name], *more], out)
         while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            used = cpu_s(child)
+            self.whole_s = cpu_s(child)
+            if not self.begins_s and next(out.glob("run/images/**/*.png"), None):
+                self.begins_s = self.whole_s
             time.sleep(0.02)
-        self.whole_s = max(used, 0.1)
         self.check_end(exit_code(child), out)
         look_at_files(out)
         self.expected = result_of(out)
-        lay_out(self.out, 0, PHOTOS[self.name])
+        lay_out(self.out, 0, self.photos)
         print(f"{self.name}: {self.whole_s:.1f} CPU s undisturbed, {len(finished_pictures(out))} pictures", flush=True)
 
     def check_end(self, code: int, out: Path) -> None:
@@ -214,16 +221,22 @@ class KilledCommand:
 
     def kill_once(self) -> None:
         """One start, killed when it has had some share of the CPU seconds that a whole run takes."""
-        child, limit = started(COMMANDS[self.name], self.out), self.dice.uniform(0.05, 1.0) * self.whole_s
-        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and cpu_s(child) < limit:
+        code = self.start_and_kill(self.dice.uniform(0.05, 1.0) * self.whole_s)
+        if code != -signal.SIGKILL:
+            self.compare(code)
+            self.begin_anew()
+
+    def start_and_kill(self, limit_s: float, *more: str) -> int:
+        """One start, killed after so many CPU seconds; its exit code, which is another where it ended before."""
+        child = started([*COMMANDS[self.name], *more], self.out)
+        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and cpu_s(child) < limit_s:
             time.sleep(self.dice.uniform(0.002, 0.02))
         os.kill(child, signal.SIGKILL)
         code = exit_code(child)
-        if code != -signal.SIGKILL:
-            self.compare(code)
-            return
-        self.counts["kills"] += 1
-        self.look()
+        if code == -signal.SIGKILL:
+            self.counts["kills"] += 1
+            self.look()
+        return code
 
     def look(self) -> None:
         """After a kill: every file is whole, and what was finished before is there as it was, drawn once."""
@@ -238,16 +251,19 @@ class KilledCommand:
         print(f"{self.name}: kill {self.counts['kills']}, {len(finished)} pictures finished", flush=True)
 
     def compare(self, code: int) -> None:
-        """What a run of many starts leaves is what the undisturbed one left; then a new one begins."""
+        """What a run of many starts leaves is what the undisturbed one left."""
         self.check_end(code, self.out)
         self.look_at_end()
         actual = result_of(self.out)
         assert not (lines := differences(self.expected, actual)), f"{self.name}: {lines[:5]}"
         self.counts["ends"] += 1
+
+    def begin_anew(self) -> None:
+        """An empty folder for the next run."""
         self.finished = {}
         shutil.rmtree(self.out)
         Path(f"{self.out}.log").unlink()
-        lay_out(self.out, 0, PHOTOS[self.name])
+        lay_out(self.out, 0, self.photos)
 
     def look_at_end(self) -> None:
         """At the end each picture is done, and none that was finished before was drawn again."""
@@ -258,10 +274,11 @@ class KilledCommand:
         self.counts["pictures"] += len(finished)
         self.counts["lost to a kill"] += sum(tries - 1 for tries, _ in finished.values())
 
-    def end(self) -> None:
-        """Lets the run under way come to its end."""
-        child = started(COMMANDS[self.name], self.out)
-        self.compare(exit_code(child))
+    def end(self, *more: str) -> None:
+        """Lets the run under way come to its end, however often a server makes it stop."""
+        while (code := exit_code(started([*COMMANDS[self.name], *more], self.out))) == TRY_AGAIN and more:
+            self.counts["stopped by the server"] += 1
+        self.compare(code)
 
 
 def _import_libraries() -> None:
@@ -275,14 +292,35 @@ def _import_libraries() -> None:
     session.vision.tagger.observe([photo.image])
 
 
-def kill_commands(folder: str, kills: int, names: Sequence[str] = tuple(COMMANDS), seed: int = 0) -> None:
+def kill_search(folder: str, urls: Sequence[str], photos: int, kills: int, seed: int = 0) -> None:
+    """Searches over the first server undisturbed, over the second one with kills, and prints the counts as JSON."""
+    _import_libraries()
+    (sound, faulty), dice = [("--url", url) for url in urls], random.Random(seed)
+    command = KilledCommand(SEARCH, Path(folder), dice, photos)
+    command.begin(*sound)
+    pictures = finished_pictures(Path(folder) / "whole")
+    step_s = (command.whole_s - command.begins_s) / kills
+    while command.counts["kills"] < kills:
+        code = command.start_and_kill(command.begins_s + dice.uniform(0.0, 1.6) * step_s, *faulty)
+        if code not in (-signal.SIGKILL, TRY_AGAIN):
+            break
+        command.counts["stopped by the server"] += code == TRY_AGAIN
+    command.end(*faulty)
+    assert finished_pictures(command.out).keys() == pictures.keys()
+    print(json.dumps({**command.counts, "expected": len(pictures)}), flush=True)
+
+
+def kill_commands(folder: str, kills: int, names: Sequence[str] = tuple(PHOTOS), seed: int = 0) -> None:
     """Kills each command in turn, lets each come to its end once more, and prints the counts as JSON."""
     _import_libraries()
     lay_out(Path(folder) / "loras", 0, 6)
     training = ["finetune", "photos", "--out", "lora", "--preset", "mini", "--steps", "6", "--trigger", "vesper"]
     (Path(folder) / "loras" / "files.json").write_text(json.dumps({**TRAINING, "files_every": 3}))
     assert exit_code(started([*training, "--config", "files.json"], Path(folder) / "loras")) in (0, 3)
-    commands = [KilledCommand(name, Path(folder) / name, random.Random(seed + i)) for i, name in enumerate(names)]
+    commands = [
+        KilledCommand(name, Path(folder) / name, random.Random(seed + index), PHOTOS[name])
+        for index, name in enumerate(names)
+    ]
     for command in commands:
         command.begin()
     turn = 0
