@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -56,6 +58,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what killed processes left of writing `path`, a file or folder that nobody else writes at this time."""
+    for leftover in path.parent.glob(f"*{TEMPORARY}"):
+        if re.fullmatch(rf"{re.escape(path.name)}\.\d+{re.escape(TEMPORARY)}", leftover.name):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def sha256_of(files: Iterable[Path]) -> str:

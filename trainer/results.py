@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Stopped
-from ..core.files import make_folder, write_whole
+from ..core.files import make_folder, remove_leftovers, write_whole
 from ..core.progress import ProgressCallback, silent
 from .choosing import ChosenStep, choose
 from .loop.choice import gain_as_json
@@ -66,6 +66,8 @@ def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult
     file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
     if run.main:
         with writing("the result", run.folder):
+            for name in (file, file.with_name(f"{file.name}.safetensors"), run.folder / RECORD, run.folder / CURVE):
+                remove_leftovers(name)
             checkpoint = _export(run, file, _metadata(run, chosen.step, chosen.reason))
             record["checkpoint_file"] = checkpoint.name if checkpoint else None
             if run.samples:
