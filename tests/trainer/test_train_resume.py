@@ -350,6 +350,21 @@ def test_a_full_disk_at_the_export_is_stopped_too_and_the_same_command_finishes(
     assert trained(wanted, tmp_path).file.is_file()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the folder's lock is an open file there")
+def test_a_run_whose_folder_is_deleted_meanwhile_leaves_its_result_there_again(base, photos, tmp_path):
+    def delete(progress):
+        if progress.stage == "train" and progress.done == 3:
+            shutil.rmtree(tmp_path / "run")
+
+    result = trained(config(base, photos, save_every=2), tmp_path / "run", delete)
+    assert result.file.is_file() and result.record["steps"] == 8
+    assert [folder.name for folder in whole_checkpoints(tmp_path / "run" / CHECKPOINTS)] == [
+        "step-000006",
+        "step-000008",
+    ]
+    assert trained(config(base, photos, save_every=2), tmp_path / "run").record["losses"] == result.record["losses"]
+
+
 def _fill(monkeypatch) -> None:
     monkeypatch.setattr(os, "fsync", _no_space)
 
