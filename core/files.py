@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import time
@@ -31,6 +30,15 @@ def write_whole(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove_temporaries(folder: Path, pid: int) -> None:
+    """Removes the half-written files and folders that the process `pid`, which is dead, has left in `folder`."""
+    for temporary in folder.glob(f"*.{pid}{TEMPORARY}"):
+        if temporary.is_dir() and not temporary.is_symlink():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def replace_file(temporary: Path, path: Path) -> None:
@@ -58,16 +66,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Removes what killed processes left of writing `path`, a file or folder that nobody else writes at this time."""
-    for leftover in path.parent.glob(f"*{TEMPORARY}"):
-        if re.fullmatch(rf"{re.escape(path.name)}\.\d+{re.escape(TEMPORARY)}", leftover.name):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
 
 
 def sha256_of(files: Iterable[Path]) -> str:

@@ -44,7 +44,7 @@ COMMANDS: dict[str, list[str]] = {
     + ["--trigger", "vesper", "--seeds", "2", "--no-learn", "--config", "../training.json", *SMALL],
 }
 TRAINING = {"save_every": 1, "validation": {"every": 3, "timesteps": 1, "most": 2, "pictures": 1, "picture_steps": 2}}
-PHOTOS = {"tag": 10, "prompt": 2, "compare": 2, "judge": 2, "pipeline": 6}
+PHOTOS = {"tag": 10, "prompt": 2, "compare": 2, "judge": 2, "pipeline": 8}
 SEARCH, BUDGET = "prompt over a server", 40
 COMMANDS[SEARCH] = ["prompt", "photos", "--out", "run", "--budget", str(BUDGET), "--host", "webui", *SMALL]
 COMMANDS[SEARCH] += ["--no-learn", "--same-seeds", "--width", "64", "--height", "64"]

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Stopped
-from ..core.files import make_folder, remove_leftovers, write_whole
+from ..core.files import make_folder, write_whole
 from ..core.progress import ProgressCallback, silent
 from .choosing import ChosenStep, choose
 from .loop.choice import gain_as_json
 from .loop.loss_curve import draw_curve
+from .run import STEP_FILES
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .run import TrainingRun
 
 LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
-STEP_FILES = "steps"  # folder of the LoRA files of `files_every`
 RECORD, CURVE = "train.json", "loss.png"
 # Of this machine, not of the run: left out of a file that is shared.
 WHERE_FILES_LIE: Any = {
@@ -66,8 +66,6 @@ def finish(run: TrainingRun, progress: ProgressCallback = silent) -> TrainResult
     file = run.folder / (LORA_FILE if run.config.method == "lora" else MODEL_FOLDER)
     if run.main:
         with writing("the result", run.folder):
-            for name in (file, file.with_name(f"{file.name}.safetensors"), run.folder / RECORD, run.folder / CURVE):
-                remove_leftovers(name)
             checkpoint = _export(run, file, _metadata(run, chosen.step, chosen.reason))
             record["checkpoint_file"] = checkpoint.name if checkpoint else None
             if run.samples:
