@@ -247,6 +247,24 @@ def test_a_run_that_has_become_another_is_refused_with_each_difference(tmp_path)
     for difference in ("config.steps: 8 → 9", "config.ema: nothing → 0.5", "base: abc → abd"):
         assert difference in str(refused.value)
     assert "resolution" not in str(refused.value)
+    newer = {**IDENTITY, "versions": {"torch": "3.0"}}
+    with pytest.raises(InputError, match="versions.torch: nothing → 3.0.*--accept-versions"):
+        load_latest(tmp_path, newer)
+    assert load_latest(tmp_path, newer, accept_versions=True).step == 1
+    with pytest.raises(InputError, match="base: abc → abd.*another --out$") as refused:
+        load_latest(tmp_path, {**newer, "base": "abd"}, accept_versions=True)
+    assert "versions" not in str(refused.value)
+
+
+def test_what_of_a_state_is_not_finite_is_named():
+    assert TrainState().not_finite() == state(1).not_finite() == ""
+    for part, name in (("weights", "weights"), ("ema", "averaged weights"), ("best", "weights that were kept")):
+        broken = state(1)
+        setattr(broken, part, {"unet.a": torch.tensor([1.0, math.nan])})
+        assert broken.not_finite() == name
+    broken = state(1)
+    broken.optimizer["state"][1]["exp_avg_sq"][0, 0] = math.inf
+    assert broken.not_finite() == "optimizer's moments"
 
 
 # ── a disk that fails ──
