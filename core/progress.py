@@ -72,6 +72,8 @@ class Pace:
         left, measured_s = max(0, self.total - self.done), now - self._first_s
         if not left:
             return 0.0
+        if self._worked < 2:  # the first one starts the clock
+            return None
         return measured_s / (self._worked - 1) * left if measured_s >= LEAST_MEASURED_S else None
 
 
