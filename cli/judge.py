@@ -35,6 +35,13 @@ def judge(
         Path | None,
         typer.Option(help="Judge the sample pictures of a training instead, without drawing any.", show_default=False),
     ] = None,
+    catalogue: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Photos of the whole shop, or a folder: are pictures nearest to their own garment among all (R@1)?",
+            show_default=False,
+        ),
+    ] = None,
     strengths: Annotated[str, typer.Option(help="Strengths to try, comma-separated.")] = "1",
     keep: Annotated[Path | None, typer.Option(help="Copy the best file there, if proven.", show_default=False)] = None,
     preset: PresetName = None,
@@ -58,6 +65,8 @@ def judge(
     from .print_results import print_judging
 
     _refuse_contradictions(tuned, samples, keep)
+    if samples is not None and catalogue:
+        raise InputError("--catalogue is for files: nobody knows which garment a sample shows", to_try="leave it out")
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device, lora_dir)
     with Display(quiet=json) as display:
@@ -72,8 +81,9 @@ def judge(
                 "bound": groups_of(bind, session.vision.taxonomy),
                 **sampling.as_fields(),
             }
-            report = _by_files(tuned or [], trigger, gathered, session, fields, out, display)
-        write_judging(report, out)
+            shop = gather_photos(catalogue) if catalogue else None
+            report = _by_files(tuned or [], trigger, (gathered, shop), session, fields, out, display)
+        write_judging(report, out, taxonomy=session.vision.taxonomy)
     if keep is not None:
         _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
@@ -111,7 +121,7 @@ def _by_samples(samples: Path, gathered: Gathered, session: Session, out: Path, 
 def _by_files(
     tuned: list[Path],
     trigger: str | None,
-    gathered: Gathered,
+    photos: tuple[Gathered, Gathered | None],
     session: Session,
     fields: dict[str, Any],
     out: Path,
@@ -121,11 +131,13 @@ def _by_files(
     from ..routes.judge.files import judge_files
     from ..routes.judge.settings import JudgeSettings
 
-    candidates = open_candidates(tuned, trigger)
+    gathered, catalogue = photos
+    candidates = open_candidates(tuned, trigger, any_model=True)
     settings = JudgeSettings.for_session(
         session, candidates, **fields, **({} if trigger is None else {"trigger": trigger})
     )
-    return judge_files(gathered.photos, candidates, session, settings, out, display, gathered.skipped)
+    shop = catalogue.photos if catalogue else ()
+    return judge_files(gathered.photos, candidates, session, settings, out, display, gathered.skipped, shop)
 
 
 def _strengths(text: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Workflows of any model: where a graph's slots are, where its LoRAs go, what of its own it keeps, and what it lacks."""
+"""Workflows of any model: where a graph's slots are, where its LoRAs go, what it keeps, and what it lacks."""
 
 from __future__ import annotations
 
