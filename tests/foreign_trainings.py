@@ -106,7 +106,7 @@ def train_by_diffusers(script: Path, base: Path, photos: Sequence[Path], folder:
         "learning_rate": RATE,
         "rank": RANK,
         "output_dir": out,
-        "report_to": "none",
+        "report_to": "all",  # trackers that are installed: none is needed
         "seed": 1,
         "cache_dir": folder / "cache",
     }

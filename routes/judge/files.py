@@ -24,6 +24,7 @@ from ..compare.compare import prompts_of
 from ..compare.pairs import JudgedPicture
 from ..compare.server_lora import deliver
 from ..evaluator import Candidate, Evaluator
+from .copies import LoraCopies
 from .effect import set_aside
 from .run import JudgedArm, JudgeRun
 
@@ -73,7 +74,9 @@ def judge_files(
             _choose(run, elimination_rounds(len(run.racing), len(seeds.search)), evaluators)
             _prove(run, evaluators)
         pace.reach(most + proof)
-        return report_of(run, skipped, catalogue)
+        report = report_of(run, skipped, catalogue)
+        evaluators.copies.take_back(Path(report.verdict.file) if report.verdict.decision == "keep" else None)
+        return report
 
 
 def arms_of(models: Sequence[JudgedModel], strengths: Sequence[float]) -> list[JudgedArm]:
@@ -139,7 +142,7 @@ class _Evaluators:
     """Draws arms: each file is delivered to the host once, and a whole model is opened once."""
 
     def __init__(self, run: JudgeRun, out: Path):
-        self.run, self.out = run, out
+        self.run, self.out, self.copies = run, out, LoraCopies(out, run.session.lora_dir)
         self._of: dict[str, Evaluator] = {}
 
     def draw(
@@ -179,6 +182,7 @@ class _Evaluators:
             tuned = replace(arm.model.tuned, trigger="")
             first = run.pairs[0].prompts["tuned"].positive
             request = GenerationRequest(prompt=first, seed=run.seeds.confirm[0], **run.settings.drawing)
+            self.copies.expect(tuned.file)
             lora = deliver(tuned, run.session, request, self.out / "files" / arm.model.tuned.identity)
             drawing["loras"] = (lora.model_copy(update={"strength": arm.strength}),)
         elif arm is not None:

@@ -16,10 +16,12 @@ from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
 from modiste.hosts.errors import LoraWithoutEffect
 from modiste.hosts.local import LocalHost
+from modiste.hosts.lora_folder import give_to_host
 from modiste.hosts.request import GenerationRequest, LoraRef
 from modiste.models.presets import PRESETS
 from modiste.reports.judging_page import render_judging, write_judging
 from modiste.routes.judge.candidates import open_candidates, training_place
+from modiste.routes.judge.copies import LoraCopies
 from modiste.routes.judge.files import judge_files
 from modiste.routes.judge.keep import copy_best
 from modiste.routes.judge.sample_names import read_samples, sample_of
@@ -263,6 +265,21 @@ def test_a_lora_whose_keys_are_another_models_is_set_aside_by_a_real_host(tmp_pa
             list(host.generate([GenerationRequest(**drawing, loras=(lora,))]))
     with pytest.raises(InputError, match="a LoRA of FLUX"):
         open_candidates([tmp_path / "flux.safetensors"])
+
+
+def test_copies_for_a_server_are_taken_back_but_the_one_to_keep_and_the_users_own_files_stay(tmp_path):
+    folder, out = tmp_path / "loras", tmp_path / "out"
+    folder.mkdir()
+    files = [lora_file(tmp_path / f"{name}.safetensors", number) for number, name in enumerate("abc")]
+    theirs = give_to_host(files[2], folder, "c")
+    for file in files:
+        LoraCopies(out, folder).expect(file)  # a run that goes on has the list of the one before
+        give_to_host(file, folder, file.stem)
+    assert len(list(folder.iterdir())) == 3
+    LoraCopies(out, folder).take_back(files[0])
+    assert {file.name[0] for file in folder.iterdir()} == {"a", "c"} and theirs.is_file()
+    LoraCopies(out, folder).take_back(None)
+    assert [file.name[0] for file in folder.iterdir()] == ["c"]
 
 
 # ── their order ──
