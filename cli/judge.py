@@ -37,10 +37,7 @@ def judge(
     ] = None,
     catalogue: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Photos of the whole shop, or a folder: are pictures nearest to their own garment among all (R@1)?",
-            show_default=False,
-        ),
+        typer.Option(help="Photos of the whole shop, to find the right garment among (R@1).", show_default=False),
     ] = None,
     strengths: Annotated[str, typer.Option(help="Strengths to try, comma-separated.")] = "1",
     keep: Annotated[Path | None, typer.Option(help="Copy the best file there, if proven.", show_default=False)] = None,
@@ -64,9 +61,7 @@ def judge(
     from ..reports.judging_page import write_judging
     from .print_results import print_judging
 
-    _refuse_contradictions(tuned, samples, keep)
-    if samples is not None and catalogue:
-        raise InputError("--catalogue is for files: nobody knows which garment a sample shows", to_try="leave it out")
+    _refuse_contradictions(tuned, samples, keep, catalogue)
     gathered = gather_photos(photos)
     session = open_chosen_session(preset, models, host, device, lora_dir)
     with Display(quiet=json) as display:
@@ -99,13 +94,17 @@ def _copy_best(report: JudgeReport, target: Path) -> None:
         say(f"copied to {copy_best(report, target)}")
 
 
-def _refuse_contradictions(tuned: list[Path] | None, samples: Path | None, keep: Path | None) -> None:
+def _refuse_contradictions(
+    tuned: list[Path] | None, samples: Path | None, keep: Path | None, catalogue: list[Path] | None
+) -> None:
     if (samples is None) == (not tuned):
         raise InputError(
             "name LoRA files, or --samples FOLDER", to_try="modiste judge LORAS/ --photos BRAND/ --out DIR"
         )
     if samples is not None and keep is not None:
         raise InputError("--keep copies a LoRA file, and sample pictures are none", to_try="leave --keep out")
+    if samples is not None and catalogue:
+        raise InputError("--catalogue is for files: nobody knows which garment a sample shows", to_try="leave it out")
     if keep is not None and keep.is_file():
         raise InputError("the best file is not copied over another", where=str(keep), to_try="a name that is free")
 

@@ -59,7 +59,7 @@ def train_by_sd_scripts(checkout: Path, packages: str, base: Path, photos: Seque
     encoder = model / "text_encoder" / "model.safetensors"
     tensors, metadata = read_tensors(encoder)  # as transformers 4 calls them
     write_tensors({f"text_model.{name}": tensor for name, tensor in tensors.items()}, encoder, metadata)
-    shutil.copytree(base / "tokenizer", folder / "tokenizers" / "openai_clip-vit-large-patch14")
+    _write_slow_tokenizer(base / "tokenizer", folder / "tokenizers" / "openai_clip-vit-large-patch14")
     data.mkdir(parents=True)
     for photo, caption in _small(photos):
         photo.save(data / f"{caption[0]}.png")
@@ -113,6 +113,15 @@ def train_by_diffusers(script: Path, base: Path, photos: Sequence[Path], folder:
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     _run(DIFFUSERS, [str(script), *words], folder, "")
     return out / "pytorch_lora_weights.safetensors"
+
+
+def _write_slow_tokenizer(tokenizer: Path, folder: Path) -> None:
+    """The two files that transformers 4 reads a CLIP tokenizer from, where sd-scripts looks for them."""
+    shutil.copytree(tokenizer, folder)
+    model = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf-8")
+    merges = [" ".join(pair) for pair in model["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
 
 
 def _small(photos: Sequence[Path]) -> list[tuple[Image.Image, tuple[str, str]]]:

@@ -40,7 +40,7 @@ for prefix, model in (("model.diffusion_model.", mmdit), ("first_stage_model.", 
     for name, value in model.state_dict().items():
         if value.ndim > 1:
             value = torch.randn(value.shape) * value[0].numel() ** -0.5
-        elif prefix.startswith("model"):
+        elif value.ndim == 1:
             value = torch.ones(value.shape) if name.endswith("weight") else torch.zeros(value.shape)
         weights[prefix + name] = value.half().contiguous()
 before = "cond_stage_model.transformer."

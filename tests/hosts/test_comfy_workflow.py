@@ -100,7 +100,12 @@ def test_a_missing_slot_is_named_with_the_nodes_that_fit_and_what_to_write():
     with pytest.raises(InputError) as refused:
         Workflow.of(graph, "mine.json")
     text = str(refused.value)
-    assert "write {prompt}, {seed}, {steps}" in text and "node 17 (BasicScheduler)" in text and "title" in text and "mine.json" in text
+    assert (
+        "write {prompt}, {seed}, {steps}" in text
+        and "node 17 (BasicScheduler)" in text
+        and "title" in text
+        and "mine.json" in text
+    )
     with pytest.raises(InputError, match="node 16 .*titled {steps}.*it has none of steps.*node 17"):
         Workflow.of(flux_by_parts({"16": "{steps}"}))
 
