@@ -23,7 +23,7 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     with gr.Row():
         with gr.Column():
             photos, folder = photo_fields("prompt", words("photos"), webui, words)
-            sent = gr.Image(label=words("sent"), type="pil", elem_id="modiste_prompt_sent")
+            sent = gr.Image(label=words("sent"), type="pil", height=240, elem_id="modiste_prompt_sent")
             preset, drawer = drawing_fields("prompt", webui, words)
             strategies = _choices("strategies", STRATEGIES, words)
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"), elem_id="modiste_prompt_budget")

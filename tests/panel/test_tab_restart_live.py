@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="no chromium"),
     pytest.mark.skipif("MODISTE_WEBUI_START" not in os.environ, reason="MODISTE_WEBUI_START is not set"),
 ]
-ANSWERED = re.compile(rb"200 http/1\.\d /sdapi/v1/txt2img")  # in the log that --api-log writes
+ANSWERED = re.compile(rb" 200 http/[\d.]+ POST /sdapi/v1/txt2img ")  # in the log that --api-log writes
 
 
 def test_a_search_goes_on_at_the_next_start_of_a_webui_that_was_killed_and_draws_nothing_twice(tmp_path):
