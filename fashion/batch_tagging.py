@@ -52,13 +52,13 @@ def tag_photos(
             entries = _observed(list(pool.map(partial(_decode_new, cache=cache), batch)), tagger, cache)
             skipped += [entry for entry in entries if isinstance(entry, Skip)]
             photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
-            shown = tagger.shows_garment([photo.observation for photo in photos])
-            kept = [there or without_garment(photo.path) for photo, there in zip(photos, shown, strict=True)]
-            skipped += [no_garment(photo.path) for photo, keep in zip(photos, kept, strict=True) if not keep]
-            photos = [photo for photo, keep in zip(photos, kept, strict=True) if keep]
             count += len(batch) - len(photos)
             for photo, tags in zip(photos, tagger.read([photo.observation for photo in photos]), strict=True):
-                count, used = count + 1, used + 1
+                count += 1
+                if not tags.garment and not without_garment(photo.path):
+                    skipped.append(no_garment(photo.path))
+                    continue
+                used += 1
                 tagged(count, len(files), photo.path)
                 text = caption_of(tags, tagger.taxonomy) if caption is None else caption(tags)
                 yield photo.path, _line(photo.path, tags, text)
