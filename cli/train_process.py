@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import InputError, ModisteError
 from ..core.progress import Progress
+from ..core.threads import wait_asleep
 from ..models.presets import preset
 from ..routes.finetune.finetune import finetune
 from ..trainer.config import read_config
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", default="diffusers", help="diffusers (our own) | kohya (sd-scripts)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same one goes on")
     chosen = parser.parse_args(arguments)
+    wait_asleep()
     events = Events()
     try:
         config, tagger = read_config(chosen.config), preset(chosen.preset) if chosen.preset else None
