@@ -64,10 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=SIDE, help="pixels")
     parser.add_argument("--checkpoint", default=preset("mini").checkpoint)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch", type=int, help="pictures at once, in place of the host's own choice")
     parser.add_argument("--profile", action="store_true", help="where Modiste's time goes, instead")
     chosen = parser.parse_args(arguments)
     requests = rung(chosen.prompts, chosen.seeds, chosen.steps, chosen.side)
-    host = LocalHost(str(chosen.checkpoint), device=chosen.device)
+    host = LocalHost(str(chosen.checkpoint), device=chosen.device, batch_size=chosen.batch)
     if chosen.profile:
         print(profile(host, requests))
         return

@@ -10,21 +10,15 @@ import pytest
 
 from modiste.core.threads import wait_asleep
 
-COMPUTING = """
-import os, sys, time
-from modiste.cli.app import main
-if sys.argv[1] == "asleep":
-    try:
-        main(["--help"])
-    except SystemExit:
-        pass
-import torch
-torch.set_num_threads(int(sys.argv[2]))
-left, right = torch.randn(64, 4096), torch.randn(64, 4096)
-began = time.process_time()
-for _ in range(3000):
-    left = (left + right) * 0.5
-print("CPU", time.process_time() - began)
+SAYING = """
+import os, sys
+sys.argv[1:] = ["--help"]
+from {module} import main
+try:
+    main()
+except SystemExit:
+    pass
+assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and "torch" not in sys.modules
 """
 
 
@@ -40,7 +34,6 @@ def test_what_the_user_set_stays_and_else_threads_sleep():
 
 @pytest.mark.parametrize("module", ["modiste.cli.app", "modiste.cli.train_process"])
 def test_commands_say_it_before_torch_is_there(module):
-    script = f"import os, sys; sys.argv[1:] = ['--help']; from {module} import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
-    script += "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE' and 'torch' not in sys.modules"
+    script = SAYING.replace("{module}", module)
     environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     subprocess.run([sys.executable, "-c", script], env=environ, check=True, capture_output=True)

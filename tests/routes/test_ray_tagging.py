@@ -22,7 +22,7 @@ from modiste.models.presets import missing_weights, preset
 from modiste.routes import ray_tagging
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = 200  # seven batches
+PHOTOS = 120  # four batches
 KILLING = """
 import sys, psutil
 from modiste.cli.app import main
@@ -60,7 +60,7 @@ def test_two_workers_one_of_them_killed_write_the_file_of_one_process(tmp_path):
         files[engine] = tmp_path / f"{engine}.jsonl"
         command = [sys.executable, "-c", start, *words, "--out", str(files[engine]), "--engine", engine]
         command += ["--workers", "2"] if engine == "ray" else []
-        home = os.environ | {"MODISTE_HOME": str(tmp_path / f"home-{engine}")}
+        home = os.environ | {"MODISTE_HOME": str(tmp_path / f"home-{engine}"), "RAY_worker_niceness": "0"}
         done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=1500)
         assert done.returncode == 3 and "0005.jpg: NOT_IMAGE" in done.stderr, done.stderr
     assert "killed one of 2" in done.stderr
