@@ -72,6 +72,7 @@ def _finite(value: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    wait_asleep()
     parser = argparse.ArgumentParser(prog="python -m modiste.trainer", description=__doc__.partition("\n")[0])
     parser.add_argument("config", type=Path, help="a TrainConfig as JSON")
     parser.add_argument("--preset", help="whose tagger captions photos that have none: mini | sd15 | sdxl")
@@ -79,7 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", default="diffusers", help="diffusers (our own) | kohya (sd-scripts)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same one goes on")
     chosen = parser.parse_args(arguments)
-    wait_asleep()
     events = Events()
     try:
         config, tagger = read_config(chosen.config), preset(chosen.preset) if chosen.preset else None

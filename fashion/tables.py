@@ -91,7 +91,8 @@ class OpenTable:
                 self._groups[group] = self._read(group)
             pictures = self._groups[group]
         value = pictures[row - (self._ends[group] - len(pictures))].as_py()
-        return (value.get("bytes") if isinstance(value, dict) else value) or b""
+        data: bytes = (value.get("bytes") if isinstance(value, dict) else value) or b""
+        return data
 
     def _read(self, group: int) -> pyarrow.ChunkedArray:
         from pyarrow.parquet import ParquetFile
@@ -193,4 +194,6 @@ def _is_bytes(kind: Any) -> bool:
 def _has_bytes(kind: Any) -> bool:
     from pyarrow import types
 
-    return bool(types.is_struct(kind)) and kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type)
+    if not types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        return False
+    return _is_bytes(kind.field("bytes").type)
