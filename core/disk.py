@@ -14,7 +14,16 @@ if hasattr(errno, "EDQUOT"):  # Windows has no such code
     FULL[errno.EDQUOT] = "the disk quota is used up"
 
 
-OF_THE_DISK = (*FULL, errno.EROFS, errno.EIO)  # never a bug of ours
+# What is wrong with a path that somebody gave, whatever was to be done with it.
+OF_THE_PATH = {
+    errno.ENAMETOOLONG: "this name is longer than the disk allows",
+    errno.ELOOP: "the links here lead to one another",
+    errno.ENOTDIR: "a file is where a folder is needed",
+    errno.EACCES: "this account has no right to it",
+    errno.EPERM: "this account has no right to it",
+}
+OF_THE_DISK = (*FULL, errno.EROFS, errno.EIO)  # like those of a path, never a bug of ours
+LONGEST_SHOWN = 120  # letters of a path in a message
 
 
 class DiskError(ModisteError):
@@ -34,6 +43,15 @@ def write_error(path: Path, error: OSError) -> ModisteError:
     if isinstance(error, (NotADirectoryError, FileExistsError, IsADirectoryError)):
         return InputError("a file is where a folder is needed, or a folder where a file is", where=str(path))
     return DiskError(f"this can't be written: {error.strerror or error}", where=str(path))
+
+
+def known_error(error: OSError) -> ModisteError | None:
+    """What to say of an error that nobody expected where it came up; None for one that may be a bug of ours."""
+    path = str(error.filename or "")
+    shown = path if len(path) <= LONGEST_SHOWN else f"{path[:LONGEST_SHOWN]}…"
+    if error.errno in OF_THE_PATH and path:
+        return InputError(OF_THE_PATH[error.errno], where=shown, to_try="check the path")
+    return write_error(Path(shown or "."), error) if error.errno in OF_THE_DISK else None
 
 
 @contextmanager

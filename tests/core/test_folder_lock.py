@@ -27,6 +27,16 @@ def test_the_pid_of_a_holder_that_died_is_known(tmp_path):
     lock.release()
 
 
+def test_what_a_holder_that_died_was_writing_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "lock").write_text("4242")
+    kept = ["model.safetensors", "model.safetensors.4243.tmp", "4242.tmp.png", "notes.tmp"]
+    for name in ("report.json.4242.tmp", *kept):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "model.4242.tmp" / "unet").mkdir(parents=True)
+    FolderLock(tmp_path / "lock").release()
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["lock", *kept])
+
+
 @pytest.mark.parametrize("content", [bytes(range(256)), b"\xff\xfe1", b"pid 7", bytes(10_000), "²".encode()])
 def test_a_lock_file_with_garbage_can_be_taken(content, tmp_path):
     (tmp_path / "lock").write_bytes(content)
