@@ -62,7 +62,7 @@ class TagFile:
 
     def __init__(self, path: Path):
         if path.suffix.lower() not in (".jsonl", ".csv"):
-            raise InputError("tags are written as .jsonl or .csv", where=str(path), to_try="--out tags.jsonl")
+            raise InputError("tags are written as .jsonl, .csv or .parquet", where=str(path), to_try="--out tags.jsonl")
         self.path, self._csv, self._unsynced = path, path.suffix.lower() == ".csv", 0
         with writing(path):
             make_folder(path.parent)

@@ -148,7 +148,7 @@ def test_places_that_can_not_hold_a_file_are_messages(tmp_path):
     for place in ("file/tags.csv", "folder.csv"):
         with pytest.raises(InputError, match=place):
             TagFile(tmp_path / place)
-    with pytest.raises(InputError, match=r"\.jsonl or \.csv"):
+    with pytest.raises(InputError, match=r"\.jsonl, \.csv or \.parquet"):
         TagFile(tmp_path / "tags.txt")
     read_only = write_error(tmp_path, OSError(errno.EROFS, "x"))
     assert isinstance(read_only, InputError) and "read-only" in str(read_only)
