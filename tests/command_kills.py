@@ -50,7 +50,18 @@ COMMANDS[SEARCH] = ["prompt", "photos", "--out", "run", "--budget", str(BUDGET),
 COMMANDS[SEARCH] += ["--no-learn", "--same-seeds", "--width", "64", "--height", "64"]
 TRY_AGAIN = 4  # a server that failed for good: the same command goes on
 # What two undisturbed runs do not have in common: durations, dates, and how often a picture was asked for.
-OF_THE_DAY = {"elapsed_s", "seconds", "created", "date", "speed", "duration_s", "took_s", "plan", "memory_mb"}
+OF_THE_DAY = {
+    "elapsed_s",
+    "seconds",
+    "seconds_per_photo",
+    "created",
+    "date",
+    "speed",
+    "duration_s",
+    "took_s",
+    "plan",
+    "memory_mb",
+}
 
 
 def lay_out(folder: Path, first: int, count: int) -> None:
