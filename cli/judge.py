@@ -15,6 +15,8 @@ from .options import AsJson, Device, LoraDir, PresetName, Seed, one_line
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..fashion.photos import Gathered
     from ..models.session import Session
     from ..reports.judging import JudgeReport
@@ -76,18 +78,18 @@ def judge(
                 "bound": groups_of(bind, session.vision.taxonomy),
                 **sampling.as_fields(),
             }
-            shop = gather_photos(catalogue) if catalogue else None
-            report = _by_files(tuned or [], trigger, (gathered, shop), session, fields, out, display)
+            report = _by_files(tuned or [], trigger, (gathered, catalogue or ()), session, fields, out, display)
         write_judging(report, out, taxonomy=session.vision.taxonomy)
-    if keep is not None:
-        _copy_best(report, keep)
+    _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
     return EXIT_SKIPS if report.skipped else EXIT_OK
 
 
-def _copy_best(report: JudgeReport, target: Path) -> None:
+def _copy_best(report: JudgeReport, target: Path | None) -> None:
     from ..routes.judge.keep import copy_best
 
+    if target is None:
+        return
     if report.verdict.decision != "keep":
         say(f"nothing was copied to {target}: no file is proven better than the base model")
     else:
@@ -120,12 +122,13 @@ def _by_samples(samples: Path, gathered: Gathered, session: Session, out: Path, 
 def _by_files(
     tuned: list[Path],
     trigger: str | None,
-    photos: tuple[Gathered, Gathered | None],
+    photos: tuple[Gathered, Sequence[Path]],
     session: Session,
     fields: dict[str, Any],
     out: Path,
     display: Display,
 ) -> JudgeReport:
+    from ..fashion.photos import gather_photos
     from ..routes.judge.candidates import open_candidates
     from ..routes.judge.files import judge_files
     from ..routes.judge.settings import JudgeSettings
@@ -135,7 +138,7 @@ def _by_files(
     settings = JudgeSettings.for_session(
         session, candidates, **fields, **({} if trigger is None else {"trigger": trigger})
     )
-    shop = catalogue.photos if catalogue else ()
+    shop = gather_photos(catalogue).photos if catalogue else ()
     return judge_files(gathered.photos, candidates, session, settings, out, display, gathered.skipped, shop)
 
 
