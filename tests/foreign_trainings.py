@@ -85,7 +85,8 @@ def train_by_sd_scripts(checkout: Path, packages: str, base: Path, photos: Seque
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     _run(SD_SCRIPTS, [*words, "--network_train_unet_only", "--cache_latents", "--sdpa"], checkout, packages)
-    return [out / f"kohya{end}.safetensors" for end in (f"-step{STEPS // 2:08d}", f"-step{STEPS:08d}", "")]
+    ends = (f"-step{STEPS // 2:08d}", f"-step{STEPS:08d}", "")
+    return [out / f"kohya{end}.safetensors" for end in ends]
 
 
 def train_by_diffusers(script: Path, base: Path, photos: Sequence[Path], folder: Path) -> Path:
