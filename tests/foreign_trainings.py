@@ -53,7 +53,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def train_by_sd_scripts(checkout: Path, packages: str, base: Path, photos: Sequence[Path], folder: Path) -> list[Path]:
-    """Its files: after half of the steps, after all, and that one under its final name. `base` is the embedded model's folder."""
+    """Its files: after half of the steps, after all, and that one under its final name.
+
+    `base` is the embedded model's folder.
+    """
     model, data, out = folder / "model", folder / "data" / "1_x", folder / "out"
     shutil.copytree(base, model)
     encoder = model / "text_encoder" / "model.safetensors"
