@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
-from ...core.files import sha256_of, write_whole
+from ...core.files import make_folder, sha256_of, write_whole
 from ...core.state_files import read_state
 from ...hosts.errors import LoraWithoutEffect, NoPlace, RequestRefused
 from ...hosts.lora_folder import give_to_host, name_on_host
@@ -140,6 +140,7 @@ def _prove(host: Host, request: GenerationRequest, name: str, server: str, recor
             to_try="`lora verify FILE` says which keys the server knows; is its model of the family trained on?",
         )
     delivered = Delivered(name=name, server=server, effect=round(proof.effect, 4), noise=round(proof.noise, 4))
+    make_folder(record.parent)
     write_whole(record, (delivered.model_dump_json(indent=1) + "\n").encode())
 
 
