@@ -57,8 +57,10 @@ def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out
     with_lora = request.model_copy(update={"loras": (lora,)})
     try:
         session.host.check(with_lora)
-    except NoPlace:
-        raise  # the workflow is what has to change, not the file
+    except NoPlace:  # the workflow is what has to change, not the file
+        if copied is not None:
+            copied.unlink()
+        raise
     except RequestRefused as refused:
         raise InputError(
             f"the trained LoRA has not reached the server: {refused.what}",
