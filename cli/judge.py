@@ -15,8 +15,6 @@ from .options import AsJson, Device, LoraDir, PresetName, Seed, one_line
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..fashion.photos import Gathered
     from ..models.session import Session
     from ..reports.judging import JudgeReport
@@ -64,8 +62,7 @@ def judge(
     from .print_results import print_judging
 
     _refuse_contradictions(tuned, samples, keep, catalogue)
-    gathered = gather_photos(photos)
-    session = open_chosen_session(preset, models, host, device, lora_dir)
+    gathered, session = gather_photos(photos), open_chosen_session(preset, models, host, device, lora_dir)
     with Display(quiet=json) as display:
         if samples is not None:
             report = _by_samples(samples, gathered, session, out, display)
@@ -78,7 +75,7 @@ def judge(
                 "bound": groups_of(bind, session.vision.taxonomy),
                 **sampling.as_fields(),
             }
-            report = _by_files(tuned or [], trigger, (gathered, catalogue or ()), session, fields, out, display)
+            report = _by_files(tuned or [], trigger, (gathered, catalogue), session, fields, out, display)
         write_judging(report, out, taxonomy=session.vision.taxonomy)
     _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
@@ -122,7 +119,7 @@ def _by_samples(samples: Path, gathered: Gathered, session: Session, out: Path, 
 def _by_files(
     tuned: list[Path],
     trigger: str | None,
-    photos: tuple[Gathered, Sequence[Path]],
+    photos: tuple[Gathered, list[Path] | None],
     session: Session,
     fields: dict[str, Any],
     out: Path,

@@ -22,9 +22,10 @@ from ..core.weights import how_to_get, hub_cache, locate
 from .drawing_plan import MOST_AT_ONCE, DrawingPlan, plan_drawing
 from .errors import OutOfMemory, RequestRefused
 from .local_lora import load_adapter
+from .prompt_cache import PromptCache
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
-from .text_embeds import count_tokens, embed_prompts, needed_chunks
+from .text_embeds import count_tokens
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -96,6 +97,7 @@ class LocalHost:
         self._most: DrawingPlan | None = None  # what the device can do, once it has run out of memory
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
+        self._prompts = PromptCache(lambda: self.pipeline)
         self._img2img: Any = None
         self._scheduler_config: Any = None
         self._adapters: dict[Path, str] = {}
@@ -159,6 +161,7 @@ class LocalHost:
 
         self._pipeline = self._img2img = self._applied = None
         self._adapters.clear()
+        self._prompts.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -245,7 +248,7 @@ class LocalHost:
 
     def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
         fields = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
-        return (*map(str, fields.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
+        return (*map(str, fields.items()), self._prompts.chunks(request.prompt, request.negative_prompt))
 
     def _draw(
         self, requests: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None
@@ -301,9 +304,9 @@ class LocalHost:
         pipeline.scheduler = make_scheduler(self._scheduler_config, first.sampler, first.scheduler)
         self._set_loras(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
-        chunks = needed_chunks(pipeline, *prompts, *negatives)
-        positive = embed_prompts(pipeline, prompts, chunks, first.clip_skip)
-        negative = embed_prompts(pipeline, negatives, chunks, first.clip_skip)
+        chunks = self._prompts.chunks(*prompts, *negatives)
+        positive = self._prompts.embed(prompts, chunks, first.clip_skip, first.loras)
+        negative = self._prompts.embed(negatives, chunks, first.clip_skip, first.loras)
         pooled = {}
         if positive.pooled is not None:
             pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}

@@ -173,7 +173,7 @@ def _evaluator(run: ComparisonRun, lora: LoraRef | None, pace: Pace, strength: f
         drawing["loras"] = (lora.model_copy(update={"strength": strength}),)
     elif strength:
         host, drawing = _model_host(host, run.tuned, drawing)
-    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step, run.settings.aspect)
+    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step, run.settings.aspect, pace.known)
 
 
 def _model_host(host: Host, tuned: TunedModel, drawing: dict[str, Any]) -> tuple[Host, dict[str, Any]]:

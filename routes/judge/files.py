@@ -189,4 +189,5 @@ class _Evaluators:
             from ...hosts.local import LocalHost
 
             host = LocalHost(str(arm.model.tuned.file))
-        return Evaluator(host, run.journal, run.session.vision.scorer, drawing, run.pace.step, run.settings.aspect)
+        scorer, aspect = run.session.vision.scorer, run.settings.aspect
+        return Evaluator(host, run.journal, scorer, drawing, run.pace.step, aspect, run.pace.known)

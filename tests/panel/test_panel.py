@@ -592,15 +592,25 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     assert "Set up the environment first" in status("modiste_setup_check")
 
 
-def test_tags_that_were_read_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
+def test_tags_that_were_read_of_a_picture_that_was_sent_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
     tags = [
         {"group": "colour", "label": "red", "confidence": 0.9},
         {"group": "neckline", "label": "v", "confidence": 0.5},
     ]
     photos = json.dumps([{"image": "a.png", "tags": tags}, {"image": "b.png", "tags": tags[:1]}])
     tab.webui.runs.mkdir()
-    monkeypatch.setattr(prompt_page, "tag_command", lambda *form: [sys.executable, "-c", f"print({photos!r})"])
-    shown = tab.press("modiste_prompt_read", None, "", str(PHOTO[0]), "mini", False)
+    tagged = []
+
+    def command(paths, *form) -> list[str]:
+        tagged.append(paths)
+        return [sys.executable, "-c", f"print({photos!r})"]
+
+    monkeypatch.setattr(prompt_page, "tag_command", command)
+    with Image.open(PHOTO[0]) as picture:
+        sent = picture.convert("RGB")
+    for _ in range(2):
+        shown = tab.press("modiste_prompt_read", None, "", sent, "mini", False)
+    assert tagged[0] == tagged[1] and Image.open(tagged[0][0]).tobytes() == sent.tobytes()
     assert shown["modiste_prompt_pin"]["choices"] == ["colour:red", "neckline:v"]
     assert shown["modiste_prompt_leave_out"]["choices"] == ["colour:red", "neckline:v", "colour", "neckline"]
     assert len(shown["modiste_prompt_tags"]) == 3
