@@ -156,8 +156,10 @@ def test_a_workflow_without_a_place_for_loras_is_what_the_message_is_about(files
     graph["mine"] = {"class_type": "LoraLoader", "inputs": {**loader, "strength_model": 1.0, "strength_clip": 1.0}}
     graph["sampler"]["inputs"]["model"] = ["mine", 0]
     (tmp_path / "mine.json").write_text(json.dumps(graph))
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "Maison.safetensors").touch()
     with fake_comfy() as server, pytest.raises(NoPlace, match=r"Maison\.safetensors.*\{lora\}"):
         server.lora_folder = tmp_path / "loras"
         host = ComfyHost(server.url, limits=QUICK, workflow=tmp_path / "mine.json")
         delivered(host, files / "kohya.safetensors", server.lora_folder, tmp_path)
-    assert not list((tmp_path / "loras").iterdir())
+    assert [file.name for file in (tmp_path / "loras").iterdir()] == ["Maison.safetensors"]
