@@ -54,13 +54,15 @@ class FaultyWebui:
         self.openapi["paths"].setdefault(
             "/sdapi/v1/cmd-flags", {}
         )  # real ones have it; the recorded list is a short one
+        if kind == "forge":  # the same
+            self.openapi["paths"].setdefault("/sdapi/v1/sd-modules", {})
         self.records = recorded("forge" if "forge" in kind else "a1111")
         self.models = {"tiny-sd15-a": "99502ed0e1", "tiny-sd15-b": "1a2b3c4d5e"}
         self.loaded, self.hashed = "tiny-sd15-a", True
         self.loras, self.effective_loras = {"brand": "brand"}, {"brand"}
         self.options: dict = {"CLIP_stop_at_last_layers": 1.0, "samples_format": "png"}
         self.broken: set[tuple[str, int]] = set()  # prompts with seeds whose pictures are NaN
-        self.flags: dict = {}  # what it was started with
+        self.flags: dict | None = {}  # what it was started with; None: it fails at telling, as Forge with --port
         self.faults: deque[str] = deque()
         self.random, self.retry_after = random.Random(0), "0"
         self.away = 0  # requests whose connection is cut without an answer
@@ -341,7 +343,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, None)
 
     def _sdapi_v1_cmd_flags(self, method: str, payload: dict | None) -> None:
-        self._send(200, self.webui.flags)
+        if self.webui.flags is None:
+            self._send(500, {"error": "ResponseValidationError", "detail": "", "body": "", "message": "1 error"})
+        else:
+            self._send(200, self.webui.flags)
 
     def _sdapi_v1_options(self, method: str, payload: dict | None) -> None:
         assert method == "GET", "global options are nobody's business"

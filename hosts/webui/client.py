@@ -108,6 +108,7 @@ class RetryingClient:
         finally:
             self.jobs.end()
         result = Txt2ImgResult.read(read_json(answer), answer.url)
+        result.refuse_black()
         return replace(result, elapsed_s=time.monotonic() - began)
 
     def _recover(self, error: HostError, failures: int) -> None:
@@ -119,8 +120,9 @@ class RetryingClient:
     def _overflow(self, error: NotANumber, request: GenerationRequest, checkpoint: Checkpoint | None) -> HostError:
         title = checkpoint.title if checkpoint else None
         model = f"the model {checkpoint.name}" if checkpoint else "the loaded model"
+        switches = self.capability.precision_switches
         return diagnose_overflow(
-            error, request, TRIAL, lambda variant: self._send(variant, title), self.connection, model
+            error, request, TRIAL, lambda variant: self._send(variant, title), self.connection, model, switches
         )
 
     def _diagnose(self, error: HostError) -> HostError:
