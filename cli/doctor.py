@@ -1,4 +1,4 @@
-"""What this machine has and lacks, for `harness.py doctor`."""
+"""What this machine has and lacks, for `modiste doctor`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..models.presets import Preset
 
 FREE_DISK_GB = 2.0  # a run of 100 photos at 512 px leaves about 2 GB of pictures
+
+FAMILY_OF_PRESET = {"sd15": "sd1", "sdxl": "sdxl"}  # those that a card matters to
 
 
 def examine() -> dict[str, Any]:
@@ -44,6 +46,7 @@ def examine() -> dict[str, Any]:
         },
         "clothes_parser": _clothes_parser(),
         "drawing": _drawing_plans() if has_torch else {},
+        "training": _training_needs() if has_torch else {},
         "engines": {"diffusers": VERSION, "kohya": engine.version if engine else None},
         "home": str(home),
         "free_disk_gb": round(shutil.disk_usage(_existing(home)).free / 1e9, 1),
@@ -72,6 +75,8 @@ def print_findings(findings: dict[str, Any]) -> None:
     print(f"parser    clothes {parser or without}")
     for name, plan in findings["drawing"].items():
         print(f"drawing   {name:<6} {plan}")
+    for name, needed in findings["training"].items():
+        print(f"training  {name:<6} {needed}")
     kohya = findings["engines"]["kohya"]
     print(f"engine    kohya  {f'sd-scripts {kohya}' if kohya else 'not installed (optional): python install.py kohya'}")
     if findings["lacking"]:
@@ -102,7 +107,7 @@ def _drawing(preset: Preset) -> str | None:
     from ..core.device import GIB, choose_device, choose_dtype, free_bytes
     from ..hosts.drawing_plan import DrawingPlan, needed_gib, plan_drawing
 
-    family = {"sd15": "sd1", "sdxl": "sdxl"}.get(preset.name)
+    family = FAMILY_OF_PRESET.get(preset.name)
     if family is None:
         return None
     device, pixels = choose_device(), preset.width * preset.height
@@ -113,6 +118,27 @@ def _drawing(preset: Preset) -> str | None:
         plan, free = plan_drawing(family, pixels, free_gib, dtype), f" of {free_gib:.1f} GiB free"
     needed = needed_gib(plan, family, pixels)
     return f"{preset.width}×{preset.height}: {plan.text}; about {needed:.1f} GiB{free}, by arithmetic"
+
+
+def _training_needs() -> dict[str, str]:
+    """Preset → what a LoRA's step takes, the smallest card for it, and whether this one has as much free."""
+    from ..core.device import GIB, choose_device, free_bytes
+    from ..models.presets import PRESETS
+    from ..trainer.loop.memory_plan import LORA_STEP_GIB, smallest_card
+
+    device, needs = choose_device(), {}
+    for name, family in FAMILY_OF_PRESET.items():
+        whole, recomputed = LORA_STEP_GIB[family]
+        text = (
+            f"LoRA at {PRESETS[name].width} px: {whole:.1f} GiB, {recomputed:.1f} with activations recomputed, by "
+            f"count; smallest card {smallest_card(recomputed)} GB"
+        )
+        if device.startswith("cuda"):
+            free = free_bytes(device) / GIB
+            enough = "enough here" if free >= whole else "recomputed here" if free >= recomputed else "too much here"
+            text += f"; {enough}, {free:.1f} GiB free"
+        needs[name] = text
+    return needs
 
 
 def _existing(path: Any) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 from typer.core import TyperGroup
 
-from ..core.disk import OF_THE_DISK, write_error
+from ..core.disk import known_error
 from ..core.errors import ModisteError
 from .samples import needs_photos
 from .streams import LastingStream, lasting_streams
@@ -40,9 +38,9 @@ class Exits(TyperGroup):
             say(f"error: {line}")
             code = error.exit_code
         except OSError as error:
-            if error.errno not in OF_THE_DISK:
+            failure = known_error(error)
+            if failure is None:
                 raise
-            failure = write_error(Path(str(error.filename or ".")), error)
             say_error(failure)
             code = failure.exit_code
         except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -29,6 +30,15 @@ def write_whole(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove_temporaries(folder: Path, pid: int) -> None:
+    """Removes the half-written files and folders that the process `pid`, which is dead, has left in `folder`."""
+    for temporary in folder.glob(f"*.{pid}{TEMPORARY}"):
+        if temporary.is_dir() and not temporary.is_symlink():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def replace_file(temporary: Path, path: Path) -> None:

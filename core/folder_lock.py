@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import InputError, ModisteError
-from .files import make_folder
+from .files import make_folder, remove_temporaries
 
 # Windows locks bytes against reading too: this one lies behind any text, so that others can read the file meanwhile.
 LOCKED_BYTE = (1 << 31) - 2
@@ -25,7 +25,10 @@ class FolderBusy(Exception):
 
 
 class FolderLock:
-    """A lock held from creation to `release()`; `left_by` is the pid of a former holder that died holding it."""
+    """A lock held from creation to `release()`; `left_by` is the pid of a former holder that died holding it.
+
+    What that one was writing beside the lock and did not finish is removed.
+    """
 
     def __init__(self, path: Path):
         """Raises FolderBusy at once where another process, or another part of this one, holds it."""
@@ -40,6 +43,8 @@ class FolderLock:
             self._file.close()
             raise
         self.left_by = self._read_pid()
+        if self.left_by is not None:  # before its own id stands there: killed in here, it leaves that one to the next
+            remove_temporaries(path.parent, self.left_by)
         self._write(str(os.getpid()))
 
     def release(self) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from .schema import CATEGORY, OPTIONS, advanced, check_choices, check_result
-from .training.options import BLOCKS, FIELDS, SWITCH, WEIGHTINGS
+from .training.options import BLOCKS, CHOICES, FIELDS, SWITCH, WEIGHTINGS
 
 OPTIMIZERS = ("adamw", "adamw8bit", "adafactor", "prodigy")
+CHOOSE = "Which step is kept: of the pictures most like garments that were held out, of the least loss, or the last."
 SCHEDULES = ("cosine", "linear", "constant")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
@@ -197,4 +198,8 @@ def _validation_inputs() -> list[io.Input]:
         advanced(_int("validate_every", 10000, "Steps between validations; 0: a twelfth of the run.")),
         advanced(_int("patience", 100, "Validations without a better one before training stops; 0: never.")),
         advanced(_int("save_every", 10000, "Steps between checkpoints; 0: a tenth of the run.")),
+        advanced(_choice("choose", CHOICES, CHOOSE)),
+        advanced(
+            _int("files_every", 10000, "Steps between LoRA files kept in the run's folder, for modiste judge; 0: none.")
+        ),
     ]

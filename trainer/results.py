@@ -18,6 +18,7 @@ from ..core.progress import ProgressCallback, silent
 from .choosing import ChosenStep, choose
 from .loop.choice import gain_as_json
 from .loop.loss_curve import draw_curve
+from .run import STEP_FILES
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .run import TrainingRun
 
 LORA_FILE, MODEL_FOLDER = "fashion_lora_weights.safetensors", "fashion_sd_model"
-STEP_FILES = "steps"  # folder of the LoRA files of `files_every`
 RECORD, CURVE = "train.json", "loss.png"
 # Of this machine, not of the run: left out of a file that is shared.
 WHERE_FILES_LIE: Any = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.files import sha256_of
+from ..core.files import remove_temporaries, sha256_of
 from ..core.folder_lock import FolderLock, lock_folder
 from ..core.library_versions import installed_versions
 from .data.sample import Dataset
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .loop.memory_plan import Plan
 
 CHECKPOINTS, FIRST_PLAN = "checkpoints", "plan.json"
+STEP_FILES = "steps"  # folder of the LoRA files of `files_every`
 LOCK = "train.lock"  # the lock is held by the process that trains here
 # What leaves the weights as they are: it may change from one start to the next. Where files lie may, too: the
 # manifest of the data and the hash of the base model say what is in them.
@@ -247,4 +248,7 @@ def as_begun(config: TrainConfig, identity: Mapping[str, Any] | None) -> TrainCo
 
 def locked(out: Path) -> FolderLock:
     """The run's folder, for one process; InputError where another has it."""
-    return lock_folder(out, LOCK, "training here")
+    lock = lock_folder(out, LOCK, "training here")
+    if lock.left_by is not None:
+        remove_temporaries(out / STEP_FILES, lock.left_by)
+    return lock

@@ -22,6 +22,7 @@ BLOCKS = {
 }
 MIN_SNR, DEBIASED, EVEN = "min_snr", "debiased", "even"
 WEIGHTINGS = (MIN_SNR, DEBIASED, EVEN)
+CHOICES = ("pictures", "loss", "last")
 SWITCH = {"auto": None, "on": True, "off": False}
 GAMMA = 5.0
 # Input → its field in TrainConfig, and the value that leaves the field to the trainer.
@@ -59,6 +60,8 @@ FIELDS: dict[str, tuple[str, Any]] = {
     "validate_every": ("validation.every", 0),
     "patience": ("validation.patience", 4),
     "save_every": ("save_every", 0),
+    "choose": ("validation.choose", "pictures"),
+    "files_every": ("files_every", 0),
 }
 
 

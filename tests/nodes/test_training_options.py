@@ -13,6 +13,7 @@ from modiste.core.errors import InputError
 from modiste.models.presets import PRESETS
 from modiste.nodes.training.config import TrainingWidgets, config_of
 from modiste.nodes.training.options import BLOCKS, FIELDS, SWITCH, WEIGHTINGS, check_options, fields_of
+from modiste.routes.finetune.finetune import config_for
 from modiste.trainer.config import TrainConfig, field_names
 from modiste.trainer.loop.optimizers import INSTALLED_BY
 
@@ -32,6 +33,7 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "schedule": ("linear", {"schedule": "linear"}),
     "precision": ("bf16", {"precision": "bf16"}),
     "keep_tokens": (2, {"data.keep_tokens": 2}),
+    "choose": ("last", {"validation.choose": "last"}),
     "picture_cfg": (3.0, {"validation.cfg_scale": 3.0}),
 }
 
@@ -59,7 +61,8 @@ def test_lists_offer_what_the_config_takes_and_bounds_leave_out_nothing_that_it_
         path = FIELDS[name][0]
         if kind == "COMBO" and name not in ("blocks", "weighting", "checkpointing"):
             for choice in about["options"]:
-                TrainConfig.model_validate({"base": "b", "data": {"folders": ["p"]}, path: choice})
+                fields = fields_of({**AS_IT_CAME, name: choice})
+                assert at(config_for(PRESETS["sd15"], [Path("photos")], {}, fields), path) == choice
     with pytest.raises(InputError, match="network.rank: Input should be less than or equal to 512"):
         trained_with({"network": {"rank": 513}})
 

@@ -19,7 +19,7 @@ from modiste.trainer.lora.file import delta_weights, read_lora, write_lora
 from modiste.trainer.lora.peft_layers import collect
 from modiste.trainer.lora.state import AdapterState
 from modiste.trainer.results import LORA_FILE, RECORD
-from modiste.trainer.run import CHECKPOINTS
+from modiste.trainer.run import CHECKPOINTS, locked
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +236,15 @@ def test_what_no_adapter_here_can_take_is_refused_in_words(base, photos, tmp_pat
     with pytest.raises(InputError, match="begins with no LoRA"):
         fields = settings(base, photos, method="full", from_lora=str(first.file))
         read_config({name: value for name, value in fields.items() if name != "network"})
+
+
+def test_what_a_killed_training_was_writing_is_gone_when_the_next_one_begins(tmp_path):
+    (tmp_path / "train.lock").write_text("4242")
+    half = [tmp_path / "fashion_sd_model.4242.tmp", tmp_path / "steps" / "lora-step00000004.safetensors.4242.tmp"]
+    half[0].mkdir()
+    half[1].parent.mkdir()
+    half[1].write_bytes(b"half")
+    whole = half[1].with_name("lora-step00000002.safetensors")
+    whole.write_bytes(b"whole")
+    locked(tmp_path).release()
+    assert not any(path.exists() for path in half) and whole.exists()

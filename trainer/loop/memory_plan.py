@@ -5,8 +5,9 @@ Decided before the model is opened from what is known, and after one real step f
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,11 @@ SPARE = 0.85  # of the memory that is free before a step
 STATE_BYTES = {"adamw": 8, "adamw8bit": 2, "adafactor": 1, "prodigy": 16}
 STATE_BYTES |= {"lion": 4, "schedulefree": 8, "came": 5}
 PEAK_SIDE, PEAK_SECONDS = 1024, 0.3
+# GiB of a LoRA's step of one picture at the model's own size, rank 16: as it is, and with activations recomputed.
+# Counted in the published models' shapes by `python -m modiste.bench.train_memory`.
+LORA_STEP_GIB: Mapping[str, tuple[float, float]] = {"sd1": (2.71, 1.97), "sdxl": (12.60, 6.09)}
+DRIVER_GIB = 0.5  # what a card holds before anything of ours is on it
+CARDS_GB = (2, 4, 6, 8, 10, 12, 16, 24, 32, 48, 80)  # as they are sold
 
 
 class Plan(BaseModel):
@@ -54,6 +60,12 @@ class Plan(BaseModel):
 
         dtype: torch.dtype = getattr(torch, DTYPES[self.precision])
         return dtype
+
+
+def smallest_card(gib: float) -> int:
+    """GB of the smallest card, as they are sold, that holds so much beside its driver."""
+    needed = (gib + DRIVER_GIB) * GIB / 1e9
+    return next((card for card in CARDS_GB if card >= needed), math.ceil(needed))
 
 
 def first_plan(config: TrainConfig, unet_weights: int, photos: int) -> Plan:
