@@ -66,6 +66,7 @@ class FaultyWebui:
         self.faults: deque[str] = deque()
         self.random, self.retry_after = random.Random(0), "0"
         self.away = 0  # requests whose connection is cut without an answer
+        self.starting = 0  # requests of its API that come while there is only its page
         self.busy_looks = 0  # looks at the progress until a lost job ends
         self.received: list[dict] = []  # what was asked to be drawn
         self.asked: list[str] = []  # every route
@@ -296,6 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
             if said != "Basic " + base64.b64encode(webui.auth.encode()).decode():
                 name = "auth_401_wrong" if said else "auth_401_none"
                 return self._send(401, webui.records[name]["body"])
+        if webui.starting and path.startswith("/sdapi/"):
+            webui.starting -= 1
+            return self._send(404, {"detail": "Not Found"})
         if path != "/openapi.json" and path not in webui.openapi["paths"]:
             return self._send(404, {"detail": "Not Found"})
         getattr(self, f"_{path.strip('/').replace('/', '_').replace('-', '_').replace('.', '_')}")(method, payload)

@@ -244,6 +244,31 @@ def test_nobody_at_the_address_is_said_at_once_with_what_to_try():
     assert time.monotonic() - began < 1 and caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("fault", ["reset", ""])  # it died in the middle of a picture, or between two
+def test_a_server_whose_page_answers_before_its_api_is_waited_for(webui, fault):
+    host = host_for(webui)
+    drawn = draw(host, request())[0].image.tobytes()
+
+    def die() -> None:
+        webui.starting, webui.on_draw = 5, lambda: None
+
+    if fault:
+        webui.on_draw = die
+        webui.faults.append(fault)
+    else:
+        die()
+    assert draw(host, request())[0].image.tobytes() == drawn and webui.starting == 0
+    assert len(webui.received) == (3 if fault else 2)
+
+
+def test_an_api_that_stays_away_is_named_after_a_while(webui):
+    host = host_for(webui, replace(QUICK, away_s=0.05))
+    host.describe()
+    webui.starting = 10**6
+    with pytest.raises(errors.ApiMissing, match="--api"):
+        draw(host, request())
+
+
 def test_a_server_that_starts_anew_in_the_middle_is_waited_for(webui):
     waited = []
 
