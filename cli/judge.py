@@ -62,8 +62,7 @@ def judge(
     from .print_results import print_judging
 
     _refuse_contradictions(tuned, samples, keep, catalogue)
-    gathered = gather_photos(photos)
-    session = open_chosen_session(preset, models, host, device, lora_dir)
+    gathered, session = gather_photos(photos), open_chosen_session(preset, models, host, device, lora_dir)
     with Display(quiet=json) as display:
         if samples is not None:
             report = _by_samples(samples, gathered, session, out, display)
@@ -76,8 +75,7 @@ def judge(
                 "bound": groups_of(bind, session.vision.taxonomy),
                 **sampling.as_fields(),
             }
-            shop = gather_photos(catalogue) if catalogue else None
-            report = _by_files(tuned or [], trigger, (gathered, shop), session, fields, out, display)
+            report = _by_files(tuned or [], trigger, (gathered, catalogue), session, fields, out, display)
         write_judging(report, out, taxonomy=session.vision.taxonomy)
     if keep is not None:
         _copy_best(report, keep)
@@ -120,12 +118,13 @@ def _by_samples(samples: Path, gathered: Gathered, session: Session, out: Path, 
 def _by_files(
     tuned: list[Path],
     trigger: str | None,
-    photos: tuple[Gathered, Gathered | None],
+    photos: tuple[Gathered, list[Path] | None],
     session: Session,
     fields: dict[str, Any],
     out: Path,
     display: Display,
 ) -> JudgeReport:
+    from ..fashion.photos import gather_photos
     from ..routes.judge.candidates import open_candidates
     from ..routes.judge.files import judge_files
     from ..routes.judge.settings import JudgeSettings
@@ -135,7 +134,7 @@ def _by_files(
     settings = JudgeSettings.for_session(
         session, candidates, **fields, **({} if trigger is None else {"trigger": trigger})
     )
-    shop = catalogue.photos if catalogue else ()
+    shop = gather_photos(catalogue).photos if catalogue else ()
     return judge_files(gathered.photos, candidates, session, settings, out, display, gathered.skipped, shop)
 
 

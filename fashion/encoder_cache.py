@@ -106,7 +106,7 @@ class ObservationCache:
         rows = [(text, self.encoder_key, embed.numpy().tobytes()) for text, embed in embeds]
         self._insert("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", rows)
 
-    def _insert(self, statement: str, rows: list[tuple[str | bytes, ...]]) -> None:
+    def _insert(self, statement: str, rows: Sequence[tuple[str | bytes, ...]]) -> None:
         """All rows or none, in one commit."""
         with self._using(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
