@@ -2,7 +2,7 @@
 
 MODISTE_WEBUI_URL     a running server of this machine with --api, this tree as an extension, a set-up environment and a
                       checkpoint that draws (tests/finite_sd15.py makes one)
-MODISTE_WEBUI_START   a command that starts such a server; `--port N --api-log` is put behind it
+MODISTE_WEBUI_START   a command that starts such a server; `--port N` is put behind it
 MODISTE_TAB_PICTURES  a folder that keeps screenshots
 """
 
@@ -132,7 +132,7 @@ def webui(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     command: Sequence[str] = shlex.split(os.environ["MODISTE_WEBUI_START"])
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--api-log"],
+            [*command, "--port", str(port)],
             stdout=stream,
             stderr=stream,
             stdin=subprocess.DEVNULL,
