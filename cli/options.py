@@ -93,7 +93,11 @@ CaFile = Annotated[
     ),
 ]
 Workflow = Annotated[
-    Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="ComfyUI's own graph: a file in API format, or sdxl | sd3.5 | flux | z-image | qwen-image.",
+        show_default=False,
+    ),
 ]
 DeliverTo = Annotated[
     Path | None,

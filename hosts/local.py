@@ -6,7 +6,6 @@ import itertools
 import logging
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,11 +17,11 @@ from ..checkpoints.single_file import open_pipeline, recognised
 from ..core.device import GIB, choose_device, choose_dtype, free_bytes, has_native_bf16, is_out_of_memory
 from ..core.errors import InputError, MissingWeights
 from ..core.files import sha256_of
-from ..core.library_output import suppress_log
 from ..core.torchvision_ops import patch_torchvision_ops
 from ..core.weights import how_to_get, hub_cache, locate
 from .drawing_plan import MOST_AT_ONCE, DrawingPlan, plan_drawing
 from .errors import OutOfMemory, RequestRefused
+from .local_lora import load_adapter
 from .prompt_cache import PromptCache
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
@@ -361,19 +360,7 @@ class LocalHost:
             self.pipeline.disable_lora()
 
     def _load(self, lora: Path, name: str) -> str:
-        # Several adapters in one model are meant, and a LoRA without a text encoder is no mistake.
-        with warnings.catch_warnings(), suppress_log("diffusers.loaders.lora_base", "No LoRA keys associated"):
-            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-            try:
-                self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
-            except RuntimeError as error:
-                if "size mismatch" not in str(error):
-                    raise
-                raise InputError(
-                    f"this LoRA is for a model of other sizes than {self._name()}",
-                    where=str(lora),
-                    to_try="the --checkpoint that it was trained on",
-                ) from None
+        load_adapter(self.pipeline, lora, name, self._name())
         return name
 
     def _used(self, request: GenerationRequest, image: Any) -> UsedSettings:
