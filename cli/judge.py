@@ -77,15 +77,16 @@ def judge(
             }
             report = _by_files(tuned or [], trigger, (gathered, catalogue), session, fields, out, display)
         write_judging(report, out, taxonomy=session.vision.taxonomy)
-    if keep is not None:
-        _copy_best(report, keep)
+    _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
     return EXIT_SKIPS if report.skipped else EXIT_OK
 
 
-def _copy_best(report: JudgeReport, target: Path) -> None:
+def _copy_best(report: JudgeReport, target: Path | None) -> None:
     from ..routes.judge.keep import copy_best
 
+    if target is None:
+        return
     if report.verdict.decision != "keep":
         say(f"nothing was copied to {target}: no file is proven better than the base model")
     else:

@@ -53,7 +53,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def train_by_sd_scripts(checkout: Path, packages: str, base: Path, photos: Sequence[Path], folder: Path) -> list[Path]:
-    """Its files: one at half of the steps and the last one. `base` is the embedded model's folder."""
+    """Its files: after half of the steps, after all, and that one under its final name.
+
+    `base` is the embedded model's folder.
+    """
     model, data, out = folder / "model", folder / "data" / "1_x", folder / "out"
     shutil.copytree(base, model)
     encoder = model / "text_encoder" / "model.safetensors"
@@ -85,7 +88,8 @@ def train_by_sd_scripts(checkout: Path, packages: str, base: Path, photos: Seque
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     _run(SD_SCRIPTS, [*words, "--network_train_unet_only", "--cache_latents", "--sdpa"], checkout, packages)
-    return sorted(out.glob("*.safetensors"))
+    ends = (f"-step{STEPS // 2:08d}", f"-step{STEPS:08d}", "")
+    return [out / f"kohya{end}.safetensors" for end in ends]
 
 
 def train_by_diffusers(script: Path, base: Path, photos: Sequence[Path], folder: Path) -> Path:

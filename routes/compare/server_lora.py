@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
-from ...core.files import sha256_of, write_whole
+from ...core.files import make_folder, sha256_of, write_whole
 from ...core.state_files import read_state
 from ...hosts.errors import LoraWithoutEffect, NoPlace, RequestRefused
 from ...hosts.lora_folder import give_to_host, name_on_host
@@ -57,8 +57,10 @@ def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out
     with_lora = request.model_copy(update={"loras": (lora,)})
     try:
         session.host.check(with_lora)
-    except NoPlace:
-        raise  # the workflow is what has to change, not the file
+    except NoPlace:  # the workflow is what has to change, not the file
+        if copied is not None:
+            copied.unlink()
+        raise
     except RequestRefused as refused:
         raise InputError(
             f"the trained LoRA has not reached the server: {refused.what}",
@@ -140,6 +142,7 @@ def _prove(host: Host, request: GenerationRequest, name: str, server: str, recor
             to_try="`lora verify FILE` says which keys the server knows; is its model of the family trained on?",
         )
     delivered = Delivered(name=name, server=server, effect=round(proof.effect, 4), noise=round(proof.noise, 4))
+    make_folder(record.parent)
     write_whole(record, (delivered.model_dump_json(indent=1) + "\n").encode())
 
 

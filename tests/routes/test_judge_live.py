@@ -66,12 +66,13 @@ def test_files_of_three_trainers_are_judged_in_one_run_and_one_whose_keys_do_not
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
 
     rows = {row["label"]: row for row in report["rows"]}
-    assert [file.stem for file in kohya] == ["kohya", "kohya-step00000012"]
-    assert rows["kohya-step00000012"]["step"] == 12 and rows["kohya"]["step"] == foreign_trainings.STEPS
+    assert [file.stem for file in kohya] == ["kohya-step00000012", "kohya-step00000024", "kohya"]
+    assert [rows[f"kohya-step000000{step}"]["step"] for step in (12, 24)] == [12, 24]
+    assert "kohya" not in rows, "the last step's file under another name is the same candidate"
     assert read_tensors(kohya[0])[1]["ss_network_module"] == "networks.lora"
     assert any(key.startswith("unet.") for key in read_tensors(theirs)[0]), "diffusers' own names"
     compared = {label for label, row in rows.items() if row["standing"] != "changes nothing"}
-    assert compared == {"kohya", "kohya-step00000012", "pytorch_lora_weights", "fashion_lora_weights"}
+    assert compared == {"kohya-step00000012", "kohya-step00000024", "pytorch_lora_weights", "fashion_lora_weights"}
     assert all(rows[label]["pictures"] and rows[label]["traits"] for label in compared)
     assert "no module of this LoRA" in rows["of-flux"]["reason"] and "of-flux" in report["verdict"]["sentence"]
     assert report["verdict"]["label"] in compared and {gain["over"] for gain in report["gains"]} >= {"base", "next"}
