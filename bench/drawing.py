@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.device import choose_device, choose_dtype
+from ..core.library_output import without_bars
 from ..core.torchvision_ops import patch_torchvision_ops
 from ..hosts.local import LocalHost
 from ..hosts.request import GenerationRequest
@@ -137,7 +138,8 @@ class PlainDiffusers:
         device = choose_device(host.device)
         dtype = choose_dtype(device, host.dtype)
         folder = Path(host.folder)
-        self.pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, safety_checker=None)
+        with without_bars():
+            self.pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, safety_checker=None)
         self.pipeline.to(device).set_progress_bar_config(disable=True)
         self.config = self.pipeline.scheduler.config
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError, ModisteError
 from ..fashion.batch_tagging import BATCH, THREADS, BatchEntry, no_garment, tag_batch
 from ..fashion.photos import Skip, nothing_usable
-from ..fashion.remote import as_path
+from ..fashion.remote import as_path, is_remote
 from ..fashion.tag_file import TaggedFile
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def tag_by_ray(
     count = used = len(files) - len(todo)
     with connected(cluster.address) as ray:
         rows = _rows(ray, todo, settings, cluster.workers) if todo else iter(())
-        for path, row in zip(todo, watched(rows), strict=True):
-            if row["image"] != str(path):
-                raise ClusterError(f"the cluster answered for {row['image']} where {path} was next")
+        for number, (path, row) in enumerate(zip(todo, watched(rows), strict=True)):
+            if row["number"] != number:
+                raise ClusterError(f"the cluster answered for photo {row['number']} where {number} was next")
             entry = _entry(path, json.loads(row["entry"]))
             count += 1
             if isinstance(entry, Skip):
@@ -110,11 +110,11 @@ class TaggingWorker:
             caption_of, taxonomy=self.tagger.taxonomy, trigger=settings.trigger, bound=settings.bound
         )
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[str]]:
-        """The entries of a batch of paths, as JSON."""
-        files = [as_path(str(text)) for text in batch["image"]]
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The entries of a batch of paths, as JSON, with their photos' numbers."""
+        files = [as_path(str(text)) for text in batch["place"]]
         entries = tag_batch(files, self.tagger, self.cache, self.pool, self.caption)
-        return {"image": list(map(str, files)), "entry": [json.dumps(_as_json(entry)) for entry in entries]}
+        return {"number": batch["number"], "entry": [json.dumps(_as_json(entry)) for entry in entries]}
 
 
 def _as_json(entry: BatchEntry | Skip) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _as_json(entry: BatchEntry | Skip) -> dict[str, Any]:
 def _entry(path: Path, fields: dict[str, Any]) -> BatchEntry | Skip:
     if "code" in fields:
         return Skip(path, fields["code"], fields["reason"])
-    line = {**fields["line"], "notes": tuple(fields["line"]["notes"])}
+    line = {**fields["line"], "image": str(path), "notes": tuple(fields["line"]["notes"])}
     return BatchEntry(TaggedFile(**line), fields["garment"])
 
 
@@ -137,7 +137,12 @@ def _rows(ray: Any, files: Sequence[Path], settings: WorkerSettings, workers: in
     context.enable_progress_bars = False
     kind = "CPU" if settings.device == "cpu" or not ray.cluster_resources().get("GPU") else "GPU"
     blocks, most = -(-len(files) // BATCH), int(ray.cluster_resources().get(kind, 1))
-    lines = from_items([{"image": str(file)} for file in files], override_num_blocks=blocks).map_batches(
+    # Workers may have another current folder.
+    items = [
+        {"number": number, "place": str(file if is_remote(file) else file.absolute())}
+        for number, file in enumerate(files)
+    ]
+    lines = from_items(items, override_num_blocks=blocks).map_batches(
         TaggingWorker,
         fn_constructor_args=(settings,),
         batch_size=None,  # a block is a batch: a worker that dies costs one

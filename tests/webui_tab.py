@@ -2,7 +2,7 @@
 
 MODISTE_WEBUI_URL     a running server of this machine with --api, this tree as an extension, a set-up environment and a
                       checkpoint that draws (tests/finite_sd15.py makes one)
-MODISTE_WEBUI_START   a command that starts such a server; `--port N --api-log` is put behind it
+MODISTE_WEBUI_START   a command that starts such a server; `--port N` is put behind it
 MODISTE_TAB_PICTURES  a folder that keeps screenshots
 """
 
@@ -109,20 +109,20 @@ class TabPage:
         return [problem for problem in self.page.problems if not any(name in problem for name in hosts_own)]
 
 
-def flags(url: str) -> dict[str, Any]:
-    """The options that the WebUI was started with."""
-    with urlopen(f"{url}/sdapi/v1/cmd-flags", timeout=60) as answer:
-        return dict(json.load(answer))
+def data_folder(url: str) -> Path:
+    """The WebUI's own folder. Forge fails at /cmd-flags where it was started with --port."""
+    with urlopen(f"{url}/internal/sysinfo", timeout=300) as answer:
+        return Path(json.load(answer)["Data path"])
 
 
 def lora_folder(url: str) -> Path:
     """The WebUI's folder of LoRA files."""
-    return Path(flags(url)["lora_dir"])
+    return data_folder(url) / "models" / "Lora"
 
 
 def run_folder(url: str) -> Path:
     """The folder of the job that runs or ran last."""
-    (record,) = Path(flags(url)["data_dir"]).glob("output*/modiste/job/job.json")
+    record = data_folder(url) / "outputs" / "modiste" / "job" / "job.json"
     return Path(json.loads(record.read_text(encoding="utf-8"))["out"])
 
 
@@ -132,7 +132,7 @@ def webui(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     command: Sequence[str] = shlex.split(os.environ["MODISTE_WEBUI_START"])
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--api-log"],
+            [*command, "--port", str(port)],
             stdout=stream,
             stderr=stream,
             stdin=subprocess.DEVNULL,

@@ -43,6 +43,15 @@ def test_a_batch_that_comes_at_once_says_nothing_about_the_next(clock):
     assert reports[-1].eta_s == pytest.approx(8.003 / 4 * 11)
 
 
+def test_one_unit_that_was_computed_says_nothing_of_the_time_left_however_long_ago_it_was(clock):
+    reports: list[Progress] = []
+    pace = Pace("prompt", 16, reports.append)
+    pace.step()
+    clock[0] += 60  # another photo's pictures were there before
+    pace.reach(9)
+    assert [report.eta_s for report in reports] == [None, None]
+
+
 def test_units_that_were_there_before_cost_no_time_and_the_end_has_none_left(clock):
     reports: list[Progress] = []
     pace = Pace("prompt", 4, reports.append)

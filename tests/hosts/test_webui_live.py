@@ -72,7 +72,9 @@ def test_a_lora_trained_on_the_server_s_checkpoint_is_delivered_into_its_folder_
     (checkpoint,) = [each["filename"] for each in models if each["title"] == host.pinned.title]
     out, word = tmp_path / "run", f"proof{time.time_ns() % 10**6}"
     command = ["finetune", str(photos), "--preset", "mini", "--checkpoint", checkpoint, "--out", str(out)]
-    training = ["--steps", "2", "--learning-rate", "0.01", "--choose", "last", "--rank", "4", "--trigger", word]
+    config = tmp_path / "config.json"
+    config.write_text('{"validation": {"pictures": 0, "timesteps": 1, "choose": "last"}}')
+    training = ["--config", str(config), "--steps", "2", "--learning-rate", "0.01", "--rank", "4", "--trigger", word]
     done = CliRunner().invoke(app, [*command, *training, "--deliver-to", str(folder), "--json"])
     assert done.exit_code == 0, done.output
     (file,) = folder.glob(f"{word}-*.safetensors")

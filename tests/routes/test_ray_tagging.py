@@ -55,13 +55,17 @@ def test_two_workers_one_of_them_killed_write_the_file_of_one_process(tmp_path):
         render(sample_garment(Random(index)), size=96).save(picture, "JPEG")
         (folder / f"{index:04}.jpg").write_bytes(picture.getvalue())
     (folder / "0005.jpg").write_bytes(b"no picture")
-    words, files = ["tag", str(folder), "--preset", "mini", "--trigger", "vesper"], {}
+    words, files = ["tag", folder.name, "--preset", "mini", "--trigger", "vesper"], {}
     for engine, start in (("local", "from modiste.cli.app import main; main()"), ("ray", KILLING)):
         files[engine] = tmp_path / f"{engine}.jsonl"
         command = [sys.executable, "-c", start, *words, "--out", str(files[engine]), "--engine", engine]
         command += ["--workers", "2"] if engine == "ray" else []
-        home = os.environ | {"MODISTE_HOME": str(tmp_path / f"home-{engine}"), "RAY_worker_niceness": "0"}
-        done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, timeout=1500)
+        home = os.environ | {
+            "MODISTE_HOME": str(tmp_path / f"home-{engine}"),
+            "RAY_worker_niceness": "0",
+            "PYTHONPATH": str(ROOT),
+        }
+        done = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True, timeout=1500)
         assert done.returncode == 3 and "0005.jpg: NOT_IMAGE" in done.stderr, done.stderr
     assert "killed one of 2" in done.stderr
     assert files["ray"].read_bytes() == files["local"].read_bytes()

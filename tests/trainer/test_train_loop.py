@@ -28,7 +28,7 @@ from modiste.trainer.lora.file import read_lora
 from modiste.trainer.lora.peft_layers import load_adapter
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode
-from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish
+from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish, step_file
 from modiste.trainer.run import CHECKPOINTS
 from modiste.trainer.train import take_steps
 
@@ -602,6 +602,20 @@ def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photo
     assert (result.record["steps"], result.record["skipped_steps"], len(result.record["losses"])) == (16, 2, 14)
     assert all(map(math.isfinite, result.record["losses"]))
     assert all(bool(t.isfinite().all()) for _, t in read_lora(result.file).named_tensors())
+
+
+def test_a_file_on_the_way_whose_steps_were_all_skipped_does_not_end_the_run(base, photos, tmp_path):
+    run = run_of(config(base, photos, files_every=2, steps=6), tmp_path)
+    first = next(iter(run.model.parameters.values()))
+
+    def bad(gradient):
+        return gradient * math.nan if run.loop.step < 3 else gradient
+
+    first.register_hook(bad)
+    take_steps(run, silent, lambda: False)
+    kept = [read_lora(tmp_path / step_file(step)) for step in (2, 4, 6)]
+    assert [all(module.changes_nothing for module in lora.modules) for lora in kept] == [True, False, False]
+    assert finish(run).record["skipped_steps"] == 3
 
 
 def test_five_bad_steps_are_counted_in_a_row_only(base, photos, tmp_path):
