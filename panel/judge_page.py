@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .send_buttons import send_buttons
 from .texts import Words
 from .webui_settings import WebuiSettings
 
+NAME_DIGITS = 8  # of a copy's digest
 SHOWN = 4  # pictures a candidate in the gallery
 
 
@@ -66,7 +68,7 @@ def judge_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any
         return JobOrder("judge", tuple(command), str(webui.runs), str(out))
 
     def view(job: CommandProcess) -> dict[str, Any]:
-        return {**judged_view(job, words), **({} if job.running else {"loras": choices()})}
+        return {**judged_view(job, words, webui.lora_folder), **({} if job.running else {"loras": choices()})}
 
     panel.shows("judge", {"verdict": verdict, "text": tag, "rows": rows, "report": report, "loras": loras}, view)
     panel.saves(style, tag)
@@ -74,7 +76,7 @@ def judge_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any
     return (verdict, tag, rows, report, folder, files, loras)
 
 
-def judged_view(job: CommandProcess, words: Words) -> dict[str, Any]:
+def judged_view(job: CommandProcess, words: Words, lora_folder: Path) -> dict[str, Any]:
     """The verdict of a finished judgement, its candidates, and the one to keep as a prompt names it."""
     document = job.document if job.finished else None
     if not isinstance(document, dict):
@@ -85,7 +87,7 @@ def judged_view(job: CommandProcess, words: Words) -> dict[str, Any]:
         "status": status_of(job, words),
         "pictures": candidate_pictures(document, out),
         "verdict": verdict_text(document, words),
-        "text": prompt_text(document),
+        "text": prompt_text(document, lora_folder),
         "rows": candidate_rows(document, words),
         "report": str(page) if page.is_file() else None,
     }
@@ -123,13 +125,21 @@ def candidate_pictures(report: dict[str, Any], out: Path) -> list[tuple[str, str
     return [(str(file), label) for file, label in shown if file.is_file()]
 
 
-def prompt_text(report: dict[str, Any]) -> str:
-    """`<lora:NAME:STRENGTH>` of the file to keep, and its trigger; empty where none is proven."""
+def prompt_text(report: dict[str, Any], lora_folder: Path) -> str:
+    """`<lora:NAME:STRENGTH>` of the file to keep, by its name in `lora_folder`, and its trigger; empty without proof.
+
+    A file from elsewhere is called there as the copy that was judged, whose name ends in its content's digest
+    (hosts/lora_folder.py).
+    """
     verdict = report["verdict"]
     if verdict["decision"] != "keep" or not verdict["file"]:
         return ""
-    trigger = report["settings"].get("trigger") or ""
-    tag = f"<lora:{Path(verdict['file']).stem}:{verdict['strength'] or 1:g}>"
+    file, trigger = Path(verdict["file"]), report["settings"].get("trigger") or ""
+    name = file.stem
+    if lora_folder not in file.parents and file.is_file():
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:NAME_DIGITS]
+        name = next((copy.stem for copy in sorted(lora_folder.glob(f"*-{digest}{file.suffix}"))), name)
+    tag = f"<lora:{name}:{verdict['strength'] or 1:g}>"
     return ", ".join(word for word in (tag, trigger) if word)
 
 

@@ -828,6 +828,20 @@ def test_a_judgement_becomes_a_verdict_a_table_and_the_file_for_a_prompt_in_the_
     assert tab.reloaded().press("modiste_run_show") == shown
 
 
+def test_the_file_to_keep_is_named_as_the_webui_has_it(tmp_path):
+    loras, elsewhere = tmp_path / "Lora", tmp_path / "epochs" / "brand, 4.safetensors"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"weights")
+    report = {"verdict": {"decision": "keep", "file": str(elsewhere), "strength": None}, "settings": {}}
+    assert judge_page.prompt_text(report, loras) == "<lora:brand, 4:1>"  # nobody copied it
+    copy = give_to_host(elsewhere, loras, elsewhere.stem)
+    assert judge_page.prompt_text(report, loras) == f"<lora:{copy.stem}:1>" != "<lora:brand, 4:1>"
+    own = loras / "mine.safetensors"
+    own.write_bytes(b"weights")
+    report["verdict"]["file"] = str(own)
+    assert judge_page.prompt_text(report, loras) == "<lora:mine:1>"
+
+
 def test_the_tab_has_a_word_for_every_standing_and_every_decision_of_a_judgement():
     for standing in get_args(Standing):
         assert f"standing_{standing}" in WORDS
