@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -45,22 +45,51 @@ def tag_photos(
     files, unusable = catalogue.find()
     skipped += unusable
     todo = [file for file in files if str(file) not in done]
-    count = used = len(files) - len(todo)
-    waiting = iter(todo)
+    used = len(files) - len(todo)
     with ThreadPoolExecutor(THREADS) as pool:
-        while batch := list(islice(waiting, BATCH)):
-            for path, entry in zip(batch, tag_batch(batch, tagger, cache, pool, caption), strict=True):
-                count += 1
-                if isinstance(entry, Skip):
-                    skipped.append(entry)
-                elif not entry.garment and not without_garment(path):
-                    skipped.append(no_garment(path))
-                else:
-                    used += 1
-                    tagged(count, len(files), path)
-                    yield path, entry.line
+        entries = _entries(todo, lambda batch: tag_batch(batch, tagger, cache, pool, caption))
+        used += yield from usable_lines(
+            entries,
+            used,
+            without_garment=without_garment,
+            skipped=skipped,
+            tagged=lambda count, path: tagged(count, len(files), path),
+        )
     if not used and not (catalogue.shard and not files and not unusable):
         raise nothing_usable(catalogue.paths, skipped)
+
+
+def usable_lines(
+    entries: Iterable[tuple[Path, BatchEntry | Skip]],
+    done: int,
+    *,
+    without_garment: Callable[[Path], bool],
+    skipped: list[Skip],
+    tagged: Callable[[int, Path], None],
+) -> Generator[tuple[Path, TaggedFile], None, int]:
+    """The lines of the entries that can be used, the others into `skipped`; returns how many lines there were.
+
+    `tagged(done, path)` is called at each line, with the number of photos so far, `done` before the first.
+    """
+    used = 0
+    for count, (path, entry) in enumerate(entries, done + 1):
+        if isinstance(entry, Skip):
+            skipped.append(entry)
+        elif not entry.garment and not without_garment(path):
+            skipped.append(no_garment(path))
+        else:
+            used += 1
+            tagged(count, path)
+            yield path, entry.line
+    return used
+
+
+def _entries(
+    files: Sequence[Path], tag: Callable[[Sequence[Path]], Sequence[BatchEntry | Skip]]
+) -> Iterator[tuple[Path, BatchEntry | Skip]]:
+    waiting = iter(files)
+    while batch := list(islice(waiting, BATCH)):
+        yield from zip(batch, tag(batch), strict=True)
 
 
 @dataclass(frozen=True)

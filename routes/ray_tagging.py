@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, ModisteError
-from ..fashion.batch_tagging import BATCH, THREADS, BatchEntry, no_garment, tag_batch
+from ..fashion.batch_tagging import BATCH, THREADS, BatchEntry, tag_batch, usable_lines
 from ..fashion.photos import Skip, nothing_usable
 from ..fashion.remote import as_path, is_remote
 from ..fashion.tag_file import TaggedFile
@@ -76,24 +76,25 @@ def tag_by_ray(
     files, unusable = catalogue.find()
     skipped += unusable
     todo = [file for file in files if str(file) not in done]
-    count = used = len(files) - len(todo)
+    used = len(files) - len(todo)
     with connected(cluster.address) as ray:
         rows = _rows(ray, todo, settings, cluster.workers) if todo else iter(())
-        for number, (path, row) in enumerate(zip(todo, watched(rows), strict=True)):
-            if row["number"] != number:
-                raise ClusterError(f"the cluster answered for photo {row['number']} where {number} was next")
-            entry = _entry(path, json.loads(row["entry"]))
-            count += 1
-            if isinstance(entry, Skip):
-                skipped.append(entry)
-            elif not entry.garment and not without_garment(path):
-                skipped.append(no_garment(path))
-            else:
-                used += 1
-                tagged(count, len(files), path)
-                yield path, entry.line
+        used += yield from usable_lines(
+            _in_order(todo, watched(rows)),
+            used,
+            without_garment=without_garment,
+            skipped=skipped,
+            tagged=lambda count, path: tagged(count, len(files), path),
+        )
     if not used and not (catalogue.shard and not files and not unusable):
         raise nothing_usable(catalogue.paths, skipped)
+
+
+def _in_order(files: Sequence[Path], rows: Iterator[dict[str, Any]]) -> Iterator[tuple[Path, BatchEntry | Skip]]:
+    for number, (path, row) in enumerate(zip(files, rows, strict=True)):
+        if row["number"] != number:
+            raise ClusterError(f"the cluster answered for photo {row['number']} where {number} was next")
+        yield path, _entry(path, json.loads(row["entry"]))
 
 
 class TaggingWorker:
