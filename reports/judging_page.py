@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 TEMPLATE, SCRIPT = "judging_page.html.j2", "judging_page.js"
+LONGEST_LABEL = 18  # letters of a file in the chart of gains
 PHOTOS = 12  # columns of the grid
 MOST_PICTURES = 240  # of the grid; beyond, pictures get smaller and then fewer
 SIDES = (160, 96)  # pixels
@@ -183,7 +184,7 @@ class JudgingPage:
         def draw(language: str) -> str:
             bars = []
             for gain in self.report.gains:
-                label = words(f"j_over_{gain.over}", language).format(label=gain.label)
+                label = words(f"j_over_{gain.over}", language).format(label=_end_of(gain.label))
                 bars.append(charts.GainBar(label, gain.interval.mean, gain.interval.low, gain.interval.high))
                 if gain.judge:
                     second = f"· {words('j_judge', language)}"
@@ -198,6 +199,11 @@ class JudgingPage:
             both(lambda language, place=place: by_language[language][place])  # type: ignore[misc]
             for place in range(len(by_language["en"]))
         ]
+
+
+def _end_of(label: str) -> str:
+    """The label as far as the chart has room for it beside its figures: its end, which has the step."""
+    return label if len(label) <= LONGEST_LABEL else f"…{label[-LONGEST_LABEL + 1 :]}"
 
 
 def _line(label: str, rows: Sequence[JudgedRow], of: str) -> charts.Curve:

@@ -20,7 +20,7 @@ from modiste.hosts.local import LocalHost
 from modiste.hosts.lora_folder import give_to_host
 from modiste.hosts.request import GenerationRequest, LoraRef
 from modiste.models.presets import PRESETS
-from modiste.reports.judging_page import render_judging, write_judging
+from modiste.reports.judging_page import LONGEST_LABEL, _end_of, render_judging, write_judging
 from modiste.routes.judge.candidates import open_candidates, training_place
 from modiste.routes.judge.copies import LoraCopies
 from modiste.routes.judge.files import judge_files
@@ -396,3 +396,9 @@ def test_a_table_says_what_names_do_not(photos, tmp_path):
     (folder / "samples.csv").write_text("picture\nx", encoding="utf-8")
     with pytest.raises(InputError, match="needs a column file"):
         read_samples(folder)
+
+
+def test_a_long_name_leaves_room_for_the_figures_of_the_chart_and_keeps_its_step():
+    assert _end_of("brand-000004") == "brand-000004"
+    short = _end_of("fashion_lora_weights-step00000600")
+    assert len(short) == LONGEST_LABEL and short.endswith("step00000600")
