@@ -45,10 +45,14 @@ StepCallback = Callable[[int, int, int], None]  # steps done, of how many, pictu
 
 @dataclass(frozen=True)
 class InitImage:
-    """The picture that a drawing begins with (RGB, the request's size), and how much of it is drawn anew, 0 … 1."""
+    """The picture that a drawing begins with (RGB, the request's size), and how much of it is drawn anew, 0 … 1.
+
+    `mask` (L, the same size): only where it is white.
+    """
 
     image: Image.Image
     strength: float
+    mask: Image.Image | None = None
 
 
 class LocalHost:
@@ -98,7 +102,7 @@ class LocalHost:
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
         self._prompts = PromptCache(lambda: self.pipeline)
-        self._img2img: Any = None
+        self._begun: dict[str, Any] = {}  # pipelines that begin with a picture
         self._scheduler_config: Any = None
         self._adapters: dict[Path, str] = {}
 
@@ -159,7 +163,8 @@ class LocalHost:
 
         import torch
 
-        self._pipeline = self._img2img = self._applied = None
+        self._pipeline = self._applied = None
+        self._begun.clear()
         self._adapters.clear()
         self._prompts.clear()
         gc.collect()
@@ -204,7 +209,7 @@ class LocalHost:
         if plan.attention_slicing:
             pipeline.enable_attention_slicing()
         if plan.offload != (applied.offload if applied else "none") or applied is None:
-            self._img2img = None  # made anew, with its parts where they are now
+            self._begun.clear()  # made anew, with their parts where they are now
             if plan.offload == "model":
                 pipeline.enable_model_cpu_offload(device=self.device)
             elif plan.offload == "sequential":
@@ -220,11 +225,16 @@ class LocalHost:
         yield from self._generate(requests, None)
 
     def redraw(
-        self, image: Image.Image, strength: float, requests: Sequence[GenerationRequest]
+        self,
+        image: Image.Image,
+        strength: float,
+        requests: Sequence[GenerationRequest],
+        mask: Image.Image | None = None,
     ) -> Iterator[GenerationResult]:
         """`generate`, but each picture begins with `image` (RGB, stretched to the request's size) instead of noise.
 
-        `strength` 0 … 1: the share of the steps that is drawn, as A1111's denoising strength.
+        `strength` 0 … 1: the share of the steps that is drawn, as A1111's denoising strength. `mask` (L, stretched
+        likewise): what is drawn anew is white; the rest goes through the VAE alone.
         """
         for request in requests:
             if int(request.steps * strength) < MIN_STEPS:
@@ -232,7 +242,8 @@ class LocalHost:
                     f"at strength {strength:g} none of {request.steps} steps is left to draw",
                     to_try="more steps, or a greater strength",
                 )
-            start = InitImage(image.resize((request.width, request.height)), strength)
+            size = request.width, request.height
+            start = InitImage(image.resize(size), strength, mask.resize(size) if mask else None)
             yield from self._generate([request], start)
 
     def _generate(self, requests: Sequence[GenerationRequest], start: InitImage | None) -> Iterator[GenerationResult]:
@@ -300,7 +311,7 @@ class LocalHost:
     def _run(self, requests: list[GenerationRequest], start: InitImage | None) -> list[Any]:
         import torch
 
-        first, pipeline = requests[0], self.pipeline if start is None else self._open_img2img()
+        first, pipeline = requests[0], self.pipeline if start is None else self._begin_with(start)
         pipeline.scheduler = make_scheduler(self._scheduler_config, first.sampler, first.scheduler)
         self._set_loras(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
@@ -312,7 +323,8 @@ class LocalHost:
             pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
         start_arguments: dict[str, Any] = {"width": first.width, "height": first.height}
         if start is not None:
-            start_arguments = {"image": [start.image] * len(requests), "strength": start.strength}
+            masked = {} if start.mask is None else {"mask_image": [start.mask] * len(requests)} | start_arguments
+            start_arguments = {"image": [start.image] * len(requests), "strength": start.strength, **masked}
         step_callback = {} if self.on_step is None else {"callback_on_step_end": self._report_step(len(requests))}
         with torch.inference_mode():
             images: list[Any] = pipeline(
@@ -328,14 +340,15 @@ class LocalHost:
             ).images
         return images
 
-    def _open_img2img(self) -> Any:
-        """The img2img pipeline over the same models."""
-        if self._img2img is None:
-            from diffusers import AutoPipelineForImage2Image
+    def _begin_with(self, start: InitImage) -> Any:
+        """The img2img or the inpainting pipeline over the same models."""
+        import diffusers
 
-            self._img2img = AutoPipelineForImage2Image.from_pipe(self.pipeline)
-            self._img2img.set_progress_bar_config(disable=True)
-        return self._img2img
+        name = "AutoPipelineForImage2Image" if start.mask is None else "AutoPipelineForInpainting"
+        if name not in self._begun:
+            self._begun[name] = getattr(diffusers, name).from_pipe(self.pipeline)
+            self._begun[name].set_progress_bar_config(disable=True)
+        return self._begun[name]
 
     def _report_step(self, pictures: int) -> Callable[..., dict[str, Any]]:
         def tell(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

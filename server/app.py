@@ -22,10 +22,11 @@ from .fields import (
 )
 from .guard import add_guard
 from .hires import HiresPass
+from .inpaint import Inpainting
 from .jobs import DrawingJob, JobQueue
 from .lists import add_lists, model_names
 from .picture_routes import add_picture_routes
-from .pictures import choose_start, decode_start, encode, info_of, text_of
+from .pictures import LONGEST, choose_start, decode, encode, fitted, info_of, text_of
 from .requests import read_order
 
 if TYPE_CHECKING:
@@ -107,14 +108,18 @@ def add_drawing(app: FastAPI, host: LocalHost, loras: LoraFolder, jobs: JobQueue
             raise Refusal(422, f"denoising_strength is 0 … 1, not {strength:g}")
         first = order.requests[0]
         size = first.width, first.height
+        inpainting = Inpainting.of(body)
 
         def drawing() -> Iterator[GenerationResult]:
-            starts = {image: decode_start(image, *size, body.resize_mode) for image in dict.fromkeys(images)}
+            if inpainting is not None:
+                yield from inpainting.draw(host, images, strength, order.requests)
+                return
+            starts = {image: fitted(decode(image, LONGEST), size, body.resize_mode) for image in dict.fromkeys(images)}
             for image, request in zip(images, order.requests, strict=True):
                 yield from host.redraw(starts[image], strength, [request])
 
         job = await jobs.draw("img2img", len(order.requests), drawing)
-        return await asyncio.to_thread(answer, body, order, job, strength)
+        return await asyncio.to_thread(answer, body, order, job, strength, inpainting.infotext if inpainting else "")
 
 
 def add_progress(app: FastAPI, jobs: JobQueue) -> None:
@@ -169,10 +174,10 @@ def log_once(warnings: tuple[str, ...], logged: set[str]) -> None:
 
 
 def answer(
-    body: _Processing, order: DrawingOrder, job: DrawingJob, strength: float | None, hires: str = ""
+    body: _Processing, order: DrawingOrder, job: DrawingJob, strength: float | None, more: str = ""
 ) -> dict[str, Any]:
-    """The pictures of a job, with what was asked and what was used."""
-    texts = [text_of(result, order, strength, hires) for result in job.results]
+    """The pictures of a job, with what was asked and what was used; `more`: what hires fix or a mask adds."""
+    texts = [text_of(result, order, strength, more) for result in job.results]
     images = [encode(result.image, text) for result, text in zip(job.results, texts, strict=True)]
     parameters = body.model_dump(mode="json")
     if not getattr(body, "include_init_images", True):

@@ -27,16 +27,15 @@ CROP, FILL = 1, 2  # resize_mode
 LONGEST = 2048  # pixels, of a picture that comes in
 
 
-def decode_start(encoded: Any, width: int, height: int, resize_mode: int) -> Image.Image:
-    """A client's picture, RGB, of the size to draw; Refusal with A1111's words where it is none."""
+def fitted(image: Image.Image, size: tuple[int, int], resize_mode: int) -> Image.Image:
+    """The picture, RGB, at the size to draw: stretched, cropped or filled up."""
     from PIL import ImageOps
 
-    image = decode(encoded, LONGEST)
     if resize_mode == CROP:
-        return ImageOps.fit(image, (width, height))
+        return ImageOps.fit(image, size)
     if resize_mode == FILL:
-        return filled(image, (width, height))
-    return image.resize((width, height))
+        return filled(image, size)
+    return image.resize(size)
 
 
 def bytes_of(encoded: Any) -> bytes:

@@ -30,7 +30,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "firstpass_image": (None, ""),
     "infotext": (None, ""),
     "resize_mode": (0, 1, 2),
-    "mask": (None, ""),
     "latent_mask": (None, ""),
     "initial_noise_multiplier": (None, 1),
     "hr_checkpoint_name": (None, "", "Use same checkpoint"),

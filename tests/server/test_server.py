@@ -17,7 +17,7 @@ import pytest
 import requests
 from listening import listening
 from lora_samples import random_lora
-from PIL import Image
+from PIL import Image, ImageChops
 
 from modiste.core.errors import InputError
 from modiste.hosts.address import is_loopback
@@ -110,6 +110,74 @@ def test_webuiapi_draws_from_a_picture(client):
     assert "Denoising strength: 0.2" in little.info["infotexts"][0]
     assert little.image.tobytes() != much.image.tobytes()
     assert little.parameters["init_images"] is None  # as a real server: they would be sent back again
+
+
+@pytest.fixture(scope="module")
+def looks():
+    """A picture of 96 × 80 pixels whose colours differ everywhere, and a mask, white in its middle."""
+    start = Image.merge("RGB", [Image.linear_gradient("L").rotate(turn).resize((96, 80)) for turn in (0, 90, 180)])
+    mask = Image.new("L", start.size)
+    mask.paste(255, (24, 16, 72, 64))
+    return start, mask
+
+
+def parts_that_changed(drawn: Image.Image, start: Image.Image) -> tuple[bool, bool]:
+    """Whether the middle and whether anything farther from it than the mask's blur has other colours."""
+    edge = Image.new("RGB", start.size)
+    edge.paste((255, 255, 255), (10, 2, 86, 78))
+    outside = [Image.composite(edge, image, edge.convert("L")).tobytes() for image in (drawn, start)]
+    middle = [image.crop((44, 36, 52, 44)).tobytes() for image in (drawn, start)]
+    return middle[0] != middle[1], outside[0] != outside[1]
+
+
+def test_webuiapi_draws_what_its_mask_marks_and_gets_the_rest_back_as_it_was(client, looks):
+    start, mask = looks
+    drawing = dict(images=[start], mask_image=mask, prompt="a blue dress", seed=1, steps=6, width=64, height=64)
+    drawn = client.img2img(**drawing)
+    assert drawn.image.size == start.size and parts_that_changed(drawn.image, start) == (True, False)
+    text = "Mask blur: 4, Inpaint area: Only masked, Masked area padding: 0, Masked content: fill"
+    assert text in drawn.info["infotexts"][0] and drawn.parameters["mask"] is None
+    assert drawn.image.tobytes() == client.img2img(**drawing).image.tobytes()
+    clear = Image.new("RGBA", start.size, (9, 9, 9, 0))
+    clear.putalpha(mask)
+    assert client.img2img(**drawing | {"mask_image": clear}).image.tobytes() == drawn.image.tobytes()
+    around = client.img2img(**drawing, inpainting_mask_invert=1)
+    assert parts_that_changed(around.image, start) == (False, True)
+    assert "Mask mode: Inpaint not masked" in around.info["infotexts"][0]
+    padded, kept = client.img2img(**drawing, inpaint_full_res_padding=16), client.img2img(**drawing, inpainting_fill=1)
+    assert len({each.image.tobytes() for each in (drawn, padded, kept)}) == 3
+    assert parts_that_changed(padded.image, start) == parts_that_changed(kept.image, start) == (True, False)
+
+
+def test_a_mask_over_the_whole_picture_draws_at_the_requests_size(client, looks):
+    start, mask = looks[0].resize((64, 64)), Image.new("L", (64, 64))
+    mask.paste(255, (24, 24, 40, 40))
+    drawing = dict(images=[start], mask_image=mask, mask_blur=0, seed=1, steps=6, width=96, height=96)
+    drawn = client.img2img(**drawing, inpaint_full_res=False).image
+    changed = ImageChops.difference(drawn, start.resize((96, 96))).getbbox()
+    assert drawn.size == (96, 96) and changed is not None
+    assert 34 <= min(changed) <= 38 and 58 <= max(changed) <= 62  # 36 … 60, as far as resizing softens the mask
+
+
+def test_masks_that_can_not_be_honoured_are_refused_with_the_reason(url, looks):
+    def encoded(image: Image.Image) -> str:
+        data = BytesIO()
+        image.save(data, "PNG")
+        return base64.b64encode(data.getvalue()).decode()
+
+    start, mask = map(encoded, looks)
+    for change, word in (
+        ({"mask": encoded(Image.new("L", (96, 80)))}, "nothing to draw"),
+        ({"inpainting_fill": 2}, "inpainting_fill"),
+        ({"mask_round": False}, "mask_round"),
+        ({"mask_blur": -1}, "mask_blur"),
+        ({"mask": "AAAA"}, "Invalid encoded image"),
+        ({"latent_mask": mask}, "latent_mask"),
+        ({"init_images": [encoded(Image.new("RGB", (3000, 16)))]}, "3000"),
+    ):
+        body = DRAWING | {"init_images": [start], "mask": mask} | change
+        answer = requests.post(f"{url}/img2img", json=body, timeout=30)
+        assert answer.status_code == 422 and word in answer.json()["detail"], answer.text
 
 
 def test_webuiapi_reads_models_samplers_loras_and_progress(client):
@@ -409,6 +477,16 @@ def test_users_and_addresses_are_read():
 def test_a_taken_port_is_told_before_anything_is_loaded():
     with listen_on("127.0.0.1", 0) as taken, pytest.raises(InputError, match="another --port"):
         listen_on("127.0.0.1", taken.getsockname()[1])
+
+
+def test_what_a_mask_leaves_black_takes_no_notice_of_the_prompt(host):
+    first = GenerationRequest(prompt="", seed=1, steps=3, width=64, height=64, sampler="Euler")
+    start, mask = Image.new("RGB", (64, 64), (200, 30, 30)), Image.new("L", (64, 64))
+    mask.paste(255, (0, 32, 64, 64))
+    for masked, same in ((mask.point([0] * 256), True), (mask, False)):
+        two = [first, first.model_copy(update={"prompt": "a red dress"})]
+        images = [result.image.tobytes() for result in host.redraw(start, 1.0, two, masked)]
+        assert (images[0] == images[1]) is same
 
 
 def test_redrawing_nothing_is_refused(host):
