@@ -43,7 +43,7 @@ def both_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any,
         joined, shape, any_kind = map(bool, ticks)
         address, options = (
             (webui.server(), webui.lora_folder),
-            (word, count, joined, webui.runs, shape, webui.encoder, any_kind),
+            (word, count, joined, webui.runs, shape, webui.encoder, any_kind, webui.checkpoint_file()),
         )
         command, out = pipeline_command(photo_paths, chosen, host, *address, *options)
         return JobOrder("both", tuple(command), str(webui.runs), str(out), {"embedded": chosen == "mini"})

@@ -82,11 +82,13 @@ def prompt_command(
     encoder: str = "",
     edits: tuple[Sequence[str], Sequence[str]] = ((), ()),
     any_photo: bool = False,
+    checkpoint: str | None = None,
 ) -> tuple[list[str], Path]:
     """`harness.py prompt` and the run's folder: the same form resumes the same run, also at another address.
 
     `server`: the options that reach this WebUI (`server_options`). `edits`: pinned tags, and those left out.
-    `any_photo`: also photos in which no garment is found.
+    `any_photo`: also photos in which no garment is found. `checkpoint`: the one that this WebUI draws with; each has
+    runs of its own.
     """
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or drawer not in (WEBUI, OWN_MODEL):
@@ -102,7 +104,7 @@ def prompt_command(
         options += ["--force"]
     if drawer == WEBUI:
         options += ["--host", "webui"]
-    digest = digest_of(photos, options)
+    digest = digest_of(photos, options, checkpoint if drawer == WEBUI else None)
     options += server if drawer == WEBUI else []
     out = runs / f"prompt-{digest}"
     return _harness("prompt", *folders_of(photos, runs, digest), "--out", str(out), *options, "--json"), out
@@ -151,6 +153,7 @@ def pipeline_command(
     photo_shape: bool = False,
     encoder: str = "",
     any_photo: bool = False,
+    checkpoint: str | None = None,
 ) -> tuple[list[str], Path]:
     """`harness.py pipeline` and its folder; the LoRA, where it pays, goes into the WebUI's own folder."""
     if not WORD.fullmatch(trigger.strip()):
@@ -168,7 +171,7 @@ def pipeline_command(
         options += ["--force"]
     if drawer == WEBUI:
         options += ["--host", "webui", "--lora-dir", str(made(lora_folder))]
-    digest = digest_of(photos, options)
+    digest = digest_of(photos, options, checkpoint if drawer == WEBUI else None)
     options += server if drawer == WEBUI else []
     options += ["--deliver-to", str(made(lora_folder))]
     out = runs / f"pipeline-{digest}"
@@ -227,9 +230,9 @@ def _within(value: float, span: tuple[int, int], field: str) -> int:
     return int(value)
 
 
-def digest_of(photos: Sequence[Path], options: Sequence[str]) -> str:
-    """10 hex digits that identify a run: photos by content, and options."""
-    digest = hashlib.sha256("\0".join(options).encode())
+def digest_of(photos: Sequence[Path], options: Sequence[str], checkpoint: str | None = None) -> str:
+    """10 hex digits that identify a run: photos by content, options, and the checkpoint of a WebUI that draws."""
+    digest = hashlib.sha256("\0".join([*options, *([checkpoint] if checkpoint else [])]).encode())
     for photo in photos:
         digest.update(photo.read_bytes() if photo.is_file() else str(photo.resolve()).encode())
     return digest.hexdigest()[:10]

@@ -46,10 +46,12 @@ def judge_command(
     trigger: str,
     runs: Path,
     encoder: str = "",
+    checkpoint: str | None = None,
 ) -> tuple[list[str], Path]:
     """`harness.py judge` and its folder: the same form resumes the same run.
 
     `judged`: as `judged_files` gives it. `server`: the options that reach this WebUI, and its LoRA folder.
+    `checkpoint`: the one that it draws with.
     """
     files, samples = judged
     options = models_options(preset, encoder)
@@ -61,8 +63,9 @@ def judge_command(
         options += ["--strengths", _strengths(strengths)]
         options += ["--trigger", trigger.strip()] if trigger.strip() else []
         options += ["--host", "webui", "--lora-dir", str(made(server[1]))] if drawer == WEBUI else []
-    digest = digest_of(photos, [*map(str, files), *options])
-    options += server[0] if drawer == WEBUI and not samples else []
+    by_webui = drawer == WEBUI and not samples
+    digest = digest_of(photos, [*map(str, files), *options], checkpoint if by_webui else None)
+    options += server[0] if by_webui else []
     what = ["--samples", str(files[0])] if samples else [str(file) for file in files]
     shown = [word for folder in folders_of(photos, runs, digest) for word in ("--photos", folder)]
     out = runs / f"judge-{digest}"

@@ -61,10 +61,8 @@ def judge_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[Any
         judged = judged_files(chosen or [], files_path or "", webui.lora_folder, webui.folders_allowed)
         photo_paths = photos_of(uploads, path, webui.folders_allowed)
         host = "" if judged[1] else who_draws(by, webui, words)
-        server = webui.server(), webui.lora_folder
-        command, out = judge_command(
-            photo_paths, judged, models, host, server, tried or "", word or "", webui.runs, webui.encoder
-        )
+        server, rest = (webui.server(), webui.lora_folder), (webui.runs, webui.encoder, webui.checkpoint_file())
+        command, out = judge_command(photo_paths, judged, models, host, server, tried or "", word or "", *rest)
         return JobOrder("judge", tuple(command), str(webui.runs), str(out))
 
     def view(job: CommandProcess) -> dict[str, Any]:

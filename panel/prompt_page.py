@@ -50,7 +50,7 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
         drawing = chosen, host, webui.server(), ways or [], count
         shape, *edits, any_kind = options
         kept, dropped = (tuple(tags or ()) for tags in edits)
-        rest = webui.runs, bool(shape), webui.encoder, (kept, dropped), bool(any_kind)
+        rest = webui.runs, bool(shape), webui.encoder, (kept, dropped), bool(any_kind), webui.checkpoint_file()
         command, out = prompt_command(photo_paths, *drawing, *rest)
         return JobOrder("prompt", tuple(command), str(webui.runs), str(out))
 

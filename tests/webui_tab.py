@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -67,9 +68,16 @@ class TabPage:
         return self.run(f"document.querySelector('#{element_id} textarea').value")
 
     def until_status(self, pattern: str, timeout_s: float = LONG_S) -> str:
-        """Waits until the status matches, and returns it."""
-        self.page.until(f"/{pattern}/.test({STATUS})", timeout_s)
-        return self.run(STATUS)
+        """Waits until the status matches, and returns it; a job that has failed meanwhile is not waited for."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            self.page.until(f"/{pattern}|failed/.test({STATUS})", end - time.monotonic())
+            status = self.run(STATUS)
+            if re.search(pattern, status):
+                break
+            time.sleep(10)  # it may be the job before, until the new one is shown
+            assert self.run(STATUS) != status, status
+        return status
 
     def number(self, element_id: str, value: float) -> None:
         """A slider's value."""

@@ -192,6 +192,24 @@ def test_a_webui_is_reached_by_the_address_that_it_has_itself(tmp_path):
     assert runs[0] == runs[1]  # the same form goes on where the WebUI took another port
 
 
+def test_another_checkpoint_of_the_webui_is_another_run_and_the_first_one_goes_on_with_its_own(tmp_path):
+    def runs(drawer: str, checkpoint: str) -> tuple[Path, ...]:
+        judged = ([tmp_path / "a.safetensors"], False)
+        return (
+            prompt_command([tmp_path], "sd15", drawer, SERVER, [], 24, tmp_path, checkpoint=checkpoint)[1],
+            pipeline_command(
+                *([tmp_path], "sd15", drawer, SERVER, tmp_path, "", 16, False, tmp_path), checkpoint=checkpoint
+            )[1],
+            judge_command(
+                *([tmp_path], judged, "sd15", drawer, (SERVER, tmp_path), "1", "", tmp_path), checkpoint=checkpoint
+            )[1],
+        )
+
+    first, other, again = (runs("webui", name) for name in ("a.safetensors", "b.safetensors", "a.safetensors"))
+    assert first == again and not set(first) & set(other)
+    assert runs("local", "a.safetensors") == runs("local", "b.safetensors")  # it does not draw there
+
+
 def test_uploads_keep_the_names_that_say_which_photos_show_one_garment(tmp_path):
     files = [
         tmp_path / place / name for place, name in (("a", "K1-front.png"), ("b", "K1-back.png"), ("c", "k1-BACK.png"))
