@@ -1,6 +1,6 @@
 // Modiste in A1111 and Forge: follows what runs, whenever a page is opened, and adds texts to prompts, replacing none.
 (function () {
-    const PAGES = ["prompt", "training", "both"];
+    const SENDS = /^modiste_(\w+)_to_(txt2img|img2img)$/; // the ids of the buttons, with page and target
     const TARGETS = { txt2img: () => switch_to_txt2img(), img2img: () => switch_to_img2img() };
 
     const TRIES = 30, BETWEEN_MS = 2000;
@@ -53,10 +53,9 @@
     }
 
     onUiLoaded(() => {
-        for (const page of PAGES) {
-            for (const target of Object.keys(TARGETS)) {
-                element(`modiste_${page}_to_${target}`)?.addEventListener("click", () => send(page, target));
-            }
+        for (const button of gradioApp().querySelectorAll("[id^=modiste_]")) {
+            const [, page, target] = button.id.match(SENDS) ?? [];
+            if (page) button.addEventListener("click", () => send(page, target));
         }
         follow(TRIES);
     });
