@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...core.progress import Progress, ProgressCallback, silent
 from ...trainer.config import TrainConfig, read_config
+from .stopping import heard_between_steps
 from .watching import watched
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def finetune(
     run = partial(train, critic=critic) if engine == "diffusers" else train_with_kohya
     run = partial(run, garment=garment_of)
     with watched(config, out, progress) as told:
+        told = heard_between_steps(told, stop, out) if engine == "diffusers" else told  # sd-scripts is told by signal
         return run(config, out, read, tag if preset else None, told, stop)
 
 
@@ -118,7 +120,7 @@ def finetune_captioned(
     read = partial(read_photo, side=READ_SIDE * config.data.resolution)
     critic = MemorisationCritic(lambda: vision.scorer, lambda: vision.tagger.finder, lambda: vision.judge)
     with watched(config, out, progress) as told:
-        return train(config, out, read, None, told, stop, critic, garment_of)
+        return train(config, out, read, None, heard_between_steps(told, stop, out), stop, critic, garment_of)
 
 
 def captions_of(

@@ -16,6 +16,7 @@ from train_samples import config, draw_photos, run_of, settings, tiny_base, tiny
 from modiste.core.errors import InputError, Stopped
 from modiste.core.progress import silent
 from modiste.fashion.photos import read_photo
+from modiste.routes.finetune.stopping import heard_between_steps
 from modiste.trainer.config import read_config
 from modiste.trainer.data.captions import without_trigger
 from modiste.trainer.loop.samples import AT_THE_END, FOLDER, Samples, read_prompts
@@ -244,6 +245,37 @@ def test_a_run_that_is_stopped_and_goes_on_leaves_the_same_pictures_rows_and_wei
     again = train(wanted, tmp_path, read_photo, critic=Eye())
     assert again.record["samples"] == result.record["samples"]
     assert files_of(tmp_path) == files_of(out)
+    assert all(torch.equal(tensor, tensors_of(again.file)[name]) for name, tensor in tensors_of(result.file).items())
+
+
+def test_a_wish_to_stop_is_heard_between_pictures_too_where_no_step_is_lost_and_the_run_ends_the_same(
+    whole, base, photos, tmp_path
+):
+    result, out, _, _ = whole
+    wanted = config(base, photos, **VALIDATED)
+
+    def stopped_at(stage: str, step: int) -> tuple[str, list]:
+        """Asked at the stage's second report, once this step is reached; the message and the reports."""
+        seen, wishes = [], []
+
+        def stop() -> bool:
+            steps = [report.done for report in seen if report.stage == "train"]
+            wishes.append(seen[-1].stage == stage and seen[-1].done and max(steps, default=0) >= step)
+            return any(wishes)
+
+        with pytest.raises(Stopped) as end:
+            told = heard_between_steps(seen.append, stop, tmp_path)
+            train(wanted, tmp_path, read_photo, progress=told, stop=stop, critic=Eye())
+        return str(end.value), seen
+
+    for stage, step in (("photos", 0), ("latents", 0), ("drawing", 0), ("signs", 8)):
+        message, seen = stopped_at(stage, step)
+        assert f"at the stage {stage}" in message and seen[-1].stage == stage
+        if stage == "drawing":
+            message, _ = stopped_at(stage, 3)  # in the middle of the run: its steps are kept first
+            assert "stopped at step 4 of 8; a checkpoint is kept" in message
+    again = train(wanted, tmp_path, read_photo, critic=Eye())
+    assert again.record["samples"] == result.record["samples"] and files_of(tmp_path) == files_of(out)
     assert all(torch.equal(tensor, tensors_of(again.file)[name]) for name, tensor in tensors_of(result.file).items())
 
 

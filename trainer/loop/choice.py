@@ -9,17 +9,17 @@ step. Whether its gain is proven is said beside it: the interval over garments, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ...core.progress import Progress, ProgressCallback
+from ...core.progress import ProgressCallback
 from ...search.confirmation import PairedGain, mean_gain
 from ..data.captions import caption_of
 from ..seeding import seed_for
-from .sampling import SampleRequest, draw
+from .sampling import SampleRequest, draw, reported
 from .validation import PictureScores
 
 if TYPE_CHECKING:
@@ -92,23 +92,28 @@ class PictureChoice:
 
     def at_validation(self, model: TrainedModel, processes: Processes, progress: ProgressCallback) -> PictureScores:
         """The scores of the model as it is, by few steps of the sampler; the same on every process."""
-        progress(Progress("drawing", 0, len(self.requests), "garments held out, to choose by"))
-        return self._scores(model, self.requests, processes, self.steps)
+        told = reported(progress, len(self.requests), "garments held out, to choose by")
+        return self._scores(model, self.requests, processes, self.steps, told)
 
     def at_the_end(self, model: TrainedModel, processes: Processes, progress: ProgressCallback) -> PictureScores:
         """The scores of a candidate, on seeds that did not make it one; the same on every process."""
-        progress(Progress("drawing", 0, len(self.last_requests), "a candidate, in full"))
-        return self._scores(model, self.last_requests, processes, model.config.validation.picture_steps)
+        told = reported(progress, len(self.last_requests), "a candidate, in full")
+        return self._scores(model, self.last_requests, processes, model.config.validation.picture_steps, told)
 
     def _scores(
-        self, model: TrainedModel, requests: Sequence[SampleRequest], processes: Processes, steps: int
+        self,
+        model: TrainedModel,
+        requests: Sequence[SampleRequest],
+        processes: Processes,
+        steps: int,
+        drawn: Callable[[int], None],
     ) -> PictureScores:
         import torch
 
         table = torch.zeros((len(FIGURES), len(requests)), dtype=torch.float64)
         if processes.rank == 0:
             self._refuse_other_scale()
-            pictures = draw(model, requests, steps)
+            pictures = draw(model, requests, steps, drawn)
             rows = self.critic.look(pictures, [request.photo.path for request in requests], self.training)
             table = torch.tensor([[_figure(row, name) for row in rows] for name in FIGURES], dtype=torch.float64)
         if processes.world > 1:

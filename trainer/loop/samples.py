@@ -19,7 +19,7 @@ from ...core.files import make_folder, write_whole
 from ...core.progress import Pace, Progress, ProgressCallback
 from ..data.captions import caption_of, without_trigger
 from ..model.adapters import adapters_disabled
-from .sampling import SampleRequest, draw
+from .sampling import SampleRequest, draw, reported
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -113,8 +113,7 @@ class Samples:
 
     def take(self, model: TrainedModel, step: int, progress: ProgressCallback) -> None:
         """Draws, judges and keeps the pictures of a validation; the same again if it has to be repeated."""
-        progress(Progress("drawing", 0, len(self.requests)))
-        pictures = draw(model, self.requests)
+        pictures = draw(model, self.requests, drawn=reported(progress, len(self.requests)))
         photos = [request.photo.path for request in self.requests]
         figures = self.critic.look(pictures, photos, self.training)
         for index, (request, picture, by_name) in enumerate(zip(self.requests, pictures, figures, strict=True)):
@@ -149,9 +148,11 @@ class Samples:
         pace = Pace("signs", 2 * (len(self.last_requests) + len(plain)), progress)
 
         def drawn(kind: str, requests: Sequence[SampleRequest]) -> tuple[Image.Image, ...]:
-            pictures = draw(model, requests)
+            before = pace.done
+            pictures = draw(model, requests, drawn=lambda count: pace.advance(before + count - pace.done))
             for index, picture in enumerate(pictures):
-                pace.step(self._write(f"end-{index:02d}-{kind}.png", picture))
+                file = self._write(f"end-{index:02d}-{kind}.png", picture)
+                progress(Progress("signs", pace.done, pace.total, picture=file))
             return tuple(pictures)
 
         tuned, tuned_plain = drawn("tuned", self.last_requests), drawn("tuned-plain", plain)

@@ -6,11 +6,12 @@ x_T = noise of the seed → D(x; text) = D(x; "") + cfg_scale · (D(x; text) −
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ...core.progress import Progress, ProgressCallback
 from ..data.buckets import cut
 from ..data.config import LATENT_STEP
 from .denoising_loss import parts
@@ -32,10 +33,16 @@ class SampleRequest:
     photo: Sample
 
 
-def draw(model: TrainedModel, requests: Sequence[SampleRequest], steps: int | None = None) -> list[Image.Image]:
+def draw(
+    model: TrainedModel,
+    requests: Sequence[SampleRequest],
+    steps: int | None = None,
+    drawn: Callable[[int], None] = lambda count: None,
+) -> list[Image.Image]:
     """RGB pictures in the requests' order, by `steps` of the sampler; None: the config's `picture_steps`.
 
-    Noise comes from each request's own generator: the run's randomness is not touched.
+    `drawn` is called with how many there are, after each micro-batch. Noise comes from each request's own generator:
+    the run's randomness is not touched.
     """
     import torch
 
@@ -46,7 +53,18 @@ def draw(model: TrainedModel, requests: Sequence[SampleRequest], steps: int | No
             for part in parts(list(alike), model.plan.micro_batch):
                 latents = _denoised(model, part, steps) / model.base.scaling_factor
                 pictures += [_picture(vae.decode(latent[None].to(vae.dtype)).sample[0]) for latent in latents]
+                drawn(len(pictures))
     return pictures
+
+
+def reported(progress: ProgressCallback, total: int, message: str = "") -> Callable[[int], None]:
+    """For `draw`: reports how many pictures there are, and at once that there are none yet."""
+
+    def drawn(count: int) -> None:
+        progress(Progress("drawing", count, total, message))
+
+    drawn(0)
+    return drawn
 
 
 def _denoised(model: TrainedModel, requests: Sequence[SampleRequest], steps: int) -> torch.Tensor:
