@@ -146,6 +146,18 @@ VERDICT: dict[str, tuple[str, str]] = {
         "Whether it still follows the words without the trigger is open ({gain} points of tags, {low} to {high}).",
         "不加觸發詞時是否仍遵循文字，尚無法確定（標籤符合度 {gain} 分，{low} 至 {high}）。",
     ),
+    "s_kept_always": (
+        "The model still follows the words ({gain} points of tags, {low} to {high}).",
+        "模型仍遵循文字（標籤符合度 {gain} 分，{low} 至 {high}）。",
+    ),
+    "s_forgot_always": (
+        "The model follows the words less than before ({gain} points of tags, {low} to {high}).",
+        "模型比以前更不遵循文字（標籤符合度 {gain} 分，{low} 至 {high}）：有所遺忘。",
+    ),
+    "s_unclear_always": (
+        "Whether the model still follows the words is open ({gain} points of tags, {low} to {high}).",
+        "模型是否仍遵循文字，尚無法確定（標籤符合度 {gain} 分，{low} 至 {high}）。",
+    ),
     "s_leaks": (
         "The look also comes without the trigger ({gain} points, {low} to {high}): while the file is on, everything "
         "wears it.",
@@ -175,6 +187,14 @@ VERDICT: dict[str, tuple[str, str]] = {
     "n_use_model": (
         "Use {file} as the checkpoint and write “{trigger}” before the garment.",
         "以 {file} 作為模型，並在衣服名稱前寫上「{trigger}」。",
+    ),
+    "n_use_always": (
+        "Use {file} at strength {strength}; no trigger is known of it.",
+        "使用 {file}，強度 {strength}；此檔沒有已知的觸發詞。",
+    ),
+    "n_use_model_always": (
+        "Use {file} as the checkpoint; no trigger is known of it.",
+        "以 {file} 作為模型；此檔沒有已知的觸發詞。",
     ),
     "n_words": (
         "Stay with the best prompt: it costs nothing and works in every model.",
@@ -221,6 +241,8 @@ VERDICT: dict[str, tuple[str, str]] = {
     "a_tuned_words": ("Tuned, no trigger", "訓練後，無觸發詞"),
     "a_name_is": ("the base model and what the garment is called", "原模型，只給衣服名稱"),
     "a_words_is": ("the base model and the form of prompt that won", "原模型，用勝出的提示詞寫法"),
+    "a_tuned_words_always": ("Tuned, the best words", "訓練後，最佳文字"),
+    "a_tuned_always_is": ("the tuned model, on the same seeds", "訓練後的模型，相同種子"),
     "a_tuned_is": ("the tuned model and its trigger, on the same seeds", "訓練後的模型加觸發詞，相同種子"),
     "gain_tuned_words": ("Tuned over words", "訓練後 對 最佳文字"),
     "gain_tuned_base": ("Tuned over base", "訓練後 對 原模型"),

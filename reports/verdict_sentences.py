@@ -121,8 +121,9 @@ def _honesty(report: ComparisonReport) -> list[Line]:
     """What it forgot, what leaks, what it copied."""
     verdict, memory = report.verdict, report.memorisation
     key = {"kept": "s_kept", "lost": "s_forgot", "unclear": "s_unclear"}[verdict.adherence]
+    key += "" if report.tuned.trigger else "_always"
     lines: list[Line] = [(key, signed_interval(report.gain("tuned_words", "words", "agreement")))]
-    if verdict.leaks:
+    if verdict.leaks and report.tuned.trigger:
         lines.append(("s_leaks", signed_interval(report.gain("tuned_words", "words", "scorer"))))
     if memory is not None:
         copied = "s_copies" if memory.copies > MUCH_COPIED else "s_no_copies"
@@ -155,8 +156,9 @@ def next_lines(report: ComparisonReport) -> list[Line]:
     verdict, tuned, memory = report.verdict, report.tuned, report.memorisation
     name, lines = PurePath(tuned.file).name, []
     if verdict.decision == "training":
-        use = {"file": name, "strength": f"{verdict.strength or 1:g}", "trigger": tuned.trigger or "—"}
-        lines.append(("n_use" if tuned.kind == "lora" else "n_use_model", use))
+        use = {"file": name, "strength": f"{verdict.strength or 1:g}", "trigger": tuned.trigger}
+        always = "" if tuned.trigger else "_always"
+        lines.append((("n_use" if tuned.kind == "lora" else "n_use_model") + always, use))
     elif verdict.words:
         lines.append(("n_words", {}))
     if verdict.decision.startswith("worse"):
@@ -178,6 +180,7 @@ def next_lines(report: ComparisonReport) -> list[Line]:
     if (
         verdict.decision == "training"
         and verdict.leaks
+        and tuned.trigger
         and not (isinstance(report, PipelineReport) and report.generated)
     ):
         lines.append(("n_class", {}))

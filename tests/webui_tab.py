@@ -134,6 +134,11 @@ def run_folder(url: str) -> Path:
     return Path(json.loads(record.read_text(encoding="utf-8"))["out"])
 
 
+def pictures(run: Path) -> dict[str, int]:
+    """Each picture of the run, with the time of its writing."""
+    return {file.name: file.stat().st_mtime_ns for file in (run / "images").rglob("*.png")}
+
+
 @contextmanager
 def webui(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server of MODISTE_WEBUI_START at this port, once its API answers; killed at the end, with all it started."""

@@ -86,8 +86,10 @@ def compare(
         # the same seeds, which have chosen nothing
         for arm, uses_tuned in ARMS.items():
             evaluator = evaluator_at(strength if uses_tuned else 0.0)
-            for pair, pictures in zip(pairs, draw(pairs, evaluator, judge, arm, arm, seeds.confirm), strict=True):
-                pair.arms[arm] = pictures
+            drawn = draw(pairs, evaluator, judge, arm, arm, seeds.confirm)
+            for pair, pictures in zip(pairs, drawn, strict=True):
+                twin = pair.twin_of(arm)
+                pair.arms[arm] = pair.arms[twin] if twin else pictures
         pace.reach(total)
         return report_of(run, pairs, training, strength if settings.strengths else None, skipped)
 
@@ -146,11 +148,13 @@ def draw(
 ) -> list[list[JudgedPicture]]:
     """Each photo's prompt of `arm` on its own share of `seeds`, known to the journal as `name`, and judged.
 
-    Common seeds would make the garments one witness: what a seed does to a prompt it does to its neighbour too.
+    None are drawn where an arm before has the same request (`twin_of`): they are its pictures. Common seeds would make
+    the garments one witness: what a seed does to a prompt it does to its neighbour too.
     """
     work = []
     for index, pair in enumerate(pairs):
-        candidates = [Candidate(name, pair.prompts[arm], seed) for seed in seeds[index :: len(pairs)]]
+        own = () if pair.twin_of(arm) else seeds[index :: len(pairs)]
+        candidates = [Candidate(name, pair.prompts[arm], seed) for seed in own]
         work.append((pair.reference, candidates))
     evaluator.prefetch(work)
     drawn = []

@@ -51,6 +51,15 @@ class PhotoPair:
         """The garment that the photo shows; pictures of one garment are one witness."""
         return garment_of(self.photo.path)
 
+    def twin_of(self, arm: str) -> str | None:
+        """The arm drawn before by the same model from the same prompt: a LoRA without a trigger has such arms."""
+        text = self.prompts[arm].positive, self.prompts[arm].negative
+        for other in self.arms:
+            prompt = self.prompts[other]
+            if other != arm and ARMS[other] == ARMS[arm] and (prompt.positive, prompt.negative) == text:
+                return other
+        return None
+
 
 @dataclass(frozen=True)
 class ComparisonRun:

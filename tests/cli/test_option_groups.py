@@ -51,3 +51,10 @@ def test_no_command_declares_an_option_twice_and_none_takes_more_than_twenty_par
     assert len(names) == len(set(names))
     behind = inspect.getclosurevars(command).nonlocals.get("command", command)
     assert len(inspect.signature(behind).parameters) <= 20
+
+
+@pytest.mark.parametrize("command", ["prompt", "generate", "compare", "pipeline"])
+def test_help_says_which_preset_suits_a_server_and_where_its_password_goes(command):
+    text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300", "TERMINAL_WIDTH": "300"}).output
+    words = " ".join(text.replace("│", " ").split())
+    assert "as what draws is, a server too" in words and "MODISTE_WEBUI_AUTH=user:password" in words

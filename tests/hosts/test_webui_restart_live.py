@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from comfy_live import free_port
-from webui_tab import LONG_S, PHOTOS, kill, webui
+from webui_tab import LONG_S, PHOTOS, kill, pictures, webui
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,8 +50,3 @@ def test_a_search_waits_for_its_killed_webui_and_draws_nothing_twice_at_the_next
     after, drawn = pictures(out), [log.read_bytes().count(DRAWN) // 2 for log in logs]
     assert before.items() <= after.items() and len(before) < len(after)
     assert len(after) <= sum(drawn) <= len(after) + len(logs), (drawn, len(after))
-
-
-def pictures(run: Path) -> dict[str, int]:
-    """Each picture of the run, with the time of its writing."""
-    return {file.name: file.stat().st_mtime_ns for file in (run / "images").rglob("*.png")}

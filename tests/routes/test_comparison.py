@@ -18,6 +18,7 @@ from modiste.fashion.photos import Photo, gather_photos
 from modiste.hosts.request import GenerationRequest, GenerationResult
 from modiste.models.session import Session
 from modiste.reports.comparison import ComparisonReport
+from modiste.reports.comparison_page import render_verdict
 from modiste.reports.prompt import Interval
 from modiste.reports.verdict_sentences import filled, verdict_lines
 from modiste.routes.compare.compare import compare
@@ -90,6 +91,25 @@ def test_a_lora_that_has_learned_the_look_pays_and_the_look_is_what_it_brings(pa
     for over in ("base", "words"):
         assert all(report.gain("tuned", over, who).low > 0 for who in ("scorer", "judge"))
     assert verdict.next_steps[0] == "Use signature.safetensors at strength 1 and write “atelierx” before the garment."
+
+
+def test_a_lora_without_a_trigger_is_drawn_once_where_two_arms_ask_for_the_same_and_no_trigger_is_spoken_of(
+    parts, tmp_path
+):
+    few = parts[0][:2], parts[1]
+    session, tuned = brand_studio.session(), replace(SIGNATURE, trigger="")
+    report = compared(few, tmp_path / "with", session)
+    with_trigger = session.host.drawn.copy()
+    plain_session = brand_studio.session()
+    plain = compared(few, tmp_path / "without", plain_session, tuned=tuned)
+    requests = [request.model_dump_json() for request in plain_session.host.drawn]
+    assert len(set(requests)) == len(requests) < len(with_trigger)
+    assert {arm.name: arm.pictures for arm in plain.arms} == {arm.name: arm.pictures for arm in report.arms}
+    said = [plain.verdict.sentence, *plain.verdict.next_steps]
+    assert "trigger" in " ".join([report.verdict.sentence, *report.verdict.next_steps])
+    assert not [text for text in said if "trigger" in text.replace("no trigger is known of it", "")]
+    page = render_verdict(plain, tmp_path / "without")
+    assert "Tuned, no trigger" not in page and "Tuned, the best words" in page
 
 
 def test_the_same_model_twice_changes_nothing_in_every_one_of_20_seeds(parts, tmp_path):

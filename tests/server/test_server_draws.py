@@ -183,6 +183,19 @@ def test_without_the_folder_it_is_said_what_to_copy_where_and_the_copied_file_go
         assert f"{elsewhere} has it" in caught.value.to_try and [file.name for file in elsewhere.iterdir()] == [name]
 
 
+def test_another_lora_in_the_folder_of_a_run_before_is_refused_before_it_is_copied_or_drawn(shop, finished, tmp_path):
+    state = read_lora(finished / WEIGHTS)
+    for tensor in state.modules[0].tensors.values():
+        tensor.mul_(2)
+    write_lora(state, tmp_path / "other.safetensors", {"modelspec.trigger_phrase": "atelierx"})
+    with shop_of(shop.base, shop.photos, tmp_path / "loras") as shop:
+        with pytest.raises(InputError, match="has not reached the server"):
+            compared(finished / WEIGHTS, shop.session(None), shop.photos, tmp_path / "out")
+        with pytest.raises(InputError, match="belongs to other settings"):
+            compared(tmp_path / "other.safetensors", shop.session(shop.loras), shop.photos, tmp_path / "out")
+        assert shop.host.drawn == [] and not list(shop.loras.iterdir())
+
+
 def test_a_lora_that_changes_nothing_is_found_out_before_the_comparison(shop, finished, tmp_path):
     state = read_lora(finished / WEIGHTS)
     for module in state.modules:
