@@ -42,6 +42,7 @@ from modiste.routes.compare.server_lora import Delivered, other_base
 from modiste.routes.compare.settings import CompareSettings
 from modiste.routes.compare.tuned import open_tuned, proof_photos
 from modiste.routes.pipeline.pipeline import PipelineSettings, run_pipeline
+from modiste.runs.database import JournalError
 from modiste.server.app import make_app
 from modiste.server.lora_folder import LoraFolder
 from modiste.trainer.lora.file import read_lora, write_lora
@@ -191,7 +192,7 @@ def test_another_lora_in_the_folder_of_a_run_before_is_refused_before_it_is_copi
     with shop_of(shop.base, shop.photos, tmp_path / "loras") as shop:
         with pytest.raises(InputError, match="has not reached the server"):
             compared(finished / WEIGHTS, shop.session(None), shop.photos, tmp_path / "out")
-        with pytest.raises(InputError, match="belongs to other settings"):
+        with pytest.raises(JournalError, match="belongs to other settings"):
             compared(tmp_path / "other.safetensors", shop.session(shop.loras), shop.photos, tmp_path / "out")
         assert shop.host.drawn == [] and not list(shop.loras.iterdir())
 
