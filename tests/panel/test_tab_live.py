@@ -116,7 +116,8 @@ def test_files_of_a_folder_are_judged_and_the_page_says_which_one_to_keep(tab, u
         shutil.copy(PHOTOS / f"look-{number:02}.jpg", photos)
     shutil.copy(trained[-1], files / "whole.safetensors")
     with safe_open(trained[-1], "np") as lora:
-        halves = {key: lora.get_tensor(key) * (0.5 if "lora_up" in key else 1) for key in lora.keys()}
+        tensors = {key: lora.get_tensor(key) for key in lora.keys()}
+        halves = {key: tensor / 2 if "lora_up" in key else tensor for key, tensor in tensors.items()}
         save_file(halves, files / "half.safetensors", lora.metadata())
     tab.open("Which file?")
     tab.fill("modiste_judge_folder", str(photos))
