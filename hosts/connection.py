@@ -11,9 +11,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from .address import DRAWING
 from .certificates import refused_certificate, trusted_certificates
@@ -57,6 +59,14 @@ class Connection:
         self._auth, self._ca_file = auth, ca_file
         self._sockets: set[Any] = set()
         self._local = threading.local()
+
+    def listens(self) -> bool:
+        """Whether somebody takes connections at the address; nothing is sent."""
+        address = urlsplit(self.url)
+        port = address.port or (443 if address.scheme == "https" else 80)
+        with suppress(OSError), socket.create_connection((address.hostname or "", port), self.limits.connect_s):
+            return True
+        return False
 
     def get(self, path: str, total_s: float | None = None) -> Answer:
         """GET; `path` begins with a slash."""

@@ -14,6 +14,7 @@ class Limits:
     picture_s: float = 900.0
     idle_s: float = 900.0  # for a job whose answer is lost to end
     away_s: float = 120.0  # for a server that starts anew meanwhile
+    settle_s: float = 10.0  # between a server's first sign of life and the first request to it
     poll_s: float = 0.5
     body_bytes: int = 64 << 20
 

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from urllib.request import urlopen
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 READY = "document.querySelector('#modiste_run_status') && document.querySelector('#txt2img_prompt textarea')"
 STATUS = "document.querySelector('#modiste_run_status').innerText"
-LONG_S, START_S = 1800, 900
+LONG_S, START_S, SETTLE_S = 1800, 900, 15
 
 
 class TabPage:
@@ -154,9 +155,11 @@ def webui(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         )
     try:
         end = time.monotonic() + START_S
-        while not _answers(f"http://127.0.0.1:{port}/sdapi/v1/options"):
-            assert process.poll() is None and time.monotonic() < end, log.read_text(errors="replace")[-2000:]
-            time.sleep(0.5)
+        for ready in (_listens, _answers):  # a request to A1111 before its API is there would end its start
+            while not ready(port):
+                assert process.poll() is None and time.monotonic() < end, log.read_text(errors="replace")[-2000:]
+                time.sleep(0.5)
+            time.sleep(SETTLE_S if ready is _listens else 0)
         yield process
     finally:
         kill(process)
@@ -169,9 +172,15 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=30)
 
 
-def _answers(url: str) -> bool:
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        return True
+    return False
+
+
+def _answers(port: int) -> bool:
     try:
-        with urlopen(url, timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/sdapi/v1/options", timeout=10) as answer:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False

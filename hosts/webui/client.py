@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.progress import Progress, ProgressCallback, silent
-from ..errors import ApiMissing, HostBroken, HostError, Interrupted, NotANumber, UnknownOutcome
+from ..errors import ApiMissing, HostBroken, HostError, HostUnreachable, Interrupted, NotANumber, UnknownOutcome
 from ..request import GenerationRequest
 from .capability import OPTIONS, TXT2IMG
 from .overflow import diagnose_overflow
@@ -116,6 +116,8 @@ class RetryingClient:
             self.jobs.wait_until_idle()
         else:
             self.sleep(pause_s(self.connection.limits, failures, error))
+            if isinstance(error, HostUnreachable) and self.connection.listens():
+                self.sleep(self.connection.limits.settle_s)  # as in jobs.py: it is just starting
 
     def _overflow(self, error: NotANumber, request: GenerationRequest, checkpoint: Checkpoint | None) -> HostError:
         title = checkpoint.title if checkpoint else None

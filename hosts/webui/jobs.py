@@ -97,14 +97,15 @@ class Jobs:
         A server that is away is waited for: it may be starting anew, and its page answers seconds before its API is
         there. Idle counts when seen twice, because between two queued jobs a server looks idle too.
         """
-        limits, times_idle = self.connection.limits, 0
+        limits, times_idle, gone = self.connection.limits, 0, None
         began = heard = time.monotonic()
         while time.monotonic() - began < limits.idle_s:
             try:
+                self._let_it_start(gone)
                 times_idle = times_idle + 1 if self.progress().idle and not self._is_pending() else 0
-                heard = time.monotonic()
-            except (HostUnreachable, ApiMissing):
-                times_idle = 0
+                heard, gone = time.monotonic(), None
+            except (HostUnreachable, ApiMissing) as error:
+                times_idle, gone = 0, error
                 if time.monotonic() - heard > limits.away_s:
                     raise
             except PASSING:
@@ -117,6 +118,18 @@ class Jobs:
             where=self.connection.url,
             to_try="wait until it is idle; the same command goes on",
         )
+
+    def _let_it_start(self, gone: HostError | None) -> None:
+        """Raises `gone` once more while nobody listens; one that has just begun to is given time.
+
+        A request between the start of A1111's page and that of its API ends its start: "Cannot add middleware after an
+        application has started" (A1111 1.10.1, webui.py and initialize_util.py).
+        """
+        if gone is None:
+            return
+        if isinstance(gone, HostUnreachable) and not self.connection.listens():
+            raise gone
+        self.sleep(self.connection.limits.settle_s)
 
     def _is_pending(self) -> bool:
         if not self.capability.has(PENDING):

@@ -19,7 +19,9 @@ from modiste.hosts.limits import Limits
 from modiste.hosts.request import GenerationRequest, GenerationResult, HostDescription, LoraRef, UsedSettings
 from modiste.hosts.webui.host import WebuiHost
 
-QUICK = Limits(connect_s=1, answer_s=1, picture_s=5, idle_s=1, away_s=0.02, poll_s=0.001, base_s=0.001, cap_s=0.002)
+QUICK = Limits(
+    settle_s=0.001, connect_s=1, answer_s=1, picture_s=5, idle_s=1, away_s=0.02, poll_s=0.001, base_s=0.001, cap_s=0.002
+)
 
 
 @pytest.fixture

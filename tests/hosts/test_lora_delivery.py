@@ -26,7 +26,7 @@ from modiste.routes.compare.tuned import TunedModel
 from modiste.routes.delivery import deliver_file, winning_lora
 from modiste.trainer.lora.file import write_diffusers, write_lora
 
-QUICK = Limits(base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)
+QUICK = Limits(settle_s=0.001, base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)
 REQUEST = GenerationRequest(prompt="a red dress", seed=1, steps=1, width=64, height=64, sampler="Euler")
 
 

@@ -29,7 +29,7 @@ from modiste.models.session import Session
 from modiste.routes.prompt.optimise import optimise_prompts
 from modiste.routes.prompt.settings import PromptSettings
 
-QUICK = Limits(base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)
+QUICK = Limits(settle_s=0.001, base_s=0.001, cap_s=0.002, poll_s=0.001, away_s=0.05)
 
 
 def studio_on(*servers: FaultyWebui) -> Session:
