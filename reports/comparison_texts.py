@@ -188,14 +188,8 @@ VERDICT: dict[str, tuple[str, str]] = {
         "Use {file} as the checkpoint and write “{trigger}” before the garment.",
         "以 {file} 作為模型，並在衣服名稱前寫上「{trigger}」。",
     ),
-    "n_use_always": (
-        "Use {file} at strength {strength}; no trigger is known of it.",
-        "使用 {file}，強度 {strength}；此檔沒有已知的觸發詞。",
-    ),
-    "n_use_model_always": (
-        "Use {file} as the checkpoint; no trigger is known of it.",
-        "以 {file} 作為模型；此檔沒有已知的觸發詞。",
-    ),
+    "n_use_always": ("Use {file} at strength {strength}.", "使用 {file}，強度 {strength}。"),
+    "n_use_model_always": ("Use {file} as the checkpoint.", "以 {file} 作為模型。"),
     "n_words": (
         "Stay with the best prompt: it costs nothing and works in every model.",
         "維持使用最佳提示詞：不花成本，任何模型都能用。",

@@ -107,7 +107,7 @@ def test_a_lora_without_a_trigger_is_drawn_once_where_two_arms_ask_for_the_same_
     assert {arm.name: arm.pictures for arm in plain.arms} == {arm.name: arm.pictures for arm in report.arms}
     said = [plain.verdict.sentence, *plain.verdict.next_steps]
     assert "trigger" in " ".join([report.verdict.sentence, *report.verdict.next_steps])
-    assert not [text for text in said if "trigger" in text.replace("no trigger is known of it", "")]
+    assert not [text for text in said if "trigger" in text]
     page = render_verdict(plain, tmp_path / "without")
     assert "Tuned, no trigger" not in page and "Tuned, the best words" in page
 
