@@ -1,6 +1,6 @@
 """A thousand trainings into which numbers that are none are put: nothing of them is ever exported or goes on.
 
-`MODISTE_NAN_RUNS` says how many, 1,000 without it; `-s` shows what came of them. Each way to train is begun once; every
+`MODISTE_NAN_RUNS` says how many, 1,000 without it, from number `MODISTE_NAN_FIRST` on; `-s` shows what came of them. Each way to train is begun once; every
 run of it takes its steps and its export in a fork of that process, which no other run's numbers can reach.
 """
 
@@ -34,6 +34,7 @@ from modiste.trainer.run import CHECKPOINTS, TrainingRun
 from modiste.trainer.train import take_steps
 
 RUNS = int(os.environ.get("MODISTE_NAN_RUNS", 1000))
+FIRST = int(os.environ.get("MODISTE_NAN_FIRST", 0))
 STEPS = 6
 VALUES = (math.nan, math.inf, -math.inf, 1e38)  # the last is finite, and so is its float32 square not
 COMMON = {"steps": STEPS, "batch_size": 1, "save_every": 1, "checkpointing": False}
@@ -245,7 +246,7 @@ class BegunRun:
 @pytest.mark.load
 @pytest.mark.skipif(os.name == "nt", reason="fork is POSIX")
 def test_a_thousand_runs_with_numbers_that_are_none_export_only_finite_ones(tmp_path):
-    base, photos = tiny_base(tmp_path / "base"), draw_photos(tmp_path / "photos", 5)
+    base, photos = tiny_base(tmp_path / "base", blocks=1), draw_photos(tmp_path / "photos", 5)
     counts: Counter[str] = Counter()
     begun = {
         kind: BegunRun.of(
@@ -256,7 +257,7 @@ def test_a_thousand_runs_with_numbers_that_are_none_export_only_finite_ones(tmp_
     }
     gc.collect()
     gc.freeze()  # what a fork collects is its own
-    for number in range(RUNS):
+    for number in range(FIRST, FIRST + RUNS):
         place, kind = PLACES[number % len(PLACES)], list(KINDS)[number // len(PLACES) % len(KINDS)]
         out = begun[kind].run.folder
         told, end = begun[kind].with_bad_value(number, place)
@@ -266,7 +267,7 @@ def test_a_thousand_runs_with_numbers_that_are_none_export_only_finite_ones(tmp_
         assert all(verify(checkpoint) for checkpoint in kept), told
         counts[f"{place}: {end}"] += 1
         if number % 20 == 19:
-            print(f"{number + 1} runs, nothing that is not finite", flush=True)
+            print(f"to run {number}, nothing that is not finite", flush=True)
         if end == "stopped" and number % 5 == 0:  # the same command goes on from what is good, or begins anew
             manifest = newest_manifest(out / CHECKPOINTS)
             assert begun[kind].gone_on(manifest["step"] if manifest else 0) == "exported", f"{told} does not go on"
