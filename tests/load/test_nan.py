@@ -1,7 +1,8 @@
 """A thousand trainings into which numbers that are none are put: nothing of them is ever exported or goes on.
 
-`MODISTE_NAN_RUNS` says how many, 1,000 without it, from number `MODISTE_NAN_FIRST` on; `-s` shows what came of them. Each way to train is begun once; every
-run of it takes its steps and its export in a fork of that process, which no other run's numbers can reach.
+`MODISTE_NAN_RUNS` says how many, 1,000 without it, `MODISTE_NAN_FIRST` from which number on; `-s` shows what came of
+them. Each way to train is begun once; every run of it takes its steps and its export in a fork of that process, which
+no other run's numbers can reach.
 """
 
 from __future__ import annotations
