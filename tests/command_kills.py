@@ -62,7 +62,12 @@ OF_THE_DAY = {
     "took_s",
     "plan",
     "memory_mb",
+    "memory_bytes",
+    "disk_bytes",
+    "cost",
 }
+# Of a request: that of a trained LoRA holds the hash of its file, whose metadata have the time of the training.
+HASH = re.compile(r"-[0-9a-f]{16}\.png")
 
 
 def lay_out(folder: Path, first: int, count: int) -> None:
@@ -173,10 +178,11 @@ def result_of(out: Path) -> dict[str, Any]:
         name = str(file.relative_to(out))
         if file.name in ("report.json", "train.json"):
             text = re.sub(r"http://127.0.0.1:\d+", "URL", file.read_text(encoding="utf-8").replace(str(out), "OUT"))
+            text = HASH.sub(".png", text)
             result[name] = without_days(json.loads(text))
         elif file.suffix == ".png" and "images" in file.parts:
             with Image.open(file) as image:
-                result[name] = image.tobytes()
+                result.setdefault(HASH.sub(".png", name), []).append(image.tobytes())
         elif file.suffix == ".safetensors" and "checkpoints" not in file.parts:
             with safe_open(file, framework="np") as tensors:
                 result[name] = {key: tensors.get_tensor(key).tobytes() for key in tensors.keys()}

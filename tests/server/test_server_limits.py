@@ -105,7 +105,7 @@ def test_behind_a_408_nothing_else_is_answered_and_the_request_is_told_that_its_
         received.extend([await receive(), await receive()])
         await send({"type": "http.response.start", "status": 500, "headers": []})
 
-    asyncio.run(guard.BodyTimeLimit(app)({"type": "http"}, receive, send))
+    asyncio.run(asyncio.wait_for(guard.BodyTimeLimit(app)({"type": "http"}, receive, send), 20))
     assert [message["type"] for message in received] == ["http.request", "http.disconnect"]
     assert [message.get("status") for message in sent] == [408, None]  # its start and its body
 
@@ -122,7 +122,7 @@ def test_a_refused_body_is_read_to_its_end_and_no_further_and_a_silent_client_is
                 return part
             await asyncio.Event().wait()
 
-    asyncio.run(guard._discard(Client()))
+    asyncio.run(asyncio.wait_for(guard._discard(Client()), 20))
     assert list(left) == ([] if silent else [{"body": b"next"}])
 
 
