@@ -48,7 +48,7 @@ def judge(
     bind: Annotated[
         str | None, typer.Option(help="Groups that prompts leave to the trigger, comma-separated.", show_default=False)
     ] = None,
-    choosing_seeds: Annotated[int, typer.Option(help="Pictures a photo of each finalist.", min=1)] = 2,
+    choosing_seeds: Annotated[int, typer.Option(help="Pictures a photo of each finalist.", min=1)] = 4,
     seeds: Annotated[int, typer.Option(help="Pictures a photo and way to draw, for the proof.", min=2, max=64)] = 4,
     seed: Seed = 0,
     sampling: SamplingOptions,

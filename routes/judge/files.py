@@ -1,11 +1,12 @@
 """Which of many LoRA files, at which strength: drawn on common seeds, halved, and the best one proven on fresh ones.
 
 photos → tags → the prompts with trigger → files that change nothing are set aside
-→ every candidate on the first blocks → the weaker half stops → … → the best
+→ every candidate on the first blocks → the weaker half stops, the last file does not → … → the best
 → the same prompts on fresh seeds by base, best, next and last → scorer, judge, tags → which to keep
 
 A block is a photo and a seed of its own; every candidate is drawn on the same blocks. What chooses and what proves are
-different seeds, as everywhere.
+different seeds, as everywhere. The last file is what one would keep without judging: four pictures of bad luck in the
+first round are not to lose it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ...core.progress import Pace, ProgressCallback, silent
 from ...fashion.prompts.arms import refuse_unknown_arm
 from ...hosts.request import GenerationRequest
-from ...search.elimination import elimination_rounds, judge_round
+from ...search.elimination import elimination_rounds, going_on, judge_round
 from ...search.seeds import seed_plan
 from ..compare.compare import prompts_of
 from ..compare.pairs import JudgedPicture
@@ -90,18 +92,20 @@ def arms_of(models: Sequence[JudgedModel], strengths: Sequence[float]) -> list[J
 
 
 def pictures_of(rounds: Sequence[EliminationRound]) -> int:
-    """The most pictures that the rounds can take."""
-    before, pictures = 0, 0
+    """The most pictures that the rounds can take, the last file's among them."""
+    before, pictures, first = 0, 0, rounds[0].arms
     for stage in rounds:
-        pictures += stage.arms * (stage.blocks - before)
+        pictures += min(stage.arms + 1, first) * (stage.blocks - before)
         before = stage.blocks
     return pictures
 
 
 def _choose(run: JudgeRun, rounds: Sequence[EliminationRound], evaluators: _Evaluators) -> None:
     """Draws the rounds; leaves each arm's pictures, how far it came, and the best and the next."""
-    running = [arm.name for arm in run.racing]
-    comparisons = sum(stage.arms * (stage.arms - 1) // 2 for stage in rounds)
+    running, last = [arm.name for arm in run.racing], run.racing[-1].model
+    at_last = [arm.name for arm in run.racing if arm.model is last]
+    widths = [min(stage.arms + 1, len(running)) for stage in rounds]  # with the last file
+    comparisons = sum(width * (width - 1) // 2 for width in widths)
     order = list(running)
     for place, stage in enumerate(rounds):
         blocks = run.blocks[: stage.blocks]
@@ -110,22 +114,28 @@ def _choose(run: JudgeRun, rounds: Sequence[EliminationRound], evaluators: _Eval
         scores = {name: [shot.picture.score.unclipped for shot in run.drawn[name]] for name in running}
         result = judge_round(scores, run.garments(blocks), comparisons)
         order = [*result.order, *(name for name in order if name not in result.order)]
-        left = [name for name in result.order if name not in result.eliminated]
-        kept = left[: rounds[place + 1].arms] if place + 1 < len(rounds) else left
+        kept = going_on(result, rounds[place + 1].arms if place + 1 < len(rounds) else len(running), at_last)
         for name in result.order:
             run.standings[name] = (
                 "eliminated" if name in result.eliminated else "finalist" if name in kept else "stopped"
             )
         running = kept
+    order = [order[0], *sorted(order[1:], key=lambda name: _rank(run, name, order))]
     run.standings[order[0]] = "best"
-    last = run.racing[-1].model
     run.roles = {"best": order[0]}
     if len(order) > 1:
         run.roles["next"] = order[1]
-    at_last = [arm.name for arm in run.racing if arm.model is last]
     last_name = next((name for name in order if name in at_last), order[0])
     if last_name not in run.roles.values():
         run.roles["last"] = last_name
+
+
+def _rank(run: JudgeRun, name: str, order: Sequence[str]) -> tuple[bool, float]:
+    """The order behind the best: as the rounds left it, and then, by their distance, those that are proven worse."""
+    if run.standings[name] != "eliminated":
+        return False, order.index(name)
+    pairs = zip(run.drawn[name], run.drawn[order[0]], strict=False)
+    return True, fmean(best.picture.score.unclipped - shot.picture.score.unclipped for shot, best in pairs)
 
 
 def _prove(run: JudgeRun, evaluators: _Evaluators) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ...models.session import Session
     from .candidates import JudgedModel
 
-CHOOSING_SEEDS, CONFIRM_SEEDS = 2, 4  # pictures a photo: of each finalist, and of each arm of the proof
+CHOOSING_SEEDS, CONFIRM_SEEDS = 4, 4  # pictures a photo: of each finalist, and of each arm of the proof
 
 
 class JudgeSettings(CaptionedSettings):

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from modiste.core.errors import InputError
-from modiste.search.elimination import EliminationRound, elimination_rounds, judge_round
+from modiste.search.elimination import EliminationRound, RoundResult, elimination_rounds, going_on, judge_round
 
 
 def pictures(rounds) -> int:
@@ -17,9 +17,9 @@ def pictures(rounds) -> int:
 
 
 def test_the_rounds_are_those_of_the_documentation():
-    rounds = elimination_rounds(15, 16)
-    assert rounds == tuple(EliminationRound(*stage) for stage in ((15, 2), (7, 4), (3, 8), (2, 16)))
-    assert pictures(rounds) == 72 <= 0.4 * 15 * 16
+    rounds = elimination_rounds(15, 32)
+    assert rounds == tuple(EliminationRound(*stage) for stage in ((15, 4), (7, 8), (3, 16), (2, 32)))
+    assert pictures(rounds) == 144 and 144 + 4 + 8 + 16 <= 0.4 * 15 * 32  # a favourite in each round after the first
 
 
 @pytest.mark.parametrize("arms", [1, 2, 3, 8, 40])
@@ -44,6 +44,15 @@ def test_an_arm_that_is_much_worse_is_eliminated_and_one_that_is_close_is_not():
     }
     result = judge_round(scores, list(range(8)), comparisons=20)
     assert result.order[-1] == "bad" and result.eliminated == {"bad"}
+
+
+def test_the_best_favourite_goes_on_whatever_its_place_unless_it_is_proven_worse():
+    order = ("a", "b", "c", "d", "e")
+    assert going_on(RoundResult(order, frozenset()), 2) == ["a", "b"]
+    assert going_on(RoundResult(order, frozenset()), 2, ("d", "e")) == ["a", "b", "d"]
+    assert going_on(RoundResult(order, frozenset({"d"})), 2, ("d", "e")) == ["a", "b", "e"]
+    assert going_on(RoundResult(order, frozenset({"d", "e"})), 2, ("d", "e")) == ["a", "b"]
+    assert going_on(RoundResult(order, frozenset({"b"})), 2, ("a",)) == ["a", "c"]
 
 
 def test_of_equal_arms_hardly_ever_one_is_called_proven_worse():
