@@ -58,7 +58,7 @@ ROOMS = {
         ("trainer/test_lora_file.py", "runs/test_failing_disk.py", "trainer/test_train_loop.py"),
         "break_or_do_nothing or zero_may or hashes or alpha_and or broken_file or pickles or begins_like or "
         "another_kind or identity or exported_lora or half_precision or leaves_a_folder or no_gigabytes or "
-        "family_is_read or diffusers",
+        "family_is or diffusers or not_there or other_bytes",
     ),
     "captions": MutatedRoom(
         ("fashion/caption_files.py", "fashion/prompts/captions.py", "trainer/data/caption_files.py")

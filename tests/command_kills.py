@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,13 +38,14 @@ COMMANDS: dict[str, list[str]] = {
     "tag": ["tag", "photos", "--preset", "mini", "--captions", "--out", "tags.jsonl", "--trigger", "vesper"],
     "prompt": ["prompt", *("photos/piece-01.jpg", "photos/piece-02.jpg"), "--out", "run", "--budget", "8", *SMALL]
     + ["--no-learn", "--same-seeds"],
-    "compare": ["compare", "photos", "--tuned", TUNED, "--out", "run", "--seeds", "2", *SMALL],
+    "compare": ["compare", "photos", "--tuned", TUNED, "--out", "run", "--seeds", "2", "--same-seeds", *SMALL],
     "judge": ["judge", LORAS, "--photos", "photos", "--out", "run", "--seeds", "2", "--choosing-seeds", "1", *SMALL],
     "pipeline": ["pipeline", "photos", "--out", "run", "--budget", "8", "--searched", "1", "--train-steps", "4"]
-    + ["--trigger", "vesper", "--seeds", "2", "--no-learn", "--config", "../training.json", *SMALL],
+    + ["--trigger", "vesper", "--seeds", "2", "--no-learn", "--same-seeds", "--config", "../training.json", *SMALL],
 }
 TRAINING = {"save_every": 1, "validation": {"every": 3, "timesteps": 1, "most": 2, "pictures": 1, "picture_steps": 2}}
 PHOTOS = {"tag": 10, "prompt": 2, "compare": 2, "judge": 2, "pipeline": 8}
+LONGEST = "pipeline"  # a start of its for two of each other
 SEARCH, BUDGET = "prompt over a server", 40
 COMMANDS[SEARCH] = ["prompt", "photos", "--out", "run", "--budget", str(BUDGET), "--host", "webui", *SMALL]
 COMMANDS[SEARCH] += ["--no-learn", "--same-seeds", "--width", "64", "--height", "64"]
@@ -61,7 +62,12 @@ OF_THE_DAY = {
     "took_s",
     "plan",
     "memory_mb",
+    "memory_bytes",
+    "disk_bytes",
+    "cost",
 }
+# Of a request: that of a trained LoRA holds the hash of its file, whose metadata have the time of the training.
+HASH = re.compile(r"-[0-9a-f]{16}\.png")
 
 
 def lay_out(folder: Path, first: int, count: int) -> None:
@@ -132,8 +138,11 @@ def finished_pictures(out: Path) -> dict[tuple[str, str], tuple[int, int]]:
     return done
 
 
-def look_at_files(out: Path) -> None:
-    """Every file under `out` that has its name is whole: JSON, pages, pictures, tensors, checkpoints, captions."""
+def look_at_files(out: Path, captions: Collection[str] = ()) -> None:
+    """Every file under `out` that has its name is whole: JSON, pages, pictures, tensors, checkpoints, captions.
+
+    `captions`: those that an undisturbed run wrote.
+    """
     for file in (path for path in out.rglob("*") if path.is_file()):
         if file.suffix == ".json":
             json.loads(file.read_text(encoding="utf-8"))
@@ -147,7 +156,7 @@ def look_at_files(out: Path) -> None:
                 assert list(tensors.keys()), file
         elif file.suffix == ".txt" and file.parent.name == "photos":
             caption = file.read_text(encoding="utf-8")
-            assert caption.startswith("a photo of ") and "vesper" in caption, file
+            assert "vesper" in caption and caption in (captions or [caption]), f"{file}: {caption!r}"
         elif file.suffix == ".jsonl":
             for line in file.read_text(encoding="utf-8").split("\n")[:-1]:  # the last one may be torn
                 json.loads(line)
@@ -169,10 +178,11 @@ def result_of(out: Path) -> dict[str, Any]:
         name = str(file.relative_to(out))
         if file.name in ("report.json", "train.json"):
             text = re.sub(r"http://127.0.0.1:\d+", "URL", file.read_text(encoding="utf-8").replace(str(out), "OUT"))
+            text = HASH.sub(".png", text)
             result[name] = without_days(json.loads(text))
         elif file.suffix == ".png" and "images" in file.parts:
             with Image.open(file) as image:
-                result[name] = image.tobytes()
+                result.setdefault(HASH.sub(".png", name), []).append(image.tobytes())
         elif file.suffix == ".safetensors" and "checkpoints" not in file.parts:
             with safe_open(file, framework="np") as tensors:
                 result[name] = {key: tensors.get_tensor(key).tobytes() for key in tensors.keys()}
@@ -203,6 +213,7 @@ class KilledCommand:
     whole_s: float = 0.0  # of CPU
     begins_s: float = 0.0  # of it, before the first picture
     expected: dict[str, Any] = field(default_factory=dict)
+    captions: set[str] = field(default_factory=set)
     finished: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -226,6 +237,7 @@ class KilledCommand:
         self.check_end(exit_code(child), out)
         look_at_files(out)
         self.expected = result_of(out)
+        self.captions = {text.decode() for name, text in self.expected.items() if Path(name).match("photos/*.txt")}
         lay_out(self.out, 0, self.photos)
         print(f"{self.name}: {self.whole_s:.1f} CPU s undisturbed, {len(finished_pictures(out))} pictures", flush=True)
 
@@ -255,7 +267,7 @@ class KilledCommand:
 
     def look(self) -> None:
         """After a kill: every file is whole, and what was finished before is there as it was, drawn once."""
-        look_at_files(self.out)
+        look_at_files(self.out, self.captions)
         finished = finished_pictures(self.out)
         lost = self.finished.keys() - finished.keys()
         again = [key for key in self.finished.keys() & finished.keys() if self.finished[key] != finished[key]]
@@ -272,6 +284,7 @@ class KilledCommand:
         actual = result_of(self.out)
         assert not (lines := differences(self.expected, actual)), f"{self.name}: {lines[:5]}"
         self.counts["ends"] += 1
+        print(f"{self.name}: end {self.counts['ends']} after {self.counts['kills']} kills: identical", flush=True)
 
     def begin_anew(self) -> None:
         """An empty folder for the next run."""
@@ -282,7 +295,7 @@ class KilledCommand:
 
     def look_at_end(self) -> None:
         """At the end each picture is done, and none that was finished before was drawn again."""
-        look_at_files(self.out)
+        look_at_files(self.out, self.captions)
         finished = finished_pictures(self.out)
         assert all(finished.get(key) == before for key, before in self.finished.items()), f"{self.name} drew again"
         assert {row["state"] for _, _, row in journal_rows(self.out)} <= {"done", "planned"}
@@ -344,9 +357,11 @@ def kill_commands(folder: str, kills: int, names: Sequence[str] = tuple(PHOTOS),
     ]
     for command in commands:
         command.begin()
+    turns = [command for command in commands if command.name != LONGEST] * 2
+    turns += [command for command in commands if command.name == LONGEST]
     turn = 0
     while sum(command.counts["kills"] for command in commands) < kills:
-        commands[turn % len(commands)].kill_once()
+        turns[turn % len(turns)].kill_once()
         turn += 1
     for command in commands:
         command.end()

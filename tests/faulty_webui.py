@@ -64,6 +64,7 @@ class FaultyWebui:
         self.broken: set[tuple[str, int]] = set()  # prompts with seeds whose pictures are NaN
         self.flags: dict | None = {}  # what it was started with; None: it fails at telling, as Forge with --port
         self.faults: deque[str] = deque()
+        self.overflowed: set[tuple] = set()  # prompts with seeds that have been NaN by chance
         self.random, self.retry_after = random.Random(0), "0"
         self.away = 0  # requests whose connection is cut without an answer
         self.starting = 0  # requests of its API that come while there is only its page
@@ -121,15 +122,20 @@ class FaultyWebui:
 
     # ── drawing ──
 
-    def next_fault(self) -> str:
+    def next_fault(self, payload: dict) -> str:
+        """A fault for this request; by chance none overflows twice: what does is a picture that can't be drawn."""
         with self._lock:
             if self.faults:
                 return self.faults.popleft()
-            if self.random.random() < self.rate:
-                return self.random.choice(
-                    ("oom", "nan", "reset", "busy", "cut", "half_json", "html", "base64", "html502")
-                )
-            return ""
+            if self.random.random() >= self.rate:
+                return ""
+            fault = self.random.choice(("oom", "nan", "reset", "busy", "cut", "half_json", "html", "base64", "html502"))
+            picture = payload.get("prompt"), payload.get("seed")
+            if fault == "nan" and picture in self.overflowed:
+                return "oom"
+            if fault == "nan":
+                self.overflowed.add(picture)
+            return fault
 
     def draw(self, payload: dict, fault: str) -> dict:
         """One picture and its info, under the queue's lock, as A1111 does it."""
@@ -382,7 +388,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"size": len(self.webui.pending), "tasks": self.webui.pending})
 
     def _sdapi_v1_txt2img(self, method: str, payload: dict | None) -> None:
-        webui, fault = self.webui, self.webui.next_fault()
+        webui, fault = self.webui, self.webui.next_fault(payload or {})
         webui.received.append(payload)
         with webui._lock:
             webui.in_flight += 1

@@ -38,8 +38,8 @@ patch_torchvision_ops()
 plan.PEAK_SECONDS = 0.001  # no test asks how fast this machine is
 
 
-def tiny_base(folder: Path, prediction: str = "epsilon") -> Path:
-    """A random Stable Diffusion 1 of some thousand weights, in diffusers' folders."""
+def tiny_base(folder: Path, prediction: str = "epsilon", blocks: int = 2) -> Path:
+    """A random Stable Diffusion 1 of some thousand weights, in diffusers' folders; its UNet has 1 or 2 `blocks`."""
     from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
 
@@ -50,9 +50,9 @@ def tiny_base(folder: Path, prediction: str = "epsilon") -> Path:
         unet=UNet2DConditionModel(
             sample_size=8,
             layers_per_block=1,
-            block_out_channels=(16, 32),
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            block_out_channels=(16, 32)[:blocks],
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D")[:blocks],
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D")[-blocks:],
             attention_head_dim=4,
             cross_attention_dim=16,
             norm_num_groups=8,

@@ -86,14 +86,24 @@ def step_file(step: int) -> str:
 
 
 def keep_step_file(run: TrainingRun) -> None:
-    """Writes the LoRA as it is now beside the result, averaged where the run averages; the same step's is replaced."""
+    """Writes the LoRA as it is now beside the result, averaged where the run averages; the same step's is replaced.
+
+    Stopped where its weights are not finite any more.
+    """
     step, every = run.loop.step, run.config.files_every
     file = run.folder / step_file(step)
-    if run.main:
-        with writing(f"the file of step {step}", run.folder), run.optimization.ema_weights():
-            make_folder(file.parent)
-            metadata = _metadata(run, step, f"step {step}: a file was kept every {every} steps")
-            _write_lora(run, file, metadata, allow_zero=True)  # of steps that were all skipped: the run goes on
+    with run.optimization.ema_weights():
+        if not all(bool(parameter.isfinite().all()) for parameter in run.model.parameters.values()):
+            raise Stopped(
+                f"the weights are not finite any more at step {step}: no file of them is kept",
+                where=str(run.folder),
+                to_try="a smaller learning_rate; the last checkpoint is from before",
+            )
+        if run.main:
+            with writing(f"the file of step {step}", run.folder):
+                make_folder(file.parent)
+                metadata = _metadata(run, step, f"step {step}: a file was kept every {every} steps")
+                _write_lora(run, file, metadata, allow_zero=True)  # of steps that were all skipped: the run goes on
     run.loop.files = sorted({*run.loop.files, step})
 
 

@@ -13,6 +13,7 @@ import pytest
 from modiste.core.disk import DiskError, write_error, writing
 from modiste.core.errors import InputError
 from modiste.core.files import REPLACE_TRIES, make_folder, sha256_of, size_bytes, write_whole
+from modiste.core.read_files import UnreadableFile, read_whole
 
 
 def test_a_file_is_replaced_whole_and_no_temporary_is_left(tmp_path):
@@ -138,3 +139,28 @@ def test_the_folders_of_new_names_are_synced(tmp_path, monkeypatch):
     synced.clear()
     write_whole(tmp_path / "x" / "a", b"1")
     assert synced[-1] == str(tmp_path / "x") and len(synced) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "words"),
+    [
+        ("open", "PERM", "the file may not be read"),
+        ("fstat", "CHANGED", "the file changed while it was read; wait until it is complete"),
+    ],
+)
+def test_a_file_that_may_not_be_read_or_grows_meanwhile_is_named(call, code, words, tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(bytes(20))
+    fstat = os.fstat
+
+    def refused(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    def before_it_grew(descriptor):
+        status = list(fstat(descriptor))
+        status[6] -= 10
+        return os.stat_result(status)
+
+    monkeypatch.setattr(os, call, refused if call == "open" else before_it_grew)
+    with pytest.raises(UnreadableFile) as caught:
+        read_whole(tmp_path / "a", 1000)
+    assert caught.value.code == code and str(caught.value) == f"{words} ({tmp_path / 'a'})"

@@ -43,7 +43,10 @@ def test_a_lock_file_with_garbage_can_be_taken(content, tmp_path):
     (tmp_path / "lock").write_bytes(content)
     lock = FolderLock(tmp_path / "lock")
     assert lock.left_by is None
-    with pytest.raises(FolderBusy):
+    with pytest.raises(FolderBusy, match=f"^held by process {os.getpid()}$"):
+        FolderLock(tmp_path / "lock")
+    (tmp_path / "lock").write_bytes(content)  # what a holder that is just writing its id would look like
+    with pytest.raises(FolderBusy, match="^held by process unknown$"):
         FolderLock(tmp_path / "lock")
     lock.release()
 

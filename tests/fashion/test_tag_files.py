@@ -21,7 +21,7 @@ from modiste.cli.app import app
 from modiste.core.disk import DiskError, write_error
 from modiste.core.errors import InputError
 from modiste.fashion.batch_tagging import tag_photos
-from modiste.fashion.caption_files import CaptionWriter, write_caption
+from modiste.fashion.caption_files import CaptionWriter, write_caption, written_by_modiste
 from modiste.fashion.encoder_cache import ObservationCache
 from modiste.fashion.photos import Skip
 from modiste.fashion.prompts.captions import caption_of
@@ -281,6 +281,14 @@ def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary
 def test_a_caption_lies_beside_its_photo(folder):
     assert write_caption(folder / "a.png", "a photo of a top") == folder / "a.txt"
     assert (folder / "a.txt").read_text() == "a photo of a top\n"
+
+
+def test_a_record_of_written_captions_that_can_not_be_used_is_named_and_a_look_at_it_makes_none(folder, tmp_path):
+    assert written_by_modiste([folder / "a.txt"], tmp_path) == set()
+    assert not (tmp_path / "captions-1.sqlite").exists()
+    (tmp_path / "captions-1.sqlite").mkdir()
+    with pytest.raises(InputError, match=r"record of written captions can't be used: .*captions-1\.sqlite.*delete"):
+        CaptionWriter(folder=tmp_path)
 
 
 def test_a_caption_of_the_user_s_stays_and_one_of_ours_is_replaced_until_it_is_edited(folder, tmp_path):

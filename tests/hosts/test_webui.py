@@ -657,7 +657,7 @@ print(json.dumps({"took_s": float(took or 0)}))
 def run_and_kill(url: str, folder: Path, count: int, kills: int, at: str = "") -> subprocess.CompletedProcess:
     arguments = [sys.executable, "-c", RUN, url, str(folder), str(count), str(kills), at]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
 
 
 def records(folder: Path) -> list:

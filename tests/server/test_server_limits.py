@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import requests
@@ -84,6 +86,44 @@ def test_a_body_that_does_not_arrive_is_a_408(url, monkeypatch):
         while part := line.recv(1000):  # to the end of the connection
             answer += part
     assert answer.startswith(b"HTTP/1.1 408") and answer.count(b"HTTP/1.1") == 1
+
+
+def test_behind_a_408_nothing_else_is_answered_and_the_request_is_told_that_its_client_is_gone(monkeypatch):
+    monkeypatch.setattr(guard, "BODY_S", 0.02)
+    received, sent = [], []
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> dict:
+        for message in messages:
+            return message
+        await asyncio.Event().wait()  # the rest never comes
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    async def app(scope: dict, receive: Any, send: Any) -> None:
+        received.extend([await receive(), await receive()])
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    asyncio.run(asyncio.wait_for(guard.BodyTimeLimit(app)({"type": "http"}, receive, send), 20))
+    assert [message["type"] for message in received] == ["http.request", "http.disconnect"]
+    assert [message.get("status") for message in sent] == [408, None]  # its start and its body
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_refused_body_is_read_to_its_end_and_no_further_and_a_silent_client_is_not_waited_for(silent, monkeypatch):
+    monkeypatch.setattr(guard, "SILENCE_S", 0.02)
+    parts = [{"body": b"x", "more_body": True}, {"body": b"y", "more_body": True}, {"body": b"z"}, {"body": b"next"}]
+    left = iter(parts[:2] if silent else parts)
+
+    class Client:
+        async def receive(self) -> dict:
+            for part in left:
+                return part
+            await asyncio.Event().wait()
+
+    asyncio.run(asyncio.wait_for(guard._discard(Client()), 20))
+    assert list(left) == ([] if silent else [{"body": b"next"}])
 
 
 def test_small_bodies_are_always_taken_and_large_ones_as_long_as_there_is_room():

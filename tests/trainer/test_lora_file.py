@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -121,10 +122,10 @@ def one_module(**tensors: torch.Tensor) -> AdapterState:
     ("tensor", "words"),
     [
         (torch.full((8, 2), torch.nan), "NaN"),
-        (torch.full((8, 2), torch.inf), "NaN or infinity"),
-        (torch.full((8, 2), 1e5), "does not fit into float16"),
+        (torch.full((8, 2), torch.inf), "NaN or infinity .*lower the learning rate"),
+        (torch.full((8, 2), 1e5), "does not fit into float16 .*write float32"),
         (torch.zeros(8, 2), "changes nothing"),
-        (torch.full((8, 2), 1e-9), "changes nothing"),
+        (torch.full((8, 2), 1e-9), "changes nothing.*in float32 if float16 is too coarse"),
     ],
 )
 def test_a_file_that_would_break_or_do_nothing_is_not_written(tensor, words, tmp_path):
@@ -194,7 +195,7 @@ def test_a_broken_file_is_named(name, tmp_path):
 def test_pickles_are_not_opened_whatever_they_are_called(protocol, tmp_path):
     path = tmp_path / "lora.safetensors"
     torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=protocol == "zip")
-    with pytest.raises(InputError, match="pickled"):
+    with pytest.raises(InputError, match=r"pickled .*lora\.safetensors"):
         read_lora(path)
 
 
@@ -209,24 +210,53 @@ def test_a_header_that_begins_like_a_pickle_is_none(tmp_path):
     raise AssertionError("no header of that length")
 
 
+HALVES = (("up", 2), ("down", 3))  # of no common rank
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
         ({"model.diffusion_model.out.2.weight": 1}, "it holds model.diffusion_model.out.2.weight"),
         ({"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight": 1}, "no whole LoRA"),
+        (
+            {f"lora_unet_mid_block_attentions_0_proj_in.lora_{half}.weight": rank for half, rank in HALVES},
+            "can't be used",
+        ),
         ({}, "no tensors"),
     ],
 )
 def test_another_kind_of_file_is_named(keys, words, tmp_path):
     path = tmp_path / "lora.safetensors"
-    path.write_bytes(save({name: torch.ones(1, 1) for name in keys}))
-    with pytest.raises(InputError, match=words):
+    path.write_bytes(save({name: torch.ones(rank, rank) for name, rank in keys.items()}))
+    with pytest.raises(InputError, match=rf"{words}.*lora\.safetensors"):
         read_lora(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no such LoRA file .*lora\.safetensors"):
+        read_lora(tmp_path / "lora.safetensors")
+
+
+def test_a_disk_that_keeps_other_bytes_than_it_was_given_is_named(tmp_path, monkeypatch):
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path)[:-1] + b"x")
+    with pytest.raises(InputError, match=r"reads back differently .*lora\.safetensors.*check the disk"):
+        write_lora(one_module(), tmp_path / "lora.safetensors", {})
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_the_family_is_read_from_the_tensors_whatever_the_metadata_says(family, tmp_path):
     write_lora(random_lora(family), tmp_path / "lora.safetensors", {"ss_base_model_version": "sd_v1"})
+    assert read_lora(tmp_path / "lora.safetensors").family == family
+
+
+@pytest.mark.parametrize(
+    ("metadata", "family"),
+    [({}, "sd1"), ({"ss_base_model_version": "sdxl_base_v1-0"}, "sdxl"), ({"ss_v2": "True"}, "sd2")]
+    + [({"ss_v2": "False", "ss_base_model_version": "sd_v1"}, "sd1")],
+)
+def test_the_family_is_that_of_the_metadata_where_the_tensors_fit_every_one(metadata, family, tmp_path):
+    write_lora(one_module(), tmp_path / "lora.safetensors", metadata)
     assert read_lora(tmp_path / "lora.safetensors").family == family
 
 
@@ -269,9 +299,10 @@ def test_the_form_of_diffusers_goes_there_and_comes_back(kind, parts, pipeline, 
     assert error(delta_weights(read_lora(tmp_path / "peft.safetensors"), base), theirs) <= 1e-5
 
 
-def test_a_file_that_diffusers_itself_saved_is_read(parts, pipeline, tmp_path):
+@pytest.mark.parametrize("kind", ["lora", "rslora"])
+def test_a_file_that_diffusers_itself_saved_is_read(kind, parts, pipeline, tmp_path):
     """Its own: alphas in the metadata, text encoder without `text_model.` since transformers 5."""
-    adapt(parts, "lora", "ours")
+    adapt(parts, kind, "ours")
     pipeline.unet, pipeline.text_encoder = parts["unet"], parts["text_encoder"]
     from peft import get_peft_model_state_dict
 
@@ -286,6 +317,18 @@ def test_a_file_that_diffusers_itself_saved_is_read(parts, pipeline, tmp_path):
     )
     state = read_lora(tmp_path / "pytorch_lora_weights.safetensors")
     assert error(delta_weights(state), merged_differences(parts, "ours")) <= 1e-5
+
+
+def test_alphas_of_single_layers_and_old_names_of_text_layers_are_read_from_diffusers_form(tmp_path):
+    """peft's `alpha_pattern` names layers by the end of their path; diffusers up to 0.17 wrote `to_q` for `q_proj`."""
+    layers = ["unet.mid_block.attentions.0.proj_in", "unet.mid_block.attentions.0.proj_out"]
+    layers += ["text_encoder.text_model.encoder.layers.0.self_attn.to_q"]
+    tensors = {f"{layer}.lora.{half}.weight": torch.ones(2, 2) for layer in layers for half in ("up", "down")}
+    config = {"unet.lora_alpha": 3.0, "unet.alpha_pattern": {"proj_out": 5.0, "out": 7.0}}
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes(save(tensors, {"lora_adapter_metadata": json.dumps(config)}))
+    alphas = {module.path.rpartition(".")[2]: module.tensors.get("alpha") for module in read_lora(path).modules}
+    assert alphas == {"proj_in": 3.0, "proj_out": 5.0, "q_proj": None}
 
 
 def test_diffusers_form_has_no_loha(parts, tmp_path):

@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -203,12 +204,20 @@ def test_byte_order_marks_are_decoded(mark, encoding, tmp_path):
 def test_latin_1_is_named_with_its_offset(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("a café dress".encode("latin-1"))
-    with pytest.raises(BadCaption, match="byte 0xe9 at offset 5.*UTF-8") as caught:
+    with pytest.raises(BadCaption, match=r"byte 0xe9 at offset 5 .*a\.txt\); save it as UTF-8") as caught:
         read_caption(path)
     assert caught.value.code == "ENCODING" and caught.value.exit_code == 2
     path.write_bytes(codecs.BOM_UTF8 + b"a\xff")
     with pytest.raises(BadCaption, match="offset 4"):
         read_caption(path)
+
+
+def test_words_of_a_caption_that_can_not_be_read_are_named_with_its_file(tmp_path):
+    (tmp_path / "folder.txt").mkdir()
+    for name, code, words in (("folder.txt", "PERM", "can't be read: "), ("none.txt", "GONE", "is gone")):
+        with pytest.raises(BadCaption, match=rf"caption.*{words}.*{re.escape(name)}\)$") as caught:
+            read_caption(tmp_path / name)
+        assert caught.value.code == code
 
 
 def test_nul_is_removed_lines_become_one_and_a_book_is_cut_with_a_note():
@@ -656,7 +665,7 @@ def test_captions_stand_in_a_metadata_csv_too(delimiter, tmp_path):
         "b.png": "a coat",
     }
     table.write_text("name,caption\na.png,a dress\n")
-    with pytest.raises(InputError, match="line 1 names the columns name, caption"):
+    with pytest.raises(InputError, match="line 1 names the columns name, caption .*; columns file_name and text$"):
         load(tmp_path)
     table.write_text("file_name,text\na.png\n")
     with pytest.raises(InputError, match="line 2 has no file_name and text"):

@@ -574,6 +574,21 @@ def test_weights_that_are_not_finite_are_never_kept(base, photos, tmp_path):
     assert not (tmp_path / LORA_FILE).exists() and not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_file_on_the_way_of_weights_that_are_not_finite_is_never_kept(averaged, base, photos, tmp_path):
+    run = run_of(config(base, photos, files_every=2, save_every=1, ema=0.5 if averaged else 0.0), tmp_path)
+
+    def spoil(now):
+        if now.stage == "checkpoint" and now.done == 1:
+            held = run.optimization.ema if averaged else run.model.parameters
+            next(iter(held.values())).data.view(-1)[0] = math.nan
+
+    with pytest.raises(Stopped, match="not finite any more at step 2: no file of them.*a smaller learning_rate"):
+        take_steps(run, spoil, lambda: False)
+    assert not list(tmp_path.rglob("fashion_lora_weights*"))
+    assert [folder.name for folder in whole_checkpoints(tmp_path / CHECKPOINTS)] == ["step-000001"]
+
+
 @pytest.mark.parametrize("part", ["averaged weights", "optimizer's moments"])
 def test_a_checkpoint_that_nothing_could_go_on_from_is_never_kept(part, base, photos, tmp_path):
     run = run_of(config(base, photos, save_every=1, ema=0.5), tmp_path)

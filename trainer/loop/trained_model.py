@@ -49,8 +49,8 @@ class TrainedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the UNet is."""
-        device: torch.device = self.base.unet.device
+        """Where the UNet is. Its own property walks through all of its modules each time."""
+        device: torch.device = next(self.base.unet.parameters()).device
         return device
 
     def precision(self) -> AbstractContextManager[Any]:
