@@ -217,6 +217,8 @@ KINDS: dict[str, Callable[[Sketch], None]] = {
     )
 }
 
+SCENES = (house, car, tree, chair, landscape, blank)  # what may stand behind somebody
+
 
 def other_pictures(count: int, seed: str) -> list[tuple[str, Image.Image]]:
     """Kinds and pictures, RGB, SIDE × SIDE, all kinds in turn; every third one a little out of focus."""
