@@ -112,7 +112,7 @@ def cached_catalogue(path: Path, n: int, seed: str, **how) -> RenderedCatalogue:
         "n": n,
         "seed": seed,
         "columns": list(COLUMNS),
-        **{k: v for k, v in how.items() if k != "workers"},
+        **{k: list(v) if isinstance(v, tuple) else v for k, v in how.items() if k != "workers"},
     }
     note = path.with_suffix(".json")
     if note.exists() and json.loads(note.read_text()) == what:
