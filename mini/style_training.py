@@ -1,8 +1,8 @@
 """Teaches trained encoders other styles: the same words and the same garments, drawn in another hand.
 
 Only how pictures are seen changes. Texts keep their vectors, so that the image model, whose text encoder is a copy,
-stays as it is; and pictures of the renderer's own style are held where the encoder had them, by distillation from itself
-(Li and Hoiem, "Learning without Forgetting", ECCV 2016).
+stays as it is; and pictures of the renderer's own style are held where the encoder had them, by distillation from
+itself (Li and Hoiem, "Learning without Forgetting", ECCV 2016).
 """
 
 from __future__ import annotations
