@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from ..core.threads import wait_asleep
 from .calibrate import calibrate
 from .check import check
 from .compare import compare
@@ -56,6 +57,7 @@ app.add_typer(lora, name="lora")
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with DESIGN's codes."""
+    wait_asleep()
     app(_without_mode(sys.argv[1:] if arguments is None else arguments), prog_name="modiste")
 
 

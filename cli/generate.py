@@ -44,6 +44,9 @@ def generate(
 
     needed = ("checkpoint",) if host.is_local else ()
     chosen = choose_preset(preset, host.host, needed, checkpoint=checkpoint, prediction=prediction)
+    drawer = open_host(chosen, host.choice(), device)
+    if host.workflow is not None:
+        chosen = chosen.replaced(**drawer.describe().drawing)
     width, height = sampling.size(chosen)
     request = GenerationRequest(
         prompt=text,
@@ -56,6 +59,6 @@ def generate(
         height=height,
     )
     with Display(quiet=json) as display:
-        files = draw_prompt(open_host(chosen, host.choice(), device), request, count, out, display)
+        files = draw_prompt(drawer, request, count, out, display)
     print_json([str(file) for file in files]) if json else print("\n".join(map(str, files)))
     return EXIT_OK

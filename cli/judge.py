@@ -35,6 +35,10 @@ def judge(
         Path | None,
         typer.Option(help="Judge the sample pictures of a training instead, without drawing any.", show_default=False),
     ] = None,
+    catalogue: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photos of the whole shop, to find the right garment among (R@1).", show_default=False),
+    ] = None,
     strengths: Annotated[str, typer.Option(help="Strengths to try, comma-separated.")] = "1",
     keep: Annotated[Path | None, typer.Option(help="Copy the best file there, if proven.", show_default=False)] = None,
     preset: PresetName = None,
@@ -57,9 +61,8 @@ def judge(
     from ..reports.judging_page import write_judging
     from .print_results import print_judging
 
-    _refuse_contradictions(tuned, samples, keep)
-    gathered = gather_photos(photos)
-    session = open_chosen_session(preset, models, host, device, lora_dir)
+    _refuse_contradictions(tuned, samples, keep, catalogue)
+    gathered, session = gather_photos(photos), open_chosen_session(preset, models, host, device, lora_dir)
     with Display(quiet=json) as display:
         if samples is not None:
             report = _by_samples(samples, gathered, session, out, display)
@@ -72,30 +75,35 @@ def judge(
                 "bound": groups_of(bind, session.vision.taxonomy),
                 **sampling.as_fields(),
             }
-            report = _by_files(tuned or [], trigger, gathered, session, fields, out, display)
-        write_judging(report, out)
-    if keep is not None:
-        _copy_best(report, keep)
+            report = _by_files(tuned or [], trigger, (gathered, catalogue), session, fields, out, display)
+        write_judging(report, out, taxonomy=session.vision.taxonomy)
+    _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
     return EXIT_SKIPS if report.skipped else EXIT_OK
 
 
-def _copy_best(report: JudgeReport, target: Path) -> None:
+def _copy_best(report: JudgeReport, target: Path | None) -> None:
     from ..routes.judge.keep import copy_best
 
+    if target is None:
+        return
     if report.verdict.decision != "keep":
         say(f"nothing was copied to {target}: no file is proven better than the base model")
     else:
         say(f"copied to {copy_best(report, target)}")
 
 
-def _refuse_contradictions(tuned: list[Path] | None, samples: Path | None, keep: Path | None) -> None:
+def _refuse_contradictions(
+    tuned: list[Path] | None, samples: Path | None, keep: Path | None, catalogue: list[Path] | None
+) -> None:
     if (samples is None) == (not tuned):
         raise InputError(
             "name LoRA files, or --samples FOLDER", to_try="modiste judge LORAS/ --photos BRAND/ --out DIR"
         )
     if samples is not None and keep is not None:
         raise InputError("--keep copies a LoRA file, and sample pictures are none", to_try="leave --keep out")
+    if samples is not None and catalogue:
+        raise InputError("--catalogue is for files: nobody knows which garment a sample shows", to_try="leave it out")
     if keep is not None and keep.is_file():
         raise InputError("the best file is not copied over another", where=str(keep), to_try="a name that is free")
 
@@ -111,21 +119,24 @@ def _by_samples(samples: Path, gathered: Gathered, session: Session, out: Path, 
 def _by_files(
     tuned: list[Path],
     trigger: str | None,
-    gathered: Gathered,
+    photos: tuple[Gathered, list[Path] | None],
     session: Session,
     fields: dict[str, Any],
     out: Path,
     display: Display,
 ) -> JudgeReport:
+    from ..fashion.photos import gather_photos
     from ..routes.judge.candidates import open_candidates
     from ..routes.judge.files import judge_files
     from ..routes.judge.settings import JudgeSettings
 
-    candidates = open_candidates(tuned, trigger)
+    gathered, catalogue = photos
+    candidates = open_candidates(tuned, trigger, any_model=True)
     settings = JudgeSettings.for_session(
         session, candidates, **fields, **({} if trigger is None else {"trigger": trigger})
     )
-    return judge_files(gathered.photos, candidates, session, settings, out, display, gathered.skipped)
+    shop = gather_photos(catalogue).photos if catalogue else ()
+    return judge_files(gathered.photos, candidates, session, settings, out, display, gathered.skipped, shop)
 
 
 def _strengths(text: str) -> tuple[float, ...]:

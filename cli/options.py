@@ -15,12 +15,28 @@ def _one_line(text: str) -> str:
     return text
 
 
+def catalogue_path(text: str) -> Path:
+    """What `tag` was given: a path of this machine, or s3://… and the like."""
+    from ..fashion.remote import as_path
+
+    return as_path(text)
+
+
 def one_line(text: str) -> Any:
     """An option for words that stand in a caption; `text` is its help."""
     return typer.Option(parser=_one_line, metavar="<str>", help=text)
 
 
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", show_default=False)]
+Catalogued = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Photos, folders, .tar or .parquet files; also s3://… and the like.",
+        show_default=False,
+        metavar="PHOTOS...",
+        parser=catalogue_path,
+    ),
+]
 PresetName = Annotated[
     str | None,
     typer.Option(
@@ -77,7 +93,11 @@ CaFile = Annotated[
     ),
 ]
 Workflow = Annotated[
-    Path | None, typer.Option(help="ComfyUI's own graph, in API format, in place of the plain one.", show_default=False)
+    Path | None,
+    typer.Option(
+        help="ComfyUI's own graph: a file in API format, or sdxl | sd3.5 | flux | z-image | qwen-image.",
+        show_default=False,
+    ),
 ]
 DeliverTo = Annotated[
     Path | None,
@@ -196,6 +216,15 @@ SearchBudget = Annotated[int, typer.Option(help="Pictures a searched photo.", mi
 SearchedPhotos = Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)]
 Gpus = Annotated[int, typer.Option("--gpus", help="Cards that train together; with --device cpu, processes.", min=1)]
 Join = Annotated[bool, typer.Option("--join", help="Tag nothing: put all shards' files into that of --out.")]
+TagEngine = Annotated[str, typer.Option("--engine", help="local | ray: the workers of a Ray cluster.")]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option("--address", help="With --engine ray: a cluster, HOST:6379 | auto.", show_default="workers here"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="With --engine ray: processes that tag.", min=1, show_default="one a processor or card"),
+]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Dtype = Annotated[
     str, typer.Option(help="Of drawing here: auto | float32 | float16 | bfloat16; auto: float16 but for a CPU.")

@@ -83,6 +83,8 @@ def print_judging(report: JudgeReport, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ..reports.judging_texts import catalogue_lines
+
     console = Console()
     table = Table(box=None, pad_edge=False)
     for heading in ("candidate", "similarity", "judge", "behind the best", "pictures", "standing"):
@@ -91,7 +93,7 @@ def print_judging(report: JudgeReport, out: Path) -> None:
         behind = row.best_over_it
         table.add_row(
             _plain(row.label),
-            _percent(row.similarity),
+            "–" if row.similarity is None else _percent(row.similarity),
             "–" if row.judge is None else _percent(row.judge),
             "–"
             if behind is None
@@ -102,11 +104,36 @@ def print_judging(report: JudgeReport, out: Path) -> None:
     console.print(table)
     console.print()
     console.print(report.verdict.sentence, markup=False)
+    for line in (*judged_traits(report), *catalogue_lines(report, "en")):
+        console.print(f"  {line}", markup=False)
     for line in report.verdict.next_steps:
         console.print(f"  {line}", markup=False)
     for skip in report.skipped:
         console.print(f"  skipped {_plain(skip.path)}: {skip.code}, {_plain(skip.reason)}", markup=False)
     print(f"report: {out / 'report.html'}")
+
+
+def judged_traits(report: JudgeReport) -> list[str]:
+    """What the best one draws of the photos, beside the base model: a line for each group of tags, and the colours."""
+    best = next((row.traits for row in report.rows if row.standing == "best"), None)
+    if best is None or report.base is None:
+        return []
+    lines = [
+        f"{group.replace('_', ' ')}: {_percent(share)} of the pictures, base {_percent(report.base.attributes[group])}"
+        f"{_change(best.attribute_changes.get(group), 100.0)}"
+        for group, share in best.attributes.items()
+        if group in report.base.attributes
+    ]
+    if best.colour_delta_e is not None and report.base.colour_delta_e is not None:
+        change = _change(best.colour_change, 1.0)
+        lines.append(f"colours: ΔE {best.colour_delta_e:.1f}, base {report.base.colour_delta_e:.1f}{change}")
+    return lines
+
+
+def _change(change: Interval | None, unit: float) -> str:
+    if change is None:
+        return ""
+    return f"; {unit * change.mean:+.1f} ({unit * change.low:+.1f} … {unit * change.high:+.1f})"
 
 
 def print_verdict(report: ComparisonReport, out: Path) -> None:

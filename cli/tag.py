@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,17 +12,17 @@ import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
+from .option_groups import CaptionerOptions, EngineOptions, VisionOptions, with_option_groups
 from .options import (
     DEMONSTRATION,
     AllowRemote,
     AsJson,
     CaptionBind,
+    Catalogued,
     Device,
     Force,
     Join,
     Overwrite,
-    Photos,
     PresetName,
     ShardOfCatalogue,
     one_line,
@@ -36,14 +37,15 @@ if TYPE_CHECKING:
     from ..fashion.tag_file import TagFile, TaggedFile
     from ..fashion.taxonomy import Taxonomy
     from ..models.captioner import RememberingCaptioner
+    from ..routes.ray_tagging import WorkerSettings
 
 
 @with_option_groups
 def tag(
-    photos: Photos,
+    photos: Catalogued,
     *,
     preset: PresetName = None,
-    out: Annotated[Path | None, typer.Option(help="FILE.jsonl or FILE.csv; goes on where it stopped.")] = None,
+    out: Annotated[Path | None, typer.Option(help="FILE.jsonl, .csv or .parquet; goes on where it stopped.")] = None,
     captions: Annotated[bool, typer.Option("--captions", help="Write a .txt caption beside each photo.")] = False,
     overwrite: Overwrite = False,
     trigger: Annotated[str, one_line("A word in every caption that is to mean the brand's look.")] = "",
@@ -53,38 +55,35 @@ def tag(
     models: VisionOptions,
     force: Force = False,
     shard: ShardOfCatalogue = None,
+    spread: EngineOptions,
     join: Join = False,
     device: Device = "auto",
     json: AsJson = False,
 ) -> int:
     """Say what each photo shows, group by group, with confidences."""
     from ..core.progress import Pace
-    from ..fashion.batch_tagging import tag_photos
     from ..fashion.caption_files import CaptionWriter
-    from ..fashion.encoder_cache import ObservationCache
-    from ..fashion.prompts.captions import caption_of
     from ..fashion.tag_file import TagFile
-    from ..models.vision import open_tagger
+    from ..fashion.tag_table import lines_file
+    from ..fashion.taxonomy import load_taxonomy
+    from ..routes.ray_tagging import WorkerSettings
 
     if join:
         return join_files(photos, out)
     catalogue = catalogue_of(photos, shard, captions)
-    tagger = open_tagger(choose_preset(preset, **models.as_fields()), device)
-    skipped: list[Skip] = []
-    bound = groups_of(bind, tagger.taxonomy)
+    chosen = choose_preset(preset, **models.as_fields())
+    taxonomy = load_taxonomy(chosen.taxonomy)
+    bound, skipped = groups_of(bind, taxonomy), list["Skip"]()
     with Display(quiet=json) as display, ExitStack() as open_files:
-        file = open_files.enter_context(TagFile(catalogue.file_of(out))) if out else None
+        start = open_engine(spread, WorkerSettings(chosen, device, trigger, bound), open_files)
+        file = open_files.enter_context(TagFile(catalogue.file_of(lines_file(out)))) if out else None
         asked = describing.open(allow_remote)
-        described = Described(open_files.enter_context(asked), tagger.taxonomy, trigger, bound) if asked else None
-        refuse_other_captions(file, described, tagger.taxonomy, trigger, bound)
+        described = Described(open_files.enter_context(asked), taxonomy, trigger, bound) if asked else None
+        refuse_other_captions(file, described, taxonomy, trigger, bound)
         writer = open_files.enter_context(CaptionWriter(overwrite)) if captions else None
-        cache = open_files.enter_context(ObservationCache(tagger.key))
         results = Results(file, writer, json)
-        tagged_photos = tag_photos(
+        tagged_photos = start(
             catalogue,
-            tagger,
-            cache=cache,
-            caption=partial(caption_of, taxonomy=tagger.taxonomy, trigger=trigger, bound=bound),
             done=file.done if file else frozenset(),
             without_garment=Demonstration() if force else lambda path: False,
             skipped=skipped,
@@ -96,17 +95,38 @@ def tag(
                 return EXIT_OK
         if writer and file:
             write_earlier_captions(photos, file, writer)
-    return results.finish(skipped)
+    return results.finish(skipped, out, shard)
+
+
+def open_engine(
+    spread: EngineOptions, settings: WorkerSettings, open_files: ExitStack
+) -> Callable[..., Iterator[tuple[Path, TaggedFile]]]:
+    """What tags a catalogue: a tagger in this process, opened, or a cluster's workers."""
+    from ..fashion.batch_tagging import tag_photos
+    from ..fashion.encoder_cache import ObservationCache
+    from ..fashion.prompts.captions import caption_of
+    from ..models.vision import open_tagger
+    from ..routes.ray_tagging import ClusterOptions, tag_by_ray
+
+    if spread.is_ray:
+        return partial(tag_by_ray, settings=settings, cluster=ClusterOptions(spread.address, spread.workers))
+    tagger = open_tagger(settings.preset, settings.device)
+    cache = open_files.enter_context(ObservationCache(tagger.key))
+    caption = partial(caption_of, taxonomy=tagger.taxonomy, trigger=settings.trigger, bound=settings.bound)
+    return partial(tag_photos, tagger=tagger, cache=cache, caption=caption)
 
 
 def catalogue_of(photos: list[Path], shard: str | None, captions: bool) -> Catalogue:
-    """What is to be tagged. InputError for no shard, and for captions beside photos of an archive."""
+    """What is to be tagged. InputError for no shard, and for captions where none can lie beside the photos."""
     from ..core.errors import InputError
-    from ..fashion.archives import is_archive
+    from ..fashion.containers import is_container
+    from ..fashion.remote import is_remote
     from ..fashion.shards import Catalogue, Shard
 
-    if captions and (archive := next(filter(is_archive, photos), None)):
-        raise InputError("captions can't be written into an archive", where=str(archive), to_try="--out tags.jsonl")
+    for path in photos if captions else []:
+        if is_container(path) or is_remote(path):
+            kind = "into a bucket or server" if is_remote(path) else "into an archive or a table"
+            raise InputError(f"captions can't be written {kind}", where=str(path), to_try="--out tags.jsonl")
     return Catalogue(photos, Shard.parse(shard) if shard else None)
 
 
@@ -114,16 +134,28 @@ def join_files(photos: list[Path], out: Path | None) -> int:
     """Joins the files of all shards, and names the photos without a line; the exit code."""
     from ..core.errors import InputError
     from ..fashion.shards import Catalogue, join_shards
+    from ..fashion.tag_table import lines_file
 
     if out is None:
         raise InputError("--join writes a file", to_try="--out with the name that the shards were given")
-    files = Catalogue(photos).find()[0]
-    missing = join_shards(out, files)
+    lines, files = lines_file(out), Catalogue(photos).find()[0]
+    missing = join_shards(lines, files)
+    finish_table(out, lines, None)
     say(f"{len(files) - len(missing)} of {len(files)} photos in {out}")
     if missing:
         names = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         say(f"no line: {names}; they were skipped, or their shard has not ended: the same --shard goes on")
     return EXIT_SKIPS if missing else EXIT_OK
+
+
+def finish_table(out: Path, lines: Path, shard: str | None) -> None:
+    """Writes the parquet table of the lines where one was asked for; a shard's lines wait for --join."""
+    from ..fashion.tag_table import is_tag_table, write_tag_table
+
+    if is_tag_table(out) and shard:
+        say(f"this shard's lines are in {lines}; --join writes {out}")
+    elif is_tag_table(out):
+        write_tag_table(out, lines)
 
 
 class Described:
@@ -195,8 +227,10 @@ class Results:
         """Whether the lines go to standard output alone, and its reader has left (`| head -1`)."""
         return reader_left() and not (self.file or self.writer or self.json)
 
-    def finish(self, skipped: list[Skip]) -> int:
-        """Prints the JSON document, and names what was skipped and kept; the exit code."""
+    def finish(self, skipped: list[Skip], out: Path | None, shard: str | None) -> int:
+        """Writes the table, prints the JSON document, and names what was skipped and kept; the exit code."""
+        if out and self.file:
+            finish_table(out, self.file.path, shard)
         if self.json:
             print_json([line.as_json() for line in self.lines])
         for skip in skipped:

@@ -36,14 +36,14 @@ class Display:
         if not self.quiet and sys.stderr.isatty() and FOR_PROGRAMS not in os.environ:
             from rich.console import Console, Group
             from rich.live import Live
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
             from rich.progress import Progress as RichProgress
 
             columns = (
                 TextColumn("{task.description:<12}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),  # what a pipe is told; rich's own would count what was there before
                 TextColumn("{task.fields[message]}", markup=False),
             )
             console = Console(stderr=True)
@@ -77,9 +77,23 @@ class Display:
 
     def _bar(self, progress: Progress) -> None:
         if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total, message="")
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total, message="", left="")
         message = "" if "loss" in progress.values else _one_line(progress.message)  # its numbers stand under the bar
-        self._bars.update(self._tasks[progress.stage], completed=progress.done, total=progress.total, message=message)
+        self._bars.update(
+            self._tasks[progress.stage],
+            completed=progress.done,
+            total=progress.total,
+            message=message,
+            left=_clock(progress.eta_s),
+        )
+
+
+def _clock(seconds: float | None) -> str:
+    """`1:05:00` left; empty where nobody knows, or nothing is left."""
+    if not seconds:
+        return ""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def _as_json(progress: Progress) -> str:

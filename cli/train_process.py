@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import InputError, ModisteError
 from ..core.progress import Progress
+from ..core.threads import wait_asleep
 from ..models.presets import preset
 from ..routes.finetune.finetune import finetune
 from ..trainer.config import read_config
@@ -71,6 +72,7 @@ def _finite(value: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    wait_asleep()
     parser = argparse.ArgumentParser(prog="python -m modiste.trainer", description=__doc__.partition("\n")[0])
     parser.add_argument("config", type=Path, help="a TrainConfig as JSON")
     parser.add_argument("--preset", help="whose tagger captions photos that have none: mini | sd15 | sdxl")

@@ -1,8 +1,9 @@
-"""Errors of the operating system while writing, as messages with an exit code."""
+"""Errors of the operating system and of SQLite while writing, as messages with an exit code."""
 
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,25 @@ def known_error(error: OSError) -> ModisteError | None:
     if error.errno in OF_THE_PATH and path:
         return InputError(OF_THE_PATH[error.errno], where=shown, to_try="check the path")
     return write_error(Path(shown or "."), error) if error.errno in OF_THE_DISK else None
+
+
+@contextmanager
+def using_database(path: Path, holds: str, without: str) -> Iterator[None]:
+    """Turns SQLite's errors inside `with` into messages: a full disk is DiskError, a damaged file InputError.
+
+    `holds` says what is in the file, `without` what happens where a damaged one is deleted.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if not isinstance(error, sqlite3.OperationalError):
+            raise InputError(
+                f"{holds} are damaged: {error}", where=str(path), to_try=f"delete that file: {without}"
+            ) from error
+        full = "full" in str(error)
+        what = "the disk is full" if full else f"{holds} can't be used: {error}"
+        to_try = "free some space; the same command continues" if full else "the same command continues"
+        raise DiskError(what, where=str(path), to_try=to_try) from error
 
 
 @contextmanager

@@ -49,6 +49,11 @@ class Pace:
         self.done, self._worked = self.done + count, self._worked + count
         self._report(message, None, values)
 
+    def known(self, count: int) -> None:
+        """Counts `count` units that an earlier run has computed; they say nothing about the time left."""
+        self.done += count
+        self._report("", None)
+
     def found(self, done: int, total: int, item: Path) -> None:
         """Reports `item` as number `done` of `total`, for work whose extent is known only once it has begun."""
         self.total, self._worked = total, self._worked + 1
@@ -69,10 +74,14 @@ class Pace:
             return None
         now = time.monotonic()
         self._first_s = now if self._first_s is None else self._first_s
-        left, measured_s = max(0, self.total - self.done), now - self._first_s
-        if not left:
-            return 0.0
-        return measured_s / (self._worked - 1) * left if measured_s >= LEAST_MEASURED_S else None
+        return time_left_s(now - self._first_s, self._worked - 1, self.total - self.done)
+
+
+def time_left_s(measured_s: float, units: float, left: float) -> float | None:
+    """Seconds for the `left` units after `units` of them took `measured_s`; None where too little was measured."""
+    if left <= 0:
+        return 0.0
+    return measured_s / units * left if units > 0 and measured_s >= LEAST_MEASURED_S else None
 
 
 def silent(progress: Progress) -> None:

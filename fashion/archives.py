@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.read_files import UnreadableFile, too_large
+from .remote import version_of
 
 SUFFIX = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -65,15 +66,14 @@ def read_member(archive: Path, photo: Path, most_bytes: int) -> bytes:
 
 
 def _members(archive: Path) -> dict[str, tuple[int, int]]:
-    status = archive.stat()
-    return _members_as_of(archive, status.st_mtime_ns, status.st_size)
+    return _members_as_of(archive, *version_of(archive))
 
 
 @lru_cache(KEPT)
 def _members_as_of(archive: Path, changed: int, size: int) -> dict[str, tuple[int, int]]:
     """Name → (first byte, bytes) of each regular file; one pass over the headers."""
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             found = {
                 os.path.normpath(member.name): (member.offset_data, member.size)
                 for member in tar

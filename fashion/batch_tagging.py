@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -45,25 +45,81 @@ def tag_photos(
     files, unusable = catalogue.find()
     skipped += unusable
     todo = [file for file in files if str(file) not in done]
-    count = used = len(files) - len(todo)
-    waiting = iter(todo)
+    used = len(files) - len(todo)
     with ThreadPoolExecutor(THREADS) as pool:
-        while batch := list(islice(waiting, BATCH)):
-            entries = _observed(list(pool.map(partial(_decode_new, cache=cache), batch)), tagger, cache)
-            skipped += [entry for entry in entries if isinstance(entry, Skip)]
-            photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
-            shown = tagger.shows_garment([photo.observation for photo in photos])
-            kept = [there or without_garment(photo.path) for photo, there in zip(photos, shown, strict=True)]
-            skipped += [no_garment(photo.path) for photo, keep in zip(photos, kept, strict=True) if not keep]
-            photos = [photo for photo, keep in zip(photos, kept, strict=True) if keep]
-            count += len(batch) - len(photos)
-            for photo, tags in zip(photos, tagger.read([photo.observation for photo in photos]), strict=True):
-                count, used = count + 1, used + 1
-                tagged(count, len(files), photo.path)
-                text = caption_of(tags, tagger.taxonomy) if caption is None else caption(tags)
-                yield photo.path, _line(photo.path, tags, text)
+        entries = _entries(todo, lambda batch: tag_batch(batch, tagger, cache, pool, caption))
+        used += yield from usable_lines(
+            entries,
+            used,
+            without_garment=without_garment,
+            skipped=skipped,
+            tagged=lambda count, path: tagged(count, len(files), path),
+        )
     if not used and not (catalogue.shard and not files and not unusable):
         raise nothing_usable(catalogue.paths, skipped)
+
+
+def usable_lines(
+    entries: Iterable[tuple[Path, BatchEntry | Skip]],
+    done: int,
+    *,
+    without_garment: Callable[[Path], bool],
+    skipped: list[Skip],
+    tagged: Callable[[int, Path], None],
+) -> Generator[tuple[Path, TaggedFile], None, int]:
+    """The lines of the entries that can be used, the others into `skipped`; returns how many lines there were.
+
+    `tagged(done, path)` is called at each line, with the number of photos so far, `done` before the first.
+    """
+    used = 0
+    for count, (path, entry) in enumerate(entries, done + 1):
+        if isinstance(entry, Skip):
+            skipped.append(entry)
+        elif not entry.garment and not without_garment(path):
+            skipped.append(no_garment(path))
+        else:
+            used += 1
+            tagged(count, path)
+            yield path, entry.line
+    return used
+
+
+def _entries(
+    files: Sequence[Path], tag: Callable[[Sequence[Path]], Sequence[BatchEntry | Skip]]
+) -> Iterator[tuple[Path, BatchEntry | Skip]]:
+    waiting = iter(files)
+    while batch := list(islice(waiting, BATCH)):
+        yield from zip(batch, tag(batch), strict=True)
+
+
+@dataclass(frozen=True)
+class BatchEntry:
+    """What a photo shows; `garment`: whether it is of one that the encoder knows."""
+
+    line: TaggedFile
+    garment: bool
+
+
+def tag_batch(
+    files: Sequence[Path],
+    tagger: Tagger,
+    cache: ObservationCache,
+    pool: Executor,
+    caption: Callable[[PhotoTags], str] | None = None,
+) -> list[BatchEntry | Skip]:
+    """The entry of each file, or why it can't be used; `pool` decodes what `cache` has no observation of."""
+    entries = _observed(list(pool.map(partial(_decode_new, cache=cache), files)), tagger, cache)
+    photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
+    read = iter(tagger.read([photo.observation for photo in photos]))
+    tagged: list[BatchEntry | Skip] = []
+    for entry in entries:
+        if isinstance(entry, Skip):
+            tagged.append(entry)
+            continue
+        tags = next(read)
+        text = caption_of(tags, tagger.taxonomy) if caption is None else caption(tags)
+        tagged.append(BatchEntry(_line(entry.path, tags, text), tags.garment))
+    return tagged
 
 
 def photos_without_garment(photos: Sequence[Photo], tagger: Tagger) -> list[Photo]:

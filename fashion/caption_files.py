@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ..core.disk import writing
+from ..core.disk import using_database, writing
 from ..core.errors import InputError
 from ..core.files import write_whole
 from ..core.home import modiste_home
 
 FILE = "captions-1.sqlite"
+HOLDS = "the records of written captions", "captions that are there count as yours then"
 SCHEMA = "CREATE TABLE IF NOT EXISTS written (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID"
 WAIT_S = 30.0  # while another process writes
 
@@ -53,7 +54,7 @@ class CaptionWriter:
         """`overwrite`: also replaces files of the user's."""
         self.overwrite, self.written = overwrite, 0
         self.kept: list[Path] = []  # files of the user's that hold another caption
-        path = (folder or modiste_home() / "cache") / FILE
+        self.path = path = (folder or modiste_home() / "cache") / FILE
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
@@ -80,12 +81,14 @@ class CaptionWriter:
             self.kept.append(file)
             return False
         write_caption(photo, caption)
-        self._database.execute("INSERT OR REPLACE INTO written VALUES (?, ?)", (_key(file), _digest(data)))
+        with using_database(self.path, *HOLDS):
+            self._database.execute("INSERT OR REPLACE INTO written VALUES (?, ?)", (_key(file), _digest(data)))
         self.written += 1
         return True
 
     def _is_ours(self, file: Path, data: bytes) -> bool:
-        return _recorded(self._database, file, data)
+        with using_database(self.path, *HOLDS):
+            return _recorded(self._database, file, data)
 
     def close(self) -> None:
         """Closes the record."""

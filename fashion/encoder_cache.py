@@ -10,10 +10,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.disk import using_database
 from ..core.errors import InputError
 from ..core.home import modiste_home
 from .tagger import Observation
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modiste")
 
+HOLDS = "the observations of earlier runs", "photos and words are encoded again"
 FILE = "observations-1.sqlite"  # the number changes with the form of an observation
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS observations (
@@ -64,7 +67,7 @@ class ObservationCache:
         import numpy as np
         import torch
 
-        with self._lock:
+        with self._using():
             row = self._database.execute(
                 "SELECT embed, pixels FROM observations WHERE photo = ? AND encoder = ?", (sha256, self.encoder_key)
             ).fetchone()
@@ -79,17 +82,14 @@ class ObservationCache:
             (sha256, self.encoder_key, observation.embed.numpy().tobytes(), observation.pixels.tobytes())
             for sha256, observation in observations
         ]
-        with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?)", rows)
-            self._database.execute("COMMIT")
+        self._insert("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?)", rows)
 
     def find_texts(self, texts: Iterable[str]) -> dict[str, torch.Tensor]:
         """Each of `texts` that this encoder has embedded → its vector [D]."""
         import numpy as np
         import torch
 
-        with self._lock:
+        with self._using():
             rows = [
                 (text, row[0])
                 for text in texts
@@ -104,10 +104,19 @@ class ObservationCache:
     def add_texts(self, embeds: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Stores (text, vector [D]) pairs in one commit."""
         rows = [(text, self.encoder_key, embed.numpy().tobytes()) for text, embed in embeds]
-        with self._lock:
+        self._insert("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", rows)
+
+    def _insert(self, statement: str, rows: Sequence[tuple[str | bytes, ...]]) -> None:
+        """All rows or none, in one commit."""
+        with self._using(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", rows)
-            self._database.execute("COMMIT")
+            self._database.executemany(statement, rows)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Inside `with`, the database is this thread's; DiskError where it is full, InputError where it is damaged."""
+        with self._lock, using_database(self.path, *HOLDS):
+            yield
 
     def close(self) -> None:
         """Closes the file."""

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
-from ..core.read_files import UnreadableFile, read_whole
-from .archives import archive_of, is_archive, photos_in, read_member
+from ..core.read_files import UnreadableFile
+from .containers import bytes_of, files_in, is_container
+from .remote import RemotePath, as_path, files_below, is_remote
+from .tables import is_table
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,20 +90,23 @@ class Gathered:
     duplicates: dict[str, list[Path]] = field(default_factory=dict)
 
 
-def find_photos(paths: Iterable[str | Path], archives: bool = False) -> tuple[list[Path], list[Skip]]:
+def find_photos(paths: Iterable[str | Path], containers: bool = False) -> tuple[list[Path], list[Skip]]:
     """Every photo file of the given files and folders (with their sub-folders), in order, each path once.
 
     Hidden files and files without a picture's suffix are ignored; a link that leads out of its folder is skipped.
-    `archives`: a .tar that is given stands for the photos in it. Raises InputError for a path that does not exist.
+    `containers`: a .tar or a .parquet that is given stands for the photos in it. Raises InputError for a path that does
+    not exist.
     """
     files: dict[Path, None] = {}
     skipped: list[Skip] = []
-    for given in map(Path, paths):
+    for given in map(as_path, paths):
         if not _exists(given):
             raise InputError("there is no such photo or folder", where=str(given), to_try="check the path")
-        if archives and is_archive(given):
-            for file in filter(_is_picture, photos_in(given)):
-                files[file] = None
+        if containers and is_container(given):
+            inside = files_in(given)
+            files |= dict.fromkeys(inside if is_table(given) else filter(_is_picture, inside))
+        elif isinstance(given, RemotePath) and given.is_dir():
+            files |= dict.fromkeys(filter(_is_picture, files_below(given)))
         elif given.is_dir():
             root = os.path.realpath(given)
             for file in _walk(given):
@@ -133,7 +138,7 @@ def _is_picture(path: Path) -> bool:
 def _exists(path: Path) -> bool:
     """Whether something has that path, if only a link that leads nowhere; a name that can't be one has not."""
     try:
-        return path.exists() or path.is_symlink()
+        return path.exists() or (not is_remote(path) and path.is_symlink())
     except OSError:
         return False
 
@@ -208,8 +213,9 @@ class PhotoFile:
 
 def read_file(path: str | Path) -> PhotoFile:
     """Reads the bytes of a photo's file: the first half of `read_photo`. Raises BadPhoto with a code."""
-    data = _bytes_of(Path(path))
-    return PhotoFile(Path(path), data, hashlib.sha256(data).hexdigest())
+    file = as_path(path)
+    data = _bytes_of(file)
+    return PhotoFile(file, data, hashlib.sha256(data).hexdigest())
 
 
 def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
@@ -251,8 +257,7 @@ def _pillow_errors_as_codes(path: Path, kind: str, data: bytes) -> Iterator[None
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        archive = archive_of(path)
-        data = read_member(archive, path, MOST_BYTES) if archive else read_whole(path, MOST_BYTES)
+        data = bytes_of(path, MOST_BYTES)
     except UnreadableFile as error:
         raise BadPhoto(path, "BOMB" if error.code == "TOO_LARGE" else error.code, error.reason) from None
     if not data:

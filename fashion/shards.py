@@ -51,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is to be tagged: photos, folders of photos and .tar archives of them, or one shard of all these."""
+    """What is to be tagged: photos, folders, .tar archives and parquet tables of them, or one shard of all these."""
 
     paths: Sequence[Path]
     shard: Shard | None = None
@@ -62,7 +62,7 @@ class Catalogue:
 
     def find(self) -> tuple[list[Path], list[Skip]]:
         """The photos in order, and what can't be one of them. Raises InputError for a path that does not exist."""
-        files, skipped = find_photos(self.paths, archives=True)
+        files, skipped = find_photos(self.paths, containers=True)
         if self.shard is None:
             return files, skipped
         own = set(self.shard.own([*files, *(skip.path for skip in skipped)], self.paths))
@@ -71,7 +71,7 @@ class Catalogue:
 
 def _below(file: Path, given: Sequence[Path]) -> str:
     root = next((root for root in given if file != root and file.is_relative_to(root)), file.parent)
-    return (Path(root.name) if root.suffix else Path()).joinpath(file.relative_to(root)).as_posix()
+    return "/".join(([root.name] if root.suffix else []) + list(file.relative_to(root).parts))
 
 
 def join_shards(out: Path, photos: Sequence[Path]) -> list[Path]:

@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.disk import writing
+from ..core.disk import DiskError, writing
 from ..core.errors import InputError
 from ..core.files import make_folder, sync_folder
 from ..core.folder_lock import lock_file, unlock_file
@@ -62,7 +62,7 @@ class TagFile:
 
     def __init__(self, path: Path):
         if path.suffix.lower() not in (".jsonl", ".csv"):
-            raise InputError("tags are written as .jsonl or .csv", where=str(path), to_try="--out tags.jsonl")
+            raise InputError("tags are written as .jsonl, .csv or .parquet", where=str(path), to_try="--out tags.jsonl")
         self.path, self._csv, self._unsynced = path, path.suffix.lower() == ".csv", 0
         with writing(path):
             make_folder(path.parent)
@@ -153,6 +153,9 @@ class TagFile:
             raise
 
     def _sync(self) -> None:
+        if not self.path.exists():  # what is written goes nowhere, and no system call says so
+            gone = "it was deleted or moved while this run wrote into it"
+            raise DiskError(gone, where=str(self.path), to_try="start the same command again")
         os.fsync(self._file.fileno())
         self._unsynced = 0
 

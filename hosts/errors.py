@@ -2,6 +2,7 @@
 
 HostError              exit 4   anything that a host did or failed to do
 ├── RequestRefused     exit 2   the request can't be drawn there (unknown sampler, LoRA, size): nothing was sent
+│   └── NoPlace                 a ComfyUI workflow does not say where a value goes
 ├── AccessDenied       exit 2   name and password are missing or wrong
 ├── ApiMissing         exit 2   somebody answers, but not with the API (a WebUI without --api, another program)
 ├── UntrustedServer    exit 2   no secure connection: its certificate is not believed, or it speaks plain HTTP
@@ -31,6 +32,10 @@ class RequestRefused(HostError):
     """The request names something that the host does not have."""
 
     exit_code = 2
+
+
+class NoPlace(RequestRefused):
+    """The workflow has no place for what is asked."""
 
 
 class AccessDenied(HostError):

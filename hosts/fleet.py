@@ -107,6 +107,7 @@ class Fleet:
         self.members = [Member(host, name) for host, name in zip(hosts, names, strict=True)]
         self.rest_s = rest_s
         self.dialect: Dialect = hosts[0].dialect
+        self.takes_negative: bool = getattr(hosts[0], "takes_negative", True)
         self._outcomes: queue.Queue[Outcome] = queue.Queue()
         self._described: HostDescription | None = None
 
@@ -128,6 +129,8 @@ class Fleet:
                 checkpoint=first.checkpoint,
                 checkpoint_hash=next(filter(None, (known.checkpoint_hash for known in descriptions.values())), None),
                 samplers=common,
+                workflow=first.workflow,
+                drawing=first.drawing,
             )
         return self._described
 

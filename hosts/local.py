@@ -6,7 +6,6 @@ import itertools
 import logging
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,14 +17,15 @@ from ..checkpoints.single_file import open_pipeline, recognised
 from ..core.device import GIB, choose_device, choose_dtype, free_bytes, has_native_bf16, is_out_of_memory
 from ..core.errors import InputError, MissingWeights
 from ..core.files import sha256_of
-from ..core.library_output import suppress_log
 from ..core.torchvision_ops import patch_torchvision_ops
 from ..core.weights import how_to_get, hub_cache, locate
 from .drawing_plan import MOST_AT_ONCE, DrawingPlan, plan_drawing
 from .errors import OutOfMemory, RequestRefused
+from .local_lora import load_adapter
+from .prompt_cache import PromptCache
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from .samplers import SAMPLERS, SCHEDULES, make_scheduler, refuse_unfit, refuse_unknown
-from .text_embeds import count_tokens, embed_prompts, needed_chunks
+from .text_embeds import count_tokens
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,6 +97,7 @@ class LocalHost:
         self._most: DrawingPlan | None = None  # what the device can do, once it has run out of memory
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
+        self._prompts = PromptCache(lambda: self.pipeline)
         self._img2img: Any = None
         self._scheduler_config: Any = None
         self._adapters: dict[Path, str] = {}
@@ -160,6 +161,7 @@ class LocalHost:
 
         self._pipeline = self._img2img = self._applied = None
         self._adapters.clear()
+        self._prompts.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -246,7 +248,7 @@ class LocalHost:
 
     def _batch_key(self, request: GenerationRequest) -> tuple[Any, ...]:
         fields = request.model_dump(exclude={"prompt", "negative_prompt", "seed"})
-        return (*map(str, fields.items()), needed_chunks(self.pipeline, request.prompt, request.negative_prompt))
+        return (*map(str, fields.items()), self._prompts.chunks(request.prompt, request.negative_prompt))
 
     def _draw(
         self, requests: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None
@@ -302,9 +304,9 @@ class LocalHost:
         pipeline.scheduler = make_scheduler(self._scheduler_config, first.sampler, first.scheduler)
         self._set_loras(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
-        chunks = needed_chunks(pipeline, *prompts, *negatives)
-        positive = embed_prompts(pipeline, prompts, chunks, first.clip_skip)
-        negative = embed_prompts(pipeline, negatives, chunks, first.clip_skip)
+        chunks = self._prompts.chunks(*prompts, *negatives)
+        positive = self._prompts.embed(prompts, chunks, first.clip_skip, first.loras)
+        negative = self._prompts.embed(negatives, chunks, first.clip_skip, first.loras)
         pooled = {}
         if positive.pooled is not None:
             pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
@@ -358,19 +360,7 @@ class LocalHost:
             self.pipeline.disable_lora()
 
     def _load(self, lora: Path, name: str) -> str:
-        # Several adapters in one model are meant, and a LoRA without a text encoder is no mistake.
-        with warnings.catch_warnings(), suppress_log("diffusers.loaders.lora_base", "No LoRA keys associated"):
-            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-            try:
-                self.pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
-            except RuntimeError as error:
-                if "size mismatch" not in str(error):
-                    raise
-                raise InputError(
-                    f"this LoRA is for a model of other sizes than {self._name()}",
-                    where=str(lora),
-                    to_try="the --checkpoint that it was trained on",
-                ) from None
+        load_adapter(self.pipeline, lora, name, self._name())
         return name
 
     def _used(self, request: GenerationRequest, image: Any) -> UsedSettings:

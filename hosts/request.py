@@ -94,6 +94,8 @@ class HostDescription(BaseModel):
     checkpoint: str
     checkpoint_hash: str | None = None
     samplers: tuple[str, ...] = ()
+    workflow: str | None = None  # digest of a ComfyUI workflow of the user's
+    drawing: dict[str, Any] = Field(default={}, exclude=True)  # sampling that it brings along, in a request's fields
 
 
 class Host(Protocol):

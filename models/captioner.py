@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.disk import using_database
 from ..core.errors import InputError
 from ..core.home import modiste_home
 from ..core.progress import Pace, ProgressCallback, silent
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..fashion.photos import Photo
 
 FILE = "captioned-1.sqlite"
+HOLDS = "the captions of earlier runs", "the captioner is asked again"
 SCHEMA = """CREATE TABLE IF NOT EXISTS captions (
     photo TEXT NOT NULL, captioner TEXT NOT NULL, caption TEXT NOT NULL,
     PRIMARY KEY (photo, captioner)) WITHOUT ROWID"""
@@ -34,7 +36,7 @@ class RememberingCaptioner:
     def __init__(self, captioner: Captioner, folder: Path | None = None):
         self.captioner = captioner
         self._key = f"{captioner.name} {hashlib.sha256(INSTRUCTION.encode()).hexdigest()[:8]}"
-        path = (folder or modiste_home() / "cache") / FILE
+        self.path = path = (folder or modiste_home() / "cache") / FILE
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
@@ -54,9 +56,10 @@ class RememberingCaptioner:
 
     def known(self, sha256: str) -> str | None:
         """What it said of the photo before; None where it was not asked yet."""
-        row = self._database.execute(
-            "SELECT caption FROM captions WHERE photo = ? AND captioner = ?", (sha256, self._key)
-        ).fetchone()
+        with using_database(self.path, *HOLDS):
+            row = self._database.execute(
+                "SELECT caption FROM captions WHERE photo = ? AND captioner = ?", (sha256, self._key)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def describe(self, sha256: str, image: Callable[[], Image.Image]) -> str:
@@ -64,7 +67,8 @@ class RememberingCaptioner:
         caption = self.known(sha256)
         if caption is None:
             caption = self.captioner.describe(image())
-            self._database.execute("INSERT OR REPLACE INTO captions VALUES (?, ?, ?)", (sha256, self._key, caption))
+            with using_database(self.path, *HOLDS):
+                self._database.execute("INSERT OR REPLACE INTO captions VALUES (?, ?, ?)", (sha256, self._key, caption))
         return caption
 
     def describe_all(self, photos: Sequence[Photo], progress: ProgressCallback = silent) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from ..core.errors import InputError
 from ..core.files import write_whole
 from ..core.folder_lock import lock_folder
-from ..core.progress import Progress, ProgressCallback
+from ..core.progress import Progress, ProgressCallback, time_left_s
 from ..core.weights import PINNED, SHORT_NAMES, hub_cache, locate, short_name
 from .hub_files import SINGLE_FILES, HubFile, is_diffusers, used_files
 from .hub_stream import PART, DownloadError, fetch_file
@@ -169,7 +169,7 @@ def fetch(download: ModelDownload, progress: ProgressCallback) -> None:
     # The lock lies in the cache: the lock of a folder of the user's would stay there.
     lock = lock_folder(hub_cache(), LOCK, "fetching models", DownloadError)
     try:
-        arrival = _Arrival(download, progress)
+        arrival = Arrival(download, progress)
         for file in download.files:
             if not download.is_here(file):
                 _fetch_one(download, file, arrival)
@@ -180,7 +180,7 @@ def fetch(download: ModelDownload, progress: ProgressCallback) -> None:
         lock.release()
 
 
-def _fetch_one(download: ModelDownload, file: HubFile, arrival: _Arrival) -> None:
+def _fetch_one(download: ModelDownload, file: HubFile, arrival: Arrival) -> None:
     with _hub_answers(download.hub_id):
         from huggingface_hub import hf_hub_download, hf_hub_url
         from huggingface_hub.utils import build_hf_headers
@@ -205,17 +205,20 @@ def _point_main(download: ModelDownload) -> None:
         write_whole(main, download.commit.encode())
 
 
-class _Arrival:
+class Arrival:
     """Counts the bytes of a model that are here, and reports them a few times a second."""
 
     def __init__(self, download: ModelDownload, progress: ProgressCallback):
         self.download, self.progress = download, progress
         self.sizes = {file.name: download.bytes_here(file) for file in download.files}
-        self.began, self.at_first, self.reported = time.monotonic(), sum(self.sizes.values()), 0.0
+        self.at_first, self.reported = sum(self.sizes.values()), 0.0
+        self.began: float | None = None  # when the first bytes arrived: what connecting takes is no download
 
     def has(self, file: HubFile, size: int) -> None:
         """`size` bytes of a file are here."""
         self.sizes[file.name] = size
+        if self.began is None:
+            self.began, self.at_first = time.monotonic(), sum(self.sizes.values())
         self.report(file)
 
     def report(self, file: HubFile, force: bool = False) -> None:
@@ -225,10 +228,10 @@ class _Arrival:
             return
         self.reported = now
         here, total = sum(self.sizes.values()), self.download.total_bytes
-        rate = (here - self.at_first) / max(1e-3, now - self.began)
-        eta = (total - here) / rate if rate > 0 else None
+        measured_s, arrived = 0.0 if self.began is None else now - self.began, here - self.at_first
+        eta = time_left_s(measured_s, arrived, total - here)
         done = total // MIB if here == total else min(here, total - MIB) // MIB
-        message = f"{file.name}, {rate / 1e6:.1f} MB/s"
+        message = file.name if eta is None else f"{file.name}, {arrived / max(1e-3, measured_s) / 1e6:.1f} MB/s"
         self.progress(Progress(f"{self.download.name} (MiB)", max(0, done), total // MIB, message, eta))
 
 

@@ -62,12 +62,12 @@ def server_options(url: str, certificate: str | None = None) -> tuple[str, ...]:
 
 def tag_command(photos: Sequence[Path], preset: str, encoder: str = "", any_photo: bool = False) -> list[str]:
     """`harness.py tag`; `encoder`: another one than the preset's. `any_photo`: also those without a garment."""
-    return _harness("tag", *map(str, photos), *_models(preset, encoder), *["--force"] * any_photo, "--json")
+    return _harness("tag", *map(str, photos), *models_options(preset, encoder), *["--force"] * any_photo, "--json")
 
 
 def score_command(preset: str, encoder: str, device: str) -> list[str]:
     """`harness.py score-lines`, which scores what is written to it."""
-    return _harness("score-lines", *_models(preset, encoder), "--device", device)
+    return _harness("score-lines", *models_options(preset, encoder), "--device", device)
 
 
 def prompt_command(
@@ -91,7 +91,7 @@ def prompt_command(
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or drawer not in (WEBUI, OWN_MODEL):
         raise BadForm("strategies", "no_choice")
-    options = [*_models(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
+    options = [*models_options(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if strategies:
         options += ["--strategies", ",".join(strategies)]
     for option, tags in zip(("--pin", "--leave-out"), edits, strict=True):
@@ -102,10 +102,10 @@ def prompt_command(
         options += ["--force"]
     if drawer == WEBUI:
         options += ["--host", "webui"]
-    digest = _digest(photos, options)
+    digest = digest_of(photos, options)
     options += server if drawer == WEBUI else []
     out = runs / f"prompt-{digest}"
-    return _harness("prompt", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
+    return _harness("prompt", *folders_of(photos, runs, digest), "--out", str(out), *options, "--json"), out
 
 
 def finetune_command(
@@ -130,12 +130,12 @@ def finetune_command(
         options += ["--trigger", trigger.strip()]
     if checkpoint:
         options += ["--checkpoint", checkpoint]
-    digest = _digest(photos, options)
+    digest = digest_of(photos, options)
     out = runs / f"train-{digest}"
     options += ["--deliver-to", str(made(lora[0]))]
     if lora[1].strip():
         options += ["--deliver-as", lora[1].strip()]
-    return _harness("finetune", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
+    return _harness("finetune", *folders_of(photos, runs, digest), "--out", str(out), *options, "--json"), out
 
 
 def pipeline_command(
@@ -157,7 +157,7 @@ def pipeline_command(
         raise BadForm("trigger", "one_word")
     if drawer not in (WEBUI, OWN_MODEL):
         raise BadForm("drawer", "no_choice")
-    options = [*_models(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
+    options = [*models_options(preset, encoder), "--budget", str(_within(budget, BUDGETS, "budget"))]
     if trigger.strip():
         options += ["--trigger", trigger.strip()]
     if with_class:
@@ -168,14 +168,14 @@ def pipeline_command(
         options += ["--force"]
     if drawer == WEBUI:
         options += ["--host", "webui", "--lora-dir", str(made(lora_folder))]
-    digest = _digest(photos, options)
+    digest = digest_of(photos, options)
     options += server if drawer == WEBUI else []
     options += ["--deliver-to", str(made(lora_folder))]
     out = runs / f"pipeline-{digest}"
-    return _harness("pipeline", *_folders(photos, runs, digest), "--out", str(out), *options, "--json"), out
+    return _harness("pipeline", *folders_of(photos, runs, digest), "--out", str(out), *options, "--json"), out
 
 
-def _folders(photos: Sequence[Path], runs: Path, digest: str) -> list[str]:
+def folders_of(photos: Sequence[Path], runs: Path, digest: str) -> list[str]:
     """The photos as folders, which is what the trainer takes; uploads are copied, as the WebUI may delete its own."""
     if any(photo.is_file() for photo in photos):
         return [str(_gathered(photos, runs / f"photos-{digest}"))]
@@ -210,7 +210,8 @@ def _harness(*words: str) -> list[str]:
     return [str(environment.environment_python()), str(ROOT / "harness.py"), *words]
 
 
-def _models(preset: str, encoder: str) -> list[str]:
+def models_options(preset: str, encoder: str) -> list[str]:
+    """The preset, and the encoder in place of its own; BadForm for a preset that there is not."""
     return ["--preset", _preset(preset), *(["--encoder", encoder.strip()] if encoder.strip() else [])]
 
 
@@ -226,7 +227,7 @@ def _within(value: float, span: tuple[int, int], field: str) -> int:
     return int(value)
 
 
-def _digest(photos: Sequence[Path], options: Sequence[str]) -> str:
+def digest_of(photos: Sequence[Path], options: Sequence[str]) -> str:
     """10 hex digits that identify a run: photos by content, and options."""
     digest = hashlib.sha256("\0".join(options).encode())
     for photo in photos:

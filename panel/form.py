@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .commands import OWN_MODEL, PRESETS, WEBUI, BadForm
@@ -11,6 +13,7 @@ from .texts import Words
 from .webui_settings import WebuiSettings
 
 PHOTO_TYPES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"]
+SENT = "sent"  # folder in that of the runs
 
 
 def photo_fields(page: str, label: str, webui: WebuiSettings, words: Words) -> tuple[Any, Any]:
@@ -20,6 +23,21 @@ def photo_fields(page: str, label: str, webui: WebuiSettings, words: Words) -> t
     photos = gr.File(label=label, file_count="multiple", file_types=PHOTO_TYPES, elem_id=f"modiste_{page}_photos")
     folder = gr.Textbox(label=words("folder"), visible=webui.folders_allowed, elem_id=f"modiste_{page}_folder")
     return photos, folder
+
+
+def sent_file(picture: Any, runs: Path) -> str | None:
+    """The file that a PIL image is kept in, one a content; None for no image.
+
+    A path is not asked of gradio: Forge's own saving of pictures (modules/ui_tempdir.py) fails there.
+    """
+    if picture is None:
+        return None
+    digest = hashlib.sha256(f"{picture.mode}{picture.size}".encode() + picture.tobytes()).hexdigest()[:10]
+    file = runs / SENT / f"{digest}.png"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(file, "PNG")
+    return str(file)
 
 
 def preset_field(page: str, webui: WebuiSettings, words: Words) -> Any:

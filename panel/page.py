@@ -7,6 +7,7 @@ from typing import Any
 from .both_page import both_page
 from .current_job import CurrentJob
 from .form import keep_apart
+from .judge_page import judge_page
 from .prompt_page import prompt_page
 from .run_panel import RunPanel
 from .setup_page import setup_page
@@ -14,7 +15,13 @@ from .texts import Words
 from .training_page import training_page
 from .webui_settings import WebuiSettings
 
-PAGES = {"prompt": prompt_page, "training": training_page, "both": both_page, "setup": setup_page}
+PAGES = {
+    "prompt": prompt_page,
+    "training": training_page,
+    "both": both_page,
+    "judge": judge_page,
+    "setup": setup_page,
+}
 
 
 def build(webui: WebuiSettings) -> Any:

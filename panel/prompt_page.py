@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands import BUDGETS, STRATEGIES, photos_of, prompt_command, tag_command
-from .form import drawing_fields, photo_fields, tick, who_draws
+from .form import drawing_fields, photo_fields, sent_file, tick, who_draws
 from .job import CommandProcess, JobOrder
 from .results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
 from .run_panel import RunPanel
@@ -23,7 +23,7 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     with gr.Row():
         with gr.Column():
             photos, folder = photo_fields("prompt", words("photos"), webui, words)
-            sent = gr.Image(label=words("sent"), type="filepath", elem_id="modiste_prompt_sent")
+            sent = gr.Image(label=words("sent"), type="pil", height=240, elem_id="modiste_prompt_sent")
             preset, drawer = drawing_fields("prompt", webui, words)
             strategies = _choices("strategies", STRATEGIES, words)
             budget = gr.Slider(*BUDGETS, value=24, step=1, label=words("budget"), elem_id="modiste_prompt_budget")
@@ -45,7 +45,8 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
     def search_order(
         uploads: Any, path: str, image: Any, chosen: str, by: str, ways: Any, count: float, *options: Any
     ) -> JobOrder:
-        host, photo_paths = who_draws(by, webui, words), photos_of(uploads, path, webui.folders_allowed, image)
+        host, sent = who_draws(by, webui, words), sent_file(image, webui.runs)
+        photo_paths = photos_of(uploads, path, webui.folders_allowed, sent)
         drawing = chosen, host, webui.server(), ways or [], count
         shape, *edits, any_kind = options
         kept, dropped = (tuple(tags or ()) for tags in edits)
@@ -54,7 +55,7 @@ def prompt_page(webui: WebuiSettings, words: Words, panel: RunPanel) -> tuple[An
         return JobOrder("prompt", tuple(command), str(webui.runs), str(out))
 
     def tags_order(uploads: Any, path: str, image: Any, chosen: str, any_kind: bool) -> JobOrder:
-        photo_paths = photos_of(uploads, path, webui.folders_allowed, image)
+        photo_paths = photos_of(uploads, path, webui.folders_allowed, sent_file(image, webui.runs))
         command = tag_command(photo_paths, chosen, webui.encoder, bool(any_kind))
         return JobOrder("tags", tuple(command), str(webui.runs))
 

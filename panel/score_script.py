@@ -12,6 +12,7 @@ from .texts import Words
 
 log = logging.getLogger("modiste")
 KEY, TITLE = "Modiste score", "Modiste score"  # of the infotext; what the API calls the script
+PLOT = "X/Y/Z plot"
 OVERRIDE = "modiste_reference"  # attribute of a processing whose reference the X/Y/Z plot sets
 
 
@@ -49,9 +50,13 @@ def score_of(
 
 
 def infotext_value(score: str | None) -> Any:
-    """What goes into the infotext's parameters: the picture's own, and none for a grid of several."""
+    """What goes into the infotext's parameters: the picture's own, and none for a grid of several.
 
-    def value(use_main_prompt: bool = False, **_: Any) -> str | None:
-        return None if use_main_prompt else score
+    The X/Y/Z plot writes its grids' infotexts with the parameters of the first cell, to which it adds its own name.
+    """
+
+    def value(use_main_prompt: bool = False, p: Any = None, **_: Any) -> str | None:
+        in_plot = getattr(p, "extra_generation_params", {}).get("Script") == PLOT
+        return None if use_main_prompt or in_plot else score
 
     return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .judge_texts import JUDGE_WORDS
+
 LANGUAGES = ("en", "zh-TW")
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -14,6 +16,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "page_prompt": ("Prompt", "提示詞"),
     "page_training": ("Training", "訓練"),
     "page_both": ("Both routes", "兩條路線"),
+    **JUDGE_WORDS,
     "page_setup": ("Set-up", "安裝"),
     # the prompt page
     "photos": ("Photos of garments", "服裝照片"),

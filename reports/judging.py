@@ -8,8 +8,40 @@ from pydantic import Field
 
 from .prompt import CalibrationReport, Interval, ReportSection, Skipped
 
-Standing = Literal["best", "finalist", "stopped", "eliminated", "judged"]
+Standing = Literal["best", "finalist", "stopped", "eliminated", "judged", "changes nothing"]
 Advice = Literal["train on", "stop here", "any of the last", "too little data"]
+
+
+class JudgedTraits(ReportSection):
+    """What pictures show of their photos, and how that differs from the base model's: over garments, each interval by
+    itself. None, or a group that is missing: below two garments, or nothing to measure."""
+
+    pictures: int
+    attributes: dict[str, float]  # group → share of the pictures that show the photo's labels
+    attribute_changes: dict[str, Interval] = {}
+    colour_delta_e: float | None  # mean ΔE2000 of the palettes; None: no garment's pixels were found
+    colour_change: Interval | None = None  # below 0 is nearer to the photo
+    retrieval: float | None  # R@1: share whose nearest photo of the catalogue shows their garment
+    retrieval_change: Interval | None = None
+
+
+class RetrievalGain(ReportSection):
+    """R@1 by one encoder, which needs no calibration."""
+
+    by: Literal["scorer", "judge"]
+    encoder: str
+    best: float
+    base: float
+    change: Interval | None
+
+
+class JudgedCatalogue(ReportSection):
+    """Whether pictures are nearest to their own garment among all of a catalogue's photos."""
+
+    photos: int
+    garments: int
+    chance: float  # what a picture of nothing would have
+    retrieval: list[RetrievalGain]
 
 
 class JudgedRow(ReportSection):
@@ -22,16 +54,21 @@ class JudgedRow(ReportSection):
     epoch: int | None = None
     strength: float | None = None
     # best | finalist: drawn on every block | stopped: in the weaker half when a round ended | eliminated: proven worse
-    # than the leading one, corrected for all of them | judged: sample pictures, all of which were there
+    # than the leading one, corrected for all of them | judged: sample pictures, all of which were there | changes
+    # nothing: the host draws the same picture with it as without it
     standing: Standing
+    reason: str = ""  # why it was set aside
     pictures: int
-    similarity: float  # mean, 0 … 1
+    similarity: float | None  # mean, 0 … 1; None: no picture of it was compared
     judge: float | None
     similarity_interval: Interval | None = None  # of that mean, over garments or prompts; None of a single one
     judge_interval: Interval | None = None
     # The best one's gain over it on the pictures that both have; corrected for the number of candidates.
     best_over_it: Interval | None = None
     judge_best_over_it: Interval | None = None
+    traits: JudgedTraits | None = (
+        None  # of best, next and last on the proof's seeds, of the others on the choosing ones
+    )
     files: list[str] = []  # its pictures relative to the report, block by block
 
 
@@ -93,6 +130,8 @@ class JudgeReport(ReportSection):
     references: list[JudgedReference]
     rows: list[JudgedRow]  # in the order of the training
     gains: list[JudgedGain] = []
+    base: JudgedTraits | None = None  # the base model on the proof's seeds
+    catalogue: JudgedCatalogue | None = None
     cost: JudgedCost = JudgedCost()
     verdict: JudgeVerdict
     pictures: int  # drawn, or read

@@ -9,10 +9,10 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import charts
-from .judging_texts import headline, next_lines, verdict_lines, words
+from .judging_texts import catalogue_lines, headline, next_lines, verdict_lines, words
 from .prompt_page import both, in_both_languages
 from .prompt_texts import LANGUAGES
 from .report_files import write_report_files
@@ -22,17 +22,23 @@ from .thumbnails import Thumbnail, thumbnail
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from .judging import JudgedGain, JudgedRow, JudgeReport
+    from ..fashion.taxonomy import Taxonomy
+    from .judging import JudgedGain, JudgedRow, JudgedTraits, JudgeReport
+    from .prompt import Interval
 
 HERE = Path(__file__).parent
 TEMPLATE, SCRIPT = "judging_page.html.j2", "judging_page.js"
+LONGEST_LABEL = 18  # letters of a file in the chart of gains
 PHOTOS = 12  # columns of the grid
 MOST_PICTURES = 240  # of the grid; beyond, pictures get smaller and then fewer
 SIDES = (160, 96)  # pixels
 
 
-def render_judging(report: JudgeReport, folder: Path, *, language: str = "en") -> str:
-    """The page as text; pictures are read from `folder`, a missing one leaves a gap. `language` is shown first."""
+def render_judging(report: JudgeReport, folder: Path, *, taxonomy: Taxonomy | None = None, language: str = "en") -> str:
+    """The page as text; pictures are read from `folder`, a missing one leaves a gap. `language` is shown first.
+
+    `taxonomy` names the groups of tags in both languages; without it they are called by their ids.
+    """
     from markupsafe import Markup
 
     script = (HERE / SCRIPT).read_text(encoding="utf-8")
@@ -42,7 +48,7 @@ def render_judging(report: JudgeReport, folder: Path, *, language: str = "en") -
         .get_template(TEMPLATE)
         .render(
             report=report,
-            page=JudgingPage(report, folder),
+            page=JudgingPage(report, folder, taxonomy),
             t=say,
             script=Markup(script),
             digest=digest,
@@ -59,14 +65,23 @@ def say(key: str, **values: object) -> Markup:
     return both(lambda language: Markup(words(key, language)).format(**values))
 
 
+class RowTraits(NamedTuple):
+    """A line of the table of traits; no label: the base model."""
+
+    standing: str
+    label: str
+    traits: JudgedTraits
+
+
 class JudgingPage:
     """What the template asks for beyond the report itself."""
 
     points = staticmethod(charts.points)
     signed = staticmethod(charts.signed)
 
-    def __init__(self, report: JudgeReport, folder: Path):
+    def __init__(self, report: JudgeReport, folder: Path, taxonomy: Taxonomy | None = None):
         self.report, self.folder = report, folder
+        self._names = {group.id: group.name for group in taxonomy.groups} if taxonomy else {}
         self.columns = min(PHOTOS, max((len(row.files) for row in report.rows), default=0))
         self.side = SIDES[0] if len(report.rows) * self.columns <= MOST_PICTURES else SIDES[1]
 
@@ -104,9 +119,48 @@ class JudgingPage:
         """What to do next."""
         return self._lines(next_lines)
 
+    def groups(self) -> list[str]:
+        """The groups of tags that the photos have."""
+        return list(self.report.base.attributes) if self.report.base else []
+
+    def group_name(self, group: str) -> Markup:
+        """A tag group's name."""
+        return both(lambda language: self._names.get(group, {}).get(language) or group.replace("_", " "))
+
+    def with_traits(self) -> list[RowTraits]:
+        """The base model, then every candidate whose pictures were looked at."""
+        assert self.report.base is not None
+        rows = [
+            RowTraits("won" if row.standing == "best" else row.standing, row.label, row.traits)
+            for row in self.report.rows
+            if row.traits
+        ]
+        return [RowTraits("base", "", self.report.base), *rows]
+
+    def change(self, change: Interval | None) -> Markup:
+        """A share's change over the base model, marked where its interval leaves 0 out."""
+        return self._changed(change, lambda value: charts.signed(value))
+
+    def colour_change(self, change: Interval | None) -> Markup:
+        """The same of ΔE, in its own unit."""
+        return self._changed(change, lambda value: f"{value:+.1f}".replace("-", "−"))
+
+    def _changed(self, change: Interval | None, written: Callable[[float], str]) -> Markup:
+        from markupsafe import Markup
+
+        if change is None:
+            return Markup("")
+        sure = ' class="sure"' if change.low > 0 or change.high < 0 else ""
+        values = [written(value) for value in (change.mean, change.low, change.high)]
+        return Markup(f"<small{sure}>{{}} ({{}} … {{}})</small>").format(*values)
+
+    def catalogue_lines(self) -> list[Markup]:
+        """What retrieval in the catalogue says, encoder by encoder."""
+        return self._lines(catalogue_lines)
+
     def curve(self) -> Markup | None:
         """Score and judge over the training; None where the candidates have no order, or several strengths."""
-        rows = [row for row in self.report.rows if _place(row) is not None]
+        rows = [row for row in self.report.rows if _place(row) is not None and row.similarity is not None]
         if len(rows) < 3 or len({_place(row) for row in rows}) < len(rows):
             return None
 
@@ -130,7 +184,7 @@ class JudgingPage:
         def draw(language: str) -> str:
             bars = []
             for gain in self.report.gains:
-                label = words(f"j_over_{gain.over}", language).format(label=gain.label)
+                label = words(f"j_over_{gain.over}", language).format(label=_end_of(gain.label))
                 bars.append(charts.GainBar(label, gain.interval.mean, gain.interval.low, gain.interval.high))
                 if gain.judge:
                     second = f"· {words('j_judge', language)}"
@@ -145,6 +199,11 @@ class JudgingPage:
             both(lambda language, place=place: by_language[language][place])  # type: ignore[misc]
             for place in range(len(by_language["en"]))
         ]
+
+
+def _end_of(label: str) -> str:
+    """The label as far as the chart has room for it beside its figures: its end, which has the step."""
+    return label if len(label) <= LONGEST_LABEL else f"…{label[-LONGEST_LABEL + 1 :]}"
 
 
 def _line(label: str, rows: Sequence[JudgedRow], of: str) -> charts.Curve:
@@ -163,6 +222,6 @@ def _place(row: JudgedRow) -> int | None:
     return row.step if row.step is not None else row.epoch
 
 
-def write_judging(report: JudgeReport, folder: Path, *, language: str = "en") -> Path:
+def write_judging(report: JudgeReport, folder: Path, *, taxonomy: Taxonomy | None = None, language: str = "en") -> Path:
     """Writes `report.html` and `report.json` into `folder` and returns the page's path."""
-    return write_report_files(report, render_judging(report, folder, language=language), folder)
+    return write_report_files(report, render_judging(report, folder, taxonomy=taxonomy, language=language), folder)

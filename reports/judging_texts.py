@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .charts import signed_interval
+from .charts import points, signed_interval
 from .comparison_texts import words as common_words
 from .prompt_texts import LANGUAGES
 
@@ -113,6 +113,33 @@ JUDGING: dict[str, tuple[str, str]] = {
         "{share} % of its pictures are as like a photo as a second photo of the same garment: look for copies.",
         "{share} % 的圖與某張照片相似到如同同一件衣服的第二張照片：請留意是否為複製。",
     ),
+    "js_set_aside": (
+        "These change nothing, and were not drawn further: {labels}.",
+        "以下檔案毫無作用，未再繪圖：{labels}。",
+    ),
+    "j_traits": ("What they show of the photos", "畫出照片的哪些部分"),
+    "j_traits_note": (
+        "Share of pictures that show the photo’s own tags, group by group; how far the colours are from the photo’s "
+        "(ΔE2000, less is nearer); below, the change over the base model with its interval over garments, each by "
+        "itself, bold where it leaves 0 out. Best, next and last by the seeds of the proof.",
+        "各組標籤中，圖片畫出照片標籤的比例；顏色與照片的距離（ΔE2000，越小越接近）；"
+        "下方為相對基礎模型的變化與其區間（以衣服計，各自獨立），不含 0 者以粗體標示。"
+        "最佳、第二名與最後一個使用驗證的種子。",
+    ),
+    "j_base_model": ("the base model", "基礎模型"),
+    "j_colour": ("colours, ΔE", "顏色 ΔE"),
+    "j_right_garment": ("right garment first", "首位即同款"),
+    "j_catalogue_scorer": (
+        "Among {photos} photos of {garments} garments, {best} % of the best one’s pictures are nearest to their own "
+        "garment, of the base model’s {base} % ({change}; by chance {chance} %).",
+        "在 {garments} 件衣服的 {photos} 張照片中，最佳者有 {best} % 的圖與自己的衣服最近，"
+        "基礎模型為 {base} %（{change}；隨機為 {chance} %）。",
+    ),
+    "j_catalogue_judge": (
+        "By the second opinion {best} % and {base} % ({change}).",
+        "第二意見為 {best} % 與 {base} %（{change}）。",
+    ),
+    "j_standing_changes nothing": ("changes nothing", "毫無作用"),
     "j_standing_best": ("best", "最佳"),
     "j_standing_finalist": ("finalist", "決選"),
     "j_standing_stopped": ("stopped drawing", "停止繪圖"),
@@ -173,11 +200,31 @@ def verdict_lines(report: JudgeReport, language: str) -> list[str]:
         lines.append(words("js_no_judge", language))
     if verdict.decision == "changes nothing":
         return lines
+    if aside := [row.label for row in report.rows if row.standing == "changes nothing"]:
+        lines.append(words("js_set_aside", language).format(labels=", ".join(aside)))
     for over in ("next", "last"):
         if over in gains and gains[over] is not shown:
             gain = gains[over]
             lines.append(words(f"js_over_{over}", language).format(label=gain.label, gain=_interval(gain)))
     return lines + ([words("js_flatters", language)] if report.kind == "samples" else [])
+
+
+def catalogue_lines(report: JudgeReport, language: str) -> list[str]:
+    """What retrieval in the catalogue says; none without one."""
+    catalogue = report.catalogue
+    if catalogue is None:
+        return []
+    return [
+        words(f"j_catalogue_{gain.by}", language).format(
+            photos=catalogue.photos,
+            garments=catalogue.garments,
+            best=points(gain.best),
+            base=points(gain.base),
+            change=_signed(gain.change) if gain.change else "—",
+            chance=points(catalogue.chance),
+        )
+        for gain in catalogue.retrieval
+    ]
 
 
 def next_lines(report: JudgeReport, language: str) -> list[str]:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from ..core.errors import InputError
 from ..core.files import write_whole
 from ..hosts.lora_folder import give_to_host
-from .compare.server_lora import partial_readings, refuse_not_finite
+from .compare.lora_content import refuse_not_finite
+from .compare.server_lora import partial_readings
 
 RECORD = "delivered.json"
 READERS = ("A1111", "Forge", "ComfyUI")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from ..fashion.prompts.strategies import CAPTIONER, YOUR_WORDS
 from .drawing_size import PHOTO, refuse_aspect, refuse_size, size_in_aspect
@@ -32,6 +32,7 @@ class DrawingSettings(BaseModel):
     host: str  # its kind: local | webui | comfy
     checkpoint: str
     checkpoint_hash: str | None = None
+    workflow: str | None = None  # digest of the ComfyUI graph that draws in place of the plain one
     steps: int
     cfg_scale: float
     sampler: str
@@ -43,9 +44,10 @@ class DrawingSettings(BaseModel):
 
     @classmethod
     def of_session(cls: type[Settings], session: Session, fields: dict[str, Any]) -> Settings:
-        """The preset's sampling and the session's host, with `fields` in their place; None means the default."""
+        """The sampling of the preset, or of the host's own workflow, with `fields` in its place; None: the default."""
         preset, host = session.preset, session.host.describe()
         values: dict[str, Any] = {name: getattr(preset, name) for name in SAMPLING}
+        values |= host.drawing
         values |= {name: value for name, value in fields.items() if value is not None}
         aspect = values.pop("aspect", None)
         refuse_aspect(aspect)
@@ -55,7 +57,16 @@ class DrawingSettings(BaseModel):
         elif aspect is not None:
             values["width"], values["height"] = size_in_aspect(values["width"], values["height"], aspect)
         drawer = dict(host=host.kind, checkpoint=host.checkpoint, checkpoint_hash=host.checkpoint_hash)
+        drawer |= {"workflow": host.workflow}
         return cls(preset=preset.name, **drawer, **values)
+
+    @model_serializer(mode="wrap")
+    def _without_a_workflow_that_is_none(self, document: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Run folders that were begun before there were workflows stay the same run."""
+        fields: dict[str, Any] = document(self)
+        if fields.get("workflow") is None:
+            fields.pop("workflow", None)
+        return fields
 
     def given_with(self, sha256: str) -> dict[str, Prompt]:
         """The words from elsewhere for a photo: strategy → prompt."""

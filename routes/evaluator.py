@@ -56,7 +56,10 @@ class Picture:
 
 
 class Evaluator:
-    """Turns candidates into scored pictures through one journal; calls `on_picture` with every new file."""
+    """Turns candidates into scored pictures through one journal.
+
+    Calls `on_picture` with every new file, and `on_known` with the number of pictures that an earlier run has drawn.
+    """
 
     def __init__(
         self,
@@ -66,10 +69,12 @@ class Evaluator:
         drawing: dict[str, Any],
         on_picture: Callable[[Path], None] = lambda path: None,
         aspect: str | None = None,
+        on_known: Callable[[int], None] = lambda count: None,
     ):
         """`aspect` "photo": each picture has about its photo's shape and the area of `drawing`'s width × height."""
         self.host, self.journal, self.scorer, self.drawing, self.on_picture = host, journal, scorer, drawing, on_picture
-        self.aspect = aspect
+        self.aspect, self.on_known = aspect, on_known
+        self._counted: set[Key] = set()
 
     def evaluate(self, reference: Reference, candidates: Sequence[Candidate]) -> list[Picture]:
         """The pictures of `candidates`, in their order; what is in the journal already is not drawn again."""
@@ -123,6 +128,9 @@ class Evaluator:
 
     def _draw(self, requests: dict[Key, GenerationRequest]) -> None:
         missing = [key for key in requests if self.journal.find(key) is None]
+        if known := requests.keys() - self._counted - set(missing):
+            self.on_known(len(known))
+        self._counted |= requests.keys()
         todo = self.journal.lease(missing, {key: requests[key].model_dump(mode="json") for key in missing})
         waiting = list(todo)  # the first is the one that the host is at
         try:

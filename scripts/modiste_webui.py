@@ -102,10 +102,13 @@ def language() -> str:
 def on_ui_tabs() -> list[tuple[object, str, str]]:
     """The `Modiste` tab."""
     flags = shared.cmd_opts
+    runs = Path(option("runs") or Path(paths_internal.default_output_dir) / "modiste").expanduser().absolute()
+    if str(runs) not in flags.gradio_allowed_path:  # read after this, when the page is served
+        flags.gradio_allowed_path.append(str(runs))
     webui = webui_settings.WebuiSettings(
         server=server,
         has_api=bool(flags.api or flags.nowebui),
-        runs=Path(option("runs") or Path(paths_internal.default_output_dir) / "modiste").expanduser().absolute(),
+        runs=runs,
         lora_folder=Path(flags.lora_dir).absolute(),
         language=language(),
         preset=option("preset"),

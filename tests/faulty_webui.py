@@ -54,16 +54,19 @@ class FaultyWebui:
         self.openapi["paths"].setdefault(
             "/sdapi/v1/cmd-flags", {}
         )  # real ones have it; the recorded list is a short one
+        if kind == "forge":  # the same
+            self.openapi["paths"].setdefault("/sdapi/v1/sd-modules", {})
         self.records = recorded("forge" if "forge" in kind else "a1111")
         self.models = {"tiny-sd15-a": "99502ed0e1", "tiny-sd15-b": "1a2b3c4d5e"}
         self.loaded, self.hashed = "tiny-sd15-a", True
         self.loras, self.effective_loras = {"brand": "brand"}, {"brand"}
         self.options: dict = {"CLIP_stop_at_last_layers": 1.0, "samples_format": "png"}
         self.broken: set[tuple[str, int]] = set()  # prompts with seeds whose pictures are NaN
-        self.flags: dict = {}  # what it was started with
+        self.flags: dict | None = {}  # what it was started with; None: it fails at telling, as Forge with --port
         self.faults: deque[str] = deque()
         self.random, self.retry_after = random.Random(0), "0"
         self.away = 0  # requests whose connection is cut without an answer
+        self.starting = 0  # requests of its API that come while there is only its page
         self.busy_looks = 0  # looks at the progress until a lost job ends
         self.received: list[dict] = []  # what was asked to be drawn
         self.asked: list[str] = []  # every route
@@ -294,6 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
             if said != "Basic " + base64.b64encode(webui.auth.encode()).decode():
                 name = "auth_401_wrong" if said else "auth_401_none"
                 return self._send(401, webui.records[name]["body"])
+        if webui.starting and path.startswith("/sdapi/"):
+            webui.starting -= 1
+            return self._send(404, {"detail": "Not Found"})
         if path != "/openapi.json" and path not in webui.openapi["paths"]:
             return self._send(404, {"detail": "Not Found"})
         getattr(self, f"_{path.strip('/').replace('/', '_').replace('-', '_').replace('.', '_')}")(method, payload)
@@ -341,7 +347,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, None)
 
     def _sdapi_v1_cmd_flags(self, method: str, payload: dict | None) -> None:
-        self._send(200, self.webui.flags)
+        if self.webui.flags is None:
+            self._send(500, {"error": "ResponseValidationError", "detail": "", "body": "", "message": "1 error"})
+        else:
+            self._send(200, self.webui.flags)
 
     def _sdapi_v1_options(self, method: str, payload: dict | None) -> None:
         assert method == "GET", "global options are nobody's business"

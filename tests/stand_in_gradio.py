@@ -20,6 +20,8 @@ class Component:
         kind = type(self).__name__
         unknown = set(options) - set(COMMON[kind])
         assert not unknown, f"{kind} has no {unknown} in both versions"
+        as_file = kind == "Image" and options.get("type") == "filepath"
+        assert not as_file, "Forge hands over no files of pictures: its save_pil_to_file knows no name"
         self.arguments, self.options, self.children, self.handlers = arguments, options, [], {}
         if self.open:
             self.open[-1].children.append(self)

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-TRANSLATED = ("comfyui", "headless", "prompt-route", "training", "troubleshooting", "webui")
+TRANSLATED = ("comfyui", "headless", "performance", "prompt-route", "training", "troubleshooting", "webui")
 COMMANDS = re.compile(r"^(modiste|python|torchrun|pip|git) ")
 DRAWING = re.compile(r"[─▶●→]")  # a block that is a picture: its words are translated
 FIGURE = re.compile(r"\d+(?:[.,]\d+)*|(?<!\d)\.\d+")

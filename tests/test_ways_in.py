@@ -128,7 +128,7 @@ script = score.ModisteScore()
 print(json.dumps({
     "titles": [tab[1] for tab in tabs], "id": element_id, "loaded": sorted(loaded), "cpu_s": cpu_s,
     "settings": {name: [info.default, info.component_args] for name, info in shared.opts.options.items()},
-    "server": module.server(),
+    "server": module.server(), "served": shared.cmd_opts.gradio_allowed_path,
     "score": [script.title(), script.show(False) is scripts.AlwaysVisible],
     "axes": [axis.label for axis in scripts.scripts_data[0].module.axis_options],
     "labels": [one.label for one in page.everything()], "sent_to": [one[1] for one in infotext_utils.bindings],
@@ -183,9 +183,9 @@ from types import SimpleNamespace
 
 cmd_opts = SimpleNamespace(
     api=False, nowebui=False, api_auth=None, port=None, subpath=None, tls_certfile=None,
-    lora_dir='Lora', hide_ui_dir_config=False, share=False, listen=False,
+    lora_dir='Lora', hide_ui_dir_config=False, share=False, listen=False, gradio_allowed_path=['data'],
 )
-opts = SimpleNamespace(localization='None', sd_model_checkpoint=None, options={})
+opts = SimpleNamespace(localization='None', sd_model_checkpoint=None, options={}, modiste_runs='/runs')
 opts.add_option = opts.options.__setitem__
 demo = SimpleNamespace(local_url='http://127.0.0.1:7861/')
 
@@ -224,6 +224,7 @@ def test_the_webui_executes_the_script_and_gets_a_tab(kind, clone, webui, tmp_pa
     assert seen["sent_to"] == ["modiste", "modiste", "txt2img"]  # the last one replaces prompt and settings
     assert seen["received"] == ["or a picture that was sent here", "txt2img_gallery", "pnginfo_image"]
     assert seen["server"] == ["--url", "http://127.0.0.1:7861"]  # the port that it has, not the one that it asked for
+    assert seen["served"] == ["data", "/runs"]  # else its pictures were refused where the settings name another folder
     assert seen["score"] == ["Modiste score", True] and seen["axes"] == ["[Modiste] Reference photo"]
     assert list(seen["settings"]) == [f"modiste_{name}" for name in ("preset", "encoder", "runs", "language")]
     assert seen["settings"]["modiste_preset"] == ["automatic", {"choices": ["automatic", "mini", "sd15", "sdxl"]}]

@@ -92,7 +92,8 @@ def keep_step_file(run: TrainingRun) -> None:
     if run.main:
         with writing(f"the file of step {step}", run.folder), run.optimization.ema_weights():
             make_folder(file.parent)
-            _write_lora(run, file, _metadata(run, step, f"step {step}: a file was kept every {every} steps"))
+            metadata = _metadata(run, step, f"step {step}: a file was kept every {every} steps")
+            _write_lora(run, file, metadata, allow_zero=True)  # of steps that were all skipped: the run goes on
     run.loop.files = sorted({*run.loop.files, step})
 
 
@@ -106,12 +107,12 @@ def _export(run: TrainingRun, file: Path, metadata: LoraMetadata) -> Path | None
     return None
 
 
-def _write_lora(run: TrainingRun, file: Path, metadata: LoraMetadata) -> None:
+def _write_lora(run: TrainingRun, file: Path, metadata: LoraMetadata, allow_zero: bool = False) -> None:
     from .lora.file import write_lora
     from .lora.peft_layers import collect
 
     trained = run.model.base.parts if run.config.network.text_rank else {"unet": run.model.base.unet}
-    write_lora(collect(trained, run.model.base.family), file, metadata.strings())
+    write_lora(collect(trained, run.model.base.family), file, metadata.strings(), allow_zero=allow_zero)
 
 
 def _metadata(run: TrainingRun, step: int, reason: str) -> LoraMetadata:

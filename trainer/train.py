@@ -285,9 +285,9 @@ def _out_of_patience(run: TrainingRun) -> bool:
 
 def _save(run: TrainingRun) -> None:
     step, state = run.loop.step, run.state()
-    if not all(bool(tensor.isfinite().all()) for tensor in state.weights.values()):
+    if broken := state.not_finite():
         raise Stopped(
-            f"the weights are not finite any more at step {step}: they are not kept",
+            f"the {broken} are not finite any more at step {step}: they are not kept",
             where=str(run.folder),
             to_try="a smaller learning_rate; the last checkpoint is from before",
         )

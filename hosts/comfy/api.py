@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..connection import Answer
     from ..limits import Limits
-    from .workflow import Graph
+    from .slots import Graph
 
 HOW_TO_START = "start ComfyUI, or correct --url"
 

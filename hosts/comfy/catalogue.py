@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RequestRefused
+from ..errors import NoPlace, RequestRefused
 from ..samplers import refuse_unknown
-from .sampler_names import file_for, known_samplers, sampler_for, scheduler_for
+from .sampler_names import AUTOMATIC, file_for, known_samplers, sampler_for, scheduler_for
+from .slots import named
+from .workflow import NO_CFG
 
 if TYPE_CHECKING:
     from ..request import GenerationRequest, LoraRef
     from .api import ComfyApi
-    from .workflow import Graph, Workflow
+    from .slots import Graph
+    from .workflow import Workflow
 
 LORA_LOADER = "LoraLoader"
 
@@ -37,7 +40,7 @@ class ComfyCatalogue:
         fixed = self.workflow.value(self.workflow.graph, "checkpoint")
         available = self._choices(*self._slot_of("checkpoint"))
         if self._checkpoint_name or fixed:
-            return file_for("checkpoint", self._checkpoint_name or fixed, available)
+            return self._named_file("checkpoint", self._checkpoint_name or fixed, available)
         if len(available) != 1:
             names = ", ".join(sorted(available)) or "none: put one into models/checkpoints"
             raise RequestRefused(
@@ -49,17 +52,16 @@ class ComfyCatalogue:
 
     def graph_of(self, request: GenerationRequest) -> Graph:
         """The request's graph, every name and number of it known to the server."""
-        available = self._choices(*self._slot_of("sampler"))
         values = {
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "steps": request.steps,
-            "cfg_scale": request.cfg_scale,
+            "cfg_scale": self._cfg_scale(request),
             "width": request.width,
             "height": request.height,
-            "sampler": sampler_for(request.sampler, available),
-            "scheduler": scheduler_for(request.scheduler, request.sampler, self._choices(*self._slot_of("scheduler"))),
+            "sampler": sampler_for(request.sampler, self._choices(*self._slot_of("sampler"))),
+            "scheduler": self._scheduler(request),
             "checkpoint": self._file("checkpoint", request.checkpoint) if request.checkpoint else self.checkpoint,
         }
         loras = tuple(self._lora(lora) for lora in request.loras)
@@ -68,18 +70,50 @@ class ComfyCatalogue:
             self._check_node(node, part)
         return graph
 
+    def _cfg_scale(self, request: GenerationRequest) -> float | None:
+        """None where the workflow has no guidance and none is asked for."""
+        return None if "cfg_scale" not in self.workflow.slots and request.cfg_scale == NO_CFG else request.cfg_scale
+
+    def _scheduler(self, request: GenerationRequest) -> str | None:
+        """None keeps the workflow's own: "Automatic" asks for none in particular."""
+        automatic = request.scheduler == AUTOMATIC
+        if automatic and (self.workflow.keeps_values or "scheduler" not in self.workflow.slots):
+            return None
+        if "scheduler" not in self.workflow.slots:
+            return request.scheduler
+        return scheduler_for(request.scheduler, request.sampler, self._choices(*self._slot_of("scheduler")))
+
     def _file(self, kind: str, name: str) -> str:
         if "checkpoint" not in self.workflow.slots:
-            raise RequestRefused("the workflow has no place for a checkpoint", where=self.workflow.source)
+            raise NoPlace("the workflow has no place for a checkpoint", where=self.workflow.source)
         return file_for(kind, name, self._choices(*self._slot_of("checkpoint")))
+
+    def _named_file(self, slot: str, name: str, available: Collection[str]) -> str:
+        try:
+            return file_for(slot, name, available)
+        except RequestRefused as refused:
+            self._refuse_missing_file(self.workflow.slots[slot][0], name)
+            raise refused
+
+    def _refuse_missing_file(self, node: str, name: str) -> None:
+        """RequestRefused where the workflow says where the file that the server lacks can be had."""
+        download = self.workflow.download_of(node, name)
+        if download is not None:
+            raise RequestRefused(
+                f"this ComfyUI does not have {name}, which {named(self.workflow.graph, node)} loads",
+                where=self._api.url,
+                to_try=f"{download}; where yours has another name, write that into a copy of the workflow "
+                f"({self.workflow.source})",
+            )
 
     def _lora(self, lora: LoraRef) -> LoraRef:
         """By the server's name of it; a file that came in since the last look is found."""
+        kind, name = self._slot_of("lora") if "lora" in self.workflow.slots else (LORA_LOADER, "lora_name")
         try:
-            file = file_for("LoRA", lora.name, self._choices(LORA_LOADER, "lora_name"))
+            file = file_for("LoRA", lora.name, self._choices(kind, name))
         except RequestRefused:
-            self._nodes.pop(LORA_LOADER, None)
-            file = file_for("LoRA", lora.name, self._choices(LORA_LOADER, "lora_name"))
+            self._nodes.pop(kind, None)
+            file = file_for("LoRA", lora.name, self._choices(kind, name))
         return lora.model_copy(update={"name": file})
 
     def _check_node(self, node: str, part: dict[str, Any]) -> None:
@@ -94,6 +128,8 @@ class ComfyCatalogue:
                 continue
             choices = _listed_choices(type_or_choices, rest)
             if choices is not None:
+                if value not in choices:
+                    self._refuse_missing_file(node, str(value))
                 refuse_unknown(f"{name} of {place}", str(value), [str(choice) for choice in choices])
             limits = rest[0] if rest and isinstance(rest[0], dict) else {}
             if type_or_choices in ("INT", "FLOAT") and not limits.get("min", value) <= value <= limits.get(

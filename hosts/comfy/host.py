@@ -22,14 +22,14 @@ from .catalogue import ComfyCatalogue
 from .events import EventStream
 from .history import pictures_of
 from .result import executed_graph, open_picture
-from .workflow import Workflow
+from .workflow import NO_CFG, Workflow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..lora_proof import LoraProof
     from ..request import Dialect
-    from .workflow import Graph
+    from .slots import Graph
 
 SUBMISSIONS = 3  # of one picture, where answers or the server's memory are lost
 QUIET_POLLS = 10  # times `poll_s` without an event, and the history is looked at
@@ -39,10 +39,9 @@ class ComfyHost:
     """Draws on a ComfyUI server, one picture at a time; `on_step` is told how far the sampler is.
 
     `url`: http(s), of this machine unless `allow_remote`. `checkpoint`: a name as the server lists it, None where it
-    has just one. `workflow`: a file in API format in place of ours (workflow.py says how its slots are marked).
+    has just one. `workflow`: a file in API format, or a template's name, in place of ours (workflow.py says how its
+    slots are marked); its own sampling is drawn with where nothing else is asked for.
     """
-
-    dialect: Dialect = "comfy"
 
     def __init__(
         self,
@@ -52,11 +51,13 @@ class ComfyHost:
         allow_remote: bool = False,
         limits: Limits | None = None,
         ca_file: Path | None = None,
-        workflow: Path | None = None,
+        workflow: Path | str | None = None,
     ):
         self.url = base_url(url, allow_remote=allow_remote)
         self.limits = limits or Limits()
         self.workflow = Workflow.read(workflow) if workflow else Workflow.read()
+        self.dialect: Dialect = "comfy" if self.workflow.reads_weights else "plain"
+        self.takes_negative = self.workflow.takes_negative
         self.on_step: Callable[[int, int, int], None] | None = None  # steps done, of how many, pictures
         self._client_id = uuid.uuid4().hex
         self._api = ComfyApi(self.url, self.limits, ca_file)
@@ -72,6 +73,8 @@ class ComfyHost:
             url=self.url,
             checkpoint=self._catalogue.checkpoint or "",
             samplers=tuple(self._catalogue.samplers),
+            workflow=self.workflow.digest if self.workflow.keeps_values else None,
+            drawing=self.workflow.drawing,
         )
 
     def count_tokens(self, text: str) -> None:
@@ -185,7 +188,7 @@ class ComfyHost:
         return UsedSettings(
             seed=value(executed, "seed"),
             steps=value(executed, "steps"),
-            cfg_scale=value(executed, "cfg_scale"),
+            cfg_scale=value(executed, "cfg_scale") if "cfg_scale" in self.workflow.slots else NO_CFG,
             width=image.width,
             height=image.height,
             sampler=request.sampler,

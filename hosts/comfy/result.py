@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..request import GenerationRequest
-    from .workflow import Graph, Workflow
+    from .slots import Graph
+    from .workflow import Workflow
 
 
 def executed_graph(entry: dict[str, Any], graph: Graph, workflow: Workflow, where: str) -> Graph:

@@ -1,131 +1,124 @@
 """A workflow in ComfyUI's API format as a template: request → its slots → the graph to draw.
 
-    title of a node        {prompt}   {seed} {steps}   {checkpoint}   {picture}   …
+    title of a node        {prompt}   {seed} {steps}   {checkpoint}   {lora} {lora_strength}   {picture}   …
     or no titles           the slots are traced from the only sampler: its texts, its latent, its model, its picture
 
-The built-in workflow (txt2img.json) is one such template. LoRAs and clip skip follow its checkpoint.
+The built-in workflow (txt2img.json) is one such template, those of workflows/ are others. Where a node lists `models`
+in its `_meta` (name, url, directory, as ComfyUI's own templates do), a missing file is named with its address.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ..errors import RequestRefused
+from ..errors import NoPlace
 from ..request import LoraRef
-
-Graph = dict[str, dict[str, Any]]
+from .lora_places import place_loras
+from .slots import Graph, Place, places_of
 
 BUILT_IN = Path(__file__).parent / "txt2img.json"
-# Slot → the inputs that may be it; `picture` is a node, not an input.
-SLOTS = {
-    "prompt": ("text", "prompt", "text_g"),
-    "negative_prompt": ("text", "prompt", "text_g"),
-    "seed": ("seed", "noise_seed"),
-    "steps": ("steps",),
-    "cfg_scale": ("cfg", "cfg_scale", "guidance"),
-    "sampler": ("sampler_name",),
-    "scheduler": ("scheduler",),
-    "width": ("width",),
-    "height": ("height",),
-    "checkpoint": ("ckpt_name", "unet_name"),
-}
-PICTURE = "picture"
-OPTIONAL = ("negative_prompt", "checkpoint")  # where they are missing, a request may not ask for them
-SLOT = re.compile(r"\{(\w+)\}")
-MODEL, CLIP = 0, 1  # a checkpoint loader's outputs
+TEMPLATES = Path(__file__).parent / "workflows"
+EXPORT = (
+    "in ComfyUI open it and choose Workflow → Export (API); where that entry is missing, turn on Settings → Dev mode "
+    "first"
+)
+NO_CFG = 1.0  # without guidance there is the prompt alone
+DIGITS = 16
+# Text encoders that ComfyUI reads without `(words:1.2)`: every bracket would be part of the sentence.
+PLAIN_ENCODERS = ("qwen_image", "lumina2", "flux2", "ovis", "longcat_image")
+OF_THE_PROMPT = ("text", "prompt", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "llama", "user_prompt")
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A graph with the places that a request fills: slot → (node, input)."""
+    """A graph with the places that a request fills: slot → (node, input).
+
+    `keeps_values`: what the graph says of steps, size, sampler … is drawn with, unless a request asks for others.
+    """
 
     graph: Graph
-    slots: Mapping[str, tuple[str, str]]
+    slots: Mapping[str, Place]
     picture: str  # the node that gives the picture
     source: str = ""
+    keeps_values: bool = False
 
     @classmethod
-    def read(cls, path: Path = BUILT_IN) -> Workflow:
-        """InputError where the file is no workflow, or a slot is missing."""
+    def read(cls, path: Path | str = BUILT_IN) -> Workflow:
+        """A file, or the name of a template; InputError where it is no workflow, or a slot is missing."""
+        path = _template(Path(path))
         try:
             graph = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"the workflow can't be read: {error}", where=str(path)) from error
-        return cls.of(graph, str(path))
+        return cls.of(graph, str(path), keeps_values=path != BUILT_IN)
 
     @classmethod
-    def of(cls, graph: Any, source: str = "") -> Workflow:
+    def of(cls, graph: Any, source: str = "", keeps_values: bool = True) -> Workflow:
         """The template of a graph; titles come first, what they leave open is traced from the only sampler."""
         _refuse_other_formats(graph, source)
-        slots = {**_traced(graph), **_titled(graph, source)}
-        pictures = [node for node, _ in _titles(graph, PICTURE)] or _readers_of_pictures(graph)
-        missing = [slot for slot in SLOTS if slot not in slots and slot not in OPTIONAL]
-        if len(pictures) != 1:
-            missing.append(PICTURE)
-        if missing:
-            named = ", ".join(f"{{{slot}}}" for slot in missing)
-            raise InputError(
-                f"the workflow does not say what is {named}", where=source, to_try=f"write {named} into a node's title"
-            )
-        return cls(graph, slots, pictures[0], source)
+        slots, picture = places_of(graph, source)
+        return cls(graph, slots, picture, source, keeps_values)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change with the graph, titles included."""
+        text = json.dumps(self.graph, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """Steps, guidance, sampler, width and height as the graph itself has them; empty for the built-in one."""
+        if not self.keeps_values:
+            return {}
+        names = ("steps", "cfg_scale", "sampler", "width", "height")
+        values = {name: self.value(self.graph, name) for name in names if name in self.slots}
+        return {"cfg_scale": NO_CFG, **values}
+
+    @property
+    def takes_negative(self) -> bool:
+        """Whether there is a place for a negative prompt."""
+        return "negative_prompt" in self.slots
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether its text encoder reads `(words:1.2)`."""
+        return not any(
+            part["inputs"].get("type") in PLAIN_ENCODERS
+            and any(name.startswith("clip_name") for name in part["inputs"])
+            for part in self.graph.values()
+        )
 
     def filled(self, values: Mapping[str, Any], loras: tuple[LoraRef, ...] = (), clip_skip: int = 1) -> Graph:
         """The graph with `values` in its slots, LoRAs and clip skip behind the checkpoint."""
         graph = deepcopy(self.graph)
         for slot, value in values.items():
             if slot in self.slots:
-                node, name = self.slots[slot]
-                graph[node]["inputs"][name] = value
+                if value is not None:
+                    self._fill(graph, slot, value)
             elif value not in (None, ""):
-                raise RequestRefused(
-                    f"the workflow has no place for the {slot}", where=self.source, to_try=f"title a node {{{slot}}}"
+                raise NoPlace(
+                    f"the workflow has no place for the {slot}",
+                    where=self.source,
+                    to_try=f"title a node {{{slot}}}, or do not ask for one",
                 )
-        if loras or clip_skip != 1:
-            self._insert_loras(graph, loras, clip_skip)
+        place_loras(graph, self.slots, loras, clip_skip, self.source)
         return graph
 
-    def _insert_loras(self, graph: Graph, loras: tuple[LoraRef, ...], clip_skip: int) -> None:
-        if "checkpoint" not in self.slots:
-            raise RequestRefused(
-                "LoRAs and clip skip go behind the checkpoint, and the workflow does not say which node that is",
-                where=self.source,
-                to_try="title it {checkpoint}",
-            )
-        loader = self.slots["checkpoint"][0]
-        model, clip = [loader, MODEL], [loader, CLIP]
-        readers = [
-            (node, name)
-            for node, part in graph.items()
-            for name, value in part["inputs"].items()
-            if value in (model, clip)
-        ]
-        new: Graph = {}
-        for place, lora in enumerate(loras):
-            inputs = {
-                "model": model,
-                "clip": clip,
-                "lora_name": lora.name,
-                "strength_model": lora.strength,
-                "strength_clip": lora.strength,
-            }
-            new[f"lora-{place}"] = {"class_type": "LoraLoader", "inputs": inputs}
-            model, clip = [f"lora-{place}", MODEL], [f"lora-{place}", CLIP]
-        if clip_skip != 1:
-            new["clip-skip"] = {
-                "class_type": "CLIPSetLastLayer",
-                "inputs": {"clip": clip, "stop_at_clip_layer": -clip_skip},
-            }
-            clip = ["clip-skip", 0]
-        for node, name in readers:
-            graph[node]["inputs"][name] = model if graph[node]["inputs"][name] == [loader, MODEL] else clip
-        graph.update(new)
+    def _fill(self, graph: Graph, slot: str, value: Any) -> None:
+        """One slot; a prompt goes into every text of its node, such as `clip_l` and `t5xxl`."""
+        node, name = self.slots[slot]
+        graph[node]["inputs"][name] = value
+        if slot in ("prompt", "negative_prompt"):
+            for other in OF_THE_PROMPT:
+                if isinstance(graph[node]["inputs"].get(other), str):
+                    graph[node]["inputs"][other] = value
 
     def value(self, graph: Graph, slot: str) -> Any:
         """What a graph of this workflow has in a slot; None where it has no such slot."""
@@ -134,70 +127,39 @@ class Workflow:
         node, name = self.slots[slot]
         return graph.get(node, {}).get("inputs", {}).get(name)
 
+    def download_of(self, node: str, name: str) -> str | None:
+        """Where a file that the workflow names can be had, as a sentence; None where it does not say."""
+        for model in self.graph.get(node, {}).get("_meta", {}).get("models") or ():
+            if isinstance(model, dict) and model.get("name") == name:
+                return f"download {model.get('url')} into models/{model.get('directory')}"
+        return None
+
+
+def template_names() -> list[str]:
+    """The templates that `--workflow NAME` finds."""
+    return sorted(file.stem for file in TEMPLATES.glob("*.json"))
+
+
+def _template(path: Path) -> Path:
+    """The file itself, or the template of that name."""
+    if path.exists() or path.suffix == ".json" or len(path.parts) > 1:
+        return path
+    if path.name not in template_names():
+        raise InputError(
+            f"there is no workflow {path.name!r}",
+            where=str(path),
+            to_try=f"a .json file, or one of {', '.join(template_names())}",
+        )
+    return TEMPLATES / f"{path.name}.json"
+
 
 def _refuse_other_formats(graph: Any, source: str) -> None:
     if isinstance(graph, dict) and "nodes" in graph and "links" in graph:
+        raise InputError("this is a workflow as the page saves it", where=source, to_try=EXPORT)
+    if isinstance(graph, dict) and isinstance(graph.get("prompt"), dict):
         raise InputError(
-            "this is a workflow as the page saves it", where=source, to_try="in ComfyUI: File → Export (API)"
+            "this is a request to ComfyUI, not a workflow", where=source, to_try="save what stands in prompt"
         )
     nodes = graph.values() if isinstance(graph, dict) else [None]
     if not graph or not all(isinstance(node, dict) and {"class_type", "inputs"} <= node.keys() for node in nodes):
-        raise InputError("this is no workflow in ComfyUI's API format", where=source, to_try="File → Export (API)")
-
-
-def _titles(graph: Graph, slot: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for node, part in graph.items():
-        if slot in SLOT.findall(str(part.get("_meta", {}).get("title", ""))):
-            yield node, part
-
-
-def _titled(graph: Graph, source: str) -> dict[str, tuple[str, str]]:
-    places: dict[str, tuple[str, str]] = {}
-    for slot, names in SLOTS.items():
-        for node, part in _titles(graph, slot):
-            fitting = [name for name in names if name in part["inputs"]]
-            if not fitting or slot in places:
-                why = f"node {places[slot][0]} too" if slot in places else f"it has none of {', '.join(names)}"
-                raise InputError(f"node {node} is titled {{{slot}}}, but {why}", where=source)
-            places[slot] = (node, fitting[0])
-    return places
-
-
-def _traced(graph: Graph) -> dict[str, tuple[str, str]]:
-    """Slots as far as one sampler's links lead; empty where there is no sampler, or several."""
-    samplers = [
-        node for node, part in graph.items() if {"positive", "negative", "latent_image"} <= part["inputs"].keys()
-    ]
-    if len(samplers) != 1:
-        return {}
-    inputs = graph[samplers[0]]["inputs"]
-    starts = {
-        "prompt": inputs["positive"],
-        "negative_prompt": inputs["negative"],
-        "width": inputs["latent_image"],
-        "height": inputs["latent_image"],
-        "checkpoint": inputs.get("model"),
-        **dict.fromkeys(("seed", "steps", "cfg_scale", "sampler", "scheduler"), [samplers[0], 0]),
-    }
-    places = {slot: _first_behind(graph, link, SLOTS[slot]) for slot, link in starts.items()}
-    return {slot: place for slot, place in places.items() if place is not None}
-
-
-def _first_behind(graph: Graph, link: Any, names: tuple[str, ...]) -> tuple[str, str] | None:
-    """The nearest node behind a link with one of the inputs as a plain value."""
-    queue, visited = [link], set()
-    while queue:
-        link = queue.pop(0)
-        if not isinstance(link, list) or link[0] in visited or link[0] not in graph:
-            continue
-        visited.add(link[0])
-        inputs = graph[link[0]]["inputs"]
-        for name in names:
-            if name in inputs and not isinstance(inputs[name], list):
-                return link[0], name
-        queue += inputs.values()
-    return None
-
-
-def _readers_of_pictures(graph: Graph) -> list[str]:
-    return [node for node, part in graph.items() if part["class_type"] in ("SaveImage", "PreviewImage")]
+        raise InputError("this is no workflow in ComfyUI's API format", where=source, to_try=EXPORT)

@@ -45,7 +45,17 @@ class Capability:
         """Whose rules the server reads LoRA files by; none where it is our own, which reads what diffusers reads."""
         if self.title == "Modiste":
             return ()
-        return ("Forge",) if self.has("/sdapi/v1/sd-modules") else ("A1111",)
+        return ("Forge",) if self.is_forge else ("A1111",)
+
+    @property
+    def is_forge(self) -> bool:
+        """Whether it is Forge, or made of it."""
+        return self.has("/sdapi/v1/sd-modules") and self.title != "Modiste"
+
+    @property
+    def precision_switches(self) -> tuple[str, ...]:
+        """The options of its start that make it more precise, in the order to try them."""
+        return ("vae_in_fp32", "all_in_fp32") if self.is_forge else ("no_half_vae", "no_half")
 
     def has(self, route: str) -> bool:
         """Whether the server has this route."""

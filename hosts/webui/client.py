@@ -2,7 +2,7 @@
 
 refused, busy, out of memory, unreadable         a pause with jitter, then again
 NaN                                              once more, then another seed tells what is broken (overflow.py)
-lost                                             wait until the server is idle, then again: never two at once
+lost, or an API that is gone                     wait until the server is idle, then again: never two at once
 anything else                                    a trial picture tells whether everything fails, then the error
 five failures in a row                           the server is left alone for a while
 """
@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.progress import Progress, ProgressCallback, silent
-from ..errors import HostBroken, HostError, Interrupted, NotANumber, UnknownOutcome
+from ..errors import ApiMissing, HostBroken, HostError, Interrupted, NotANumber, UnknownOutcome
 from ..request import GenerationRequest
 from .capability import OPTIONS, TXT2IMG
 from .overflow import diagnose_overflow
@@ -71,7 +71,7 @@ class RetryingClient:
                     if failures >= min(OVERFLOWS, limits.tries):
                         raise self._overflow(error, request, checkpoint) from error
                     log.warning("%s: trying again", error)
-                except PASSING as error:
+                except (*PASSING, ApiMissing) as error:  # that server had the API: it is just starting anew
                     self.breaker.failed()
                     if failures == limits.tries or self._interrupted.is_set():
                         raise
@@ -108,10 +108,11 @@ class RetryingClient:
         finally:
             self.jobs.end()
         result = Txt2ImgResult.read(read_json(answer), answer.url)
+        result.refuse_black()
         return replace(result, elapsed_s=time.monotonic() - began)
 
     def _recover(self, error: HostError, failures: int) -> None:
-        if isinstance(error, UnknownOutcome):
+        if isinstance(error, (UnknownOutcome, ApiMissing)):
             self.jobs.wait_until_idle()
         else:
             self.sleep(pause_s(self.connection.limits, failures, error))
@@ -119,8 +120,9 @@ class RetryingClient:
     def _overflow(self, error: NotANumber, request: GenerationRequest, checkpoint: Checkpoint | None) -> HostError:
         title = checkpoint.title if checkpoint else None
         model = f"the model {checkpoint.name}" if checkpoint else "the loaded model"
+        switches = self.capability.precision_switches
         return diagnose_overflow(
-            error, request, TRIAL, lambda variant: self._send(variant, title), self.connection, model
+            error, request, TRIAL, lambda variant: self._send(variant, title), self.connection, model, switches
         )
 
     def _diagnose(self, error: HostError) -> HostError:

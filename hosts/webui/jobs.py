@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HostError, HostUnreachable, UnknownOutcome, UnreadableAnswer
+from ..errors import ApiMissing, HostError, HostUnreachable, UnknownOutcome, UnreadableAnswer
 from .responses import read_json
 from .retry import PASSING
 
@@ -87,15 +87,15 @@ class Jobs:
         """
         try:
             state = self.progress()
-        except PASSING:
+        except (*PASSING, ApiMissing):
             return False
         return state.interrupted and state.began == began
 
     def wait_until_idle(self) -> None:
         """Returns when our lost job has surely ended; UnknownOutcome where that can't be seen in time.
 
-        A server that is away is waited for: it may be starting anew. Idle counts when seen twice, because between two
-        queued jobs a server looks idle too.
+        A server that is away is waited for: it may be starting anew, and its page answers seconds before its API is
+        there. Idle counts when seen twice, because between two queued jobs a server looks idle too.
         """
         limits, times_idle = self.connection.limits, 0
         began = heard = time.monotonic()
@@ -103,7 +103,7 @@ class Jobs:
             try:
                 times_idle = times_idle + 1 if self.progress().idle and not self._is_pending() else 0
                 heard = time.monotonic()
-            except HostUnreachable:
+            except (HostUnreachable, ApiMissing):
                 times_idle = 0
                 if time.monotonic() - heard > limits.away_s:
                     raise

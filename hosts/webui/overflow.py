@@ -7,7 +7,7 @@ nothing but a seed    drawn: it is the prompt (its LoRAs and settings included);
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BrokenPicture, HostBroken, HostError, NotANumber
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..request import GenerationRequest
 
 FLAGS = "/sdapi/v1/cmd-flags"
-SWITCHES = ("no_half_vae", "no_half")  # in the order to try them
 SEEDS = 2**32
 
 
@@ -29,12 +28,14 @@ def diagnose_overflow(
     draw: Callable[[GenerationRequest], Any],
     connection: Connection,
     model: str,
+    switches: Sequence[str],
 ) -> HostError:
     """The error to raise for a request that overflowed twice; draws at most two other pictures to find out.
 
-    `draw` raises NotANumber where a picture overflows too; `trial` is the least that the server can draw.
+    `draw` raises NotANumber where a picture overflows too; `trial` is the least that the server can draw. `switches`:
+    what makes the server more precise, in the order to try them, the last one for all of the model.
     """
-    advice = switch_to_try(connection)
+    advice = switch_to_try(connection, switches)
     for variant, cause in (
         (request.model_copy(update={"seed": (request.seed + 1) % SEEDS}), f"with the seed {request.seed} alone"),
         (trial, "with this prompt, its LoRAs and its settings, whatever the seed"),
@@ -51,21 +52,25 @@ def diagnose_overflow(
     return HostBroken(f"{model} overflows whatever it draws: {error.what}", where=connection.url, to_try=advice)
 
 
-def switch_to_try(connection: Connection) -> str:
-    """What to start the WebUI with that it was not started with, as its own flags say; all where they can't be read."""
+def switch_to_try(connection: Connection, switches: Sequence[str]) -> str:
+    """What to start the WebUI with that it was not started with, as its own flags say; all where they can't be read.
+
+    Forge can't tell its flags where it was started with --port: it fails at the port's type.
+    """
+    options = {switch: f"--{switch.replace('_', '-')}" for switch in switches}
     try:
         flags = read_json(connection.get(FLAGS))
     except HostError:
         flags = None
     if not isinstance(flags, Mapping):
-        return "start the WebUI with --no-half-vae, then --no-half; a LoRA may hold such numbers too"
-    precision = "full precision" if flags.get("no_half") else "half precision"
-    missing = [switch for switch in SWITCHES if not flags.get(switch)]
+        return f"start the WebUI with {', then '.join(options.values())}; a LoRA may hold such numbers too"
+    precision = "full precision" if flags.get(switches[-1]) else "half precision"
+    missing = [switch for switch in switches if not flags.get(switch)]
     if missing:
-        on = [f"--{switch.replace('_', '-')}" for switch in SWITCHES if flags.get(switch)]
+        on = [option for switch, option in options.items() if flags.get(switch)]
         is_on = f", {on[0]} is on" if on else ""
-        return f"start the WebUI with --{missing[0].replace('_', '-')} (it runs in {precision}{is_on})"
+        return f"start the WebUI with {options[missing[0]]} (it runs in {precision}{is_on})"
     return (
-        "--no-half and --no-half-vae are on already: another checkpoint, no LoRA, or the setting "
+        f"{' and '.join(reversed(options.values()))} are on already: another checkpoint, no LoRA, or the setting "
         "Emphasis mode on “No norm” (“Original” divides by the mean of the prompt's embedding)"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted, UnreadableAnswer, WrongResult
+from ..errors import Interrupted, NotANumber, UnreadableAnswer, WrongResult
 from ..request import UsedSettings
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ class Txt2ImgResult:
             loras=tuple(lora for lora in loras if hashed is None or lora.name in hashed),
             backend=f"{'Forge' if version.startswith('f') else 'WebUI'} {version}",
         )
+
+    def refuse_black(self) -> None:
+        """NotANumber where no pixel has any light: Forge and --disable-nan-check make that of NaN, with 200."""
+        if all(highest == 0 for _, highest in self.image.getextrema()):
+            raise NotANumber(
+                "an entirely black picture came, which a WebUI that does not look for NaN makes of an overflow",
+                where=self.where,
+                to_try="more precision; an NSFW filter among the extensions draws black too",
+            )
 
     def refuse_replaced(self, request: GenerationRequest, checkpoint: Checkpoint | None) -> None:
         """WrongResult that names each thing the server used instead of what was requested."""

@@ -51,7 +51,8 @@ def read_photo_roots(file: Path) -> list[Path]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8-sig")) or {}
     except (yaml.YAMLError, ValueError, OSError) as error:
-        raise InputError(f"{file.name} can't be read: {error}", where=str(file), to_try=example) from None
+        reason = " ".join(str(error).split())  # YAML's has several lines
+        raise InputError(f"{file.name} can't be read: {reason}", where=str(file), to_try=example) from None
     folders = content.get("photos", []) if isinstance(content, dict) else None
     if isinstance(folders, str):
         folders = folders.splitlines()

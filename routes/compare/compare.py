@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ...core.progress import Pace, ProgressCallback, silent
 from ...fashion.prompts.arms import refuse_unknown_arm, with_extras_of
 from ...fashion.prompts.captions import caption_prompt, strategy_prompt
-from ...fashion.prompts.renderers import render
 from ...fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ...hosts.request import GenerationRequest
 from ...search.seeds import SeedPlan, photo_seed_plan
 from ..evaluator import Candidate, Evaluator
+from ..host_prompts import write_for
 from ..looks import begin_looks
 from .pairs import ARMS, ComparisonRun, JudgedPicture, PhotoPair
 from .rule import choose_strength
@@ -98,7 +98,7 @@ def prompts_of(photos: Sequence[Photo], session: Session, settings: CaptionedSet
     All share the view words and the negative prompt that the best words have.
     """
     taxonomy = session.vision.taxonomy
-    write = partial(render, dialect=session.host.dialect, count=session.host.count_tokens)
+    write = partial(write_for, session.host)
     photo_tags = session.vision.tagger.tag([photo.image for photo in photos])
     context, pairs = Context(share=label_shares(photo_tags)), []
     for photo, tags in zip(photos, photo_tags, strict=True):
@@ -173,7 +173,7 @@ def _evaluator(run: ComparisonRun, lora: LoraRef | None, pace: Pace, strength: f
         drawing["loras"] = (lora.model_copy(update={"strength": strength}),)
     elif strength:
         host, drawing = _model_host(host, run.tuned, drawing)
-    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step, run.settings.aspect)
+    return Evaluator(host, run.journal, run.session.vision.scorer, drawing, pace.step, run.settings.aspect, pace.known)
 
 
 def _model_host(host: Host, tuned: TunedModel, drawing: dict[str, Any]) -> tuple[Host, dict[str, Any]]:

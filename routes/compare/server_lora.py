@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ...core.errors import InputError
-from ...core.files import sha256_of, write_whole
+from ...core.files import make_folder, sha256_of, write_whole
 from ...core.state_files import read_state
-from ...hosts.errors import LoraWithoutEffect, RequestRefused
+from ...hosts.errors import LoraWithoutEffect, NoPlace, RequestRefused
 from ...hosts.lora_folder import give_to_host, name_on_host
 from ...hosts.request import LoraRef
+from .lora_content import names_another_model, refuse_not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,10 @@ def deliver(tuned: TunedModel, session: Session, request: GenerationRequest, out
     with_lora = request.model_copy(update={"loras": (lora,)})
     try:
         session.host.check(with_lora)
+    except NoPlace:  # the workflow is what has to change, not the file
+        if copied is not None:
+            copied.unlink()
+        raise
     except RequestRefused as refused:
         raise InputError(
             f"the trained LoRA has not reached the server: {refused.what}",
@@ -87,26 +92,11 @@ def refuse_unreadable(file: Path, readers: Sequence[str]) -> None:
             )
 
 
-def refuse_not_finite(file: Path) -> None:
-    """InputError for a file that holds NaN or infinity."""
-    from ...trainer.lora.file import read_tensors
-    from ...trainer.lora.groups import grouped
-
-    groups = grouped(read_tensors(file)[0])
-    broken = [name for name, group in groups.items() if group.not_finite]
-    if broken:
-        raise InputError(
-            f"{len(broken)} of the LoRA's {len(groups)} modules hold NaN or infinity, e.g. {broken[0]}",
-            where=str(file),
-            to_try="an earlier checkpoint of its training",
-        )
-
-
 def partial_readings(file: Path) -> dict[str, str]:
     """Program → what it would apply, for each that would apply a part only; empty for a model that is not published."""
     from ...trainer.lora.verify import is_of_other_model, verify
 
-    if is_of_other_model(file):
+    if names_another_model(file) or is_of_other_model(file):
         return {}
     return {
         report.reader: f"{report.reader} would apply {report.applied} of the LoRA's {report.modules} modules"
@@ -152,6 +142,7 @@ def _prove(host: Host, request: GenerationRequest, name: str, server: str, recor
             to_try="`lora verify FILE` says which keys the server knows; is its model of the family trained on?",
         )
     delivered = Delivered(name=name, server=server, effect=round(proof.effect, 4), noise=round(proof.noise, 4))
+    make_folder(record.parent)
     write_whole(record, (delivered.model_dump_json(indent=1) + "\n").encode())
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...core.state_files import json_object, read_state
 from ...trainer.results import RECORD
+from .lora_content import refuse_no_lora
 
 REPAIR = "copy the file again from where the model was trained, or take it away: then no photo counts as trained on"
 
@@ -29,9 +30,12 @@ class TunedModel:
     trained_on: frozenset[str] | None = None
 
 
-def open_tuned(file: Path, trigger: str | None = None) -> TunedModel:
-    """A file or folder with the train.json beside it, where there is one; InputError for anything else."""
-    kind, identity, named_trigger = _kind_of(file)
+def open_tuned(file: Path, trigger: str | None = None, any_model: bool = False) -> TunedModel:
+    """A file or folder with the train.json beside it, where there is one; InputError for anything else.
+
+    `any_model`: also a LoRA of a model beyond Stable Diffusion 1, 2 and XL, for hosts that draw with those.
+    """
+    kind, identity, named_trigger = _kind_of(file, any_model)
     record = file.parent / RECORD
     train_record = read_state(record, _as_record, REPAIR) if record.is_file() else None
     config = train_record["config"] if train_record else {"data": {"trigger": named_trigger, "folders": []}}
@@ -50,20 +54,24 @@ def _as_record(content: Any) -> dict[str, Any]:
     return json_object(content)
 
 
-def _kind_of(file: Path) -> tuple[str, str, str]:
+def _kind_of(file: Path, any_model: bool) -> tuple[str, str, str]:
     """Kind, digest of the weights, and the trigger that the metadata names."""
     if (file / "model_index.json").is_file():
         from ...hosts.local import LocalHost
 
         return "model", LocalHost(str(file), device="cpu").checkpoint_hash, ""
     if file.is_file() and file.suffix == ".safetensors":
-        from ...trainer.lora.file import model_hash_of, read_lora
+        from ...trainer.lora.file import model_hash_of, read_lora, read_tensors
         from ...trainer.lora.state import refuse_unusable
 
-        lora = read_lora(file)
-        refuse_unusable(lora, str(file))
-        trigger_phrase = lora.metadata.get("modelspec.trigger_phrase", "")
-        return "lora", model_hash_of(file.read_bytes())[:16], trigger_phrase
+        if any_model:
+            metadata = read_tensors(file)[1]
+            refuse_no_lora(file)
+        else:
+            lora = read_lora(file)
+            refuse_unusable(lora, str(file))
+            metadata = lora.metadata
+        return "lora", model_hash_of(file.read_bytes())[:16], metadata.get("modelspec.trigger_phrase", "")
     raise InputError(
         "a tuned model is a LoRA as .safetensors or a diffusers folder with a model_index.json",
         where=str(file),

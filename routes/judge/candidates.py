@@ -41,8 +41,10 @@ class JudgedModel:
         return (0 if known is not None else 1, known or 0, natural_key(self.label))
 
 
-def open_candidates(paths: Sequence[Path], trigger: str | None = None) -> list[JudgedModel]:
+def open_candidates(paths: Sequence[Path], trigger: str | None = None, any_model: bool = False) -> list[JudgedModel]:
     """The LoRA files of `paths`, files or folders, in the order of their training; the same file twice is one.
+
+    `any_model`: also LoRAs of models beyond Stable Diffusion 1, 2 and XL, which a server may draw with.
 
     InputError where there is none, or one can't be read.
     """
@@ -55,7 +57,7 @@ def open_candidates(paths: Sequence[Path], trigger: str | None = None) -> list[J
         )
     models: dict[str, JudgedModel] = {}
     for file in dict.fromkeys(files):
-        tuned = open_tuned(file, trigger)
+        tuned = open_tuned(file, trigger, any_model)
         models.setdefault(tuned.identity, JudgedModel(file.stem, tuned, *training_place(file.stem, tuned)))
     return sorted(_with_distinct_labels(list(models.values())), key=lambda model: model.place)
 
@@ -69,9 +71,9 @@ def training_place(name: str, tuned: TunedModel | None = None) -> tuple[int | No
             step = int(groups["step"]) if step is None and groups.get("step") else step
             epoch = int(groups["epoch"]) if epoch is None and groups.get("epoch") else epoch
     if step is None and epoch is None and tuned is not None and tuned.kind == "lora":
-        from ...trainer.lora.file import read_lora
+        from ...trainer.lora.file import read_tensors
 
-        metadata = read_lora(tuned.file).metadata
+        metadata = read_tensors(tuned.file)[1]
         step, epoch = _number(metadata.get("ss_steps")), _number(metadata.get("ss_epoch"))
     return step, epoch
 

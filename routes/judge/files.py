@@ -1,6 +1,7 @@
 """Which of many LoRA files, at which strength: drawn on common seeds, halved, and the best one proven on fresh ones.
 
-photos → tags → the prompts with trigger → every candidate on the first blocks → the weaker half stops → … → the best
+photos → tags → the prompts with trigger → files that change nothing are set aside
+→ every candidate on the first blocks → the weaker half stops → … → the best
 → the same prompts on fresh seeds by base, best, next and last → scorer, judge, tags → which to keep
 
 A block is a photo and a seed of its own; every candidate is drawn on the same blocks. What chooses and what proves are
@@ -23,6 +24,8 @@ from ..compare.compare import prompts_of
 from ..compare.pairs import JudgedPicture
 from ..compare.server_lora import deliver
 from ..evaluator import Candidate, Evaluator
+from .copies import LoraCopies
+from .effect import set_aside
 from .run import JudgedArm, JudgeRun
 
 if TYPE_CHECKING:
@@ -44,8 +47,11 @@ def judge_files(
     out: Path,
     progress: ProgressCallback = silent,
     skipped: Sequence[Skip] = (),
+    catalogue: Sequence[Photo] = (),
 ) -> JudgeReport:
     """Draws, judges, proves; leaves journal and pictures in `out`, and returns the report.
+
+    `catalogue`: further photos of the shop, among which a picture is to be nearest to its own garment.
 
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
     """
@@ -56,17 +62,21 @@ def judge_files(
     pairs = prompts_of(photos, session, settings)
     seeds = seed_plan(settings.seed, settings.choosing_seeds * len(pairs), settings.confirm_seeds * len(pairs))
     arms = arms_of(models, settings.strengths)
-    rounds = elimination_rounds(len(arms), len(seeds.search))
+    most = pictures_of(elimination_rounds(len(arms), len(seeds.search)))
     proof = (len(PROOF_ARMS) + 2) * len(seeds.confirm)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
-        pace = Pace("judge", pictures_of(rounds) + proof, progress)
+        pace = Pace("judge", most + proof, progress)
         run = JudgeRun(session, settings, pairs, seeds, journal, pace, arms)
         session.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
         evaluators = _Evaluators(run, out)
-        _choose(run, rounds, evaluators)
-        _prove(run, evaluators)
-        pace.reach(pictures_of(rounds) + proof)
-        return report_of(run, skipped)
+        set_aside(run, evaluators)
+        if run.racing:
+            _choose(run, elimination_rounds(len(run.racing), len(seeds.search)), evaluators)
+            _prove(run, evaluators)
+        pace.reach(most + proof)
+        report = report_of(run, skipped, catalogue)
+        evaluators.copies.take_back(Path(report.verdict.file) if report.verdict.decision == "keep" else None)
+        return report
 
 
 def arms_of(models: Sequence[JudgedModel], strengths: Sequence[float]) -> list[JudgedArm]:
@@ -90,7 +100,7 @@ def pictures_of(rounds: Sequence[EliminationRound]) -> int:
 
 def _choose(run: JudgeRun, rounds: Sequence[EliminationRound], evaluators: _Evaluators) -> None:
     """Draws the rounds; leaves each arm's pictures, how far it came, and the best and the next."""
-    running = [arm.name for arm in run.arms]
+    running = [arm.name for arm in run.racing]
     comparisons = sum(stage.arms * (stage.arms - 1) // 2 for stage in rounds)
     order = list(running)
     for place, stage in enumerate(rounds):
@@ -108,11 +118,11 @@ def _choose(run: JudgeRun, rounds: Sequence[EliminationRound], evaluators: _Eval
             )
         running = kept
     run.standings[order[0]] = "best"
-    last = run.arms[-1].model
+    last = run.racing[-1].model
     run.roles = {"best": order[0]}
     if len(order) > 1:
         run.roles["next"] = order[1]
-    at_last = [arm.name for arm in run.arms if arm.model is last]
+    at_last = [arm.name for arm in run.racing if arm.model is last]
     last_name = next((name for name in order if name in at_last), order[0])
     if last_name not in run.roles.values():
         run.roles["last"] = last_name
@@ -132,7 +142,7 @@ class _Evaluators:
     """Draws arms: each file is delivered to the host once, and a whole model is opened once."""
 
     def __init__(self, run: JudgeRun, out: Path):
-        self.run, self.out = run, out
+        self.run, self.out, self.copies = run, out, LoraCopies(out, run.session.lora_dir)
         self._of: dict[str, Evaluator] = {}
 
     def draw(
@@ -154,6 +164,10 @@ class _Evaluators:
                 shots[index, picture.candidate.seed] = JudgedPicture(picture, opinion)
         return [shots[block] for block in blocks]
 
+    def deliver(self, arm: JudgedArm) -> None:
+        """Brings the arm's file to the host; LoraWithoutEffect where a server draws the same picture as without it."""
+        self._evaluator(arm)
+
     def _evaluator(self, arm: JudgedArm | None) -> Evaluator:
         name = arm.name if arm else ""
         if name not in self._of:
@@ -168,10 +182,12 @@ class _Evaluators:
             tuned = replace(arm.model.tuned, trigger="")
             first = run.pairs[0].prompts["tuned"].positive
             request = GenerationRequest(prompt=first, seed=run.seeds.confirm[0], **run.settings.drawing)
+            self.copies.expect(tuned.file)
             lora = deliver(tuned, run.session, request, self.out / "files" / arm.model.tuned.identity)
             drawing["loras"] = (lora.model_copy(update={"strength": arm.strength}),)
         elif arm is not None:
             from ...hosts.local import LocalHost
 
             host = LocalHost(str(arm.model.tuned.file))
-        return Evaluator(host, run.journal, run.session.vision.scorer, drawing, run.pace.step, run.settings.aspect)
+        scorer, aspect = run.session.vision.scorer, run.settings.aspect
+        return Evaluator(host, run.journal, scorer, drawing, run.pace.step, aspect, run.pace.known)

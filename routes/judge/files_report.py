@@ -7,28 +7,35 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.version import VERSION
-from ...reports.judging import JudgedCost, JudgedReference, JudgedRow, JudgeReport
+from ...reports.judging import JudgedCost, JudgedReference, JudgedRow, JudgeReport, JudgeVerdict
 from ...reports.prompt import Interval, Skipped
 from ..compare.memorisation import diversity_of
 from ..compare.rule import gain_over_garments
 from ..compare.tagged_pictures import tagged_pictures
 from ..report_parts import calibration_of, copy_photo, interval_of, mean_interval, rounded_mean
+from .effect import same_pictures
+from .traits import TraitReader, traits_of
 from .verdict import Compared, Judged, gains_of, verdict_over_base
 
 if TYPE_CHECKING:
-    from ...fashion.photos import Skip
+    from ...fashion.photos import Photo, Skip
+    from ...reports.judging import JudgedTraits
     from ...search.confirmation import PairedGain
     from ..compare.pairs import JudgedPicture
     from ..compare.tagged_pictures import TaggedPicture
     from .run import JudgedArm, JudgeRun
+    from .traits import PictureTraits
 
 
-def report_of(run: JudgeRun, skipped: Sequence[Skip]) -> JudgeReport:
+def report_of(run: JudgeRun, skipped: Sequence[Skip], catalogue: Sequence[Photo] = ()) -> JudgeReport:
     """The report; copies each photo into the run's folder as it was read."""
     from ...reports.judging_texts import in_words
 
     vision, settings, folder = run.session.vision, run.settings, run.journal.folder
-    rows = [_row(run, arm) for arm in run.arms]
+    reader = TraitReader(run, catalogue)
+    base = reader.of(run.proof_blocks, run.proof["base"]) if run.proof else []
+    traits = {arm.name: _traits(run, arm, reader) for arm in run.arms}
+    rows = [_row(run, arm, traits_of(traits[arm.name], base)) for arm in run.arms]
     gains = gains_of([_compared(run, over) for over in ("base", "next", "last") if over in run.proof])
     garments = len({pair.garment for pair in run.pairs})
     report = JudgeReport(
@@ -51,8 +58,10 @@ def report_of(run: JudgeRun, skipped: Sequence[Skip]) -> JudgeReport:
         ],
         rows=rows,
         gains=gains,
-        cost=_cost(run),
-        verdict=verdict_over_base(Judged(rows, gains, garments), _identical(run)),
+        base=traits_of(base, None),
+        catalogue=reader.catalogue(traits[run.roles["best"]], base) if run.racing else None,
+        cost=_cost(run) if run.racing else JudgedCost(),
+        verdict=_verdict(run, Judged(rows, gains, garments)),
         pictures=sum(record.state == "done" for record in run.journal.rows()),
         full_grid=len(run.arms) * len(run.blocks),
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in skipped],
@@ -60,8 +69,24 @@ def report_of(run: JudgeRun, skipped: Sequence[Skip]) -> JudgeReport:
     return in_words(report)
 
 
-def _row(run: JudgeRun, arm: JudgedArm) -> JudgedRow:
+def _verdict(run: JudgeRun, judged: Judged) -> JudgeVerdict:
+    if not run.racing:
+        return JudgeVerdict(decision="changes nothing", level="proven", label=judged.rows[0].label)
+    return verdict_over_base(judged, same_pictures(run.proof["base"], run.proof["best"]))
+
+
+def _traits(run: JudgeRun, arm: JudgedArm, reader: TraitReader) -> list[PictureTraits]:
+    """On the proof's seeds where it was drawn there: the base model was too, and they chose nothing."""
+    role = next((role for role, name in run.roles.items() if name == arm.name), None)
+    if role is not None:
+        return reader.of(run.proof_blocks, run.proof[role])
+    return reader.of(run.blocks[: len(run.drawn[arm.name])], run.drawn[arm.name])
+
+
+def _row(run: JudgeRun, arm: JudgedArm, traits: JudgedTraits | None) -> JudgedRow:
     shots = run.drawn[arm.name]
+    if not shots:
+        return _row_set_aside(run, arm)
     best = run.roles["best"]
     score, judge = (_over(run, best, arm.name, who) for who in ("scorer", "judge"))
     opinions = [shot.judge.similarity for shot in shots if shot.judge is not None]
@@ -81,7 +106,25 @@ def _row(run: JudgeRun, arm: JudgedArm) -> JudgedRow:
         judge_interval=mean_interval(opinions, garments) if opinions else None,
         best_over_it=None if arm.name == best else score,
         judge_best_over_it=None if arm.name == best else judge,
+        traits=traits,
         files=_files(run, shots),
+    )
+
+
+def _row_set_aside(run: JudgeRun, arm: JudgedArm) -> JudgedRow:
+    identity = arm.model.tuned.identity
+    return JudgedRow(
+        label=arm.name,
+        file=str(arm.model.tuned.file),
+        identity=identity,
+        step=arm.model.step,
+        epoch=arm.model.epoch,
+        strength=arm.strength,
+        standing="changes nothing",
+        reason=run.without_effect[identity],
+        pictures=0,
+        similarity=None,
+        judge=None,
     )
 
 
@@ -142,18 +185,6 @@ def _cost(run: JudgeRun) -> JudgedCost:
         diversity=diversity_of(of("best"), scorer),
         base_diversity=diversity_of(of("base"), scorer),
     )
-
-
-def _identical(run: JudgeRun) -> bool:
-    """Whether base and best drew the same pictures of the same prompts, pixel by pixel."""
-    from PIL import Image
-
-    def pixels(shot: JudgedPicture) -> bytes | None:
-        path = shot.picture.path
-        return None if path is None else Image.open(path).convert("RGB").tobytes()
-
-    pairs = zip(run.proof["base"], run.proof["best"], strict=True)
-    return all(pixels(base) == pixels(best) for base, best in pairs)
 
 
 def _files(run: JudgeRun, shots: Sequence[JudgedPicture]) -> list[str]:

@@ -42,6 +42,12 @@ class JudgeRun:
     standings: dict[str, Standing] = field(default_factory=dict)
     proof: dict[str, list[JudgedPicture]] = field(default_factory=dict)  # role → pictures, confirm seed by confirm seed
     roles: dict[str, str] = field(default_factory=dict)  # `best`, `next`, `last` → arm
+    without_effect: dict[str, str] = field(default_factory=dict)  # identity of a file that changes nothing → why
+
+    @property
+    def racing(self) -> list[JudgedArm]:
+        """The arms whose files change what is drawn."""
+        return [arm for arm in self.arms if arm.model.tuned.identity not in self.without_effect]
 
     @cached_property
     def blocks(self) -> list[tuple[int, int]]:

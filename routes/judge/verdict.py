@@ -107,11 +107,11 @@ def advice_of(judged: Judged) -> list[Advice]:
     open_questions = [gain.interval for gain in judged.gains if not gain.proven]
     if judged.garments < FEW_GARMENTS or any((gain.high - gain.low) / 2 > WIDE for gain in open_questions):
         advice.append("too little data")
-    places = {_place(row) for row in judged.rows}
-    if len(places) < 2:
+    rows = [row for row in judged.rows if row.standing != "changes nothing"]
+    if len({_place(row) for row in rows}) < 2:
         return advice
     over_next, over_last = judged.over("next"), judged.over("last")
-    if _place(judged.best) == _place(judged.rows[-1]):
+    if _place(judged.best) == _place(rows[-1]):
         advice += ["train on"] if over_next is not None and over_next.proven else []
     elif over_last is not None:
         advice.append("stop here" if over_last.proven else "any of the last")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ...fashion.prompts.arms import factors_of, write_arm
 from ...fashion.prompts.feedback import Faults, find_faults, rewritten_arms
-from ...fashion.prompts.renderers import render
 from ...fashion.prompts.strategies import GIVEN, STRATEGIES, form_of
 from ...search.arm_model import ArmModel
 from ...search.halving import SuccessiveHalving
 from ...search.seeds import photo_seed_plan
 from ...search.trials import Trial
 from ..evaluator import Candidate
+from ..host_prompts import write_for
 
 if TYPE_CHECKING:
     from ...fashion.prompts.renderers import Rendered
@@ -49,7 +49,7 @@ class SearchRun:
 
     def write(self, prompt: Prompt) -> Rendered:
         """The prompt's text in the host's dialect, within its limit of tokens."""
-        return render(prompt, dialect=self.session.host.dialect, count=self.session.host.count_tokens)
+        return write_for(self.session.host, prompt)
 
 
 @dataclass

@@ -70,7 +70,7 @@ def optimise_prompts(
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
         scorer, aspect = session.vision.scorer, settings.aspect
-        evaluator = Evaluator(session.host, journal, scorer, settings.drawing, pace.step, aspect)
+        evaluator = Evaluator(session.host, journal, scorer, settings.drawing, pace.step, aspect, pace.known)
         file, experience = ExperienceFile(settings.criterion_key(session)), Experience(settings.checkpoint)
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})

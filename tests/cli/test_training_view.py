@@ -73,7 +73,7 @@ def test_a_terminal_shows_bar_loss_gain_and_picture():
         os.close(reading)
     assert process.wait() == 0
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).splitlines()
-    assert any(line.startswith("train") and "30/30" in line for line in last)
+    assert any(line.startswith("train") and "30/30 0:00:03" in line for line in last)
     assert not any(line.startswith(("validation", "checkpoint")) for line in last)
     for part in ("rate 1.0e-03", "better by +0.01700", "picture similarity 71 of 100"):
         assert any(part in line for line in last)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from modiste.core.disk import DiskError, write_error, writing
 from modiste.core.errors import InputError
-from modiste.core.files import make_folder, sha256_of, size_bytes, write_whole
+from modiste.core.files import REPLACE_TRIES, make_folder, sha256_of, size_bytes, write_whole
 
 
 def test_a_file_is_replaced_whole_and_no_temporary_is_left(tmp_path):
@@ -31,6 +32,45 @@ def test_where_writing_fails_the_old_file_stays_and_no_temporary_is_left(call, t
     with pytest.raises(OSError):
         write_whole(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(("platform", "refusals"), [("linux", 1), ("win32", REPLACE_TRIES)])
+def test_a_name_that_is_refused_for_good_is_an_error_and_no_silence(platform, refusals, tmp_path, monkeypatch):
+    write_whole(tmp_path / "a", b"old")
+    asked: list[str] = []
+
+    def refuse(*arguments):
+        asked.append("refused")
+        raise PermissionError(errno.EACCES, "another program has it open")
+
+    monkeypatch.setattr("modiste.core.files.REPLACE_WAIT_S", 0)
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(PermissionError):
+        write_whole(tmp_path / "a", b"new")
+    assert len(asked) == refusals and (tmp_path / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("platform", "saved"), [("linux", False), ("win32", True)])
+def test_a_name_that_another_program_holds_for_a_moment_is_asked_for_again_on_windows(
+    platform, saved, tmp_path, monkeypatch
+):
+    tries, replace = iter([True, True, False]), os.replace
+
+    def busy(*paths):
+        if next(tries):
+            raise PermissionError(errno.EACCES, "another program has it open")
+        replace(*paths)
+
+    monkeypatch.setattr("modiste.core.files.REPLACE_WAIT_S", 0)
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(sys, "platform", platform)
+    try:
+        write_whole(tmp_path / "a", b"new")
+    except PermissionError:
+        assert not saved and not list(tmp_path.iterdir())
+    else:
+        assert saved and (tmp_path / "a").read_bytes() == b"new"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders can't be opened there")

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from modiste.core.folder_lock import FolderBusy, FolderLock, lock_holder
+from modiste.core.errors import InputError
+from modiste.core.folder_lock import FolderBusy, FolderLock, lock_folder, lock_holder
 
 
 def test_a_lock_has_one_holder_who_is_named_and_can_be_taken_again_after_its_release(tmp_path):
@@ -57,3 +58,15 @@ def test_the_holder_of_a_lock_is_named_to_who_only_looks_and_a_look_takes_no_loc
     file.write_text("4242")  # left by one that died
     assert lock_holder(file) is None
     FolderLock(file).release()
+    file.write_bytes(b"\xff\xfe1")  # garbage names nobody
+    assert lock_holder(file) is None
+
+
+def test_a_folder_in_use_is_refused_with_what_happens_there_whether_or_not_its_holder_is_known(tmp_path):
+    lock = lock_folder(tmp_path / "run", "lock", "training here")
+    for pid, holder in ((str(os.getpid()), str(os.getpid())), ("", r"\(unknown\)")):
+        (tmp_path / "run" / "lock").write_text(pid)
+        with pytest.raises(InputError, match=f"^process {holder} is training here .*another --out$"):
+            lock_folder(tmp_path / "run", "lock", "training here")
+    lock.release()
+    lock_folder(tmp_path / "run", "lock", "training here").release()

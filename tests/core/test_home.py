@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fresh_process import python_environment
 
+from modiste.core.errors import InputError
 from modiste.core.home import modiste_home
 
 UNKNOWN = """
@@ -46,3 +47,15 @@ def test_a_user_without_a_home_is_told_to_name_a_folder():
 
     assert told() == "2 this user has no home folder (MODISTE_HOME); name a folder in the variable MODISTE_HOME"
     assert told(MODISTE_HOME="/somewhere") == str(Path("/somewhere"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that nobody may write into")
+def test_a_home_that_can_not_be_written_is_named_by_whoever_needs_it():
+    from modiste.fashion.caption_files import CaptionWriter
+    from modiste.fashion.encoder_cache import ObservationCache
+
+    folder = Path("/proc/nothing")
+    for opened in (lambda: ObservationCache("words", folder), lambda: CaptionWriter(folder=folder)):
+        with pytest.raises(InputError, match="can't be used.*/proc/nothing.*another folder in MODISTE_HOME") as error:
+            opened()
+        assert error.value.exit_code == 2

@@ -113,7 +113,7 @@ def test_a_shard_without_a_photo_of_its_own_ends_well_and_has_its_file(catalogue
 
 
 def test_photos_in_an_archive_are_read_where_they_lie(catalogue):
-    files, skipped = find_photos([catalogue / "shop.tar"], archives=True)
+    files, skipped = find_photos([catalogue / "shop.tar"], containers=True)
     assert [file.name for file in files] == [*NAMES, "broken.jpg"] and skipped == []
     inside, outside = read_photo(files[0]), read_photo(catalogue / "photos" / NAMES[0])
     assert inside.sha256 == outside.sha256 and inside.image.tobytes() == outside.image.tobytes()

@@ -6,10 +6,13 @@ import csv
 import errno
 import json
 import os
+import shutil
+import sqlite3
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 from word_encoder import TAXONOMY, WordEncoder, shown
@@ -145,7 +148,7 @@ def test_places_that_can_not_hold_a_file_are_messages(tmp_path):
     for place in ("file/tags.csv", "folder.csv"):
         with pytest.raises(InputError, match=place):
             TagFile(tmp_path / place)
-    with pytest.raises(InputError, match=r"\.jsonl or \.csv"):
+    with pytest.raises(InputError, match=r"\.jsonl, \.csv or \.parquet"):
         TagFile(tmp_path / "tags.txt")
     read_only = write_error(tmp_path, OSError(errno.EROFS, "x"))
     assert isinstance(read_only, InputError) and "read-only" in str(read_only)
@@ -167,6 +170,69 @@ def test_a_full_disk_is_a_message_with_exit_code_4_and_leaves_whole_lines(tmp_pa
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.exit_code == 4 and out.read_bytes() == whole
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file can't be deleted there")
+@pytest.mark.parametrize("lines", [1, SYNC_EVERY])
+def test_a_tag_file_whose_folder_is_deleted_meanwhile_is_an_error_and_no_silence(lines, tmp_path):
+    out = tmp_path / "out" / "tags.jsonl"
+    with pytest.raises(DiskError, match="deleted or moved while this run.*tags.jsonl.*same command") as gone:
+        with TagFile(out) as file:
+            shutil.rmtree(out.parent)
+            for number in range(lines):
+                file.add(line(f"{number}.png"))
+            assert lines == 1, "a run does not go on to its end for nothing"
+    assert gone.value.exit_code == 4
+    with TagFile(out) as again:
+        assert not again.done
+
+
+def limited(database: sqlite3.Connection) -> None:
+    """No page more: SQLite answers as on a full disk."""
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def overwritten(file: Path) -> None:
+    """Every page but the first is noise."""
+    data = file.read_bytes()
+    file.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+
+
+def test_a_full_disk_under_what_is_remembered_is_a_message_with_exit_code_4(folder, tmp_path):
+    with ObservationCache("words", tmp_path) as cache:
+        limited(cache._database)
+        with pytest.raises(DiskError, match="the disk is full.*observations-1.sqlite.*continues") as full:
+            cache.add_texts([("x" * 9000, torch.zeros(3))])
+        assert full.value.exit_code == 4 and not cache.find_texts(["x" * 9000])
+        cache._database.execute("PRAGMA max_page_count = 1000000")
+        cache.add_texts([("x" * 9000, torch.zeros(3))])
+        assert cache.find_texts(["x" * 9000])
+    deep = folder / ("deep" * 40) / ("deeper" * 40) / ("deepest" * 30)
+    deep.mkdir(parents=True)
+    photos = [deep / f"{number}.png" for number in range(40)]
+    with CaptionWriter(folder=tmp_path) as writer:
+        limited(writer._database)
+        with pytest.raises(DiskError, match="the disk is full.*captions-1.sqlite"):
+            [writer.write(photo, "a photo of a top") for photo in photos]
+    with CaptionWriter(folder=tmp_path) as writer:
+        assert all(writer.write(photo, "a photo of a top") for photo in photos) and not writer.kept
+
+
+def test_a_damaged_memory_is_named_with_what_deleting_it_costs(folder, tmp_path):
+    with ObservationCache("words", tmp_path) as cache:
+        cache.add_texts([(f"{number} words", torch.zeros(300)) for number in range(40)])
+    with CaptionWriter(folder=tmp_path) as writer:
+        assert writer.write(folder / "a.png", "a photo of a top")
+    for name in ("observations-1.sqlite", "captions-1.sqlite"):
+        overwritten(tmp_path / name)
+    with ObservationCache("words", tmp_path) as cache:
+        with pytest.raises(InputError, match="damaged.*observations-1.sqlite.*delete that file: photos.*again"):
+            cache.find_texts([f"{number} words" for number in range(40)])
+    with CaptionWriter(folder=tmp_path) as writer:
+        with pytest.raises(InputError, match="damaged.*captions-1.sqlite.*delete that file: captions.*yours"):
+            writer.write(folder / "a.png", "a photo of a vesper top")
+    assert (folder / "a.txt").read_text() == "a photo of a top\n"
 
 
 def test_lines_are_synced_before_the_file_is_closed(tmp_path, monkeypatch):

@@ -100,11 +100,14 @@ def test_a_ten_times_slower_server_slows_nothing_but_itself(servers):
     fast.draw_s, slow.draw_s = 0.03, 0.3
     fleet = fleet_of([slow, fast])
     draw(fleet, request(100), request(101))
-    for seeds in (range(8), range(8, 16)):
+    took = []
+    for first in range(0, 32, 8):
         began = time.monotonic()
-        draw(fleet, *map(request, seeds))
-        # Eight on the fast one alone take 0.24 s and their overhead; the slow one's last would end after 0.6 s.
-        assert time.monotonic() - began < 0.55
+        draw(fleet, *map(request, range(first, first + 8)))
+        took.append(time.monotonic() - began)
+    # Eight on the fast one alone take 0.24 s and their overhead; the slow one's last would end after 0.6 s. Another
+    # process may have had the processor in half of them.
+    assert sorted(took)[1] < 0.55
     assert slow.most_in_flight == 1
 
 

@@ -168,6 +168,28 @@ def test_what_lies_beyond_77_tokens_still_counts(tiny):
     assert first.image.tobytes() != second.image.tobytes()
 
 
+def test_a_prompt_is_encoded_once_for_all_its_seeds_and_draws_as_if_it_were_new(tiny, folder, monkeypatch):
+    from modiste.hosts import prompt_cache
+
+    encoded: list[str] = []
+
+    def counting(pipeline, prompts, *rest):
+        encoded.extend(dict.fromkeys(prompts))
+        return embed_prompts(pipeline, prompts, *rest)
+
+    monkeypatch.setattr(prompt_cache, "embed_prompts", counting)
+    host = LocalHost(str(folder), device="cpu", batch_size=2)
+    asked = [request(prompt=prompt, seed=seed) for prompt in ("a red dress", "a (blue:1.3) coat") for seed in range(3)]
+    drawn = [result.image.tobytes() for result in host.generate(asked)]
+    assert sorted(encoded) == sorted({each.prompt for each in asked} | {asked[0].negative_prompt})
+    fresh = [next(LocalHost(str(folder), device="cpu", batch_size=2).generate([each])) for each in asked[2:4]]
+    assert [result.image.tobytes() for result in fresh] == drawn[2:4]
+    host.unload()
+    before = encoded.count("a red dress")
+    next(host.generate(asked[:1]))
+    assert encoded.count("a red dress") == before + 1, "another pipeline may be another model"
+
+
 # ── LoRA ──
 
 

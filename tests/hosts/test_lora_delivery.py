@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from modiste.core.errors import InputError
 from modiste.hosts.comfy.host import ComfyHost
-from modiste.hosts.errors import LoraWithoutEffect
+from modiste.hosts.comfy.workflow import TEMPLATES
+from modiste.hosts.errors import LoraWithoutEffect, NoPlace
 from modiste.hosts.limits import Limits
 from modiste.hosts.lora_folder import name_on_host
 from modiste.hosts.request import GenerationRequest
@@ -134,3 +135,31 @@ def test_a_pipeline_delivers_a_lora_where_training_paid_and_nothing_else():
     assert winning_lora(report)[1:] == ("", 0.6)
     assert winning_lora(report | {"tuned": tuned | {"kind": "full"}}) is None
     assert winning_lora(report | {"verdict": {"decision": "words", "strength": 0.6}}) is None
+
+
+def test_what_a_proof_has_shown_is_written_where_a_judgement_keeps_it_and_not_drawn_again(files, tmp_path):
+    with fake_comfy() as server:
+        server.lora_folder = tmp_path / "loras"
+        record = tmp_path / "out" / "files" / "a1b2"  # of one file among many, not there yet
+        host = ComfyHost(server.url, "first", limits=QUICK)
+        lora = delivered(host, files / "kohya.safetensors", server.lora_folder, record)
+        assert json.loads((record / "lora.json").read_text())["name"] == lora.name
+        drawn = server.drawn
+        assert delivered(host, files / "kohya.safetensors", server.lora_folder, record) == lora
+    assert server.drawn == drawn > 0
+
+
+def test_a_workflow_without_a_place_for_loras_is_what_the_message_is_about(files, tmp_path):
+    graph = json.loads((TEMPLATES / "sdxl.json").read_text())
+    graph["checkpoint"]["inputs"]["ckpt_name"] = "second.safetensors"
+    loader = {"model": ["checkpoint", 0], "clip": ["checkpoint", 1], "lora_name": "Maison.safetensors"}
+    graph["mine"] = {"class_type": "LoraLoader", "inputs": {**loader, "strength_model": 1.0, "strength_clip": 1.0}}
+    graph["sampler"]["inputs"]["model"] = ["mine", 0]
+    (tmp_path / "mine.json").write_text(json.dumps(graph))
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "Maison.safetensors").touch()
+    with fake_comfy() as server, pytest.raises(NoPlace, match=r"Maison\.safetensors.*\{lora\}"):
+        server.lora_folder = tmp_path / "loras"
+        host = ComfyHost(server.url, limits=QUICK, workflow=tmp_path / "mine.json")
+        delivered(host, files / "kohya.safetensors", server.lora_folder, tmp_path)
+    assert [file.name for file in (tmp_path / "loras").iterdir()] == ["Maison.safetensors"]

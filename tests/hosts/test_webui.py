@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ PASSING = [
     "oom",
     "oom_cpu",
     "nan",
+    "black",
     "busy",
     "busy503",
     "half_json",
@@ -106,6 +108,7 @@ def test_what_does_not_pass_ends_after_five_tries_and_then_the_server_is_left_al
     assert draw(host, request()) and host.breaker.failures == 0
 
 
+@pytest.mark.parametrize("fault", ["nan", "black"])  # Forge looks for no NaN: 200, and nothing but black
 @pytest.mark.parametrize(
     ("faults", "kind", "words", "drawn"),
     [
@@ -114,11 +117,13 @@ def test_what_does_not_pass_ends_after_five_tries_and_then_the_server_is_left_al
         (4, errors.HostBroken, "whatever it draws", 4),
     ],
 )
-def test_a_picture_of_nan_is_asked_for_twice_and_then_it_is_told_what_is_broken(webui, faults, kind, words, drawn):
+def test_a_picture_of_nan_is_asked_for_twice_and_then_it_is_told_what_is_broken(
+    webui, fault, faults, kind, words, drawn
+):
     host = host_for(webui)
     host.describe()
     asked = request()
-    webui.faults.extend(["nan"] * faults)
+    webui.faults.extend([fault] * faults)
     with pytest.raises(errors.HostError, match=words) as caught:
         draw(host, asked)
     assert type(caught.value) is kind and caught.value.exit_code == 4 and "tiny-sd15-a" in str(caught.value)
@@ -143,6 +148,24 @@ def test_the_switch_that_is_named_is_one_that_is_not_on(webui, flags, words):
     webui.faults.extend(["nan"] * 2)
     with pytest.raises(errors.BrokenPicture) as caught:
         draw(host, request())
+    assert words in caught.value.to_try
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (None, "start the WebUI with --vae-in-fp32, then --all-in-fp32"),
+        ({"vae_in_fp32": True}, "start the WebUI with --all-in-fp32 (it runs in half precision, --vae-in-fp32 is on)"),
+    ],
+)
+def test_forge_is_told_its_own_switches_also_where_it_fails_at_telling_which_are_on(flags, words):
+    with FaultyWebui("forge") as forge:
+        forge.flags = flags
+        host = host_for(forge)
+        host.describe()
+        forge.faults.extend(["black"] * 4)
+        with pytest.raises(errors.HostBroken) as caught:
+            draw(host, request())
     assert words in caught.value.to_try
 
 
@@ -219,6 +242,31 @@ def test_nobody_at_the_address_is_said_at_once_with_what_to_try():
     with pytest.raises(errors.HostUnreachable, match="WebUI with --api.*or correct --url") as caught:
         host.describe()
     assert time.monotonic() - began < 1 and caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("fault", ["reset", ""])  # it died in the middle of a picture, or between two
+def test_a_server_whose_page_answers_before_its_api_is_waited_for(webui, fault):
+    host = host_for(webui)
+    drawn = draw(host, request())[0].image.tobytes()
+
+    def die() -> None:
+        webui.starting, webui.on_draw = 5, lambda: None
+
+    if fault:
+        webui.on_draw = die
+        webui.faults.append(fault)
+    else:
+        die()
+    assert draw(host, request())[0].image.tobytes() == drawn and webui.starting == 0
+    assert len(webui.received) == (3 if fault else 2)
+
+
+def test_an_api_that_stays_away_is_named_after_a_while(webui):
+    host = host_for(webui, replace(QUICK, away_s=0.05))
+    host.describe()
+    webui.starting = 10**6
+    with pytest.raises(errors.ApiMissing, match="--api"):
+        draw(host, request())
 
 
 def test_a_server_that_starts_anew_in_the_middle_is_waited_for(webui):
@@ -500,15 +548,17 @@ def test_a_server_that_never_draws_the_same_twice_does_not_prove_a_lora():
 
 
 def test_a_black_picture_is_quarantined_and_the_run_goes_on(webui, tmp_path):
+    from PIL import Image
+
     from modiste.runs.journal import Journal, Key, UnusablePicture
 
     host = host_for(webui)
     host.describe()
-    webui.faults.append("black")
     keys = [Key("ab" * 32, "sentence", seed, request(seed).request_hash()) for seed in (1, 2)]
     with Journal.open(tmp_path, {"run": 1}) as journal:
         journal.lease(keys)
-        black, whole = draw(host, request(1), request(2))
+        dark, whole = draw(host, request(1), request(2))
+        black = replace(dark, image=Image.new("RGB", dark.image.size))  # as another host hands it over
         with pytest.raises(UnusablePicture, match="black"):
             journal.finish(keys[0], black)
         journal.finish(keys[1], whole)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+import shutil
+import time
 
 import pytest
+import requests
 from host_suite import HostSuite
 from typer.testing import CliRunner
+from webui_tab import PHOTOS, lora_folder
 
 from modiste.cli.app import app
 from modiste.hosts.errors import LoraWithoutEffect, RequestRefused
@@ -16,7 +19,6 @@ from modiste.hosts.request import GenerationRequest, LoraRef
 from modiste.hosts.webui.host import WebuiHost
 
 pytestmark = [pytest.mark.webui, pytest.mark.slow]
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,29 @@ def test_a_search_over_two_photos_and_four_strategies_is_drawn_there_and_never_t
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 0 and json.loads(again.stdout)["images"] == report["images"]
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run" / "images").rglob("*.png")} == drawn
+
+
+def test_a_lora_trained_on_the_server_s_checkpoint_is_delivered_into_its_folder_and_changes_its_pictures(
+    host, tmp_path
+):
+    """The checkpoint and the folder of LoRA files are on this machine."""
+    photos, folder = tmp_path / "photos", lora_folder(host.url)
+    photos.mkdir()
+    for photo in sorted(PHOTOS.glob("look-*.jpg"))[:2]:
+        shutil.copy(photo, photos)
+    models = requests.get(f"{host.url}/sdapi/v1/sd-models", timeout=60).json()
+    (checkpoint,) = [each["filename"] for each in models if each["title"] == host.pinned.title]
+    out, word = tmp_path / "run", f"proof{time.time_ns() % 10**6}"
+    command = ["finetune", str(photos), "--preset", "mini", "--checkpoint", checkpoint, "--out", str(out)]
+    config = tmp_path / "config.json"
+    config.write_text('{"validation": {"pictures": 0, "timesteps": 1, "choose": "last"}}')
+    training = ["--config", str(config), "--steps", "2", "--learning-rate", "0.01", "--rank", "4", "--trigger", word]
+    done = CliRunner().invoke(app, [*command, *training, "--deliver-to", str(folder), "--json"])
+    assert done.exit_code == 0, done.output
+    (file,) = folder.glob(f"{word}-*.safetensors")
+    assert json.loads(done.stdout)["delivered"]["file"] == str(file)
+    assert file.stem in host.catalogue.refresh_loras()
+    assert host.prove(request(loras=(LoraRef(name=file.stem),)), file.stem).proven
 
 
 def test_a_lora_of_the_server_is_proven_by_the_same_seed_with_and_without(host):

@@ -102,11 +102,16 @@ def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_n
 
 
 @pytest.mark.parametrize(
-    "text", ["photos: 3", "- /data", "photos: [1]", "photos: [data]", "photos: [", "photos: {a: b}"]
+    ("text", "reason"),
+    [
+        *((text, "holds no list of folders") for text in ("photos: 3", "- /data", "photos: [1]", "photos: {a: b}")),
+        ("photos: [data]", "'data' is no full path"),
+        ("photos: [", "can't be read"),
+    ],
 )
-def test_a_file_of_paths_in_another_form_is_answered_with_an_example(text, tmp_path):
+def test_a_file_of_paths_in_another_form_is_answered_with_an_example(text, reason, tmp_path):
     (tmp_path / "modiste_paths.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"modiste_paths.yaml.*photos: \[/data/photos"):
+    with pytest.raises(InputError, match=rf"^modiste_paths.yaml:? ?{reason}.*photos: \[/data/photos"):
         read_photo_roots(tmp_path / "modiste_paths.yaml")
 
 

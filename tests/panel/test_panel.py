@@ -11,16 +11,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import brand_studio
 import pytest
 import stand_in_gradio
 from fresh_process import python_environment
+from PIL import Image
 from train_samples import tiny_base
 
 from modiste.fashion.photos import garment_of
 from modiste.hosts.lora_folder import give_to_host
-from modiste.panel import both_page, commands, environment, page, prompt_page, run_panel, setup_page, suggestions
+from modiste.panel import (
+    both_page,
+    commands,
+    environment,
+    judge_page,
+    page,
+    prompt_page,
+    run_panel,
+    setup_page,
+    suggestions,
+)
 from modiste.panel.commands import (
     BadForm,
     finetune_command,
@@ -32,11 +44,13 @@ from modiste.panel.commands import (
 )
 from modiste.panel.current_job import CurrentJob, status_of, watch
 from modiste.panel.job import CommandProcess, JobOrder
+from modiste.panel.judge_command import judge_command, judged_files, loras_in
 from modiste.panel.results import drawing_of, gallery, infotexts, read_report, result_rows, tag_rows
 from modiste.panel.send_buttons import style_of
 from modiste.panel.texts import LANGUAGES, WORDS, Words, language_of
 from modiste.panel.webui_settings import WebuiSettings
 from modiste.reports.comparison_texts import VERDICT
+from modiste.reports.judging import JudgeReport, JudgeVerdict, Standing
 from modiste.search.route_decision import RouteOutcome
 
 ROOT = Path(__file__).parents[2]
@@ -505,8 +519,10 @@ OWN = "Modiste's own model"
 
 def test_the_tab_holds_its_pages_under_one_run_panel_and_replaces_no_prompt_but_where_it_says_so(tab):
     labels = [each.label for each in tab.page.everything()]
-    assert {"Run", "Prompt", "Training", "Both routes", "Set-up", "Verdict", "Rank", "Set up"} <= set(labels)
-    assert [labels.count(label) for label in ("Cancel", "Go on", "Show what runs", "Add to txt2img")] == [1, 1, 1, 3]
+    assert {"Run", "Prompt", "Training", "Both routes", "Which file?", "Set-up", "Verdict", "Rank", "Set up"} <= set(
+        labels
+    )
+    assert [labels.count(label) for label in ("Cancel", "Go on", "Show what runs", "Add to txt2img")] == [1, 1, 1, 4]
     assert tab.sent == ["Best prompt"]
 
 
@@ -576,15 +592,25 @@ def test_forms_that_can_not_be_used_start_nothing_and_say_why(tab, monkeypatch):
     assert "Set up the environment first" in status("modiste_setup_check")
 
 
-def test_tags_that_were_read_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
+def test_tags_that_were_read_of_a_picture_that_was_sent_are_chips_to_pin_or_to_leave_out(tab, monkeypatch):
     tags = [
         {"group": "colour", "label": "red", "confidence": 0.9},
         {"group": "neckline", "label": "v", "confidence": 0.5},
     ]
     photos = json.dumps([{"image": "a.png", "tags": tags}, {"image": "b.png", "tags": tags[:1]}])
     tab.webui.runs.mkdir()
-    monkeypatch.setattr(prompt_page, "tag_command", lambda *form: [sys.executable, "-c", f"print({photos!r})"])
-    shown = tab.press("modiste_prompt_read", None, "", str(PHOTO[0]), "mini", False)
+    tagged = []
+
+    def command(paths, *form) -> list[str]:
+        tagged.append(paths)
+        return [sys.executable, "-c", f"print({photos!r})"]
+
+    monkeypatch.setattr(prompt_page, "tag_command", command)
+    with Image.open(PHOTO[0]) as picture:
+        sent = picture.convert("RGB")
+    for _ in range(2):
+        shown = tab.press("modiste_prompt_read", None, "", sent, "mini", False)
+    assert tagged[0] == tagged[1] and Image.open(tagged[0][0]).tobytes() == sent.tobytes()
     assert shown["modiste_prompt_pin"]["choices"] == ["colour:red", "neckline:v"]
     assert shown["modiste_prompt_leave_out"]["choices"] == ["colour:red", "neckline:v", "colour", "neckline"]
     assert len(shown["modiste_prompt_tags"]) == 3
@@ -690,3 +716,148 @@ def test_a_photo_becomes_a_best_prompt_in_the_tab(tab):
     assert "\nSteps: 16" in shown["State"]["look-01.jpg"] == shown["modiste_prompt_text"]
     assert shown["modiste_prompt_best_of"]["value"] == "look-01.jpg"
     assert Path(shown["modiste_prompt_report"]).name == "report.html"
+
+
+# ── which file ──
+
+
+def lora_files(tab: Tab, *names: str) -> list[Path]:
+    """Files that are LoRAs by their name."""
+    files = [tab.webui.lora_folder / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return files
+
+
+def test_lora_files_or_a_folder_become_a_judgement_and_the_same_form_goes_on_with_the_same_run(tab):
+    files = lora_files(tab, "brand-000004.safetensors", "shop/brand.safetensors")
+    assert loras_in(tab.webui.lora_folder) == ["brand-000004.safetensors", "shop/brand.safetensors"]
+    chosen = judged_files(loras_in(tab.webui.lora_folder), "", tab.webui.lora_folder, True)
+    photos, server = [Path(str(PHOTO[0].name))], (SERVER, tab.webui.lora_folder)
+    command, out = judge_command(photos, chosen, "mini", "webui", server, "0.6, 1", "vesper", tab.webui.runs)
+    assert command[2:5] == ["judge", *map(str, files)] and command[-1] == "--json"
+    text = " ".join(command)
+    assert "--strengths 0.6,1 --trigger vesper --host webui --lora-dir" in text and " ".join(SERVER) in text
+    assert "--photos" in text and out.name.startswith("judge-")
+    again = judge_command(
+        photos, chosen, "mini", "webui", (("--url", "other"), server[1]), "0.6,1", "vesper", out.parent
+    )
+    assert again[1] == out and again[0] != command
+    samples = tab.folder / "sample"
+    samples.mkdir()
+    folder = judged_files([], str(samples), tab.webui.lora_folder, True)
+    command, _ = judge_command(photos, folder, "mini", "webui", server, "", "two words", tab.webui.runs)
+    assert folder == ([samples], True) and "--samples" in command and not {"--host", "--strengths"} & set(command)
+    files_there = judged_files([], str(tab.webui.lora_folder), tab.webui.lora_folder, True)
+    assert files_there == ([tab.webui.lora_folder], False)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"loras": []}, "no_loras"),
+        ({"loras": ["../secret.safetensors"]}, "no_choice"),
+        ({"loras": [], "folder": "nowhere"}, "no_folder"),
+        ({"loras": [], "folder": ".", "allowed": False}, "no_loras"),
+        ({"strengths": "much"}, "no_strengths"),
+        ({"strengths": "0"}, "no_strengths"),
+        ({"trigger": "two words"}, "one_word"),
+        ({"drawer": "somebody"}, "no_choice"),
+    ],
+)
+def test_a_judgement_that_can_not_be_made_is_refused_with_the_reason(tab, change, why):
+    lora_files(tab, "a.safetensors")
+    form = {
+        "loras": ["a.safetensors"],
+        "folder": "",
+        "allowed": True,
+        "strengths": "1",
+        "trigger": "",
+        "drawer": "webui",
+    }
+    form |= change
+    with pytest.raises(BadForm) as refused:
+        judged = judged_files(form["loras"], form["folder"], tab.webui.lora_folder, form["allowed"])
+        server = (SERVER, tab.webui.lora_folder)
+        judge_command([], judged, "mini", form["drawer"], server, form["strengths"], form["trigger"], tab.webui.runs)
+    assert refused.value.why == why
+
+
+def test_a_judgement_becomes_a_verdict_a_table_and_the_file_for_a_prompt_in_the_tab(tab, monkeypatch):
+    lora_files(tab, "brand-000004.safetensors", "brand-000008.safetensors")
+    out = tab.webui.runs / "judge-1"
+    (out / "images").mkdir(parents=True)
+    for name in ("report.html", "images/a.png"):
+        (out / name).touch()
+    over = {"mean": 0.1, "low": 0.05, "high": 0.15, "confidence": 0.95, "n": 8}
+    common = {"identity": "0", "judge": 0.5, "files": ["images/a.png"]}
+    rows = [
+        {**common, "label": "brand-000004", "file": "/x/brand-000004.safetensors", "standing": "best", "pictures": 16}
+        | {"similarity": 0.62, "strength": 0.8},
+        {**common, "label": "brand-000008", "standing": "eliminated", "pictures": 4, "similarity": 0.4}
+        | {"best_over_it": over},
+        {**common, "label": "other", "standing": "changes nothing", "pictures": 0, "similarity": None, "judge": None}
+        | {"files": []},
+    ]
+    anchors = {"kind": "catalogue", "encoder": "e", "zero": 0.1, "hundred": 0.9, "raw_zero": 0.1, "raw_hundred": 0.9}
+    report = JudgeReport.model_validate(
+        {
+            **{"version": "1", "created": "2026-01-01", "kind": "files", "preset": "mini", "references": []},
+            **{"settings": {"trigger": "vesper"}, "calibration": {**anchors, "pairs": 1, "note": ""}},
+            **{"scorer_judge": None, "rows": rows, "pictures": 40, "full_grid": 48},
+            "gains": [
+                {"over": "base", "label": "base", "interval": over, "judge": None, "adjusted_p": 0.01, "proven": True}
+            ],
+            "verdict": {"decision": "keep", "label": "brand-000004", "file": rows[0]["file"], "strength": 0.8},
+        }
+    )
+    (out / "told.json").write_text(report.model_dump_json())
+    code = f"print(open({str(out / 'told.json')!r}, encoding='utf-8').read())"
+    monkeypatch.setattr(judge_page, "judge_command", lambda *form: ([sys.executable, "-c", code], out))
+    shown = tab.press("modiste_judge_start", PHOTO, "", ["brand-000004.safetensors"], "", "mini", OWN, "0.8", "vesper")
+    assert "Done" in shown["modiste_run_status"] and shown["modiste_judge_text"] == "<lora:brand-000004:0.8>, vesper"
+    assert shown["modiste_judge_verdict"] == ("Keep brand-000004\n+10.0 points over the base model (+5.0 to +15.0)")
+    assert [row[0::5] for row in shown["modiste_judge_rows"]] == [
+        ["brand-000004", "best"],
+        ["brand-000008", "proven worse"],
+        ["other", "changes nothing"],
+    ]
+    assert shown["modiste_judge_rows"][1][3] == "-10.0" and shown["modiste_judge_rows"][2][1] == "–"
+    assert Path(shown["modiste_judge_report"]) == out / "report.html" and len(shown["modiste_run_pictures"]) == 2
+    assert tab.reloaded().press("modiste_run_show") == shown
+
+
+def test_the_file_to_keep_is_named_as_the_webui_has_it(tmp_path):
+    loras, elsewhere = tmp_path / "Lora", tmp_path / "epochs" / "brand, 4.safetensors"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"weights")
+    report = {"verdict": {"decision": "keep", "file": str(elsewhere), "strength": None}, "settings": {}}
+    assert judge_page.prompt_text(report, loras) == "<lora:brand, 4:1>"  # nobody copied it
+    copy = give_to_host(elsewhere, loras, elsewhere.stem)
+    assert judge_page.prompt_text(report, loras) == f"<lora:{copy.stem}:1>" != "<lora:brand, 4:1>"
+    own = loras / "mine.safetensors"
+    own.write_bytes(b"weights")
+    report["verdict"]["file"] = str(own)
+    assert judge_page.prompt_text(report, loras) == "<lora:mine:1>"
+
+
+def test_the_tab_has_a_word_for_every_standing_and_every_decision_of_a_judgement():
+    for standing in get_args(Standing):
+        assert f"standing_{standing}" in WORDS
+    for decision in get_args(JudgeVerdict.model_fields["decision"].annotation):
+        assert f"judged_{decision}" in WORDS
+
+
+@pytest.mark.load
+def test_sample_pictures_become_a_verdict_in_the_tab(tab):
+    folder = tab.folder / "samples"
+    folder.mkdir()
+    with Image.open(str(PHOTO[0].name)) as photo:
+        for step in (100, 200):
+            small = photo.convert("RGB").resize((64, 64)).point(lambda value, step=step: value * step // 200)
+            for prompt in range(2):
+                small.save(folder / f"step-{step:06d}-{prompt}.png")
+    shown = tab.press("modiste_judge_start", PHOTO, "", [], str(folder), "mini", OWN, "1", "")
+    assert "Done" in shown["modiste_run_status"] and len(shown["modiste_judge_rows"]) == 2, shown
+    assert "step 200" in shown["modiste_judge_verdict"]

@@ -7,6 +7,7 @@ import json
 import sys
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import stand_in_gradio
@@ -90,7 +91,10 @@ def test_a_text_is_never_a_path_of_this_machine():
 def test_a_grid_of_pictures_has_no_score_of_its_own():
     """As A1111 calls it: modules/processing.py gives a callable its own variables."""
     value = infotext_value("71.3")
-    assert value(p=None, index=0, use_main_prompt=False) == "71.3" and value(p=None, use_main_prompt=True) is None
+    cell = SimpleNamespace(extra_generation_params={})
+    plot = SimpleNamespace(extra_generation_params={"Script": "X/Y/Z plot", "X Type": "Seed"})
+    assert value(p=cell, index=0, use_main_prompt=False) == "71.3"
+    assert value(p=cell, use_main_prompt=True) is None and value(p=plot, use_main_prompt=False) is None
 
 
 def test_its_fields_are_those_of_the_api_and_off_at_every_start(monkeypatch):

@@ -1,22 +1,17 @@
 """The tab in a real A1111 or Forge at MODISTE_WEBUI_URL, of this machine, in a headless chromium.
 
-The WebUI has --api, this tree as an extension, a set-up environment (MODISTE_VENV) and a checkpoint that draws
-(tests/finite_sd15.py makes one). Minutes on a CPU. MODISTE_TAB_PICTURES=FOLDER keeps screenshots.
+What it has to have: tests/webui_tab.py. Minutes on a CPU.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import re
+import shutil
 import time
-from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-import requests
 from comfy_page.browser import PROGRAM, chromium
+from webui_tab import LONG_S, PHOTOS, STATUS, TabPage, lora_folder
 
 pytestmark = [
     pytest.mark.webui,
@@ -24,75 +19,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(PROGRAM is None, reason="no chromium"),
 ]
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-READY = "document.querySelector('#modiste_run_status') && document.querySelector('#txt2img_prompt textarea')"
-STATUS = "document.querySelector('#modiste_run_status').innerText"
-LONG_S = 900
 
-
-@pytest.fixture
-def url():
-    return os.environ["MODISTE_WEBUI_URL"].rstrip("/")
-
-
-class TabPage:
-    """The page of a WebUI with the tab Modiste open."""
-
-    def __init__(self, page, url: str):
-        self.page = page
-        page.open(url, READY, 120)
-        self.show()
-
-    def show(self) -> None:
-        self.run(
-            "[...document.querySelectorAll('#tabs > .tab-nav > button')].find(b => b.innerText === 'Modiste').click()"
-        )
-
-    def reload(self) -> None:
-        self.page.reload(READY, 120)
-        self.show()
-
-    def run(self, script: str):
-        return self.page.run(script)
-
-    def open(self, name: str) -> None:
-        """One of the tab's own pages."""
-        self.run(
-            "[...document.querySelectorAll('#modiste_pages > .tab-nav > button')]"
-            f".find(b => b.innerText.trim() === {json.dumps(name)}).click()"
-        )
-
-    def fill(self, element_id: str, text: str) -> None:
-        """Text into a field, by keys."""
-        self.run(f"(e => {{ e.focus(); e.select() }})(document.querySelector('#{element_id} :is(textarea, input)'))")
-        self.page.type(text)
-        self.run("document.activeElement.blur()")
-
-    def click(self, element_id: str) -> None:
-        self.run(f"document.querySelector('#{element_id}').click()")
-
-    def value(self, element_id: str) -> str:
-        return self.run(f"document.querySelector('#{element_id} textarea').value")
-
-    def until_status(self, pattern: str, timeout_s: float = LONG_S) -> str:
-        """Waits until the status matches, and returns it."""
-        self.page.until(f"/{pattern}/.test({STATUS})", timeout_s)
-        return self.run(STATUS)
-
-    def picture(self, name: str) -> None:
-        if folder := os.environ.get("MODISTE_TAB_PICTURES"):
-            self.page.picture(Path(folder) / f"{name}.png")
-
-    @property
-    def problems(self) -> list[str]:
-        """Errors of the console that are not the host's own."""
-        hosts_own = ("webui-assets", "file=", "favicon", "manifest", "theme", "fonts", "ERR_NAME_NOT_RESOLVED")
-        return [problem for problem in self.page.problems if not any(name in problem for name in hosts_own)]
-
-
-def lora_folder(url: str) -> Path:
-    with urlopen(f"{url}/sdapi/v1/cmd-flags", timeout=30) as answer:
-        return Path(json.load(answer)["lora_dir"])
+CHOSEN_TAB = "document.querySelector('#tabs > .tab-nav > button.selected').innerText.trim()"
 
 
 @pytest.fixture
@@ -130,11 +58,7 @@ def test_a_text_is_added_to_the_prompt_that_is_there_and_only_once(tab):
 
 
 def test_a_search_that_this_webui_draws_is_found_again_after_a_reload_cancelled_and_gone_on_with(tab):
-    tab.open("Prompt")
-    tab.fill("modiste_prompt_folder", str(PHOTOS))
-    tab.run("[...document.querySelectorAll('#modiste_prompt_drawer label')][0].click()")
-    tab.page.until("/this WebUI draws at 64/.test(document.querySelector('#modiste_prompt_warning').innerText)", 60)
-    tab.click("modiste_prompt_start")
+    tab.search(PHOTOS, 24)
     tab.until_status(r"Drawing and comparing: [1-9]\d* \/")
     tab.reload()
     before = tab.until_status(r"Prompt search · Drawing and comparing: [1-9]\d* \/", 120)
@@ -159,10 +83,7 @@ def test_a_training_whose_browser_is_closed_delivers_its_lora_and_the_next_brows
         tab.fill("modiste_training_folder", str(PHOTOS))
         tab.fill("modiste_training_trigger", word)
         tab.fill("modiste_training_name", word)
-        tab.run(
-            "(e => { e.value = 50; updateInput(e) })"
-            "(document.querySelector('#modiste_training_steps input[type=number]'))"
-        )
+        tab.number("modiste_training_steps", 50)
         tab.click("modiste_training_start")
         tab.until_status(r"Training · (?!Starting)", 300)
     end = time.monotonic() + LONG_S
@@ -189,8 +110,7 @@ def test_a_picture_of_png_info_is_sent_to_the_tab(tab):
     page.until("document.querySelector('#pnginfo_image img')", 60)
     tab.click("modiste_send_from_pnginfo")
     page.until("document.querySelector('#modiste_prompt_sent img')", 60)
-    chosen = "document.querySelector('#tabs > .tab-nav > button.selected').innerText.trim()"
-    assert tab.run(chosen) == "Modiste"
+    assert tab.run(CHOSEN_TAB) == "Modiste"
     tab.open("Prompt")
     tab.click("modiste_prompt_read")
     tab.until_status("Tags · Done", 300)
@@ -199,18 +119,38 @@ def test_a_picture_of_png_info_is_sent_to_the_tab(tab):
     assert tab.problems == []
 
 
-def test_a_picture_of_the_api_has_its_score_in_the_infotext_and_without_the_script_none(url):
-    photo = base64.b64encode((PHOTOS / "look-01.jpg").read_bytes()).decode()
-    drawing = {"prompt": "a red dress", "steps": 1, "width": 64, "height": 64, "sampler_name": "Euler", "seed": 1}
-    batch = drawing | {"batch_size": 2, "alwayson_scripts": {"Modiste score": {"args": [True, photo, "mini"]}}}
+def test_a_picture_that_was_just_drawn_is_sent_from_txt2img_to_the_tab(tab):
+    tab.run("switch_to_txt2img()")
+    tab.fill("txt2img_prompt", "a red dress")
+    for name, value in (("steps", 1), ("width", 64), ("height", 64)):
+        tab.number(f"txt2img_{name}", value)
+    tab.click("txt2img_generate")
+    tab.page.until("document.querySelector('#txt2img_gallery img')", LONG_S)
+    tab.click("modiste_send_from_txt2img")
+    tab.page.until("document.querySelector('#modiste_prompt_sent img')", 120)
+    size = "[e.naturalWidth, e.naturalHeight])(document.querySelector('#modiste_prompt_sent img'))"
+    assert tab.run(CHOSEN_TAB) == "Modiste" and tab.run(f"(e => {size}") == [64, 64]
+    tab.picture("tab-sent")
+    assert tab.problems == []
 
-    def infotexts(body: dict) -> list[str]:
-        answer = requests.post(f"{url}/sdapi/v1/txt2img", json=body, timeout=LONG_S)
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.json()["info"])["infotexts"]
 
-    scores = [float(re.search(r"Modiste score: (-?[\d.]+)", text)[1]) for text in infotexts(batch)[-2:]]
-    assert len(scores) == 2
-    assert not any("Modiste score" in text for text in infotexts(drawing))
-    no_photo = drawing | {"alwayson_scripts": {"Modiste score": {"args": [True, "", "mini"]}}}
-    assert "none (there is no reference photo)" in infotexts(no_photo)[0]
+def test_both_routes_become_a_verdict_and_a_report_in_the_tab(tab, tmp_path):
+    """On the embedded model, with eight photos: the verdict's contents are the pipeline's own tests."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(1, 9):
+        shutil.copy(PHOTOS / f"look-{number:02}.jpg", photos)
+    tab.open("Both routes")
+    tab.fill("modiste_both_folder", str(photos))
+    tab.fill("modiste_both_trigger", "vesper")
+    tab.number("modiste_both_budget", 8)
+    tab.click("modiste_both_start")
+    tab.until_status(r"Both routes · (?!Starting)", 300)
+    tab.reload()
+    tab.until_status("Both routes · Done", 3 * LONG_S)
+    tab.open("Both routes")
+    tab.page.until("document.querySelector('#modiste_both_verdict textarea').value !== ''", 60)
+    assert re.search(r"[+−-]\d+\.\d", tab.value("modiste_both_verdict"))
+    assert tab.run("document.querySelector('#modiste_both_ways').innerText").count("\n") > 3
+    tab.picture("tab-verdict")
+    assert tab.problems == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
-from modiste.reports.judging_page import render_judging, write_judging
+from modiste.hosts.errors import LoraWithoutEffect
+from modiste.hosts.local import LocalHost
+from modiste.hosts.lora_folder import give_to_host
+from modiste.hosts.request import GenerationRequest, LoraRef
+from modiste.models.presets import PRESETS
+from modiste.reports.judging_page import LONGEST_LABEL, _end_of, render_judging, write_judging
 from modiste.routes.judge.candidates import open_candidates, training_place
+from modiste.routes.judge.copies import LoraCopies
 from modiste.routes.judge.files import judge_files
 from modiste.routes.judge.keep import copy_best
 from modiste.routes.judge.sample_names import read_samples, sample_of
@@ -174,6 +181,108 @@ def test_the_page_has_every_candidate_and_both_languages(run):
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
+# ── what their pictures show ──
+
+
+def test_each_candidate_says_what_it_draws_of_the_photos_beside_the_base_model(run):
+    _, report = run
+    assert report.base is not None and report.base.pictures == 32 and not report.base.attribute_changes
+    for row in report.rows:
+        assert row.traits.attributes.keys() == report.base.attributes.keys()
+        assert all(0 <= share <= 1 for share in row.traits.attributes.values())
+    best = report.row("brand-step00000400").traits
+    assert best.pictures == 32 and report.row("brand-step00000100").traits.pictures < 8, "the proof's, and what it drew"
+    change = best.colour_change
+    assert change.mean == pytest.approx(best.colour_delta_e - report.base.colour_delta_e, abs=0.5) and change.n == 8
+    assert best.attribute_changes.keys() == best.attributes.keys()
+
+
+def test_whether_pictures_find_their_own_garment_among_all_needs_no_calibration(run, photos, saved, tmp_path):
+    _, report = run
+    shelf = report.catalogue
+    assert (shelf.photos, shelf.garments, shelf.chance) == (8, 8, 0.125)
+    assert [gain.by for gain in shelf.retrieval] == ["scorer", "judge"]
+    scorer = shelf.retrieval[0]
+    assert scorer.best == report.row("brand-step00000400").traits.retrieval and scorer.base == report.base.retrieval
+    assert scorer.best > shelf.chance and scorer.change.n == 8
+    drawn = shutil.copytree(run[0], tmp_path / "out") / "images"
+    shop = gather_photos([drawn]).photos  # photos of other garments that look just like the pictures
+    opened, candidates = session(learned_by_name()), open_candidates([saved])
+    settings = JudgeSettings.for_session(opened, candidates)
+    fooled = judge_files(photos, candidates, opened, settings, tmp_path / "out", catalogue=shop).catalogue
+    assert fooled.photos > 100 and fooled.chance < 0.01
+    assert all(gain.best == gain.base == 0 for gain in fooled.retrieval), "each picture is nearest to itself"
+
+
+def test_the_page_and_the_terminal_have_attributes_colours_and_retrieval(run, capsys):
+    from modiste.cli.print_results import print_judging
+
+    out, report = run
+    page = render_judging(report, out, taxonomy=brand_studio.session().vision.taxonomy)
+    assert "What they show of the photos" in page and "畫出照片的哪些部分" in page and "ΔE" in page
+    assert "Among 8 photos of 8 garments" in page and "首位即同款" in page
+    print_judging(report, out)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "colours: ΔE" in shown and "colour: " in shown and "nearest to their own" in shown
+
+
+# ── files that change nothing ──
+
+
+def test_files_that_change_nothing_are_named_and_set_aside_while_the_others_compete(photos, saved, tmp_path):
+    dead = {100: 0.0, 200: 0.4, 300: 0.0, 400: 1.0, 500: 0.6, 600: 0.0}
+    report = judged(photos, saved, tmp_path / "out", learned_by_name(dead))
+    nothing = [row for row in report.rows if row.standing == "changes nothing"]
+    assert [row.step for row in nothing] == [100, 300, 600]
+    assert all(row.pictures == 0 and row.similarity is None and "pixel by pixel" in row.reason for row in nothing)
+    assert report.verdict.label == "brand-step00000400" and report.verdict.decision == "keep"
+    assert "change nothing" in report.verdict.sentence and "brand-step00000300" in report.verdict.sentence
+    assert {gain.label for gain in report.gains} <= {"base", "brand-step00000200", "brand-step00000500"}
+    write_judging(report, tmp_path / "out")
+
+
+def test_where_no_file_changes_anything_that_is_the_verdict_and_no_proof_is_drawn(photos, saved, tmp_path):
+    report = judged(photos, saved, tmp_path / "out", learned_by_name(dict.fromkeys(LEARNED, 0.0)))
+    assert report.verdict.decision == "changes nothing" and not report.gains and report.catalogue is None
+    assert report.pictures == 7, "each file's picture of the first block, and the base model's"
+    write_judging(report, tmp_path / "out")
+
+
+def test_a_lora_whose_keys_are_another_models_is_set_aside_by_a_real_host(tmp_path):
+    names = {
+        "another_block": f"lora_unet_down_blocks_7_{LAYER[-17:]}.lora_{{}}.weight",
+        "flux": "transformer.single_transformer_blocks.0.attn.to_q.lora_{}.weight",
+    }
+    halves = {"another_block": ("down", "up"), "flux": ("A", "B")}
+    for name, key in names.items():
+        down, up = halves[name]
+        tensors = {key.format(down): torch.randn(2, 8), key.format(up): torch.randn(8, 2)}
+        write_tensors(tensors, tmp_path / f"{name}.safetensors", {})
+    host = LocalHost(PRESETS["mini"].checkpoint, device="cpu")
+    drawing = dict(prompt="a red dress", seed=1, steps=2, cfg_scale=4.0, width=64, height=64)
+    for candidate in open_candidates([tmp_path], any_model=True):
+        lora = LoraRef(name=candidate.label, path=candidate.tuned.file)
+        with pytest.raises(LoraWithoutEffect, match=r"no module of this LoRA.*changes nothing.*lora inspect"):
+            list(host.generate([GenerationRequest(**drawing, loras=(lora,))]))
+    with pytest.raises(InputError, match="a LoRA of FLUX"):
+        open_candidates([tmp_path / "flux.safetensors"])
+
+
+def test_copies_for_a_server_are_taken_back_but_the_one_to_keep_and_the_users_own_files_stay(tmp_path):
+    folder, out = tmp_path / "loras", tmp_path / "out"
+    folder.mkdir()
+    files = [lora_file(tmp_path / f"{name}.safetensors", number) for number, name in enumerate("abc")]
+    theirs = give_to_host(files[2], folder, "c")
+    for file in files:
+        LoraCopies(out, folder).expect(file)  # a run that goes on has the list of the one before
+        give_to_host(file, folder, file.stem)
+    assert len(list(folder.iterdir())) == 3
+    LoraCopies(out, folder).take_back(files[0])
+    assert {file.name[0] for file in folder.iterdir()} == {"a", "c"} and theirs.is_file()
+    LoraCopies(out, folder).take_back(None)
+    assert [file.name[0] for file in folder.iterdir()] == ["c"]
+
+
 # ── their order ──
 
 
@@ -246,8 +355,6 @@ def sample_folder(
         for prompt, words in enumerate(("a photo of a red dress", "a photo of a green striped dress", "a sand top")):
             for seed in (1, 2):
                 request = brand_studio.settings().prompt.drawing
-                from modiste.hosts.request import GenerationRequest
-
                 [result] = host.generate([GenerationRequest(prompt=words, seed=10 * prompt + seed, **request)])
                 file = folder / name.format(step=step, prompt=prompt, seed=seed)
                 brand_studio.band(result.image, value).save(file)
@@ -289,3 +396,9 @@ def test_a_table_says_what_names_do_not(photos, tmp_path):
     (folder / "samples.csv").write_text("picture\nx", encoding="utf-8")
     with pytest.raises(InputError, match="needs a column file"):
         read_samples(folder)
+
+
+def test_a_long_name_leaves_room_for_the_figures_of_the_chart_and_keeps_its_step():
+    assert _end_of("brand-000004") == "brand-000004"
+    short = _end_of("fashion_lora_weights-step00000600")
+    assert len(short) == LONGEST_LABEL and short.endswith("step00000600")

@@ -10,6 +10,7 @@ import paper_studio
 import pytest
 from PIL import Image
 
+from modiste.core.progress import Progress
 from modiste.fashion.photos import gather_photos
 from modiste.reports.prompt import PromptReport
 from modiste.routes.prompt.optimise import optimise_prompts
@@ -183,8 +184,9 @@ def test_a_run_stopped_after_any_picture_and_started_again_draws_nothing_twice_a
         first = paper_studio.session(stop_after=stop)
         with pytest.raises(KeyboardInterrupt):
             optimise_prompts(gathered, first, paper_studio.settings(), out)
-        second = paper_studio.session()
-        optimise_prompts(gathered, second, paper_studio.settings(), out)
+        second, heard = paper_studio.session(), list[Progress]()
+        optimise_prompts(gathered, second, paper_studio.settings(), out, heard.append)
+        assert heard[0].picture is None and 0 < heard[0].done <= stop  # the earlier pictures, before any new one
         drawn = first.host.drawn + second.host.drawn
         assert len(first.host.drawn) == stop and len(drawn) == total
         again = json.loads((out / "report.json").read_text())

@@ -11,17 +11,22 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import torch
 from failing_disk import Killed, every_failure, failing_disk, full_disk
 from journal_samples import SETTINGS, draw, drawn, key_for
 from lora_samples import small_lora
 from source_tree import ROOT, source_files
+from train_samples import tiny_base
 
 from modiste.core.errors import ModisteError
+from modiste.fashion.caption_files import CaptionWriter
 from modiste.fashion.tag_file import TagFile, TaggedFile
 from modiste.reports.prompt import PromptReport
 from modiste.reports.report_files import write_report_files
 from modiste.runs.journal import Journal, JournalError
 from modiste.trainer.lora.file import read_lora, write_lora
+from modiste.trainer.model.base_model import open_base
+from modiste.trainer.model.export import write_model
 
 FAILURES = pytest.mark.parametrize("failure", [full_disk, failing_disk, Killed])
 
@@ -101,6 +106,55 @@ def test_a_tag_file_holds_whole_lines_whichever_operation_fails(suffix, failure,
         with TagFile(path) as file:
             assert list(file.lines) == names
     assert raised is None and operations > 3
+
+
+@FAILURES
+def test_captions_are_whole_and_a_users_own_stays_whichever_operation_fails(failure, tmp_path):
+    number, names = count(), ("a", "b", "c")
+
+    def work(folder: Path) -> None:
+        with CaptionWriter(folder=tmp_path / "home") as writer:
+            for name in names:
+                writer.write(folder / f"{name}.png", "a photo of a top")
+
+    def texts(folder: Path) -> set[str]:
+        return {f"{file.name}: {file.read_text()}" for file in folder.glob("*.txt")}
+
+    def laid_out(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        (folder / "b.txt").write_text("my own words\n")
+        return folder
+
+    whole = {"a.txt: a photo of a top\n", "b.txt: my own words\n", "c.txt: a photo of a top\n"}
+    folders = [laid_out(tmp_path / str(index)) for index in range(60)]
+    for operations, raised in every_failure(lambda: work(folders[next(number)]), failure, most=60):
+        assert raised is None or isinstance(raised, (ModisteError, Killed)), f"{raised!r} after {operations}"
+        folder = folders[operations]
+        assert texts(folder) <= whole
+        work(folder)
+        assert texts(folder) == whole
+        assert failure is Killed or not list(folder.glob("*.tmp"))
+    assert raised is None and operations > 5
+
+
+@pytest.mark.load
+@FAILURES
+def test_a_whole_models_export_is_whole_or_not_there_whichever_operation_fails(failure, tmp_path):
+    base, number = open_base(str(tiny_base(tmp_path / "base")), torch.float32, "cpu"), count()
+    for operations, raised in every_failure(
+        lambda: write_model(base, tmp_path / str(next(number)) / "model"), failure, most=2000
+    ):
+        folder = tmp_path / str(operations)
+        folder.mkdir(exist_ok=True)
+        assert raised is None or isinstance(raised, (OSError, ModisteError, Killed)), f"{raised!r} after {operations}"
+        assert failure is Killed or not list(folder.glob("*.tmp")), f"{operations} operations leave half a model"
+        if (folder / "model").exists():
+            assert len(open_base(str(folder / "model"), torch.float32, "cpu").parts) == len(base.parts)
+        if operations % 10 == 0 or raised is None:
+            write_model(base, folder / "model")
+            assert open_base(str(folder / "model"), torch.float32, "cpu").unet is not None
+        shutil.rmtree(folder)
+    assert raised is None and operations > 10
 
 
 def test_a_run_folder_that_is_deleted_meanwhile_is_an_error_in_words(tmp_path):

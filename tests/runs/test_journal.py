@@ -100,6 +100,7 @@ def test_a_picture_written_but_not_recorded_is_adopted(tmp_path):
     with Journal.open(tmp_path / "run", SETTINGS) as journal:
         record = journal.find(key_for(1))
         assert record.path == adopted and record.request["prompt"] == "a photo of a red dress"
+        assert record.used["checkpoint"] == "models/dresses.safetensors"
         assert journal.plan([key_for(1), key_for(2)]) == [key_for(2)]
 
 
@@ -268,7 +269,7 @@ def test_a_full_disk_stops_the_run_and_leaves_no_part_of_a_picture(tmp_path, mon
         journal.lease([key_for(1)])
         with monkeypatch.context() as full:
             full.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
-            with pytest.raises(Stopped, match="the disk is full"):
+            with pytest.raises(Stopped, match="the disk is full.*free some space; the same command goes on"):
                 journal.finish(key_for(1), drawn(1))
         assert not [file for file in (tmp_path / "images").rglob("*") if file.is_file()]
         assert journal.finish(key_for(1), drawn(1)).state == "done"

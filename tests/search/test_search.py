@@ -362,6 +362,8 @@ def test_one_pair_proves_nothing_and_says_so():
     gain = paired_gain([0.9], [0.1])
     assert (gain.low, gain.high, gain.improved) == (-1.0, 1.0, False)
     assert "one pair" in gain.note
+    equal = paired_gain([0.5], [0.5])
+    assert (equal.low, equal.high) == (-1.0, 1.0) and "one pair" in equal.note
 
 
 def test_equal_differences_are_not_taken_for_certainty():
@@ -371,11 +373,15 @@ def test_equal_differences_are_not_taken_for_certainty():
     assert not paired_gain([1.0] * 2, [0.0] * 2).improved
     clipped = paired_gain([0.0] * 4, [0.0] * 4)
     assert clipped.low < 0 < clipped.high  # nothing was seen below the scale
+    rounded = mean_gain([0.2, 0.2 + 4e-10, 0.2])  # rounding is no spread
+    assert rounded.low < 0 < rounded.high and "equal" in rounded.note
+    assert "equal" not in mean_gain([0.2, 0.2 + 4e-8, 0.2]).note
 
 
 def test_the_same_pictures_gain_exactly_nothing():
     gain = paired_gain([0.3, 0.5, 0.4], [0.3, 0.5, 0.4])
     assert (gain.mean, gain.low, gain.high, gain.improved) == (0, 0, 0, False)
+    assert gain.note == "winner and baseline are the same pictures"
 
 
 def test_an_interval_ends_where_the_scale_does_unless_scores_go_beyond_it():
@@ -421,12 +427,14 @@ def test_only_a_proven_winner_is_adopted():
         PairedGain(-0.2, -0.3, -0.1, 4),
     )
     assert decide("sentence", "all_tags", proven).arm == "sentence"
-    assert "+20.0 points (+10.0 … +30.0) on 4 held-out seeds" in decide("sentence", "all_tags", proven).sentence
+    sentence = decide("sentence", "all_tags", proven).sentence
+    assert sentence == "sentence beats all_tags by +20.0 points (+10.0 … +30.0) on 4 held-out seeds."
     for gain in (open_, worse):
         verdict = decide("sentence", "all_tags", gain)
         assert verdict.arm == "all_tags" and not verdict.improved
         assert verdict.sentence.startswith("No improvement found")
     assert "worse" in decide("sentence", "all_tags", worse).sentence
+    assert "worse" not in decide("sentence", "all_tags", open_).sentence
     same = decide("all_tags", "all_tags", PairedGain(0, 0, 0, 4))
     assert same.arm == "all_tags" and not same.improved and "itself" in same.sentence
 

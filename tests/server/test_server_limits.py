@@ -80,7 +80,20 @@ def test_a_body_that_does_not_arrive_is_a_408(url, monkeypatch):
     monkeypatch.setattr(guard, "BODY_S", 0.5)
     with socket.create_connection(place_of(url), timeout=30) as line:
         line.sendall(b'POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500\r\n\r\n{"prompt":')
-        assert line.recv(100).startswith(b"HTTP/1.1 408")
+        answer = b""
+        while part := line.recv(1000):  # to the end of the connection
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408") and answer.count(b"HTTP/1.1") == 1
+
+
+def test_small_bodies_are_always_taken_and_large_ones_as_long_as_there_is_room():
+    budget = guard.BodyBudget()
+    assert all(budget.take(guard.MOST_BYTES) for _ in range(guard.MOST_BYTES_AT_ONCE // guard.MOST_BYTES))
+    assert budget.take(guard.SMALL_BYTES) and not budget.take(guard.SMALL_BYTES + 1)
+    budget.give_back(guard.SMALL_BYTES)
+    assert not budget.take(guard.MOST_BYTES)
+    budget.give_back(guard.MOST_BYTES)
+    assert budget.take(guard.MOST_BYTES) and not budget.take(guard.MOST_BYTES)
 
 
 def test_more_jobs_than_may_wait_are_told_to_come_again(host, monkeypatch):

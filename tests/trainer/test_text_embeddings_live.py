@@ -73,8 +73,8 @@ ids = tokenize.tokenize(json.loads(prompts))
 # It takes the file's projection as it lies: the transpose of a linear layer's, as ComfyUI and diffusers read it.
 second.text_projection.weight.data = second.text_projection.weight.data.T.contiguous()
 with torch.no_grad():
-    one, two, pooled = encode.encode_tokens(tokenize, [first.eval().float(), second.eval().float()], ids)
-save_file({"tokens": torch.cat([one, two], -1).contiguous(), "pooled": pooled.contiguous()}, out)
+    one_state, other_state, pooled = encode.encode_tokens(tokenize, [first.eval().float(), second.eval().float()], ids)
+save_file({"tokens": torch.cat([one_state, other_state], -1).contiguous(), "pooled": pooled.contiguous()}, out)
 """
 
 

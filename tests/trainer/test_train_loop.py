@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ from modiste.core.errors import InputError, MissingWeights, Stopped
 from modiste.core.progress import Pace, silent
 from modiste.fashion.photos import read_photo
 from modiste.trainer.data.sampler import BatchSampler, SampleVisit
+from modiste.trainer.loop.checkpoint import whole_checkpoints
 from modiste.trainer.loop.loss_curve import draw_curve, running_mean
 from modiste.trainer.loop.memory_plan import MemoryFigures, first_plan, fitted, kept_plan, state_bytes
 from modiste.trainer.loop.optimizers import LARGEST_SCALE, PATIENCE, LossScale, rate_factor
@@ -25,7 +28,8 @@ from modiste.trainer.lora.file import read_lora
 from modiste.trainer.lora.peft_layers import load_adapter
 from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.text_encoding import encode
-from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish
+from modiste.trainer.results import LORA_FILE, MODEL_FOLDER, finish, step_file
+from modiste.trainer.run import CHECKPOINTS
 from modiste.trainer.train import take_steps
 
 LORA = {
@@ -174,6 +178,23 @@ def test_a_full_fine_tune_leaves_a_folder_that_diffusers_opens_by_itself(base, p
     again = open_base(str(result.file), torch.float32, "cpu")
     assert apart(said_of(again), said_of(run.model.base, again)) < 0.01
     assert apart(said_of(open_base(str(base), torch.float32, "cpu")), said_of(run.model.base, again)) > 0.01
+
+
+def test_a_full_disk_at_a_whole_models_export_leaves_no_gigabytes(base, photos, tmp_path, monkeypatch):
+    from modiste.trainer.model import export
+
+    run = run_of(config(base, photos, method="full", steps=1), tmp_path)
+    take_steps(run, silent, lambda: False)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            export.write_model(run.model.base, tmp_path / MODEL_FOLDER)
+    assert not list(tmp_path.glob(f"{MODEL_FOLDER}*")), "what is half written takes room that the disk does not have"
+    assert finish(run).file == tmp_path / MODEL_FOLDER and not list(tmp_path.glob("*.tmp"))
 
 
 def test_a_tuned_model_that_half_precision_can_not_hold_is_not_written(base, photos, tmp_path):
@@ -553,6 +574,22 @@ def test_weights_that_are_not_finite_are_never_kept(base, photos, tmp_path):
     assert not (tmp_path / LORA_FILE).exists() and not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize("part", ["averaged weights", "optimizer's moments"])
+def test_a_checkpoint_that_nothing_could_go_on_from_is_never_kept(part, base, photos, tmp_path):
+    run = run_of(config(base, photos, save_every=1, ema=0.5), tmp_path)
+
+    def spoil(now):
+        if now.stage == "train" and now.done == 2:  # between the second step and its checkpoint
+            moments = [slot["exp_avg"] for slot in run.optimization.optimizer.state.values()]
+            held = list(run.optimization.ema.values()) if part == "averaged weights" else moments
+            held[3].view(-1)[0] = math.inf
+
+    with pytest.raises(Stopped, match=f"the {part} are not finite any more at step 2") as stopped:
+        take_steps(run, spoil, lambda: False)
+    assert stopped.value.exit_code == 4
+    assert [folder.name for folder in whole_checkpoints(tmp_path / CHECKPOINTS)] == ["step-000001"]
+
+
 def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photos, tmp_path):
     run = run_of(config(base, photos, batch_size=1, steps=16, data=dict(held_out_least=0)), tmp_path)
     bad = run.data.samples[3]
@@ -565,6 +602,20 @@ def test_a_single_step_without_a_finite_gradient_is_skipped_and_said(base, photo
     assert (result.record["steps"], result.record["skipped_steps"], len(result.record["losses"])) == (16, 2, 14)
     assert all(map(math.isfinite, result.record["losses"]))
     assert all(bool(t.isfinite().all()) for _, t in read_lora(result.file).named_tensors())
+
+
+def test_a_file_on_the_way_whose_steps_were_all_skipped_does_not_end_the_run(base, photos, tmp_path):
+    run = run_of(config(base, photos, files_every=2, steps=6), tmp_path)
+    first = next(iter(run.model.parameters.values()))
+
+    def bad(gradient):
+        return gradient * math.nan if run.loop.step < 3 else gradient
+
+    first.register_hook(bad)
+    take_steps(run, silent, lambda: False)
+    kept = [read_lora(tmp_path / step_file(step)) for step in (2, 4, 6)]
+    assert [all(module.changes_nothing for module in lora.modules) for lora in kept] == [True, False, False]
+    assert finish(run).record["skipped_steps"] == 3
 
 
 def test_five_bad_steps_are_counted_in_a_row_only(base, photos, tmp_path):

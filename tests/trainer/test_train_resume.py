@@ -247,6 +247,24 @@ def test_a_run_that_has_become_another_is_refused_with_each_difference(tmp_path)
     for difference in ("config.steps: 8 → 9", "config.ema: nothing → 0.5", "base: abc → abd"):
         assert difference in str(refused.value)
     assert "resolution" not in str(refused.value)
+    newer = {**IDENTITY, "versions": {"torch": "3.0"}}
+    with pytest.raises(InputError, match="versions.torch: nothing → 3.0.*--accept-versions"):
+        load_latest(tmp_path, newer)
+    assert load_latest(tmp_path, newer, accept_versions=True).step == 1
+    with pytest.raises(InputError, match="base: abc → abd.*another --out$") as refused:
+        load_latest(tmp_path, {**newer, "base": "abd"}, accept_versions=True)
+    assert "versions" not in str(refused.value)
+
+
+def test_what_of_a_state_is_not_finite_is_named():
+    assert TrainState().not_finite() == state(1).not_finite() == ""
+    for part, name in (("weights", "weights"), ("ema", "averaged weights"), ("best", "weights that were kept")):
+        broken = state(1)
+        setattr(broken, part, {"unet.a": torch.tensor([1.0, math.nan])})
+        assert broken.not_finite() == name
+    broken = state(1)
+    broken.optimizer["state"][1]["exp_avg_sq"][0, 0] = math.inf
+    assert broken.not_finite() == "optimizer's moments"
 
 
 # ── a disk that fails ──
@@ -348,6 +366,21 @@ def test_a_full_disk_at_the_export_is_stopped_too_and_the_same_command_finishes(
     monkeypatch.undo()
     assert not (tmp_path / LORA_FILE).exists()
     assert trained(wanted, tmp_path).file.is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the folder's lock is an open file there")
+def test_a_run_whose_folder_is_deleted_meanwhile_leaves_its_result_there_again(base, photos, tmp_path):
+    def delete(progress):
+        if progress.stage == "train" and progress.done == 3:
+            shutil.rmtree(tmp_path / "run")
+
+    result = trained(config(base, photos, save_every=2), tmp_path / "run", delete)
+    assert result.file.is_file() and result.record["steps"] == 8
+    assert [folder.name for folder in whole_checkpoints(tmp_path / "run" / CHECKPOINTS)] == [
+        "step-000006",
+        "step-000008",
+    ]
+    assert trained(config(base, photos, save_every=2), tmp_path / "run").record["losses"] == result.record["losses"]
 
 
 def _fill(monkeypatch) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...core.progress import Progress, ProgressCallback
+from ...core.progress import Progress, ProgressCallback, time_left_s
 
 POLL_S, STOP_S = 0.2, 10.0
 STEPS = re.compile(r"^steps: .*?\b(\d+)/(\d+) \[.*?(?:avr_loss=([-+.\w]+))?\]")
@@ -42,7 +42,7 @@ class Watch:
     short_of_memory: bool = False
     bad: int = 0  # losses in a row that are no numbers
     _saving: int | None = None
-    _began: float | None = None
+    _began: tuple[int, float] | None = None  # the first step that was told, and when
 
     def line(self, text: str) -> None:
         """One line, or one state of a bar."""
@@ -57,8 +57,9 @@ class Watch:
         self.short_of_memory |= MEMORY.search(text) is not None
 
     def _stepped(self, step: int, loss: str | None) -> None:
+        now = time.monotonic()
         if self._began is None:
-            self._began = time.monotonic()
+            self._began = step, now
         if self._saving is not None and step > self._saving:  # the step after it: nothing of it is unwritten
             self.saved(self._saving)
             self._saving = None
@@ -69,8 +70,9 @@ class Watch:
         self.bad = 0 if finite else self.bad + 1
         if finite:
             self.losses[self.first + step] = mean
-        left = (time.monotonic() - self._began) / step * (self.total - self.first - step)
-        self.progress(Progress("train", self.first + step, self.total, f"mean loss {loss}", left))
+        began, began_s = self._began
+        eta_s = time_left_s(now - began_s, step - began, self.total - self.first - step)
+        self.progress(Progress("train", self.first + step, self.total, f"mean loss {loss}", eta_s))
 
     @property
     def lost(self) -> bool:

@@ -43,6 +43,14 @@ class TrainState:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)  # JSON: losses, validations, best step, skipped steps
 
+    def not_finite(self) -> str:
+        """What of it holds NaN or infinity, so that nothing could go on from it; empty where all is finite."""
+        moments = _flattened(self.optimizer)[0]
+        parts = {"weights": self.weights, "averaged weights": self.ema, "optimizer's moments": moments}
+        parts["weights that were kept"] = self.best
+        broken = (name for name, tensors in parts.items() if not all(map(_is_finite, tensors.values())))
+        return next(broken, "")
+
 
 def save_checkpoint(folder: Path, state: TrainState, identity: Mapping[str, Any]) -> Path:
     """Writes `folder`/step-N and returns it; older ones go only after this one reads back whole.
@@ -212,6 +220,10 @@ def _nested(tensors: Mapping[str, torch.Tensor], scalars: Mapping[str, Any]) -> 
             inside = inside.setdefault(folder, {})
         inside[name] = value
     return {"state": slots, "param_groups": scalars["param_groups"]}
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return bool(tensor.isfinite().all())
 
 
 # ── files ──

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -91,7 +92,7 @@ def merge(lora: Path, strength: float, model: Path, out: Path) -> None:
     family = family_of_unet(configs_in(model)["unet"])
     if family != state.family:
         raise InputError(f"the LoRA is for {state.family}, the model is {family}", where=str(model))
-    beside = out.with_name(f"{out.name}{TEMPORARY}")
+    beside = out.with_name(f"{out.name}.{os.getpid()}{TEMPORARY}")
     try:
         shutil.copytree(model, beside)
         for part in dict.fromkeys(module.part for module in state.modules):

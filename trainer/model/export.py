@@ -44,7 +44,10 @@ def write_model(base: StableDiffusionParts, folder: Path, metadata: Mapping[str,
             pipeline.save_pretrained(temporary, safe_serialization=True)
         for file in temporary.rglob("*"):
             _sync(file)
-    except SafetensorError as error:  # its word for a full disk, too
+    except (SafetensorError, OSError) as error:  # safetensors' word for a full disk, too
+        shutil.rmtree(temporary, ignore_errors=True)  # gigabytes that the disk may not have
+        if isinstance(error, OSError):
+            raise
         raise OSError(f"{folder.name}: {error}") from error
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)
