@@ -23,7 +23,7 @@ from ..core.home import modiste_home
 from ..core.progress import Progress
 from ..core.torchvision_ops import patch_torchvision_ops
 from .catalogue import RenderedCatalogue, cached_catalogue
-from .style import TRAINED
+from .style import DRAWN
 from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Recipe:
     anchors: int = 400
     familiar: int = 2_100
     styled: int = 24_000
-    styles: tuple[int, int] = (6_000, 2_000)  # steps of the tagger and of the judge
+    styles: tuple[int, int] = (8_000, 2_000)  # steps of the tagger and of the judge
 
 
 FAST = Recipe(
@@ -135,7 +135,7 @@ class Build:
             twin_share=0.25,
             trait_share=0.5,
             degraded_share=0.03,
-            styles=tuple(TRAINED),
+            styles=DRAWN,
             workers=self.workers,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -14,17 +15,26 @@ from .garment import labels, sample_garment
 from .other_pictures import other_pictures
 from .photo import degrade, sample_photo
 from .renderer import render
+from .style import DRAWN, STYLES, placed
+from .styled import render_styled
 
 SIDES = (64, 64, 128, 256, 384)  # pixels
-BAD_SHARE, JPEG_SHARE = 0.06, 0.6
+BAD_SHARE, JPEG_SHARE, STYLED_SHARE = 0.06, 0.6, 0.5
 
 
-def arriving_photos(count: int, seed: str, held_out: bool) -> tuple[list[Image.Image], list[int]]:
-    """Photos of random garments, and the numbers of their categories."""
+def arriving_photos(
+    count: int, seed: str, held_out: bool, styles: Sequence[str] = DRAWN
+) -> tuple[list[Image.Image], list[int]]:
+    """Photos of random garments, half of them in one of `styles`, and the numbers of their categories."""
     rng, photos, categories = Random(seed), [], []
     for _ in range(count):
         garment = sample_garment(rng, held_out=held_out, trait_share=0.4)
-        photo = render(garment, sample_photo(rng), rng.choice(SIDES))
+        shot, side = sample_photo(rng), rng.choice(SIDES)
+        if rng.random() < STYLED_SHARE:
+            style = STYLES[rng.choice(styles)](rng)
+            photo = render_styled(garment, placed(shot, style, rng), style, side)
+        else:
+            photo = render(garment, shot, side)
         if rng.random() < BAD_SHARE:
             photo = degrade(photo, rng)
         if rng.random() < JPEG_SHARE:

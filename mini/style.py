@@ -248,6 +248,7 @@ def again(style: Style, family: str, rng: Random) -> Style:
 TRAINED: dict[str, Callable[[Random], Style]] = {
     draw.__name__: draw for draw in (outline, painted, on_mannequin, on_hanger, flat_lay, street)
 }
+DRAWN = (*TRAINED, "street", "street")  # how often encoders see each: a garment is smallest on somebody in a street
 HELD_OUT: dict[str, Callable[[Random], Style]] = {draw.__name__: draw for draw in (poster, studio)}
 UNTOUCHED: dict[str, Callable[[Random], Style]] = {"pencil": pencil}
 STYLES = {**TRAINED, **HELD_OUT, **UNTOUCHED}

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
-from modiste.mini.catalogue import make_catalogue
-from modiste.mini.garment import sample_garment
+from modiste.mini.calibration import pictures_of, tagger_of
+from modiste.mini.catalogue import COLUMNS, make_catalogue
+from modiste.mini.garment import GROUPS, sample_garment
 from modiste.mini.loose_prints import PRINTS, loose_fabric
 from modiste.mini.photo import sample_photo
 from modiste.mini.style import HELD_OUT, STYLES, TRAINED, UNTOUCHED, Style, again, placed
+from modiste.mini.style_figures import SHEET, USES, style_table
 from modiste.mini.styled import pieces, render_styled, rounded
+from modiste.mini.weights import WEIGHTS
+
+ROOT = Path(__file__).parent.parent.parent
+CARD = ROOT / "mini" / "card.json"
 
 
 def pixels(image) -> np.ndarray:
@@ -89,3 +97,29 @@ def test_a_catalogue_in_styles_is_the_same_each_time_and_not_the_renderers_own()
     first, second = (make_catalogue(6, "styles", **how) for _ in range(2))
     assert np.array_equal(first.pictures, second.pictures)
     assert not np.array_equal(first.pictures, make_catalogue(6, "styles", views=2, siblings=True).pictures)
+
+
+# ── the shipped weights ──
+
+
+def test_the_card_says_of_each_style_what_it_is_for_and_names_each_goal_that_is_not_reached():
+    card, page = json.loads(CARD.read_text()), CARD.with_name("CARD.md").read_text(encoding="utf-8")
+    assert {family: figures["use"] for family, figures in card["styles"].items()} == USES
+    goals = card["goals"]["styles"]
+    for family in (*HELD_OUT, *UNTOUCHED):
+        for group in set(GROUPS) & goals.keys():
+            share = card["styles"][family][group]
+            assert (f"{group} {share:.2f}" in page.partition("Not reached: ")[2]) == (share < goals[group])
+    assert style_table(card["styles"]) in page and (ROOT / "docs" / "img" / SHEET).is_file()
+
+
+@pytest.mark.parametrize("family", [*HELD_OUT, *UNTOUCHED])
+def test_the_tagger_reads_garments_in_a_style_that_nothing_was_trained_on_about_as_the_card_says(family):
+    promised = json.loads(CARD.read_text())["styles"][family]
+    shots = make_catalogue(100, f"tests-{family}", held_out=True, styles=(family,), workers=1)
+    tagger = tagger_of(WEIGHTS)
+    logits = tagger.logits(tagger.observe(pictures_of(shots)))
+    for group in ("category", "colour", "pattern"):
+        right = logits[group].argmax(1).numpy() == shots.table[:, COLUMNS.index(group)]
+        # Four standard errors of 100 answers: a coin that is right 85 times of 100 shows less than 71 once in 10,000.
+        assert right.mean() >= promised[group] - 4 * (promised[group] * (1 - promised[group]) / 100) ** 0.5, group
