@@ -125,7 +125,7 @@ def style_sheet(columns: int = 9) -> Image.Image:
 def style_table(figures: Mapping[str, dict]) -> str:
     """The figures in Markdown, a row a style; `calibration error` is the groups' mean."""
     heading = ("style", "use", *GROUPS, "calibration error", "refused", "second photo first")
-    rows = [" | ".join(heading), "|".join(["---"] * len(heading))]
+    rows = [" | ".join(heading), " | ".join(["---"] * len(heading))]
     for family, figure in figures.items():
         errors = figure["ece"].values()
         shares = [f"{figure[group]:.2f}" for group in GROUPS]
