@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "familiarity.safetensors"
 RIDGE = 1e-6  # added to the covariance's diagonal
-QUANTILE, LIKENESS_QUANTILE = 0.995, 0.98  # of held-out garments lies within the threshold, and within the limit
+QUANTILE, LIKENESS_QUANTILE = 0.995, 0.9925  # of held-out garments lies within the threshold, and within the limit
 L2 = 1e-4  # penalty of the regression's squared weights, on standardised embeddings
 
 
