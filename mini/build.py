@@ -66,7 +66,7 @@ FAST = Recipe(
     card=60,
     drawn=12,
     anchors=40,
-    familiar=300,
+    familiar=120,
     styled=160,
     styles=(3, 3),
 )

@@ -131,7 +131,7 @@ def write_card(
             "cfg_scale": 4.5,
         },
         "siblings": sibling_figures(folder, seed),
-        "familiarity": familiarity_figures(folder, seed),
+        "familiarity": familiarity_figures(folder, seed, garments=n // 4, others=n // 3),
         "styles": style_figures(folder, temperatures, seed, garments=n // 4),
         "goals": GOALS,
         "size_bytes": size_bytes(folder),

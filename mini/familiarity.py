@@ -71,7 +71,7 @@ def measure_familiarity(folder: Path, count: int, seed: int) -> Familiarity:
     return familiarity
 
 
-def familiarity_figures(folder: Path, seed: int, garments: int = 300, others: int = 400) -> dict[str, float]:
+def familiarity_figures(folder: Path, seed: int, garments: int, others: int) -> dict[str, float]:
     """Shares of what is refused: of garments and other pictures that neither training nor threshold had.
 
     `new_kinds_refused`: of kinds of other pictures that the regression had no example of; a sixth of them in turn.
