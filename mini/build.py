@@ -1,7 +1,7 @@
 """Trains the embedded models: `python -m modiste.mini.build`. About an hour on two CPU cores.
 
-The stages are data → vae → clip → judge → unet → calibration → familiarity → card → examples; `--stage NAME` runs one
-of them. A stage reads the results of those before it from `--cache` (renders) and `--out` (weights).
+The stages are data → vae → clip → judge → unet → styles → calibration → familiarity → card → examples; `--stage NAME`
+runs one of them. A stage reads the results of those before it from `--cache` (renders) and `--out` (weights).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..core.home import modiste_home
 from ..core.progress import Progress
 from ..core.torchvision_ops import patch_torchvision_ops
 from .catalogue import RenderedCatalogue, cached_catalogue
+from .style import DRAWN
 from .weights import LIMIT_BYTES, WEIGHTS, load_autoencoder, load_clip, save_half
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Recipe:
     drawn: int = 400
     anchors: int = 400
     familiar: int = 2_100
+    styled: int = 24_000
+    styles: tuple[int, int] = (8_000, 2_000)  # steps of the tagger and of the judge
 
 
 FAST = Recipe(
@@ -63,7 +66,9 @@ FAST = Recipe(
     card=60,
     drawn=12,
     anchors=40,
-    familiar=300,
+    familiar=120,
+    styled=160,
+    styles=(3, 3),
 )
 
 
@@ -119,6 +124,21 @@ class Build:
             workers=self.workers,
         )
 
+    def styled(self) -> RenderedCatalogue:
+        """Two photos each of garments and their siblings, in the styles that are trained on."""
+        return cached_catalogue(
+            self.cache / "styled.npz",
+            self.recipe.styled,
+            f"mini-styled-{self.seed}",
+            views=2,
+            siblings=True,
+            twin_share=0.25,
+            trait_share=0.5,
+            degraded_share=0.03,
+            styles=DRAWN,
+            workers=self.workers,
+        )
+
     def through_autoencoder(self, pictures: np.ndarray) -> np.ndarray:
         """The autoencoder's reconstruction of pictures, uint8 [N, 64, 64, 3]."""
         from .autoencoder import reconstruct
@@ -154,6 +174,21 @@ class Build:
         model = train_judge(self.twins(), self.through_autoencoder, self.recipe.judge, self.seed, show)
         save_half(model, self.out / "judge")
         image_processor().save_pretrained(self.out / "judge")
+
+    def styles(self) -> None:
+        """Teaches tagger and judge other styles than the renderer's own."""
+        from .judge import image_processor as judge_processor
+        from .style_training import StyledShots, judge_styles, see_styles
+        from .weights import load_judge
+
+        own, count = self.pairs(), self.recipe.reconstructions
+        own.pictures[:count, 1] = self.through_autoencoder(own.pictures[:count, 1])  # as drawn pictures will be
+        shots = StyledShots(self.styled(), own)
+        clip, tokenizer = load_clip(self.out)
+        save_half(see_styles(clip.float(), shots, tokenizer, self.recipe.styles[0], self.seed, show), self.out / "clip")
+        judge = load_judge(self.out).float()
+        save_half(judge_styles(judge, shots, self.recipe.styles[1], self.seed, show), self.out / "judge")
+        judge_processor().save_pretrained(self.out / "judge")
 
     def unet(self) -> None:
         """Trains the image model and its text encoder."""
@@ -226,6 +261,7 @@ MARKS = {
     "clip": "clip/config.json",
     "judge": "judge/config.json",
     "unet": "sd/model_index.json",
+    "styles": None,  # after the image model, whose text encoder is the tagger's from before
     "calibration": "calibration.json",
     "familiarity": "familiarity.safetensors",
     "card": "../card.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ..fashion.temperatures import fitted_temperature
 from . import clip, judge
 from .catalogue import COLUMNS, RenderedCatalogue, make_catalogue
 from .garment import GROUPS
+from .style import DRAWN
 from .weights import load_clip, load_judge
 
 if TYPE_CHECKING:
@@ -78,20 +80,22 @@ def calibrate(folder: Path, n: int = 400, seed: int = 0) -> dict:
         embeds = embed(encoder, shots.pictures.reshape(-1, 64, 64, 3)).reshape(n, 2, -1)
         means[f"{name}.mean"], report[name] = anchors(embeds, category)
         report[name]["encoder"] = f"mini/weights/{name}"
-    fresh = make_catalogue(3 * n, f"mini-temperature-{seed}", held_out=True, workers=1)
-    report["temperatures"] = temperatures(tagger_of(folder), fresh)
+    fresh = make_catalogue(2 * n, f"mini-temperature-{seed}", held_out=True, workers=1)
+    styled = make_catalogue(2 * n, f"mini-temperature-styles-{seed}", held_out=True, styles=DRAWN, workers=1)
+    report["temperatures"] = temperatures(tagger_of(folder), [fresh, styled])
     save_file(means, folder / "calibration.safetensors")
     (folder / "calibration.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
-def temperatures(tagger: Tagger, held_out: RenderedCatalogue) -> dict[str, float]:
-    """Each group → its temperature, fitted on `held_out`."""
+def temperatures(tagger: Tagger, held_out: Sequence[RenderedCatalogue]) -> dict[str, float]:
+    """Each group → its temperature, fitted on all of `held_out` together: one that holds whatever style arrives."""
     import torch
 
-    logits, out = tagger.logits(tagger.observe(pictures_of(held_out))), {}
+    pictures, out = [picture for shots in held_out for picture in pictures_of(shots)], {}
+    logits, table = tagger.logits(tagger.observe(pictures)), np.concatenate([shots.table for shots in held_out])
     for k, group in enumerate(GROUPS):
-        rows = np.flatnonzero(held_out.table[:, k] >= 0)
-        target = torch.from_numpy(held_out.table[rows, k].astype(np.int64))
+        rows = np.flatnonzero(table[:, k] >= 0)
+        target = torch.from_numpy(table[rows, k].astype(np.int64))
         out[group] = temperature(logits[group][rows], target)
     return out

@@ -14,6 +14,8 @@ import numpy as np
 from .garment import GROUPS, Garment, labels, sample_garment, sample_sibling, sample_twin
 from .photo import another_photo, degrade, sample_photo
 from .renderer import render
+from .style import STYLES, again, placed
+from .styled import render_styled
 
 CHUNK = 500
 COLUMNS = (*GROUPS, "degraded", "traits")  # of the label table
@@ -51,7 +53,7 @@ def words_of(table_row) -> dict[str, str]:
 
 
 def _chunk(job: tuple) -> tuple[np.ndarray, np.ndarray]:
-    seed, n, views, siblings, twin_share, trait_share, degraded_share, held_out = job
+    seed, n, views, siblings, twin_share, trait_share, degraded_share, held_out, styles = job
     rng = Random(seed)
     pictures, table = np.empty((n, views, 64, 64, 3), np.uint8), np.empty((n, len(COLUMNS)), np.int8)
     garment = None
@@ -64,10 +66,13 @@ def _chunk(job: tuple) -> tuple[np.ndarray, np.ndarray]:
         photo = sample_photo(rng)
         bad = rng.random() < degraded_share
         table[i] = row(garment, bad)
+        family = rng.choice(styles) if styles else ""
+        style = STYLES[family](rng) if family else None
         for view in range(views):
-            picture = render(garment, photo)
+            picture = render_styled(garment, placed(photo, style, rng), style) if style else render(garment, photo)
             pictures[i, view] = np.asarray(degrade(picture, rng) if bad else picture)
             photo = another_photo(photo, rng)
+            style = again(style, family, rng) if style else None
     return pictures, table
 
 
@@ -81,15 +86,16 @@ def make_catalogue(
     trait_share: float = 0.25,
     degraded_share: float = 0.0,
     held_out: bool | None = False,
+    styles: tuple[str, ...] = (),
     workers: int = 2,
 ) -> RenderedCatalogue:
     """A catalogue of `n` garments; the same seed gives the same one with any number of workers.
 
     With `siblings` each odd garment has the words of the one before, and a `twin_share` of these differ in nothing but
-    the traits.
+    the traits. With `styles` each garment is drawn in one of these families, else as the renderer does by itself.
     """
     jobs = [
-        (f"{seed}:{k}", min(CHUNK, n - k), views, siblings, twin_share, trait_share, degraded_share, held_out)
+        (f"{seed}:{k}", min(CHUNK, n - k), views, siblings, twin_share, trait_share, degraded_share, held_out, styles)
         for k in range(0, n, CHUNK)
     ]
     if workers < 2 or len(jobs) < 3:
@@ -106,7 +112,7 @@ def cached_catalogue(path: Path, n: int, seed: str, **how) -> RenderedCatalogue:
         "n": n,
         "seed": seed,
         "columns": list(COLUMNS),
-        **{k: v for k, v in how.items() if k != "workers"},
+        **{k: list(v) if isinstance(v, tuple) else v for k, v in how.items() if k != "workers"},
     }
     note = path.with_suffix(".json")
     if note.exists() and json.loads(note.read_text()) == what:

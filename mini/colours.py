@@ -6,6 +6,7 @@ from .garment import Garment
 
 RGB = tuple[int, int, int]
 CREAM, INK, ROSE, GOLD = (250, 241, 222), (38, 34, 52), (206, 52, 92), (252, 196, 48)
+DARK_WOOD = (92, 62, 40)
 LIGHT_COLOURS = {"yellow", "white", "pink", "orange"}
 
 

@@ -209,13 +209,57 @@ def landscape(sketch: Sketch) -> None:
         sketch.polygon([*hill, (1, 1), (0, 1)], mix((70, 130, 80), DARK, 0.25 * level))
 
 
+def shapes(sketch: Sketch) -> None:
+    """Anything: ovals, boxes, polygons and lines all over."""
+    rng = sketch.rng
+    for _ in range(rng.randint(1, 9)):
+        colour, x, y = random_colour(rng), rng.random(), rng.random()
+        wide, tall = rng.uniform(0.03, 0.4), rng.uniform(0.03, 0.4)
+        corners = [(x + rng.uniform(-0.3, 0.3), y + rng.uniform(-0.3, 0.3)) for _ in range(rng.randint(3, 6))]
+        what = rng.choice(("oval", "box", "polygon", "line"))
+        if what == "oval":
+            sketch.oval(x, y, wide, tall, colour)
+        elif what == "box":
+            sketch.box(x - wide / 2, y - tall / 2, x + wide / 2, y + tall / 2, colour)
+        elif what == "polygon":
+            sketch.polygon(corners, colour)
+        else:
+            sketch.line(corners[:2], colour, rng.uniform(0.005, 0.06))
+
+
+def vase(sketch: Sketch) -> None:
+    """One thing in the middle, the same on both sides, as garments are."""
+    rng, points = sketch.rng, sketch.rng.randint(3, 7)
+    half = [(rng.uniform(0.05, 0.4), 0.1 + 0.8 * step / points) for step in range(points + 1)]
+    sketch.polygon([(0.5 + x, y) for x, y in half] + [(0.5 - x, y) for x, y in reversed(half)], random_colour(rng))
+    for _ in range(rng.randint(0, 4)):
+        x, y, radius, colour = rng.uniform(0.3, 0.5), rng.uniform(0.2, 0.8), rng.uniform(0.02, 0.08), random_colour(rng)
+        sketch.oval(x, y, radius, radius, colour)
+        sketch.oval(1 - x, y, radius, radius, colour)
+
+
+def tiles(sketch: Sketch) -> None:
+    """A wall of tiles or dots."""
+    count, dots = sketch.rng.randint(2, 9), sketch.rng.random() < 0.5
+    half = sketch.rng.uniform(0.2, 0.45) / count
+    for row in range(count):
+        for column in range(count):
+            x, y, fill = (column + 0.5) / count, (row + 0.5) / count, (sketch.first, sketch.second)[(row + column) % 2]
+            if dots:
+                sketch.oval(x, y, half, half, fill)
+            else:
+                sketch.box(x - half, y - half, x + half, y + half, fill)
+
+
 KINDS: dict[str, Callable[[Sketch], None]] = {
     draw.__name__: draw
     for draw in (
         *(page_of_text, face, cat, cup, house, car, tree, chair, bottle, telephone, clock, fish, chart, barcode),
-        *(blank, noise, landscape),
+        *(blank, noise, landscape, shapes, vase, tiles),
     )
 }
+
+SCENES = (house, car, tree, chair, landscape, blank)  # what may stand behind somebody
 
 
 def other_pictures(count: int, seed: str) -> list[tuple[str, Image.Image]]:
