@@ -68,13 +68,13 @@ def reconstruction_figures(folder: Path, shots: RenderedCatalogue) -> dict:
     }
 
 
-def sibling_figures(folder: Path, seed: int) -> dict:
+def sibling_figures(folder: Path, seed: int, garments: int) -> dict:
     """How often encoder and judge find the second photo of a garment, among all and against its sibling.
 
     With the mean score of a sibling, which shares all words and not the look: what words alone can be worth.
     """
     pairs = make_catalogue(
-        400, f"mini-card-pairs-{seed}", views=2, siblings=True, held_out=True, trait_share=0.5, workers=1
+        garments, f"mini-card-pairs-{seed}", views=2, siblings=True, held_out=True, trait_share=0.5, workers=1
     )
     photos = [[Image.fromarray(picture) for picture in view] for view in pairs.pictures.swapaxes(0, 1)]
     return {
@@ -95,7 +95,7 @@ def _told_apart(encoder: ImageEncoder, anchors: Calibration, photos: Sequence[Se
     same, sibling = cosine.diagonal(), cosine[index, index ^ 1]
     score = ((sibling - anchors.zero) / (anchors.hundred - anchors.zero)).clamp(0, 1)
     return {
-        f"nearest_of_{len(index)}": round(float((cosine.argmax(1) == index).float().mean()), 4),
+        "nearest_first": round(float((cosine.argmax(1) == index).float().mean()), 4),
         "ahead_of_sibling": round(float((same > sibling).float().mean()), 4),
         "sibling_score": round(float(score.mean()), 4),
     }
@@ -130,7 +130,7 @@ def write_card(
             "steps": 16,
             "cfg_scale": 4.5,
         },
-        "siblings": sibling_figures(folder, seed),
+        "siblings": sibling_figures(folder, seed, garments=n // 3),
         "familiarity": familiarity_figures(folder, seed, garments=n // 4, others=n // 3),
         "styles": style_figures(folder, temperatures, seed, garments=n // 4),
         "goals": GOALS,
@@ -183,8 +183,8 @@ Written by `python -m modiste.mini.build --stage card`. Every picture and prompt
   {gen["steps"]} steps, cfg {gen["cfg_scale"]}; marked by the *examiner*, a supervised classifier of renders
   that is neither the tagger nor shipped. Its own accuracy on unseen renders is the last column.
 - **Reconstruction** (`weights/sd/vae`): L1 {rec["l1"]:.3f} of a range of 2, PSNR {rec["psnr_db"]:.1f} dB.
-- **Second photos** of 400 garments, half of which have a trait without a word: the judge (`weights/judge`) finds the
-  right one first in {judge["nearest_of_400"]:.1%}, the tagger's encoder in {clip["nearest_of_400"]:.1%}. Against the
+- **Second photos** of {n // 3} garments, half of which have a trait without a word: the judge (`weights/judge`) finds
+  the right one first in {judge["nearest_first"]:.1%}, the tagger's encoder in {clip["nearest_first"]:.1%}. Against the
   *sibling*, a garment that shares every word, they are right in {judge["ahead_of_sibling"]:.1%} and
   {clip["ahead_of_sibling"]:.1%}.
 - **What words can be worth**: a sibling's mean score is {100 * clip["sibling_score"]:.0f} of 100 for the tagger's
