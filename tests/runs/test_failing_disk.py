@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import random
 import shutil
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from failing_disk import Killed, every_failure, failing_disk, full_disk
+from failing_disk import OPERATIONS, Killed, every_failure, failing_disk, full_disk
 from journal_samples import SETTINGS, draw, drawn, key_for
 from lora_samples import small_lora
 from source_tree import ROOT, source_files
@@ -137,12 +138,18 @@ def test_captions_are_whole_and_a_users_own_stays_whichever_operation_fails(fail
     assert raised is None and operations > 5
 
 
+# A disk that is full, or fails to write, lets a program remove what it wrote (`os.open`: as shutil.rmtree does).
+WRITING = [
+    (owner, name) for owner, name in OPERATIONS if name not in ("unlink", "rmdir") and (owner, name) != (os, "open")
+]
+
+
 @pytest.mark.load
 @FAILURES
 def test_a_whole_models_export_is_whole_or_not_there_whichever_operation_fails(failure, tmp_path):
     base, number = open_base(str(tiny_base(tmp_path / "base")), torch.float32, "cpu"), count()
     for operations, raised in every_failure(
-        lambda: write_model(base, tmp_path / str(next(number)) / "model"), failure, most=2000
+        lambda: write_model(base, tmp_path / str(next(number)) / "model"), failure, most=2000, operations=WRITING
     ):
         folder = tmp_path / str(operations)
         folder.mkdir(exist_ok=True)
@@ -187,3 +194,22 @@ def test_durations_are_not_measured_by_a_clock_that_people_set():
         if isinstance(node, ast.Attribute) and node.attr == "time" and ast.unparse(node) == "time.time"
     }
     assert users == dates
+
+
+def test_a_model_that_is_written_anew_is_the_old_one_where_the_disk_fails_at_its_last_move(tmp_path):
+    base, target = open_base(str(tiny_base(tmp_path / "base")), torch.float32, "cpu"), tmp_path / "model"
+    write_model(base, target)
+    old = {file.name: file.read_bytes() for file in (target / "unet").iterdir()}
+    with torch.no_grad():
+        next(base.unet.parameters()).add_(1)
+    with pytest.MonkeyPatch.context() as patch:
+        move, moves = Path.replace, count()
+        patch.setattr(Path, "replace", lambda path, to: fail() if next(moves) == 1 else move(path, to))
+        with pytest.raises(OSError):
+            write_model(base, target)
+    assert {file.name: file.read_bytes() for file in (target / "unet").iterdir()} == old
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def fail() -> None:
+    raise full_disk()

@@ -34,7 +34,7 @@ def write_model(base: StableDiffusionParts, folder: Path, metadata: Mapping[str,
             f"the tuned UNet is not finite in {bad[0]} and {len(bad) - 1} more: it is not written",
             to_try="a smaller learning_rate",
         )
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    temporary, before = (folder.with_name(f"{folder.name}{part}.{os.getpid()}.tmp") for part in ("", ".before"))
     shutil.rmtree(temporary, ignore_errors=True)
     pipeline = open_pipeline(base.source, torch.float16)
     pipeline.unet.load_state_dict(tuned)
@@ -44,13 +44,17 @@ def write_model(base: StableDiffusionParts, folder: Path, metadata: Mapping[str,
             pipeline.save_pretrained(temporary, safe_serialization=True)
         for file in temporary.rglob("*"):
             _sync(file)
+        if folder.exists():
+            folder.replace(before)  # a folder can't take the place of one with files
+        temporary.replace(folder)
     except (SafetensorError, OSError) as error:  # safetensors' word for a full disk, too
+        if before.exists():
+            before.replace(folder)
         shutil.rmtree(temporary, ignore_errors=True)  # gigabytes that the disk may not have
         if isinstance(error, OSError):
             raise
         raise OSError(f"{folder.name}: {error}") from error
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.replace(folder)
+    shutil.rmtree(before, ignore_errors=True)
     sync_folder(folder.parent)
     file = folder.with_name(f"{folder.name}.safetensors")
     if not is_published_size(base.family, base.unet.config):
