@@ -78,6 +78,20 @@ def test_the_distance_does_not_depend_on_the_axes_of_the_space():
     assert torch.allclose(plain, turned, rtol=1e-3)
 
 
+def test_examples_of_other_pictures_tell_what_the_distance_does_not(tmp_path):
+    generator = torch.Generator().manual_seed(2)
+    garments, held_out = (torch.randn(2000, 8, generator=generator) for _ in range(2))
+    others, new = (torch.randn(800, 8, generator=generator) + 4 * torch.eye(8)[0] for _ in range(2))
+    category = torch.zeros(2000, dtype=torch.long)
+    by_distance = Familiarity.measured(garments, category, held_out)
+    by_examples = Familiarity.measured(garments, category, held_out, others)
+    assert sum(by_distance.knows(new)) > 0.5 * 800
+    assert sum(by_examples.knows(new)) < 0.1 * 800 and sum(by_examples.knows(held_out)) >= 0.98 * 2000
+    assert torch.nn.functional.cosine_similarity(by_examples.direction, torch.eye(8)[0], dim=0) > 0.95
+    by_examples.save(tmp_path)
+    assert Familiarity.load(tmp_path).knows(new) == by_examples.knows(new)
+
+
 # ── the embedded models ──
 
 
