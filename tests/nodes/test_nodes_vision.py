@@ -304,7 +304,7 @@ def test_a_missing_library_is_named_with_the_line_that_gets_it():
 
 def test_nodes_say_which_pictures_show_no_garment_and_whose_colour_is_from_words():
     vision = vision_models(EncoderChoice("mini", "mini", "cpu", ()))
-    dress, noise = Image.open(LOOK).convert("RGB"), Image.effect_noise((96, 96), 90).convert("RGB")
+    dress, noise = Image.open(LOOK).convert("RGB"), Image.effect_noise((256, 256), 90).convert("RGB")
     tags = tag(vision, [dress, noise], lambda done, total: None)
     assert reading_notices(tags).startswith("picture 2: NO_GARMENT") and "picture 1" not in reading_notices(tags)
     assert reading_notices(tags[:1]) == ""
