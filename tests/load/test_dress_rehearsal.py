@@ -162,16 +162,16 @@ def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(encoders, desk
 def test_sdxl_is_fetched_searched_with_trained_and_compared(encoders, desk, tmp_path):
     available("sdxl")
     made = {"sdxl": random_diffusion(tmp_path / "sdxl", "sdxl", half=True), **encoders}
-    small = [*SMALL, "--preset", "sdxl", "--dtype", "bf16", "--force"]
+    small = [*SMALL, "--preset", "sdxl", "--dtype", "bfloat16", "--force"]
     with loopback_hub(repositories(made)) as hub:
         modiste = Terminal(desk, hub.url, "sdxl")
         fetched = modiste("get", "sdxl", "fashion-clip", "dinov2", "--yes")
         assert fetched.returncode == 0, fetched.stderr
         assert re.search(r"6\.9\d GB", fetched.stderr) and not list((desk / "cache-sdxl").rglob("*.bin"))
 
-    prompted = modiste("prompt", "my-photos/", "--out", "run-xl", "--budget", "4", *small)
+    prompted = modiste("prompt", "my-photos/", "--out", "run-xl", "--budget", "8", *small)
     assert prompted.returncode == 0, prompted.stderr
-    assert json.loads((desk / "run-xl" / "report.json").read_text(encoding="utf-8"))["images"][0]["generations"] <= 4
+    assert json.loads((desk / "run-xl" / "report.json").read_text(encoding="utf-8"))["images"][0]["generations"] <= 8
 
     (desk / "small-xl.json").write_text(json.dumps({**TRAINING, "precision": "bf16"}))
     training = ["--trigger", "vesper", "--steps", "2", "--batch", "1", "--rank", "4", "--config", "small-xl.json"]
