@@ -27,20 +27,27 @@ TRAINING = {
     "data": {"resolution": 64, "bucket_step": 8},
     "validation": {"timesteps": 1, "most": 1, "pictures": 1, "picture_steps": 1},
 }
-NEEDED_GIB = 9  # of memory, for SD 1.5 in float32 and what stands beside it
+NEEDED_GIB = {"sd15": 9, "sdxl": 12}  # of memory: SD 1.5 in float32, SDXL in bfloat16, and what stands beside it
 
 pytestmark = pytest.mark.load
 
 
+def available(preset: str) -> None:
+    """Skips where the preset's models do not fit into memory."""
+    import psutil
+
+    if psutil.virtual_memory().available < NEEDED_GIB[preset] * 2**30:
+        pytest.skip(f"less than {NEEDED_GIB[preset]} GiB of memory are free")
+
+
 @pytest.fixture(scope="module")
-def repositories(tmp_path_factory) -> dict[str, Repository]:
+def encoders(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("encoders")
+    return {"fashion-clip": random_clip(folder / "clip"), "dinov2": random_dino(folder / "dino")}
+
+
+def repositories(made: dict[str, Path]) -> dict[str, Repository]:
     """The files as a hub has them: fp16 of Stable Diffusion, and a pickle beside each that nobody should fetch."""
-    folder = tmp_path_factory.mktemp("hub")
-    made = {
-        "sd15": random_diffusion(folder / "sd15", "sd1", half=True),
-        "fashion-clip": random_clip(folder / "clip"),
-        "dinov2": random_dino(folder / "dino"),
-    }
     repositories = {}
     for name, place in made.items():
         files = {file.relative_to(place).as_posix(): file for file in place.rglob("*") if file.is_file()}
@@ -78,22 +85,28 @@ def texts_kept(desk: Path) -> int:
         return cache.execute("SELECT count(*) FROM texts").fetchone()[0]
 
 
-def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(repositories, desk):
-    import psutil
+class Terminal:
+    """A user's terminal in the desk's folder, with a hub at `url` and a home of its own."""
 
-    if psutil.virtual_memory().available < NEEDED_GIB * 2**30:
-        pytest.skip(f"less than {NEEDED_GIB} GiB of memory are free")
-    with loopback_hub(repositories) as hub:
-        environment = {
+    def __init__(self, desk: Path, url: str, name: str):
+        self.desk = desk
+        self.environment = {
             **{name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"},
-            "HF_ENDPOINT": hub.url,
-            "HF_HUB_CACHE": str(desk / "cache"),
+            "HF_ENDPOINT": url,
+            "HF_HUB_CACHE": str(desk / f"cache-{name}"),
             "MODISTE_HOME": str(desk / "home"),
         }
 
-        def modiste(*words: str) -> subprocess.CompletedProcess[str]:
-            command = [sys.executable, str(ROOT / "harness.py"), *words]
-            return subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True)
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "harness.py"), *words]
+        return subprocess.run(command, cwd=self.desk, env=self.environment, capture_output=True, text=True)
+
+
+def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(encoders, desk, tmp_path):
+    available("sd15")
+    made = {"sd15": random_diffusion(tmp_path / "sd15", "sd1", half=True), **encoders}
+    with loopback_hub(repositories(made)) as hub:
+        modiste = Terminal(desk, hub.url, "sd15")
 
         # Nothing is here: the refusal names the one command that brings all of it.
         refused = modiste(*typed_in_the_readme("prompt"))
@@ -102,7 +115,7 @@ def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(repositories, 
         # The download: what is used and nothing else, and every preset part is there then.
         fetched = modiste(*typed_in_the_readme("get"), "--yes")
         assert fetched.returncode == 0, fetched.stderr
-        assert "2.14 GB" in fetched.stderr and not list((desk / "cache").rglob("*.bin"))
+        assert "2.14 GB" in fetched.stderr and not list((desk / "cache-sd15").rglob("*.bin"))
         assert re.search(r"sd15\s+ready", modiste("doctor").stdout)
 
     # From here on no hub answers.
@@ -143,4 +156,32 @@ def test_from_nothing_to_a_verdict_with_models_of_the_real_shapes(repositories, 
     )
     assert compared.returncode == 0, compared.stderr
     verdict = json.loads((desk / "proof" / "report.json").read_text(encoding="utf-8"))["verdict"]
+    assert verdict["sentence"] and "Traceback" not in compared.stderr
+
+
+def test_sdxl_is_fetched_searched_with_trained_and_compared(encoders, desk, tmp_path):
+    available("sdxl")
+    made = {"sdxl": random_diffusion(tmp_path / "sdxl", "sdxl", half=True), **encoders}
+    small = [*SMALL, "--preset", "sdxl", "--dtype", "bfloat16", "--force"]
+    with loopback_hub(repositories(made)) as hub:
+        modiste = Terminal(desk, hub.url, "sdxl")
+        fetched = modiste("get", "sdxl", "fashion-clip", "dinov2", "--yes")
+        assert fetched.returncode == 0, fetched.stderr
+        assert re.search(r"6\.9\d GB", fetched.stderr) and not list((desk / "cache-sdxl").rglob("*.bin"))
+
+    prompted = modiste("prompt", "my-photos/", "--out", "run-xl", "--budget", "8", *small)
+    assert prompted.returncode == 0, prompted.stderr
+    assert json.loads((desk / "run-xl" / "report.json").read_text(encoding="utf-8"))["images"][0]["generations"] <= 8
+
+    (desk / "small-xl.json").write_text(json.dumps({**TRAINING, "precision": "bf16"}))
+    training = ["--trigger", "vesper", "--steps", "2", "--batch", "1", "--rank", "4", "--config", "small-xl.json"]
+    trained = modiste("finetune", "my-brand/", "--out", "lora-xl", "--preset", "sdxl", *training)
+    assert trained.returncode == 0, trained.stderr
+    lora = "lora-xl/fashion_lora_weights.safetensors"
+    verified = modiste("lora", "verify", lora)
+    assert verified.returncode == 0, verified.stdout
+
+    compared = modiste("compare", "new-photos/", "--tuned", lora, "--out", "proof-xl", "--seeds", "2", *small)
+    assert compared.returncode == 0, compared.stderr
+    verdict = json.loads((desk / "proof-xl" / "report.json").read_text(encoding="utf-8"))["verdict"]
     assert verdict["sentence"] and "Traceback" not in compared.stderr
