@@ -1,4 +1,4 @@
-"""Trains the embedded models: `python -m modiste.mini.build`. About an hour on two CPU cores.
+"""Trains the embedded models: `python -m modiste.mini.build`. About two hours on two CPU cores.
 
 The stages are data → vae → clip → judge → unet → styles → calibration → familiarity → card → examples; `--stage NAME`
 runs one of them. A stage reads the results of those before it from `--cache` (renders) and `--out` (weights).

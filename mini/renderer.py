@@ -18,12 +18,8 @@ from .shapes import UNITS, Point, box
 SUPERSAMPLE = 4
 
 
-def render(garment: Garment, photo: RenderedPhoto | None = None, size: int = 64) -> Image.Image:
-    """The picture, RGB, `size` × `size` (64 for the models, about 384 for people)."""
-    photo = photo or RenderedPhoto()
-    unit = max(1, round(SUPERSAMPLE * size / UNITS)) if size <= 128 else max(2, round(2 * size / UNITS))
-    canvas, pattern = Canvas(garment, photo, unit), cut(garment)
-    edge = edge_colour(garment.rgb)
+def cut_from_cloth(canvas: Canvas, garment: Garment, pattern: Pattern) -> None:
+    """The garment's outline, with the hole of its neckline and the flaps of its collar."""
     for outline in silhouette(garment, pattern):
         canvas.cut_out(outline)
     if pattern.hole:
@@ -31,6 +27,15 @@ def render(garment: Garment, photo: RenderedPhoto | None = None, size: int = 64)
     if garment.neckline == "collar":
         for flap in collar_flaps(pattern):
             canvas.cut_out(flap)
+
+
+def render(garment: Garment, photo: RenderedPhoto | None = None, size: int = 64) -> Image.Image:
+    """The picture, RGB, `size` × `size` (64 for the models, about 384 for people)."""
+    photo = photo or RenderedPhoto()
+    unit = max(1, round(SUPERSAMPLE * size / UNITS)) if size <= 128 else max(2, round(2 * size / UNITS))
+    canvas, pattern = Canvas(garment, photo, unit), cut(garment)
+    edge = edge_colour(garment.rgb)
+    cut_from_cloth(canvas, garment, pattern)
     draw_traits(canvas, garment, pattern)
     for sleeve in pattern.sleeves:
         canvas.line([*sleeve, sleeve[0]], edge, 0.9)

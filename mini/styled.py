@@ -11,12 +11,12 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from .canvas import Canvas
 from .colours import RGB, edge_colour, mix
-from .cut import collar_flaps, cut
+from .cut import cut
 from .details import draw_details, draw_traits
 from .garment import Garment
 from .loose_prints import loose_fabric
 from .photo import RenderedPhoto
-from .renderer import SUPERSAMPLE, silhouette
+from .renderer import SUPERSAMPLE, cut_from_cloth
 from .scenery import figure, ground
 from .shapes import UNITS, Point
 from .style import Style
@@ -88,13 +88,7 @@ def render_styled(garment: Garment, photo: RenderedPhoto, style: Style, size: in
     canvas, pattern = StyledCanvas(garment, photo, style, unit), cut(garment)
     for outline, colour in figure(style, garment, pattern):
         canvas.put_behind(outline, colour)
-    for outline in silhouette(garment, pattern):
-        canvas.cut_out(outline)
-    if pattern.hole:
-        canvas.cut_out(pattern.hole, 0)
-    if garment.neckline == "collar":
-        for flap in collar_flaps(pattern):
-            canvas.cut_out(flap)
+    cut_from_cloth(canvas, garment, pattern)
     edge = mix(garment.rgb, (8, 6, 12), style.darkness) if sum(garment.rgb) > 170 else edge_colour(garment.rgb)
     draw_traits(canvas, garment, pattern)
     if style.line:
