@@ -72,8 +72,9 @@ def _kind_of(file: Path, any_model: bool) -> tuple[str, str, str]:
             refuse_unusable(lora, str(file))
             metadata = lora.metadata
         return "lora", model_hash_of(file.read_bytes())[:16], metadata.get("modelspec.trigger_phrase", "")
+    missing = "" if file.exists() else "there is no such file or folder; "
     raise InputError(
-        "a tuned model is a LoRA as .safetensors or a diffusers folder with a model_index.json",
+        f"{missing}a tuned model is a LoRA as .safetensors or a diffusers folder with a model_index.json",
         where=str(file),
         to_try="what `finetune` left: fashion_lora_weights.safetensors or fashion_sd_model/",
     )
