@@ -5,7 +5,7 @@ photo → tags → arms → pictures → scores → next arm → candidate → c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,9 +52,11 @@ def optimise_prompts(
     settings: PromptSettings,
     out: Path,
     progress: ProgressCallback = silent,
+    ahead: Callable[[Sequence[Photo], Sequence[PhotoTags], SearchRun], None] | None = None,
 ) -> PromptReport:
     """Finds and proves a prompt for each photo; leaves report, journal and pictures in `out`.
 
+    `ahead` may fill the run's journal first, as the workers of a cluster do; what it finds there is not drawn again.
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
     What can't be drawn is refused before `out` is made. A photo with a picture of NaN is skipped (NOT_DRAWN),
     the others are not.
@@ -77,6 +79,8 @@ def optimise_prompts(
         learned_from = len(experience.lessons)
         looks = begin_looks(journal.folder, [photo.sha256 for photo in gathered.photos], settings.same_seeds)
         run = SearchRun(session, evaluator, settings, looks, Context(label_shares(photo_tags)), experience)
+        if ahead is not None:
+            ahead(gathered.photos, photo_tags, run)
         outcomes: list[PhotoOutcome] = []
         for photo, tags in zip(gathered.photos, photo_tags, strict=True):
             try:
@@ -87,7 +91,7 @@ def optimise_prompts(
                 gathered.skipped.append(Skip(photo.path, "NOT_DRAWN", str(error)))
                 continue
             if settings.learn:
-                file.keep(outcomes[-1].teach(experience))
+                file.keep(outcomes[-1].teach(Experience(settings.checkpoint) if settings.apart else experience))
             pace.reach(len(outcomes) * settings.budget, photo.path.name)
         report = report_of(outcomes, gathered, session, settings, evaluator, learned_from)
         write_report(report, out, taxonomy=session.vision.taxonomy, describe=describe)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...models.session import Session
 
 
-EDITS = ("pin", "leave_out")
+UNLESS_SET = ("pin", "leave_out", "apart")  # not written down where nothing was chosen
 
 
 class PromptSettings(DrawingSettings):
@@ -37,10 +37,13 @@ class PromptSettings(DrawingSettings):
     captioner: str = ""  # model and address of what wrote `captions`
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
 
+    # learn from earlier runs alone, none of this run's photos from another, so that they can be searched side by side
+    apart: bool = False
+
     @model_serializer(mode="wrap")
-    def _without_empty_edits(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As before there were edits: the folders of runs that have none go on."""
-        return {name: value for name, value in serialize(self).items() if value or name not in EDITS}
+    def _without_what_is_not_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As before there were these fields: the folders of runs that have none of them go on."""
+        return {name: value for name, value in serialize(self).items() if value or name not in UNLESS_SET}
 
     @classmethod
     def for_session(cls, session: Session, **fields: Any) -> PromptSettings:
