@@ -159,7 +159,7 @@ def test_a_server_and_ray_together_and_a_missing_ray_are_refused_before_anything
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray, the extra ray")
 @pytest.mark.skipif(bool(missing_weights(preset("mini"))), reason="the embedded weights are not here")
 def test_two_workers_one_of_them_killed_leave_the_run_of_one_process(tmp_path):
-    photos = sorted((ROOT / "examples" / "photos").glob("*.png"))[:4]
+    photos = sorted((ROOT / "examples" / "photos").glob("look-*.jpg"))[:4]
     words = ["prompt", *map(str, photos), "--preset", "mini", "--budget", "12", "--no-learn", "--same-seeds"]
     reports = {}
     for engine, start in (("local", "from modiste.cli.app import main; main()"), ("ray", KILLING)):

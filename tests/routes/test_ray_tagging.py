@@ -20,7 +20,7 @@ from modiste.models.presets import missing_weights, preset
 from modiste.routes import ray_cluster
 
 ROOT = Path(__file__).parents[2]
-PHOTOS = int(os.environ.get("MODISTE_RAY_PHOTOS", 120))  # four batches
+PHOTOS = int(os.environ.get("MODISTE_RAY_PHOTOS", 120))  # 120: four batches
 KILLED_AT = PHOTOS // 2 if PHOTOS > 1000 else 1  # lines, while batches are left
 KILLING = """
 import sys, psutil
