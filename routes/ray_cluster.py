@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -43,19 +43,33 @@ class WorkerPool:
 
     kind: str  # CPU | GPU
     size: int
+    processors: int = 1  # of a worker without a card, and as many threads: Ray sets OMP_NUM_THREADS to them
 
     @classmethod
-    def of_cluster(cls, ray: Any, device: str, workers: int | None, tasks: int) -> WorkerPool:
-        """As many workers as were asked for, never more than processors (or cards) or `tasks`, and at least one."""
+    def of_cluster(
+        cls, ray: Any, device: str, workers: int | None, tasks: int, *, shared_out: bool = False
+    ) -> WorkerPool:
+        """As many workers as were asked for, never more than processors (or cards) or `tasks`, and at least one.
+
+        With `shared_out` they have all processors between them, as far as these divide; else one each.
+        """
         resources = ray.cluster_resources()
         kind = "CPU" if device == "cpu" or not resources.get("GPU") else "GPU"
         most = int(resources.get(kind, 1))
-        return cls(kind, max(1, min(workers or most, most, tasks)))
+        size = max(1, min(workers or most, most, tasks))
+        machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        return cls(kind, size, share_of_processors(machines, size) if shared_out else 1)
 
     @property
     def reserved(self) -> dict[str, int]:
-        """Ray's options of one worker: a card of its own, or a processor with one thread."""
-        return {"num_gpus": 1} if self.kind == "GPU" else {"num_cpus": 1}
+        """Ray's options of one worker: a card of its own, or processors."""
+        return {"num_gpus": 1} if self.kind == "GPU" else {"num_cpus": self.processors}
+
+
+def share_of_processors(machines: Sequence[int], workers: int) -> int:
+    """The most processors that each of the workers can have where no worker spans two machines; at least one."""
+    shares = range(max(machines, default=1), 1, -1)
+    return next((share for share in shares if sum(count // share for count in machines) >= workers), 1)
 
 
 def require_ray() -> None:

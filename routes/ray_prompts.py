@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import ModisteError
 from ..core.progress import Pace, ProgressCallback, silent
@@ -67,6 +67,13 @@ class SearchedPhoto:
     refusal: str = ""
 
 
+class Drawn(NamedTuple):
+    """What a worker has drawn since it was started; steps tell that it is alive where a picture takes long."""
+
+    pictures: int = 0
+    steps: int = 0
+
+
 @contextmanager
 def ray_workers(models: PromptModels, cluster: ClusterOptions, progress: ProgressCallback = silent) -> Iterator[Ahead]:
     """Inside `with`, what searches photos ahead of `optimise_prompts` by a cluster's workers.
@@ -94,7 +101,7 @@ def search_by_workers(
 
     journal = run.evaluator.journal
     known = FinishedPictures(journal, scorer_keys(run.session))
-    pool = WorkerPool.of_cluster(ray, models.device, workers, len(photos))
+    pool = WorkerPool.of_cluster(ray, models.device, workers, len(photos), shared_out=True)
     worker = ray.remote(PromptWorker).options(
         max_restarts=-1, max_task_retries=TRIES - 1, max_concurrency=2, **pool.reserved
     )
@@ -109,16 +116,18 @@ def search_by_workers(
             continue
         gather(news.pictures, journal)
         if news.refusal:
-            raise ClusterError(f"a worker could not go on: {news.refusal}", where=str(news.photo))
+            raise ClusterError(
+                f"a worker could not go on: {news.refusal}", where=str(news.photo), to_try="the same command goes on"
+            )
         finished += 1
         pace.reach(max(pace.done, finished * run.settings.budget), news.photo.name)
 
 
 def _news(ray: Any, actors: Sequence[Any], tasks: Iterator[SearchTask]) -> Iterator[SearchedPhoto | int]:
-    """Each photo's result as soon as it is there, and in between how many more pictures were drawn, where any were."""
+    """Each photo's result as soon as it is there, and how many more pictures there are, where there was a step."""
     from ray.exceptions import RayError
 
-    searching, drawn = {}, dict.fromkeys(actors, 0)
+    searching, before = {}, dict.fromkeys(actors, Drawn())
     for actor, task in zip(actors, tasks, strict=False):
         searching[actor.search.remote(task)] = actor
     while searching:
@@ -130,17 +139,18 @@ def _news(ray: Any, actors: Sequence[Any], tasks: Iterator[SearchTask]) -> Itera
                 searching[actor.search.remote(task)] = actor
         if ended:
             continue
-        counts = {actor.drawn.remote(): actor for actor in searching.values()}
-        more = 0
-        for answer in ray.wait(list(counts), num_returns=len(counts), timeout=POLL_S)[0]:
+        asked = {actor.drawn.remote(): actor for actor in searching.values()}
+        pictures = steps = 0
+        for answer in ray.wait(list(asked), num_returns=len(asked), timeout=POLL_S)[0]:
             try:
-                count = ray.get(answer)
+                now = ray.get(answer)
             except RayError:  # it has just died: Ray starts it again
                 continue
-            more += max(0, count - drawn[counts[answer]])
-            drawn[counts[answer]] = count
-        if more:
-            yield more
+            earlier, before[asked[answer]] = before[asked[answer]], now
+            pictures += max(0, now.pictures - earlier.pictures)
+            steps += now.steps != earlier.steps
+        if steps:
+            yield pictures
 
 
 class PromptWorker:
@@ -152,18 +162,22 @@ class PromptWorker:
 
         wait_asleep()
         self._session = open_session(models.preset, models.host, models.device)
-        self._run, self._drawn = run, 0
+        self._session.host.on_step = self._count_step  # type: ignore[attr-defined]  # workers draw themselves
+        self._run, self._drawn = run, Drawn()
 
     def search(self, task: SearchTask) -> SearchedPhoto:
         """Searches a photo, and returns the pictures that were not known before."""
-        return search_in_own_journal(task, self._run, self._session, self._count)
+        return search_in_own_journal(task, self._run, self._session, self._count_picture)
 
-    def drawn(self) -> int:
-        """How many pictures it has drawn since it was started; answers while it searches."""
+    def drawn(self) -> Drawn:
+        """How far it is; answers while it searches."""
         return self._drawn
 
-    def _count(self, picture: Path) -> None:
-        self._drawn += 1
+    def _count_picture(self, picture: Path) -> None:
+        self._drawn = self._drawn._replace(pictures=self._drawn.pictures + 1)
+
+    def _count_step(self, done: int, total: int, pictures: int) -> None:
+        self._drawn = self._drawn._replace(steps=self._drawn.steps + 1)
 
 
 def search_in_own_journal(

@@ -100,3 +100,8 @@ def test_a_cluster_that_does_nothing_or_gives_up_ends_the_run_in_words(monkeypat
         with pytest.raises(ray_cluster.ClusterError, match=told):
             next(watched)
     released.set()
+
+
+def test_workers_share_out_the_processors_and_none_spans_two_machines():
+    shares = [ray_cluster.share_of_processors(*given) for given in (([16], 4), ([3, 3, 3], 4), ([8, 2], 1), ([2], 2))]
+    assert shares == [4, 1, 8, 1]
