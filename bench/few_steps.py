@@ -1,4 +1,4 @@
-"""`python -m modiste.bench.few_steps [--json] [--photos N] [--drafts 8,6,4] [--out FILE]`: may a search draw with fewer steps?
+"""`python -m modiste.bench.few_steps [--json] [--photos N] [--drafts 8,6,4] [--out FILE]`: search with fewer steps?
 
 Every arm of a photo is drawn on common seeds with all steps and with few. What an arm is worth is its mean over further
 seeds with all steps. Reported of each way to draw: what a picture costs, how well its means order the arms (Spearman,
