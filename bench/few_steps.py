@@ -130,9 +130,7 @@ class _Writer:
         return self
 
 
-def _scores(
-    photo: Photo, arms: Mapping[str, Rendered], seeds: Sequence[int], way: Draft, session: Session
-) -> Scores:
+def _scores(photo: Photo, arms: Mapping[str, Rendered], seeds: Sequence[int], way: Draft, session: Session) -> Scores:
     requests = [
         GenerationRequest(prompt=prompt.positive, negative_prompt=prompt.negative, seed=seed, **way.drawing)
         for prompt in arms.values()

@@ -122,6 +122,15 @@ LoraDir = Annotated[
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
+SearchSteps = Annotated[
+    int | None,
+    typer.Option(
+        help="Sampling steps of the pictures that only choose; those that prove have --steps.",
+        min=1,
+        max=150,
+        show_default="as many as --steps",
+    ),
+]
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
 Width = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
 Height = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
