@@ -16,6 +16,7 @@ from .options import (
     SameSeeds,
     SearchBudget,
     SearchedPhotos,
+    SearchLora,
     SearchSteps,
     Words,
 )
@@ -34,10 +35,11 @@ class PipelineSearchOptions(OptionGroup):
     budget: SearchBudget = 16
     searched: SearchedPhotos = 8
     search_steps: SearchSteps = None
+    search_lora: SearchLora = None
 
     def as_fields(self) -> dict[str, Any]:
-        """The fields of PromptSettings."""
-        return {"budget": self.budget, **SearchSamplingOptions(self.search_steps).as_fields()}
+        """What PromptSettings.for_session takes."""
+        return {"budget": self.budget, "search_steps": self.search_steps, "search_lora": self.search_lora}
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ class SearchSamplingOptions(OptionGroup):
     """How the pictures that only choose are drawn."""
 
     search_steps: SearchSteps = None
+    search_lora: SearchLora = None
 
     def as_fields(self) -> dict[str, Any]:
-        """The fields of PromptSettings."""
-        return {"search_sampling": {} if self.search_steps is None else {"steps": self.search_steps}}
+        """What PromptSettings.for_session takes."""
+        return {"search_steps": self.search_steps, "search_lora": self.search_lora}
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from ...core.errors import InputError
 from ...fashion.prompts.strategies import DEFAULT_STRATEGIES
 from ...fashion.tag_edits import choices_of, chosen_tags
 from ..drawing_settings import DrawingSettings
 from .criterion import COLOUR_WEIGHT
+from .few_steps import few_step_sampling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,19 +45,16 @@ class PromptSettings(DrawingSettings):
         return {name: value for name, value in serialize(self).items() if value or name not in UNSAID_IF_EMPTY}
 
     @classmethod
-    def for_session(cls, session: Session, **fields: Any) -> PromptSettings:
+    def for_session(
+        cls, session: Session, search_steps: int | None = None, search_lora: str | None = None, **fields: Any
+    ) -> PromptSettings:
         """The preset's drawing defaults, overridden by `fields`; None and empty mean the default.
 
-        InputError where a search would take as many steps as the proof, or more.
+        `search_steps` and `search_lora` (few_steps.py) draw what only chooses in another way than what proves.
         """
-        settings = cls.of_session(session, {name: value for name, value in fields.items() if value not in ((), {})})
-        steps = settings.search_sampling.get("steps")
-        if steps is not None and steps >= settings.steps:
-            raise InputError(
-                f"{steps} steps for the search are not fewer than the {settings.steps} that prove",
-                to_try="fewer --search-steps, or leave them out",
-            )
-        return settings
+        settings = cls.of_session(session, {name: value for name, value in fields.items() if value != ()})
+        sampling = few_step_sampling(settings.drawing, search_steps, search_lora, settings.host == "local")
+        return settings.model_copy(update={"search_sampling": sampling}) if sampling else settings
 
     @property
     def search_drawing(self) -> dict[str, Any]:
