@@ -12,15 +12,7 @@ import typer
 from .choices import leave_out_without_garment, open_chosen_session
 from .engine_options import EngineOptions
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import (
-    EarlierRunsOptions,
-    HostOptions,
-    ModelOptions,
-    SamplingOptions,
-    TagEditOptions,
-    WordsOptions,
-    with_option_groups,
-)
+from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
     AsJson,
     Device,
@@ -29,6 +21,7 @@ from .options import (
     PresetName,
     Seed,
 )
+from .search_option_groups import EarlierRunsOptions, SearchSamplingOptions, TagEditOptions, WordsOptions
 from .terminal import Display, print_json, say
 
 if TYPE_CHECKING:
@@ -55,6 +48,7 @@ def prompt(
         typer.Option(help="Points that a unit of colour difference, ΔE, costs in the search; 0: none.", min=0),
     ] = 2.0,
     sampling: SamplingOptions,
+    drafts: SearchSamplingOptions,
     models: ModelOptions,
     spread: EngineOptions,
     device: Device = "auto",
@@ -83,6 +77,7 @@ def prompt(
             colour_weight=colour_weight / 100,
             **given.as_fields(gathered, host, display),
             **sampling.as_fields(),
+            **drafts.as_fields(),
             apart=spread.is_ray and earlier.learn,
         )
         with open_workers(spread, PromptModels(session.preset, host.choice(), device), earlier.learn, display) as ahead:

@@ -13,7 +13,7 @@ import typer
 from .choices import choose_preset, groups_of
 from .engine_options import EngineOptions
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import CaptionerOptions, VisionOptions, with_option_groups
+from .option_groups import VisionOptions, with_option_groups
 from .options import (
     DEMONSTRATION,
     AllowRemote,
@@ -28,6 +28,7 @@ from .options import (
     ShardOfCatalogue,
     one_line,
 )
+from .search_option_groups import CaptionerOptions
 from .streams import reader_left
 from .terminal import Display, print_json, say
 

@@ -21,9 +21,8 @@ from ..core.errors import ModisteError
 from ..core.progress import Pace, ProgressCallback, silent
 from ..core.threads import wait_asleep
 from ..hosts.errors import BrokenPicture
-from .evaluator import Evaluator
 from .prompt.contest import SearchRun
-from .prompt.optimise import optimise_photo
+from .prompt.optimise import evaluators_of, optimise_photo
 from .ray_cluster import ClusterError, ClusterOptions, WorkerPool, connected, watched
 
 if TYPE_CHECKING:
@@ -193,11 +192,10 @@ def search_in_own_journal(
         Journal.open(folder, settings.model_dump(mode="json")) as journal,
     ):
         known = gather(task.known, journal)
-        evaluator = Evaluator(
-            session.host, journal, session.vision.scorer, settings.drawing, on_picture, settings.aspect
-        )
+        evaluator, drafts = evaluators_of(session, settings, journal, on_picture)
+        own_run = replace(run, session=session, evaluator=evaluator, drafts=drafts)
         try:
-            optimise_photo(task.photo, task.tags, replace(run, session=session, evaluator=evaluator))
+            optimise_photo(task.photo, task.tags, own_run)
         except BrokenPicture:
             pass  # whoever gathers tries the picture once more, and skips the photo as ever
         except ModisteError as error:
@@ -214,4 +212,4 @@ def scorer_keys(session: Session) -> list[str]:
 
 def without_models(run: SearchRun) -> SearchRun:
     """The run as it travels: settings, seeds and lessons; models and journal are the worker's own."""
-    return replace(run, session=None, evaluator=None)  # type: ignore[arg-type]
+    return replace(run, session=None, evaluator=None, drafts=None)  # type: ignore[arg-type]

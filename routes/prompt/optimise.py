@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ...fashion.taxonomy import Taxonomy
     from ...models.session import Session
     from ...reports.prompt import PromptReport
+    from ...runs.journal import Journal
     from ...search.budget import BudgetPlan
     from ...search.confirmation import PairedGain
     from ...search.seeds import SeedPlan
@@ -66,19 +67,19 @@ def optimise_prompts(
     from .report import report_of
 
     refuse_unknown_strategies(settings.strategies)
-    session.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
+    for drawing in (settings.drawing, settings.search_drawing):
+        session.host.check(GenerationRequest(prompt="", seed=0, **drawing))
     photo_tags = session.vision.tagger.tag([photo.image for photo in gathered.photos])
     photo_tags = settings.edited(photo_tags, session.vision.taxonomy)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
-        scorer, aspect = session.vision.scorer, settings.aspect
-        evaluator = Evaluator(session.host, journal, scorer, settings.drawing, pace.step, aspect, pace.known)
+        evaluator, drafts = evaluators_of(session, settings, journal, pace.step, pace.known)
         file, experience = ExperienceFile(settings.criterion_key(session)), Experience(settings.checkpoint)
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
         learned_from = len(experience.lessons)
         looks = begin_looks(journal.folder, [photo.sha256 for photo in gathered.photos], settings.same_seeds)
-        run = SearchRun(session, evaluator, settings, looks, Context(label_shares(photo_tags)), experience)
+        run = SearchRun(session, evaluator, drafts, settings, looks, Context(label_shares(photo_tags)), experience)
         if ahead is not None:
             ahead(gathered.photos, photo_tags, run)
         outcomes: list[PhotoOutcome] = []
@@ -96,6 +97,21 @@ def optimise_prompts(
         report = report_of(outcomes, gathered, session, settings, evaluator, learned_from)
         write_report(report, out, taxonomy=session.vision.taxonomy, describe=describe)
     return report
+
+
+def evaluators_of(
+    session: Session,
+    settings: PromptSettings,
+    journal: Journal,
+    on_picture: Callable[[Path], None],
+    on_known: Callable[[int], None] = lambda count: None,
+) -> tuple[Evaluator, Evaluator]:
+    """Who draws the pictures that prove, and who those that only choose, through one journal."""
+    proving, choosing = (
+        Evaluator(session.host, journal, session.vision.scorer, drawing, on_picture, settings.aspect, on_known)
+        for drawing in (settings.drawing, settings.search_drawing)
+    )
+    return proving, choosing
 
 
 def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcome:
@@ -122,7 +138,7 @@ def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcom
         tagged,
         reference,
         contest.pictures,
-        run.evaluator,
+        run.drafts,
         run.session.vision.tagger,
         Screening(later_seeds, images, search.noise, run.experience.of_words(), criterion.worth),
         run.write,
