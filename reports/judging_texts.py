@@ -82,6 +82,10 @@ JUDGING: dict[str, tuple[str, str]] = {
         "Training longer changed nothing that these pictures can show: take {label}, or the last.",
         "訓練更久並無這些圖看得出的差別：用 {label} 或最後一個皆可。",
     ),
+    "ja_no difference": (
+        "These pictures show no difference between {label} and the next best, {other}: take either.",
+        "這些圖看不出 {label} 與第二名 {other} 有差別：用哪一個皆可。",
+    ),
     "ja_too little data": (
         "More photos of more garments would tell more: these intervals are wide.",
         "需要更多衣服的照片才能看得更清楚：目前的區間很寬。",
@@ -93,6 +97,10 @@ JUDGING: dict[str, tuple[str, str]] = {
     "ja_unpaired": (
         "{n} pictures could not be paired: their names say no step, or neither prompt nor seed. A samples.csv can.",
         "{n} 張圖無法成對：檔名未說明步數，或沒有提示詞與種子。可用 samples.csv 說明。",
+    ),
+    "js_trained_on": (
+        "{n} of the photos were trained on: nothing was drawn for them, and copies were looked for among them.",
+        "其中 {n} 張照片用於訓練：未為其繪圖，並用來檢查是否有複製。",
     ),
     "j_curve": ("Similarity over the training, of 100", "訓練過程的相似度，滿分 100"),
     "j_score": ("Score", "評分"),
@@ -202,6 +210,8 @@ def verdict_lines(report: JudgeReport, language: str) -> list[str]:
         return lines
     if aside := [row.label for row in report.rows if row.standing == "changes nothing"]:
         lines.append(words("js_set_aside", language).format(labels=", ".join(aside)))
+    if report.trained_on:
+        lines.append(words("js_trained_on", language).format(n=report.trained_on))
     for over in ("next", "last"):
         if over in gains and gains[over] is not shown:
             gain = gains[over]
@@ -229,7 +239,11 @@ def catalogue_lines(report: JudgeReport, language: str) -> list[str]:
 
 def next_lines(report: JudgeReport, language: str) -> list[str]:
     """What to do next."""
-    lines = [words(f"ja_{advice}", language).format(label=report.verdict.label) for advice in report.verdict.advice]
+    other = next((gain.label for gain in report.gains if gain.over == "next"), "")
+    lines = [
+        words(f"ja_{advice}", language).format(label=report.verdict.label, other=other)
+        for advice in report.verdict.advice
+    ]
     if report.kind == "samples":
         lines.append(words("ja_prove", language))
     if report.unpaired:
