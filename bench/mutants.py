@@ -68,6 +68,16 @@ ROOMS = {
         "(caption or trigger or latin or byte_order or nul_ or shuffling or separator or dropout or words or visits or "
         "metadata or memory or remembered) and not the_command_keeps",
     ),
+    "judge": MutatedRoom(
+        tuple(
+            f"routes/judge/{name}.py"
+            for name in ("candidates", "copies", "effect", "files", "files_report", "keep", "run", "sample_names")
+            + ("samples", "settings", "traits", "verdict")
+        )
+        + ("search/elimination.py",),
+        ("routes/test_judge_rules.py", "routes/test_judge.py", "search/test_elimination.py"),
+        "not stopped_at and not real_host and not train_on and not alike and not the_page_and",
+    ),
     "guard": MutatedRoom(
         ("server/guard.py",),
         ("server/test_server_limits.py", "server/test_server.py"),

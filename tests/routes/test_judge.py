@@ -356,6 +356,16 @@ def test_the_step_whose_samples_are_nearest_to_the_collection_comes_out_best(pho
     assert any("fresh seeds" in line for line in report.verdict.next_steps)
 
 
+def test_three_prompts_tell_the_better_of_two_steps_and_not_the_best_of_six_from_the_last(photos, tmp_path):
+    vision = brand_studio.session().vision
+    two = sample_folder(tmp_path / "two", {step: LEARNED[step] for step in (400, 600)})
+    assert judge_samples(photos, read_samples(two), vision, "mini", tmp_path / "a").verdict.decision == "keep"
+    six = sample_folder(tmp_path / "six", LEARNED)
+    report = judge_samples(photos, read_samples(six), vision, "mini", tmp_path / "b")
+    assert (report.verdict.label, report.verdict.decision) == ("step 400", "no difference")
+    assert {row.best_over_it.confidence for row in report.rows if row.best_over_it} == {0.99}, "one of five"
+
+
 def test_samples_of_one_step_or_without_any_name_compare_nothing(photos, tmp_path):
     folder = sample_folder(tmp_path / "one", {100: 0.5})
     with pytest.raises(InputError, match="nothing can be compared"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import brand_studio
 import paper_studio
 import pytest
+from PIL import Image
 
 from modiste.cli.judge import _copy_best
 from modiste.core.errors import InputError
@@ -23,11 +25,12 @@ from modiste.routes.compare.tuned import TunedModel, open_tuned
 from modiste.routes.evaluator import Candidate, Picture
 from modiste.routes.judge.candidates import JudgedModel, fresh_photos
 from modiste.routes.judge.copies import file_to_keep
+from modiste.routes.judge.effect import same_pictures
 from modiste.routes.judge.files import _choose, _prove, arms_of
-from modiste.routes.judge.files_report import _cost
+from modiste.routes.judge.files_report import _cost, _gain, _traits
 from modiste.routes.judge.run import JudgeRun
-from modiste.routes.judge.sample_names import TrainerSample
-from modiste.routes.judge.samples import ScoredSample, paired
+from modiste.routes.judge.sample_names import TrainerSample, sample_of
+from modiste.routes.judge.samples import ScoredSample, judge_samples, paired
 from modiste.routes.judge.settings import JudgeSettings
 from modiste.routes.judge.verdict import (
     Compared,
@@ -349,6 +352,65 @@ def test_a_file_that_a_training_kept_on_its_way_knows_what_it_was_trained_on(tmp
         open_tuned(tmp_path / name) for name in ("final.safetensors", "steps/final-step00000060.safetensors")
     )
     assert kept.trained_on == final.trained_on and len(kept.trained_on) == 1 and kept.trigger == "vesper"
+
+
+# ── its pictures ──
+
+
+def test_gains_are_paired_block_by_block_over_garments():
+    levels, garments = [0.1, 0.9, 0.3, 0.7], ["a", "a", "b", "b"]
+    theirs = [shot(level, at) for at, level in enumerate(levels)]
+    ours = [shot(level + 0.1 + at / 1000, at) for at, level in enumerate(levels)]
+    over = _gain(ours, theirs, garments, "scorer")
+    assert over.mean == pytest.approx(0.1015) and over.n == 2 and over.high - over.low < 0.05
+    assert _gain(ours, theirs, garments, "scorer", 0.99).low < over.low
+    assert _gain(ours, theirs, garments, "judge") is None, "nobody judged them"
+    opinions = [replace(item, judge=Score(0.5, at / 10, 0.0, 0.0)) for at, item in enumerate(ours)]
+    assert _gain(opinions, opinions[::-1], garments, "judge").mean == pytest.approx(0)
+
+
+def test_traits_of_best_next_and_last_are_those_of_the_proof_and_of_the_others_of_what_they_drew():
+    run, _ = chosen(falling)
+    _prove(run, Drawer(lambda name, place: 0.5))
+    reader = SimpleNamespace(of=lambda blocks, shots: (list(blocks), list(shots)))
+    arms = {arm.name: arm for arm in run.arms}
+    for role in ("best", "next", "last"):
+        assert _traits(run, arms[run.roles[role]], reader) == (run.proof_blocks, run.proof[role])
+    assert _traits(run, arms["lucky"], reader) == (run.blocks[:1], run.drawn["lucky"])
+
+
+def test_two_arms_draw_the_same_only_where_every_pixel_of_every_picture_is(tmp_path):
+    for name, colour in (("red", "red"), ("again", "red"), ("blue", "blue")):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{name}.png")
+    red, again, blue = (shot(0.5, 1, tmp_path / f"{name}.png") for name in ("red", "again", "blue"))
+    assert same_pictures([red, blue], [again, blue]) and not same_pictures([red, red], [again, blue])
+
+
+def samples_of(folder: Path, pictures: dict[str, Image.Image]) -> list[TrainerSample]:
+    folder.mkdir()
+    for name, picture in pictures.items():
+        picture.save(folder / name)
+    return [sample_of(folder / name) for name in pictures]
+
+
+def test_samples_that_are_copies_of_the_photos_are_counted_and_a_table_says_which_photo_is_meant(tmp_path):
+    gathered = gather_photos([brand_studio.brand_photos(tmp_path / "photos", 2)]).photos
+    opened = brand_studio.session()
+    second_photos = Scorer(brand_studio.BrandEyes(), Calibration("bundled", 0.4, 0.99, 0.4, 0.99, 10))
+    vision = replace(opened.vision, scorer=second_photos)
+    first, second = (photo.image for photo in gathered)
+    plain = paper_studio.paint(paper_studio.COLOURS["blue"], False, 4, 0)
+    pictures = {"step-000001-0.png": plain, "step-000001-1.png": plain}
+    pictures |= {"step-000002-0.png": first, "step-000002-1.png": second, "step-000002-2.png": plain}
+    samples = samples_of(tmp_path / "samples", pictures)
+    report = judge_samples(gathered, samples, vision, "mini", tmp_path / "out")
+    assert report.verdict.label == "step 2" and report.cost.copies == pytest.approx(2 / 3, abs=1e-5)
+    meant = [replace(sample, photo=f"piece-0{1 - int(sample.prompt == '1')}.png") for sample in samples]
+    other = judge_samples(gathered, meant, vision, "mini", tmp_path / "other")
+    assert other.cost.copies == 0, "each is compared with the photo that is named, which is another one"
+    lost = [replace(samples[0], photo="elsewhere.png"), *samples[1:]]
+    with pytest.raises(InputError, match="not among those that were given"):
+        judge_samples(gathered, lost, vision, "mini", tmp_path / "lost")
 
 
 # ── the copy ──
