@@ -75,8 +75,10 @@ ROOMS = {
             + ("samples", "settings", "traits", "verdict")
         )
         + ("search/elimination.py",),
-        ("routes/test_judge_rules.py", "routes/test_judge.py", "search/test_elimination.py"),
-        "not stopped_at and not real_host and not train_on and not alike and not the_page_and",
+        ("routes/test_judge_rules.py", "routes/test_judge.py", "search/test_elimination.py")
+        + ("nodes/test_nodes_judge_loras.py",),
+        "test_judge_rules or test_elimination or test_nodes_judge_loras or trainers_call or final_file or "
+        "copies_for or sample or pictures_own or table or three_prompts",
     ),
     "guard": MutatedRoom(
         ("server/guard.py",),

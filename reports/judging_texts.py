@@ -162,9 +162,9 @@ JUDGING: dict[str, tuple[str, str]] = {
     "j_sort": ("Click a heading to sort.", "點選欄名即可排序。"),
     "j_copy": ("Copy the file’s path", "複製檔案路徑"),
     "j_gains": ("What the best one gains", "最佳者的進步"),
-    "j_over_base": ("over the base model", "對 基礎模型"),
-    "j_over_next": ("over the next, {label}", "對 第二名 {label}"),
-    "j_over_last": ("over the last, {label}", "對 最後一個 {label}"),
+    "j_over_base": ("over the base model", "對基礎模型"),
+    "j_over_next": ("over the next, {label}", "對第二名 {label}"),
+    "j_over_last": ("over the last, {label}", "對最後一個 {label}"),
     "j_corrected": (
         "On seeds that chose nothing; “proven” counts that {n} comparisons were made (Holm).",
         "使用未參與選擇的種子；「證實」已計入共做了 {n} 次比較（Holm）。",
