@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import InputError
 
 MB = 1_000_000
+NO_FILE = "this is a folder, a pipe or a device, not a file"
 
 
 class UnreadableFile(InputError):
@@ -32,7 +33,7 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableFile(path, "NOT_FILE", "this is a folder, a pipe or a device, not a file")
+            raise UnreadableFile(path, "NOT_FILE", NO_FILE)
         if status.st_size > most_bytes:
             raise too_large(path, status.st_size, most_bytes)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -55,7 +56,7 @@ def _unreadable(path: Path, error: OSError) -> UnreadableFile:
     if isinstance(error, FileNotFoundError):
         return UnreadableFile(path, "GONE", "the file is gone, or a link that leads nowhere")
     if isinstance(error, IsADirectoryError):
-        return UnreadableFile(path, "NOT_FILE", "this is a folder, a pipe or a device, not a file")
+        return UnreadableFile(path, "NOT_FILE", NO_FILE)
     if isinstance(error, PermissionError):
         return UnreadableFile(path, "PERM", "the file may not be read")
     return UnreadableFile(path, "PERM", f"the file can't be read: {error.strerror or error}")

@@ -125,6 +125,15 @@ def test_the_winning_format_s_words_have_no_weights_and_say_nothing_of_the_light
     assert caption_of(DRESS, MINI, "vesper", None, strategy=strategy) == caption
 
 
+@pytest.mark.parametrize("strategy", ["weighted_by_confidence", "colour_pattern_focus", "all_tags"])
+@pytest.mark.parametrize("trigger", ["", "vesper"])
+def test_a_prompt_in_the_captions_form_weighs_no_word(strategy, trigger):
+    photo = TaggedPhoto(DRESS, MINI, Context())
+    prompt = caption_prompt(strategy, photo, trigger, None)
+    assert {phrase.weight for clause in prompt.positive for phrase in clause.phrases} == {1.0}
+    assert "dress" in render(prompt, "a1111").positive and ":" not in render(prompt, "a1111").positive
+
+
 def test_a_negative_prompt_stays_with_the_prompt_and_out_of_the_caption():
     prompt = render(caption_prompt("studio", TaggedPhoto(DRESS, MINI, Context()), "vesper", None), "diffusers")
     assert prompt.negative == "blurry, low quality" and "blurry" not in prompt.positive

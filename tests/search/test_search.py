@@ -358,10 +358,18 @@ def test_the_searchs_noise_weighs_as_much_as_eight_degrees_of_freedom_however_ma
         assert (gain.low, gain.high) == pytest.approx((0.4 / 3 - half, 0.4 / 3 + half))
 
 
+def test_noise_of_a_single_degree_of_freedom_counts_and_of_none_does_not():
+    ours, theirs = [0.5, 0.7, 0.6], [0.4, 0.5, 0.5]
+    squares = (0.1 - 0.4 / 3) ** 2 * 2 + (0.2 - 0.4 / 3) ** 2 + 2 * 0.1**2
+    gain = paired_gain(ours, theirs, noise=Noise(0.1, 1))
+    assert gain.high - gain.mean == pytest.approx(3.182446305 * math.sqrt(squares / 3 / 3))  # t of 3 degrees of freedom
+    assert paired_gain(ours, theirs, noise=Noise(0.1, 0)) == paired_gain(ours, theirs)
+
+
 def test_one_pair_proves_nothing_and_says_so():
     gain = paired_gain([0.9], [0.1])
-    assert (gain.low, gain.high, gain.improved) == (-1.0, 1.0, False)
-    assert "one pair" in gain.note
+    assert (gain.low, gain.high, gain.improved, gain.p) == (-1.0, 1.0, False, 1.0)
+    assert gain.note == "one pair has no spread: the interval is the whole scale"
     equal = paired_gain([0.5], [0.5])
     assert (equal.low, equal.high) == (-1.0, 1.0) and "one pair" in equal.note
 
@@ -369,6 +377,10 @@ def test_one_pair_proves_nothing_and_says_so():
 def test_equal_differences_are_not_taken_for_certainty():
     gain = paired_gain([0.9] * 3, [0.8] * 3)
     assert gain.low < 0 < gain.high and "equal" in gain.note
+    unseen = 1 - 0.025 ** (1 / 3)  # Clopper and Pearson: as much as that of the scale, −1 … 1, on either side
+    assert (gain.low, gain.high) == pytest.approx((0.1 - unseen * 1.1, 0.1 + unseen * 0.9))
+    assert gain.p == 1.0 and paired_gain([0.0] * 4, [0.0] * 4).p == 1.0  # a probability, whatever the formula gives
+    assert paired_gain([1.0] * 8, [0.0] * 8).p == pytest.approx(2 * 0.5**8)
     assert paired_gain([1.0] * 8, [0.0] * 8).improved  # eight seeds, each from nothing to all
     assert not paired_gain([1.0] * 2, [0.0] * 2).improved
     clipped = paired_gain([0.0] * 4, [0.0] * 4)
@@ -382,6 +394,15 @@ def test_the_same_pictures_gain_exactly_nothing():
     gain = paired_gain([0.3, 0.5, 0.4], [0.3, 0.5, 0.4])
     assert (gain.mean, gain.low, gain.high, gain.improved) == (0, 0, 0, False)
     assert gain.note == "winner and baseline are the same pictures"
+    assert gain.confidence == 0.95
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 0, 1, 1.5, math.nan])
+def test_a_confidence_that_is_none_is_refused(confidence):
+    with pytest.raises(InputError, match="confidence of") as caught:
+        mean_gain([0.1, 0.2], confidence=confidence)
+    assert caught.value.to_try == "give one between 0 and 1, e.g. 0.95"
+    assert mean_gain([0.1, 0.2], confidence=0.5).confidence == 0.5
 
 
 def test_an_interval_ends_where_the_scale_does_unless_scores_go_beyond_it():
@@ -394,8 +415,12 @@ def test_an_interval_ends_where_the_scale_does_unless_scores_go_beyond_it():
 def test_scores_that_are_no_pairs_are_refused():
     with pytest.raises(InputError, match="no pairs"):
         paired_gain([0.1, 0.2], [0.1])
-    with pytest.raises(InputError, match="at least one"):
-        paired_gain([], [])
+    for scores in ([], [math.nan], [0.1, math.inf]):
+        with pytest.raises(InputError, match="^a gain needs at least one pair of finite scores") as caught:
+            paired_gain(scores, [0.5] * len(scores))
+        assert caught.value.to_try == "confirm on 2 seeds or more"
+    with pytest.raises(ValueError):
+        mean_gain([0.1, 0.2], ["a photo"])
 
 
 def test_pictures_of_one_photo_are_one_witness():
@@ -436,7 +461,9 @@ def test_only_a_proven_winner_is_adopted():
     assert "worse" in decide("sentence", "all_tags", worse).sentence
     assert "worse" not in decide("sentence", "all_tags", open_).sentence
     same = decide("all_tags", "all_tags", PairedGain(0, 0, 0, 4))
-    assert same.arm == "all_tags" and not same.improved and "itself" in same.sentence
+    assert same.arm == "all_tags" and same.improved is False and "itself" in same.sentence
+    noted = decide("sentence", "all_tags", PairedGain(0.2, -1, 1, 1, note="one pair has no spread")).sentence
+    assert noted.endswith("is +20.0 points (-100.0 … +100.0) on 1 held-out seed (one pair has no spread).")
 
 
 def test_the_room_is_imported_without_numpy():

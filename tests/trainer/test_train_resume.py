@@ -29,6 +29,7 @@ from modiste.trainer.loop.checkpoint import (
     MANIFEST,
     TrainState,
     load_latest,
+    newest_manifest,
     save_checkpoint,
     verify,
     whole_checkpoints,
@@ -235,8 +236,11 @@ def test_where_every_checkpoint_is_damaged_nothing_is_begun_again_unasked(tmp_pa
     for step in (1, 2):
         save_checkpoint(tmp_path, state(step), IDENTITY)
         (tmp_path / f"step-00000{step}" / "weights.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="each of the 2 checkpoints is damaged"):
+    with pytest.raises(InputError, match="each of the 2 checkpoints is damaged") as refused:
         load_latest(tmp_path, IDENTITY)
+    assert refused.value.where == str(tmp_path)
+    assert refused.value.to_try == "delete that folder to begin again, or name another --out"
+    assert newest_manifest(tmp_path) is None
 
 
 def test_a_run_that_has_become_another_is_refused_with_each_difference(tmp_path):
@@ -246,7 +250,7 @@ def test_a_run_that_has_become_another_is_refused_with_each_difference(tmp_path)
         load_latest(tmp_path, other)
     for difference in ("config.steps: 8 → 9", "config.ema: nothing → 0.5", "base: abc → abd"):
         assert difference in str(refused.value)
-    assert "resolution" not in str(refused.value)
+    assert "resolution" not in str(refused.value) and "base: abc → abd; config.ema: " in str(refused.value)
     newer = {**IDENTITY, "versions": {"torch": "3.0"}}
     with pytest.raises(InputError, match="versions.torch: nothing → 3.0.*--accept-versions"):
         load_latest(tmp_path, newer)
