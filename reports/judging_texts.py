@@ -237,6 +237,21 @@ def catalogue_lines(report: JudgeReport, language: str) -> list[str]:
     ]
 
 
+def cost_lines(report: JudgeReport, language: str) -> list[str]:
+    """What the best one costs; none where it was not drawn for that."""
+    cost, lines = report.cost, []
+    if cost.adherence is not None and cost.base_adherence is not None and cost.adherence_change is not None:
+        change = signed_interval(cost.adherence_change)["gain"]
+        shares = {"best": points(cost.adherence), "base": points(cost.base_adherence)}
+        lines.append(words("j_adherence", language).format(**shares, change=change))
+    if cost.diversity is not None and cost.base_diversity is not None:
+        apart = {"best": points(cost.diversity), "base": points(cost.base_diversity)}
+        lines.append(words("j_diversity", language).format(**apart))
+    if cost.copies:
+        lines.append(words("j_copies", language).format(share=points(cost.copies)))
+    return lines
+
+
 def next_lines(report: JudgeReport, language: str) -> list[str]:
     """What to do next."""
     other = next((gain.label for gain in report.gains if gain.over == "next"), "")

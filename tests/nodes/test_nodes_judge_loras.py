@@ -10,6 +10,7 @@ import pytest
 from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
 from modiste.nodes.vision.lora_judging import judge_loras, loras_named
+from modiste.search.seeds import seed_plan
 
 LISTED = ["brand-000004.safetensors", "brand-000008.safetensors", "old\\brand.safetensors", "run/steps/a.safetensors"]
 
@@ -58,11 +59,12 @@ def judged(tmp_path_factory):
     progress = []
     images = [photo.image for photo in photos]
     arguments = images, [], models, options, folder / "runs", progress.append
-    return judge_loras(files, *arguments), judge_loras(files[::-1], *arguments), progress, photos
+    judgement, again = judge_loras(files, *arguments), judge_loras(files[::-1], *arguments)
+    return judgement, again, progress, photos, models[0].drawn
 
 
 def test_the_best_of_the_list_comes_with_its_strength_and_a_report_of_all(judged):
-    judgement, _, progress, _ = judged
+    judgement, _, progress, *_ = judged
     assert judgement.improved and judgement.best.stem == "brand-000002" and judgement.strength == 1
     told = judgement.report().split("\n")
     assert told[0] == judgement.judged.verdict.sentence and "brand-000002 draws the collection best" in told[0]
@@ -71,8 +73,19 @@ def test_the_best_of_the_list_comes_with_its_strength_and_a_report_of_all(judged
     assert progress[-1].done == progress[-1].total
 
 
+def test_what_was_drawn_has_the_seeds_of_the_run_and_the_trigger_of_the_files(judged):
+    judgement, _, _, _, drawn = judged
+    seeds = seed_plan(0, 5, 10)
+    assert {request.seed for request in drawn} == {*seeds.search, *seeds.confirm}
+    assert all(brand_studio.TRIGGER in item.prompt for item in judgement.judged.references)
+    scorer, judge = judgement.judged.catalogue.retrieval
+    assert (scorer.by, judge.by) == ("scorer", "judge") and min(
+        scorer.best, judge.best
+    ) > judgement.judged.catalogue.chance
+
+
 def test_the_grid_has_the_photos_then_a_row_a_candidate_and_white_where_one_had_stopped(judged):
-    judgement, _, _, photos = judged
+    judgement, _, _, photos, _ = judged
     grid = judgement.grid()
     assert len(grid) == 4 and {len(row) for row in grid} == {5}
     assert grid[0] == [photo.image for photo in photos]
@@ -81,7 +94,7 @@ def test_the_grid_has_the_photos_then_a_row_a_candidate_and_white_where_one_had_
 
 
 def test_the_same_files_in_another_order_are_the_same_run_and_an_unproven_best_has_no_strength(judged):
-    judgement, again, _, _ = judged
+    judgement, again, *_ = judged
     assert again.folder == judgement.folder and again.judged.verdict == judgement.judged.verdict
     verdict = judgement.judged.verdict.model_copy(update={"decision": "no gain"})
     unproven = type(judgement)(judgement.judged.model_copy(update={"verdict": verdict}), judgement.folder, [])

@@ -202,6 +202,7 @@ def test_the_page_and_the_terminal_have_attributes_colours_and_retrieval(run, ca
     print_judging(report, out)
     shown = " ".join(capsys.readouterr().out.split())
     assert "colours: ΔE" in shown and "colour: " in shown and "nearest to their own" in shown
+    assert "Without the trigger" in shown and "不加觸發詞時" in page and "Two pictures of one prompt differ" in page
 
 
 # ── files that change nothing ──

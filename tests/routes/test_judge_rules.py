@@ -27,7 +27,8 @@ from modiste.routes.judge.candidates import JudgedModel, fresh_photos
 from modiste.routes.judge.copies import file_to_keep
 from modiste.routes.judge.effect import same_pictures
 from modiste.routes.judge.files import _choose, _prove, arms_of
-from modiste.routes.judge.files_report import _cost, _gain, _traits
+from modiste.routes.judge.files_report import _cost, _gain, _traits, _verdict
+from modiste.routes.judge.keep import copy_best
 from modiste.routes.judge.run import JudgeRun
 from modiste.routes.judge.sample_names import TrainerSample, sample_of
 from modiste.routes.judge.samples import ScoredSample, judge_samples, paired
@@ -46,6 +47,7 @@ from modiste.runs.records import Score
 from modiste.search.confirmation import PairedGain
 from modiste.search.elimination import elimination_rounds
 from modiste.search.seeds import seed_plan
+from modiste.trainer.lora.file import read_tensors, write_tensors
 
 
 def gain(mean: float, half: float = 0.01, p: float = 0.001) -> PairedGain:
@@ -207,8 +209,8 @@ def judge_run(photos: int = 8, seeds: int = 1) -> JudgeRun:
     return JudgeRun(None, None, pairs, plan, None, None, arms_of(models, (1.0,)))
 
 
-def chosen(score) -> tuple[JudgeRun, Drawer]:
-    run, drawer = judge_run(), Drawer(score)
+def chosen(score, photos: int = 8) -> tuple[JudgeRun, Drawer]:
+    run, drawer = judge_run(photos), Drawer(score)
     _choose(run, elimination_rounds(len(CANDIDATES), len(run.blocks)), drawer)
     return run, drawer
 
@@ -231,6 +233,20 @@ def test_the_last_file_goes_on_with_the_better_half_however_far_behind_while_it_
     assert len(run.drawn["final"]) == len(run.drawn["first"]) == 8 and run.standings["final"] == "finalist"
     ahead, _ = chosen(lambda name, place: {"final": 0.9, "first": 0.8}.get(name, 0.1) + 0.01 * place)
     assert ahead.roles == {"best": "final", "next": "first"}, "the last is the best, and has no role beside"
+
+
+def test_behind_the_best_come_those_that_stopped_and_then_by_their_distance_those_that_are_proven_worse():
+    level = {"first": 0.9, "lucky": 0.3, "steady": 0.6, "final": 0.1}
+    run, _ = chosen(lambda name, place: level[name] + 0.001 * place * level[name], photos=32)
+    assert [run.standings[name] for name in CANDIDATES] == ["best", "eliminated", "eliminated", "eliminated"]
+    assert run.roles == {"best": "first", "next": "steady", "last": "final"} and len(run.drawn["steady"]) == 4
+
+
+def test_where_every_file_changes_nothing_that_is_the_verdict():
+    run = judge_run()
+    run.without_effect = dict.fromkeys(CANDIDATES, "its picture is the base model's")
+    verdict = _verdict(run, Judged(rows(), [], 8))
+    assert (verdict.decision, verdict.level, verdict.label) == ("changes nothing", "proven", "step 0")
 
 
 def test_every_candidate_is_drawn_on_the_first_blocks_and_a_block_has_a_seed_of_its_own():
@@ -423,6 +439,18 @@ def report_with(decision: str, **fields) -> JudgeReport:
     return JudgeReport(
         **common, calibration=calibration, rows=rows(), verdict=verdict, pictures=1, full_grid=1, **fields
     )
+
+
+def test_a_copy_of_a_file_without_a_description_has_the_verdict_and_the_strength_alone(tmp_path):
+    source = brand_studio.lora_file(tmp_path / "1.safetensors", 1)
+    tensors, _ = read_tensors(source)
+    write_tensors(tensors, tmp_path / "bare.safetensors", {})
+    report = report_with("keep")
+    update = {"file": str(tmp_path / "bare.safetensors"), "strength": 0.8}
+    report = report.model_copy(update={"verdict": report.verdict.model_copy(update=update)})
+    copied = copy_best(report, tmp_path / "kept")
+    assert copied == tmp_path / "kept" / "bare.safetensors"
+    assert read_tensors(copied)[1]["modelspec.description"] == "Step 1 it is. Strength 0.8."
 
 
 @pytest.mark.parametrize("decision", ["no gain", "worse than base", "changes nothing"])
