@@ -159,7 +159,10 @@ JUDGING: dict[str, tuple[str, str]] = {
     "j_col_judge": ("second opinion", "第二意見"),
     "j_col_behind": ("behind the best", "與最佳的差距"),
     "j_col_standing": ("standing", "狀態"),
-    "j_sort": ("Click a heading to sort.", "點選欄名即可排序。"),
+    "j_sort": (
+        "Click a heading to sort. The intervals behind the best are as wide as it takes for all to hold at once.",
+        "點選欄名即可排序。與最佳的差距所附的區間已放寬，使所有區間同時成立。",
+    ),
     "j_copy": ("Copy the file’s path", "複製檔案路徑"),
     "j_gains": ("What the best one gains", "最佳者的進步"),
     "j_over_base": ("over the base model", "對基礎模型"),
