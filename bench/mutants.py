@@ -68,6 +68,18 @@ ROOMS = {
         "(caption or trigger or weighs_no_word or latin or byte_order or nul_ or shuffling or separator or dropout or "
         "words or visits or metadata or memory or remembered) and not the_command_keeps",
     ),
+    "judge": MutatedRoom(
+        tuple(
+            f"routes/judge/{name}.py"
+            for name in ("candidates", "copies", "effect", "files", "files_report", "keep", "run", "sample_names")
+            + ("samples", "settings", "traits", "verdict")
+        )
+        + ("search/elimination.py",),
+        ("routes/test_judge_rules.py", "routes/test_judge.py", "search/test_elimination.py")
+        + ("nodes/test_nodes_judge_loras.py",),
+        "test_judge_rules or test_elimination or test_nodes_judge_loras or trainers_call or final_file or "
+        "copies_for or sample or pictures_own or table or three_prompts",
+    ),
     "guard": MutatedRoom(
         ("server/guard.py",),
         ("server/test_server_limits.py", "server/test_server.py"),

@@ -31,6 +31,10 @@ def judge(
         list[Path], typer.Option(help="Photos of the brand, or a folder; repeat it.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder for the report, the pictures and the journal.")],
+    also_tuned: Annotated[
+        list[Path] | None,
+        typer.Option("--tuned", help="LoRA files or folders, one each time; beside the arguments.", show_default=False),
+    ] = None,
     samples: Annotated[
         Path | None,
         typer.Option(help="Judge the sample pictures of a training instead, without drawing any.", show_default=False),
@@ -61,6 +65,7 @@ def judge(
     from ..reports.judging_page import write_judging
     from .print_results import print_judging
 
+    tuned = [*(also_tuned or []), *(tuned or [])]
     _refuse_contradictions(tuned, samples, keep, catalogue)
     gathered, session = gather_photos(photos), open_chosen_session(preset, models, host, device, lora_dir)
     with Display(quiet=json) as display:
@@ -75,7 +80,7 @@ def judge(
                 "bound": groups_of(bind, session.vision.taxonomy),
                 **sampling.as_fields(),
             }
-            report = _by_files(tuned or [], trigger, (gathered, catalogue), session, fields, out, display)
+            report = _by_files(tuned, trigger, (gathered, catalogue), session, fields, out, display)
         write_judging(report, out, taxonomy=session.vision.taxonomy)
     _copy_best(report, keep)
     print_json(report.model_dump(mode="json")) if json else print_judging(report, out)
