@@ -64,9 +64,10 @@ ROOMS = {
         ("fashion/caption_files.py", "fashion/prompts/captions.py", "trainer/data/caption_files.py")
         + ("trainer/data/captions.py",),
         ("fashion/test_tag_files.py", "fashion/test_prompts.py", "trainer/test_train_data.py")
-        + ("runs/test_failing_disk.py", "routes/test_split_and_captions.py"),
+        + ("trainer/test_train_samples.py", "runs/test_failing_disk.py", "routes/test_split_and_captions.py"),
         "(caption or trigger or weighs_no_word or latin or byte_order or nul_ or shuffling or separator or dropout or "
-        "words or visits or metadata or memory or remembered) and not the_command_keeps",
+        "words or visits or metadata or memory or remembered) and not the_command_keeps and "
+        "(not test_train_samples or loses_its_trigger)",
     ),
     "guard": MutatedRoom(
         ("server/guard.py",),
