@@ -24,6 +24,7 @@ from ..core.errors import InputError
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = ("tests", ".*", "docs", "examples", "web", "modiste.py", "harness.py", "*.egg-info", "__pycache__", "shared")
 SURVIVED, UNTESTED = 0, 33  # what mutmut notes of a mutant that no test noticed, and of one that no test reaches
+OUT_OF_TIME = (36, 24, -24, 152, 255)  # of one with which the tests came to no end
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def lay_out(room: MutatedRoom, folder: Path) -> None:
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-q", "-x", "-k", room.fast],
         "pytest_add_cli_args_test_selection": [f"tests/{file}" for file in room.tests],
         "timeout_constant": 20.0,
+        "timeout_multiplier": 4.0,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     lines += ["use_git_change_detection = false", "track_dependencies = false", ""]
@@ -142,6 +144,7 @@ def measure(room: MutatedRoom, sample: int, seed: int) -> dict[str, object]:
             "mutants": len(names),
             "sample": len(chosen),
             "killed": len(chosen) - len(alive),
+            "out_of_time": sum(code in OUT_OF_TIME for code in noted.values()),
             "alive": {name: changed_lines(mutmut(folder, "show", name)) for name in alive},
         }
 
@@ -168,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             print(json.dumps({"room": name, **result}, ensure_ascii=False), flush=True)
             continue
-        print(f"{name}: {result['killed']} of {result['sample']} killed, of {result['mutants']} mutants", flush=True)
+        slow = f" ({result['out_of_time']} by the clock)" if result["out_of_time"] else ""
+        print(f"{name}: {result['killed']} of {result['sample']} killed{slow}, of {result['mutants']}", flush=True)
         for mutant, lines in dict(result["alive"]).items():  # type: ignore[call-overload]
             print("\n".join([f"  {mutant}", *(f"    {line}" for line in lines)]), flush=True)
     return 0

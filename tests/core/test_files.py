@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from modiste.core.disk import DiskError, write_error, writing
 from modiste.core.errors import InputError
 from modiste.core.files import REPLACE_TRIES, make_folder, sha256_of, size_bytes, write_whole
-from modiste.core.read_files import UnreadableFile, read_whole
+from modiste.core.read_files import UnreadableFile, read_whole, too_large
 
 
 def test_a_file_is_replaced_whole_and_no_temporary_is_left(tmp_path):
@@ -90,6 +91,18 @@ def test_a_digest_is_that_of_all_contents_and_a_size_that_of_all_files(tmp_path)
     files = [tmp_path / "x" / "a", tmp_path / "x" / "y" / "b"]
     assert sha256_of(files) == hashlib.sha256(b"1" * 3_000_000 + b"2").hexdigest()
     assert size_bytes(tmp_path / "x") == 3_000_001 and size_bytes(files[1]) == 1
+    make_folder(tmp_path / "x" / "y")  # it is there: nothing happens
+
+
+def test_a_files_content_is_never_in_memory_whole_while_its_digest_is_computed(tmp_path):
+    (tmp_path / "model").write_bytes(bytes(8 << 20))
+    expected = hashlib.sha256(bytes(8 << 20)).hexdigest()
+    tracemalloc.start()
+    try:
+        assert sha256_of([tmp_path / "model"]) == expected
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -164,3 +177,9 @@ def test_a_file_that_may_not_be_read_or_grows_meanwhile_is_named(call, code, wor
     with pytest.raises(UnreadableFile) as caught:
         read_whole(tmp_path / "a", 1000)
     assert caught.value.code == code and str(caught.value) == f"{words} ({tmp_path / 'a'})"
+
+
+def test_a_file_that_is_too_large_is_told_in_megabytes(tmp_path):
+    error = too_large(tmp_path / "a", 3_600_000, 1_000_000)
+    assert str(error) == f"the file holds 4 MB; 1 are the limit ({tmp_path / 'a'})"
+    assert (error.path, error.code, error.reason) == (tmp_path / "a", "TOO_LARGE", str(error).partition(" (")[0])
