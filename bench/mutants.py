@@ -56,10 +56,10 @@ ROOMS = {
     ),
     "export": MutatedRoom(
         ("trainer/lora/file.py", "trainer/model/export.py"),
-        ("trainer/test_lora_file.py", "runs/test_failing_disk.py", "trainer/test_train_loop.py"),
+        ("trainer/test_lora_file.py", "runs/test_failing_disk.py", "trainer/test_checkpoint_file.py"),
         "break_or_do_nothing or zero_may or hashes or alpha_and or broken_file or pickles or begins_like or "
-        "another_kind or identity or exported_lora or half_precision or leaves_a_folder or no_gigabytes or "
-        "family_is or diffusers or not_there or other_bytes",
+        "another_kind or identity or exported_lora or exported_model or family_is or would_do_nothing or "
+        "in_any_order or (diffusers and not test_checkpoint) or not_there_is or other_bytes",
     ),
     "captions": MutatedRoom(
         ("fashion/caption_files.py", "fashion/prompts/captions.py", "trainer/data/caption_files.py")
@@ -72,8 +72,8 @@ ROOMS = {
     ),
     "guard": MutatedRoom(
         ("server/guard.py",),
-        ("server/test_server_limits.py", "server/test_server.py"),
-        "test_server_limits or foreign or users_and_addresses or shows_who",
+        ("server/test_guard.py", "server/test_server_limits.py", "server/test_server.py"),
+        "test_guard or behind_a_408 or refused_body_is or small_bodies or users_and_addresses",
     ),
     "paths": MutatedRoom(
         ("nodes/comfy/safe_paths.py", "core/files.py", "core/folder_lock.py", "core/read_files.py"),
