@@ -1,4 +1,4 @@
-"""`python -m modiste.bench.few_steps [--json] [--photos N] [--drafts 8,6,4] [--out FILE]`: search with fewer steps?
+"""`python -m modiste.bench.few_steps [--json] [--photos N] [--drafts 6,4] [--out FILE]`: search with fewer steps?
 
 Every arm of a photo is drawn on common seeds with all steps and with few. What an arm is worth is its mean over further
 seeds with all steps. Reported of each way to draw: what a picture costs, how well its means order the arms (Spearman,
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from ..fashion.prompts.renderers import Rendered
     from ..models.session import Session
 
-PLACES, TRUE_SEEDS, SPLITS = 2, 10, 200  # full pictures an arm, pictures that an arm's worth is known by, choices
-MOST = 12  # pictures an arm of the cheapest draft
+PLACES, TRUE_SEEDS, SPLITS = 2, 8, 200  # full pictures an arm, pictures that an arm's worth is known by, choices
+MOST = 8  # pictures an arm of the cheapest draft
 TRUE = "true"  # the scores on further seeds
 Scores = dict[str, list[float]]  # arm → a score per seed
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A way to draw the pictures of a search: "STEPS[:SAMPLER[:CFG[:LORA]]]", the rest as the preset has it."""
+    """A way to draw what chooses: "STEPS[:CFG[:SCHEDULE[:SAMPLER[:LORA]]]]", the rest as the preset has it."""
 
     text: str
     drawing: Mapping[str, Any]
@@ -49,9 +49,9 @@ class Draft:
     @classmethod
     def parse(cls, text: str, usual: Mapping[str, Any]) -> Draft:
         """The draft of a command's word."""
-        steps, sampler, cfg_scale, lora, *_ = [*text.split(":", 3), "", "", ""]
+        steps, cfg_scale, scheduler, sampler, lora, *_ = [*text.split(":", 4), "", "", "", ""]
         drawing = dict(usual) | {"steps": int(steps)}
-        drawing |= {"sampler": sampler} if sampler else {}
+        drawing |= {name: text for name, text in (("scheduler", scheduler), ("sampler", sampler)) if text}
         drawing |= {"cfg_scale": float(cfg_scale)} if cfg_scale else {}
         drawing |= {"loras": (LoraRef(name=Path(lora).stem, path=Path(lora)),)} if lora else {}
         return cls(text, drawing)
@@ -77,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m modiste.bench.few_steps", description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--photos", type=int, default=16)
-    parser.add_argument("--drafts", default="8,6,4", help="STEPS[:SAMPLER[:CFG[:LORA]]], comma-separated")
+    parser.add_argument(
+        "--drafts", default="6,6:2:Uniform,4:2:Uniform", help="STEPS[:CFG[:SCHEDULE[:SAMPLER[:LORA]]]], comma-separated"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="keeps the scores of each photo; goes on where it ended")
     chosen = parser.parse_args(arguments)
@@ -130,9 +132,7 @@ class _Writer:
         return self
 
 
-def _scores(
-    photo: Photo, arms: Mapping[str, Rendered], seeds: Sequence[int], way: Draft, session: Session
-) -> Scores:
+def _scores(photo: Photo, arms: Mapping[str, Rendered], seeds: Sequence[int], way: Draft, session: Session) -> Scores:
     requests = [
         GenerationRequest(prompt=prompt.positive, negative_prompt=prompt.negative, seed=seed, **way.drawing)
         for prompt in arms.values()

@@ -206,8 +206,11 @@ def modiste_prompts(
     experience, prompts = Experience(bench.settings.checkpoint), []
     with tempfile.TemporaryDirectory() as folder:
         with Journal.open(folder, bench.settings.model_dump(mode="json")) as journal:
-            evaluator = Evaluator(bench.session.host, journal, bench.session.vision.scorer, bench.settings.drawing)
-            run = SearchRun(bench.session, evaluator, bench.settings, {}, context, experience)
+            evaluator, drafts = (
+                Evaluator(bench.session.host, journal, bench.session.vision.scorer, drawing)
+                for drawing in (bench.settings.drawing, bench.settings.search_drawing)
+            )
+            run = SearchRun(bench.session, evaluator, drafts, bench.settings, {}, context, experience)
             for photo, tags in zip(photos, photo_tags, strict=True):
                 outcome = optimise_photo(photo, tags, run)
                 outcome.teach(experience)

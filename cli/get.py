@@ -22,8 +22,8 @@ def get(
         list[str],
         typer.Argument(
             metavar="NAME…",
-            help="sd15 | sdxl | fashion-clip | fashion-siglip | dinov2 | clothes-parser | OWNER/NAME | "
-            "OWNER/NAME/FILE.safetensors.",
+            help="sd15 | sdxl | fast-sd15 | fast-sdxl | fashion-clip | fashion-siglip | dinov2 | clothes-parser | "
+            "OWNER/NAME | OWNER/NAME/FILE.safetensors.",
             show_default=False,
         ),
     ],
@@ -101,7 +101,7 @@ def _ask(yes: bool) -> None:
 
 
 def _result(download: ModelDownload) -> Path:
-    return download.place / download.files[0].name if len(download.files) == 1 else download.place
+    return download.path_of(download.files[0]) if len(download.files) == 1 else download.place
 
 
 def _as_json(downloads: list[ModelDownload]) -> list[dict[str, Any]]:

@@ -21,8 +21,6 @@ from .options import (
     BrandWord,
     CaFile,
     CaptionBind,
-    CaptionerModel,
-    CaptionerUrl,
     CaptionSource,
     CfgScale,
     Checkpoint,
@@ -37,22 +35,16 @@ from .options import (
     FromLora,
     Height,
     HostKind,
-    LearnFromEarlier,
     LearningRate,
-    LeaveOut,
     LowMemory,
     Masks,
     Method,
-    Pin,
     Prediction,
     Rank,
     Regularisation,
     Resume,
-    SameSeeds,
     SamplePrompts,
     Sampler,
-    SearchBudget,
-    SearchedPhotos,
     Steps,
     TagEngine,
     TrainingConfigFile,
@@ -60,18 +52,13 @@ from .options import (
     Urls,
     Vocabulary,
     Width,
-    Words,
     Workers,
     Workflow,
 )
 
 if TYPE_CHECKING:
-    from ..fashion.photos import Gathered
-    from ..fashion.taxonomy import Taxonomy
-    from ..models.captioner import RememberingCaptioner
     from ..models.drawing_host import HostChoice
     from ..models.presets import Preset
-    from .terminal import Display
 
 
 class OptionGroup:
@@ -251,81 +238,6 @@ class GoingOnOptions(OptionGroup):
     def as_fields(self) -> dict[str, Any]:
         """The fields of a TrainConfig, None where nothing was given."""
         return {"extend": self.extend, "accept_versions": self.accept_versions or None}
-
-
-@dataclass(frozen=True)
-class PipelineSearchOptions(OptionGroup):
-    """What the prompt route inside `pipeline` may cost."""
-
-    budget: SearchBudget = 16
-    searched: SearchedPhotos = 8
-
-
-@dataclass(frozen=True)
-class EarlierRunsOptions(OptionGroup):
-    """What a search takes from the runs before it."""
-
-    same_seeds: SameSeeds = False
-    learn: LearnFromEarlier = True
-
-    def as_fields(self) -> dict[str, bool]:
-        """The fields of PromptSettings."""
-        return {"same_seeds": self.same_seeds, "learn": self.learn}
-
-
-@dataclass(frozen=True)
-class CaptionerOptions(OptionGroup):
-    """A model that describes photos."""
-
-    captioner: CaptionerUrl = None
-    captioner_model: CaptionerModel = None
-
-    def open(self, allow_remote: bool, ca_file: Path | None = None) -> RememberingCaptioner | None:
-        """The captioner; None where there is none to ask."""
-        from ..models.captioner import open_captioner
-
-        return open_captioner(self.captioner, self.captioner_model, allow_remote=allow_remote, ca_file=ca_file)
-
-
-@dataclass(frozen=True)
-class WordsOptions(OptionGroup):
-    """Words for the photos from elsewhere: the user's own, and a captioner's."""
-
-    words: Words = None
-    captioner: CaptionerUrl = None
-    captioner_model: CaptionerModel = None
-
-    def as_fields(self, gathered: Gathered, host: HostOptions, display: Display) -> dict[str, Any]:
-        """The fields of PromptSettings; text files that can't be read join the skipped ones.
-
-        Asks the captioner for every photo. InputError for an address or words that can't be used.
-        """
-        from ..routes.given_words import photo_id, words_for
-
-        captioner = CaptionerOptions(self.captioner, self.captioner_model).open(host.allow_remote, host.ca_file)
-        fields: dict[str, Any] = {"words": words_for(gathered, self.words)}
-        if captioner is not None:
-            with captioner:
-                captions = captioner.describe_all(gathered.photos, display)
-            fields |= {"captioner": captioner.name}
-            fields |= {"captions": {photo_id(sha256): caption for sha256, caption in captions.items()}}
-        return fields
-
-
-@dataclass(frozen=True)
-class TagEditOptions(OptionGroup):
-    """The user's edits of the tags."""
-
-    pin: Pin = None
-    leave_out: LeaveOut = None
-
-    def as_fields(self, taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-        """The fields of PromptSettings; InputError, with the nearest name, for what the vocabulary lacks."""
-        from ..fashion.tag_edits import choices_of, written
-
-        given = {"pin": ("--pin", self.pin), "leave_out": ("--leave-out", self.leave_out)}
-        choices = {name: choices_of(",".join(texts or ()), taxonomy, option) for name, (option, texts) in given.items()}
-        return {name: written(chosen) for name, chosen in choices.items()}
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,22 @@ LoraDir = Annotated[
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Sampling steps.", min=1, max=150)]
+SearchLora = Annotated[
+    str | None,
+    typer.Option(
+        help="A distilled LoRA (LCM) for what only chooses: fast-sd15 | fast-sdxl | FILE | a server's name.",
+        show_default="none",
+    ),
+]
+SearchSteps = Annotated[
+    int | None,
+    typer.Option(
+        help="Sampling steps of the pictures that only choose; those that prove have --steps.",
+        min=1,
+        max=150,
+        show_default="as many as --steps; 4 with --search-lora",
+    ),
+]
 CfgScale = Annotated[float | None, typer.Option("--cfg-scale", help="Guidance.", min=1, max=30)]
 Width = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]
 Height = Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.", show_default="the preset's")]

@@ -12,13 +12,10 @@ from .exit_codes import EXIT_OK, EXIT_SKIPS
 from .option_groups import (
     BrandOptions,
     DeliveryOptions,
-    EarlierRunsOptions,
     HostOptions,
     ModelOptions,
-    PipelineSearchOptions,
     SamplingOptions,
     TrainOptions,
-    WordsOptions,
     with_option_groups,
 )
 from .options import (
@@ -28,6 +25,7 @@ from .options import (
     PresetName,
     Seed,
 )
+from .search_option_groups import EarlierRunsOptions, PipelineSearchOptions, WordsOptions
 from .terminal import Display, print_json, say
 
 
@@ -93,7 +91,12 @@ def pipeline(
     words["words"] = {photo: without_trigger(text, brand.trigger) for photo, text in words["words"].items()}
     settings = PipelineSettings(
         prompt=PromptSettings.for_session(
-            session, budget=search.budget, seed=seed, **earlier.as_fields(), **words, **sampling.as_fields()
+            session,
+            seed=seed,
+            **search.as_fields(),
+            **earlier.as_fields(),
+            **words,
+            **sampling.as_fields(),
         ),
         trigger=brand.trigger,
         bound=groups_of(brand.bind, session.vision.taxonomy),

@@ -9,15 +9,7 @@ import typer
 
 from .choices import leave_out_without_garment, open_chosen_session
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import (
-    EarlierRunsOptions,
-    HostOptions,
-    ModelOptions,
-    SamplingOptions,
-    TagEditOptions,
-    WordsOptions,
-    with_option_groups,
-)
+from .option_groups import HostOptions, ModelOptions, SamplingOptions, with_option_groups
 from .options import (
     AsJson,
     Device,
@@ -26,6 +18,7 @@ from .options import (
     PresetName,
     Seed,
 )
+from .search_option_groups import EarlierRunsOptions, SearchSamplingOptions, TagEditOptions, WordsOptions
 from .terminal import Display, print_json
 
 
@@ -47,6 +40,7 @@ def prompt(
         typer.Option(help="Points that a unit of colour difference, ΔE, costs in the search; 0: none.", min=0),
     ] = 2.0,
     sampling: SamplingOptions,
+    drafts: SearchSamplingOptions,
     models: ModelOptions,
     device: Device = "auto",
     force: Force = False,
@@ -72,6 +66,7 @@ def prompt(
             colour_weight=colour_weight / 100,
             **given.as_fields(gathered, host, display),
             **sampling.as_fields(),
+            **drafts.as_fields(),
         )
         report = optimise_prompts(gathered, session, settings, out, display)
     if json:

@@ -12,7 +12,7 @@ import typer
 
 from .choices import choose_preset, groups_of
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import CaptionerOptions, EngineOptions, VisionOptions, with_option_groups
+from .option_groups import EngineOptions, VisionOptions, with_option_groups
 from .options import (
     DEMONSTRATION,
     AllowRemote,
@@ -27,6 +27,7 @@ from .options import (
     ShardOfCatalogue,
     one_line,
 )
+from .search_option_groups import CaptionerOptions
 from .streams import reader_left
 from .terminal import Display, print_json, say
 

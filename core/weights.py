@@ -21,6 +21,12 @@ SHORT_NAMES = {
     "dinov2": "facebook/dinov2-base",
     "clothes-parser": "mattmdjaga/segformer_b2_clothes",
 }
+# LoRAs that draw with few steps (LCM-LoRA): `modiste get NAME` → repository and file.
+FAST_LORAS = {
+    "fast-sd15": ("latent-consistency/lcm-lora-sdv1-5", "pytorch_lora_weights.safetensors"),
+    "fast-sdxl": ("latent-consistency/lcm-lora-sdxl", "pytorch_lora_weights.safetensors"),
+}
+SHORT_NAMES |= {name: "/".join(place) for name, place in FAST_LORAS.items()}
 # The hub commits that Modiste was tested with: they come before any other revision on this machine.
 PINNED = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
@@ -90,6 +96,12 @@ def locate(model: str, revision: str | None = None) -> Path | None:
     if snapshot or revision is not None or HUB_ID.fullmatch(name):
         return snapshot
     return named_checkpoint(model)
+
+
+def locate_file(hub_id: str, name: str) -> Path | None:
+    """A single file of a repository in the hub's cache, of the newest snapshot that has it; None where none has."""
+    files = (hub_cache() / f"models--{hub_id.replace('/', '--')}" / "snapshots").glob(f"*/{name}")
+    return max(files, key=lambda file: file.stat().st_mtime, default=None)
 
 
 def _has_marker(folder: Path) -> bool:

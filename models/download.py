@@ -16,8 +16,8 @@ from ..core.errors import InputError
 from ..core.files import write_whole
 from ..core.folder_lock import lock_folder
 from ..core.progress import Progress, ProgressCallback, time_left_s
-from ..core.weights import PINNED, SHORT_NAMES, hub_cache, locate, short_name
-from .hub_files import SINGLE_FILES, HubFile, is_diffusers, used_files
+from ..core.weights import FAST_LORAS, PINNED, SHORT_NAMES, hub_cache, locate, locate_file, short_name
+from .hub_files import SINGLE_FILES, WEIGHTS, HubFile, is_diffusers, used_files
 from .hub_stream import PART, DownloadError, fetch_file
 
 Layout = Literal["auto", "plain", "comfyui", "a1111"]
@@ -47,15 +47,20 @@ class ModelDownload:
     def _repository(self) -> Path:
         return hub_cache() / f"models--{self.hub_id.replace('/', '--')}"
 
+    def path_of(self, file: HubFile) -> Path:
+        """Where a file is found: a LoRA in a folder of the user's has the name that `get` knows it by."""
+        renamed = self.folder is not None and self.name in FAST_LORAS
+        return self.place / (f"{self.name}{WEIGHTS}" if renamed else file.name)
+
     def target(self, file: HubFile) -> Path:
         """Where a large file's bytes go: the cache keeps them by digest, and links the names to them."""
         if self.folder is not None:
-            return self.folder / file.name
+            return self.path_of(file)
         return self._repository / "blobs" / (file.sha256 or file.name)
 
     def is_here(self, file: HubFile) -> bool:
         """Whether a file is on this machine, whole."""
-        path = self.place / file.name
+        path = self.path_of(file)
         return path.is_file() and path.stat().st_size == file.size
 
     def bytes_here(self, file: HubFile) -> int:
@@ -125,13 +130,16 @@ def _plan(name: str, destination: Destination, revision: str | None) -> ModelDow
         single = single or SINGLE_FILES.get(hub_id)
     chosen = used_files(hub_id, files, single)
     if folder is not None:
-        folder = _folder_in(layout, folder, short_name(hub_id).rpartition("/")[2], chosen)
+        shown = name if name in FAST_LORAS else short_name(hub_id).rpartition("/")[2]
+        folder = _folder_in(layout, folder, shown, chosen)
     return ModelDownload(name, hub_id, str(info.sha), tuple(chosen), folder)
 
 
 def _folder_in(layout: str, folder: Path, name: str, files: Sequence[HubFile]) -> Path | None:
     """Where a host looks for a model of this form; None for the hub's cache, where it has no folder for one."""
     single, names = len(files) == 1, {file.name for file in files}
+    if name in FAST_LORAS:
+        return {"a1111": folder / "models" / "Lora", "comfyui": folder / "models" / "loras"}.get(layout, folder)
     if layout == "a1111":
         return folder / "models" / "Stable-diffusion" if single else None
     if layout == "comfyui":
@@ -282,4 +290,6 @@ def _existing(path: Path) -> Path:
 
 def already_here(name: str) -> Path | None:
     """Where a model of that name lies whole, without asking a hub."""
+    if name in FAST_LORAS:
+        return locate_file(*FAST_LORAS[name])
     return locate(SHORT_NAMES.get(name, name))

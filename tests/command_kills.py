@@ -298,7 +298,8 @@ class KilledCommand:
         look_at_files(self.out, self.captions)
         finished = finished_pictures(self.out)
         assert all(finished.get(key) == before for key, before in self.finished.items()), f"{self.name} drew again"
-        assert {row["state"] for _, _, row in journal_rows(self.out)} <= {"done", "planned"}
+        left = [dict(row) for _, _, row in journal_rows(self.out) if row["state"] not in ("done", "planned")]
+        assert not left, f"{self.name}: {left[:3]}"
         self.counts["pictures"] += len(finished)
         self.counts["lost to a kill"] += sum(tries - 1 for tries, _ in finished.values())
 

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchRun:
-    """What every photo of a run is searched with. `looks`: photo (sha256) → how often it was confirmed before;
-    `experience` grows with each photo."""
+    """What every photo of a run is searched with. `drafts` draws what only chooses, `evaluator` what proves; `looks`:
+    photo (sha256) → how often it was confirmed before; `experience` grows with each photo."""
 
     session: Session
     evaluator: Evaluator
+    drafts: Evaluator
     settings: PromptSettings
     looks: Mapping[str, int]
     context: Context
@@ -84,7 +85,7 @@ class Contest:
                 self._answer(search)
                 continue
             candidates = [Candidate(key.arm, self.prompts[key.arm], key.seed) for key in search.ask()]
-            pictures = self.run.evaluator.evaluate(self.reference, candidates)
+            pictures = self.run.drafts.evaluate(self.reference, candidates)
             for picture, worth in zip(pictures, self.criterion.worth(pictures), strict=True):
                 arm, seed = picture.candidate.strategy, picture.candidate.seed
                 self.tried.setdefault(arm, []).append(picture)

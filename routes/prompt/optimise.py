@@ -64,19 +64,23 @@ def optimise_prompts(
     from .report import report_of
 
     refuse_unknown_strategies(settings.strategies)
-    session.host.check(GenerationRequest(prompt="", seed=0, **settings.drawing))
+    for drawing in (settings.drawing, settings.search_drawing):
+        session.host.check(GenerationRequest(prompt="", seed=0, **drawing))
     photo_tags = session.vision.tagger.tag([photo.image for photo in gathered.photos])
     photo_tags = settings.edited(photo_tags, session.vision.taxonomy)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
         scorer, aspect = session.vision.scorer, settings.aspect
-        evaluator = Evaluator(session.host, journal, scorer, settings.drawing, pace.step, aspect, pace.known)
+        evaluator, drafts = (
+            Evaluator(session.host, journal, scorer, drawing, pace.step, aspect, pace.known)
+            for drawing in (settings.drawing, settings.search_drawing)
+        )
         file, experience = ExperienceFile(settings.criterion_key(session)), Experience(settings.checkpoint)
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
         learned_from = len(experience.lessons)
         looks = begin_looks(journal.folder, [photo.sha256 for photo in gathered.photos], settings.same_seeds)
-        run = SearchRun(session, evaluator, settings, looks, Context(label_shares(photo_tags)), experience)
+        run = SearchRun(session, evaluator, drafts, settings, looks, Context(label_shares(photo_tags)), experience)
         outcomes: list[PhotoOutcome] = []
         for photo, tags in zip(gathered.photos, photo_tags, strict=True):
             try:
@@ -118,7 +122,7 @@ def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcom
         tagged,
         reference,
         contest.pictures,
-        run.evaluator,
+        run.drafts,
         run.session.vision.tagger,
         Screening(later_seeds, images, search.noise, run.experience.of_words(), criterion.worth),
         run.write,

@@ -16,13 +16,14 @@ from tiny_models import tiny_clip, tiny_diffusion, tiny_dino
 from typer.testing import CliRunner
 
 from modiste.cli.app import app
-from modiste.core.errors import MissingWeights
+from modiste.core.errors import InputError, MissingWeights
 from modiste.core.torchvision_ops import patch_torchvision_ops
-from modiste.core.weights import PINNED, SHORT_NAMES, locate
+from modiste.core.weights import FAST_LORAS, PINNED, SHORT_NAMES, locate
 from modiste.fashion.encoders.load import load_encoder, load_image_encoder
 from modiste.models.hub_stream import BLOCK_BYTES, PART
 from modiste.models.presets import PRESETS, missing_weights
 from modiste.models.vision import open_finder
+from modiste.routes.prompt.few_steps import distilled_lora
 
 ROOT = Path(__file__).parents[2]
 SD15, CLIP, DINO = (SHORT_NAMES[name] for name in ("sd15", "fashion-clip", "dinov2"))
@@ -150,6 +151,23 @@ def test_a_repository_of_single_files_wants_one_of_them_named(hub, tmp_path):
     assert files_in(tmp_path / "here") == {"b.safetensors": b"b" * 2000}
     pickled = get("brand/pickles", "--yes")
     assert pickled.exit_code == 2 and "pickled" in pickled.stderr
+
+
+def test_a_distilled_lora_is_fetched_by_its_short_name_found_by_a_search_and_named_so_in_a_hosts_folder(hub, tmp_path):
+    repository, file = FAST_LORAS["fast-sd15"]
+    hub.repositories[repository] = Repository({file: b"l" * 3000, "README.md": b"x", "image_grid.png": b"x"})
+    with pytest.raises(InputError, match="modiste get fast-sd15"):
+        distilled_lora("fast-sd15")
+    done = get("fast-sd15", "--yes")
+    assert done.exit_code == 0, done.output
+    lora = distilled_lora("fast-sd15")
+    assert (lora.name, lora.path.read_bytes()) == ("fast-sd15", b"l" * 3000) and str(lora.path) in done.stdout
+    for layout, place in (("comfyui", "models/loras"), ("a1111", "models/Lora"), ("plain", ".")):
+        folder = tmp_path / layout
+        assert get("fast-sd15", "--yes", "--to", folder, "--layout", layout).exit_code == 0
+        assert [path.name for path in (folder / place).iterdir()] == ["fast-sd15.safetensors"]
+        hub.asked.clear()
+        assert get("fast-sd15", "--to", folder, "--layout", layout).exit_code == 0  # nobody is asked: it is here
 
 
 # ── where to ──

@@ -5,7 +5,7 @@ from __future__ import annotations
 import paper_studio
 import pytest
 
-from modiste.cli.option_groups import TagEditOptions
+from modiste.cli.search_option_groups import TagEditOptions
 from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
 from modiste.routes.prompt.optimise import optimise_prompts
