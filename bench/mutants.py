@@ -45,7 +45,7 @@ ROOMS = {
     ),
     "journal": MutatedRoom(
         tuple(f"runs/{name}.py" for name in ("journal", "records", "checksums", "pictures", "database")),
-        ("runs/test_journal.py", "runs/test_journal_words.py", "runs/test_damaged_journal.py", "runs/test_failing_disk.py"),
+        tuple(f"runs/test_{name}.py" for name in ("journal", "journal_words", "damaged_journal", "failing_disk")),
         "not durations and not killed_at_any_line and not flipped and not report and not lora and not tag_file",
     ),
     "checkpoint": MutatedRoom(
