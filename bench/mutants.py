@@ -52,7 +52,7 @@ ROOMS = {
         ("trainer/loop/checkpoint.py",),
         ("trainer/test_train_resume.py",),
         "gives_back or optimizer_goes_on or slots or manifest or two_checkpoints or newest or two_whole or "
-        "every_checkpoint or become_another or whichever_operation or not_finite_is_named",
+        "every_checkpoint or become_another or whichever_operation or not_finite_is_named or does_not_fit",
     ),
     "export": MutatedRoom(
         ("trainer/lora/file.py", "trainer/model/export.py"),
