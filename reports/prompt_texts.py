@@ -189,8 +189,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "此為搜尋種子上的分數，會偏袒勝出者，因此另以全新種子重新繪製驗證。",
     ),
     "search_steps": (
-        "They were drawn with {few} steps, those that prove with {all}: their scores are lower, and only compare.",
-        "這些圖以 {few} 步繪製，用來驗證的以 {all} 步繪製：分數因此較低，只供彼此比較。",
+        "They were drawn with {few} steps, those that prove with {all}: these scores compare only with one another.",
+        "這些圖以 {few} 步繪製，用來驗證的以 {all} 步繪製：這裡的分數只能彼此比較。",
     ),
     "tried_chart": ("Mean similarity by strategy", "各寫法的平均相似度"),
     "tried_pictures": ("{n}×", "{n} 張"),

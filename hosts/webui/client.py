@@ -60,6 +60,7 @@ class RetryingClient:
         limits = self.connection.limits
         with self._lock:
             self._interrupted.clear()
+            overflows = 0
             for failures in range(1, limits.tries + 1):
                 self.breaker.refuse(self.connection.url)
                 try:
@@ -68,8 +69,11 @@ class RetryingClient:
                     return result
                 except NotANumber as error:
                     self.breaker.succeeded()  # the server answers: it is the picture that can't be drawn
-                    if failures >= min(OVERFLOWS, limits.tries):
+                    overflows += 1
+                    if overflows >= min(OVERFLOWS, limits.tries):
                         raise self._overflow(error, request, checkpoint) from error
+                    if failures == limits.tries:
+                        raise
                     log.warning("%s: trying again", error)
                 except (*PASSING, ApiMissing) as error:  # that server had the API: it is just starting anew
                     self.breaker.failed()

@@ -141,6 +141,15 @@ def test_a_picture_of_nan_is_asked_for_twice_and_then_it_is_told_what_is_broken(
     assert draw(host, request(seed=99))  # the server is not left alone: it is well
 
 
+def test_a_picture_of_nan_after_failures_of_another_kind_is_asked_for_again(webui):
+    host = host_for(webui)
+    webui.faults.extend(["oom", "reset", "nan"])
+    assert draw(host, request())
+    webui.faults.extend(["oom"] * 4 + ["nan"])
+    with pytest.raises(errors.NotANumber):  # one overflow is no broken picture, and five tries are used up
+        draw(host, request())
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -120,10 +120,10 @@ def test_a_search_of_a_thousand_pictures_over_a_faulty_server_with_twenty_kills_
     assert faults <= counts["kills"] + counts.get("stopped by the server", 0) + faulty.unusable
 
 
-def pictures_asked_for(server: FaultyWebui) -> dict[tuple[str, int], int]:
-    """(prompt, seed) → how often it was asked for."""
-    asked: dict[tuple[str, int], int] = {}
+def pictures_asked_for(server: FaultyWebui) -> dict[tuple[str, str, int], int]:
+    """(prompt, negative prompt, seed) → how often it was asked for."""
+    asked: dict[tuple[str, str, int], int] = {}
     for payload in server.received:
-        key = payload["prompt"], payload["seed"]
+        key = payload["prompt"], payload["negative_prompt"], payload["seed"]
         asked[key] = asked.get(key, 0) + 1
     return asked

@@ -17,7 +17,7 @@ from modiste.routes.prompt.settings import PromptSettings
 from modiste.runs.journal import JournalError
 
 
-def few_steps(budget: int = 40, **fields) -> PromptSettings:
+def few_steps(budget: int = 16, **fields) -> PromptSettings:
     return PromptSettings.for_session(
         paper_studio.session(), budget=budget, seed=0, same_seeds=True, learn=False, steps=8, cfg_scale=5.0, **fields
     )
@@ -57,7 +57,7 @@ def test_a_run_with_few_steps_goes_on_where_it_was_stopped(paper_photos, tmp_pat
 
 
 def test_without_fewer_steps_a_run_s_settings_and_page_are_as_before(paper_photos, tmp_path):
-    report, _ = searched(paper_photos, tmp_path, few_steps(16))
+    report, _ = searched(paper_photos, tmp_path, few_steps())
     assert "search_sampling" not in report.settings
     assert "those that prove with" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
