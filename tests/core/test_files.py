@@ -82,6 +82,9 @@ def test_the_content_is_synced_before_its_name_and_the_name_afterwards(tmp_path,
     monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
     write_whole(tmp_path / "a", b"new")
     assert calls == ["fsync", "replace", "fsync"]
+    monkeypatch.setattr(sys, "platform", "win32")  # where no folder can be opened
+    write_whole(tmp_path / "a", b"newer")
+    assert calls[3:] == ["fsync", "replace"]
 
 
 def test_a_digest_is_that_of_all_contents_and_a_size_that_of_all_files(tmp_path):
@@ -158,6 +161,7 @@ def test_the_folders_of_new_names_are_synced(tmp_path, monkeypatch):
     ("call", "code", "words"),
     [
         ("open", "PERM", "the file may not be read"),
+        ("read", "PERM", f"the file can't be read: {os.strerror(errno.EIO)}"),
         ("fstat", "CHANGED", "the file changed while it was read; wait until it is complete"),
     ],
 )
@@ -173,7 +177,11 @@ def test_a_file_that_may_not_be_read_or_grows_meanwhile_is_named(call, code, wor
         status[6] -= 10
         return os.stat_result(status)
 
-    monkeypatch.setattr(os, call, refused if call == "open" else before_it_grew)
+    def broken(*arguments, **named):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    patches = {"open": refused, "fstat": before_it_grew, "read": broken}
+    monkeypatch.setattr(os, "fdopen" if call == "read" else call, patches[call])
     with pytest.raises(UnreadableFile) as caught:
         read_whole(tmp_path / "a", 1000)
     assert caught.value.code == code and str(caught.value) == f"{words} ({tmp_path / 'a'})"
