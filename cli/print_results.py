@@ -83,7 +83,7 @@ def print_judging(report: JudgeReport, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..reports.judging_texts import catalogue_lines
+    from ..reports.judging_texts import catalogue_lines, cost_lines
 
     console = Console()
     table = Table(box=None, pad_edge=False)
@@ -104,7 +104,7 @@ def print_judging(report: JudgeReport, out: Path) -> None:
     console.print(table)
     console.print()
     console.print(report.verdict.sentence, markup=False)
-    for line in (*judged_traits(report), *catalogue_lines(report, "en")):
+    for line in (*judged_traits(report), *catalogue_lines(report, "en"), *cost_lines(report, "en")):
         console.print(f"  {line}", markup=False)
     for line in report.verdict.next_steps:
         console.print(f"  {line}", markup=False)

@@ -18,6 +18,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     from .compare import ModisteCompare
     from .http_routes import add_routes
     from .judge import ModisteJudge
+    from .judge_loras import ModisteJudgeLoras
     from .load_photos import ModisteLoadPhotos
     from .lora_trainer import ModisteLoraTrainer
     from .prompt_builder import ModistePromptBuilder
@@ -44,6 +45,7 @@ async def comfy_entrypoint() -> ComfyExtension:
                 ModisteChooseLora,
                 ModistePromptCandidates,
                 ModisteJudge,
+                ModisteJudgeLoras,
             ]
 
     return ModisteExtension()

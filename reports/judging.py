@@ -9,7 +9,7 @@ from pydantic import Field
 from .prompt import CalibrationReport, Interval, ReportSection, Skipped
 
 Standing = Literal["best", "finalist", "stopped", "eliminated", "judged", "changes nothing"]
-Advice = Literal["train on", "stop here", "any of the last", "too little data"]
+Advice = Literal["train on", "stop here", "any of the last", "no difference", "too little data"]
 
 
 class JudgedTraits(ReportSection):
@@ -63,7 +63,7 @@ class JudgedRow(ReportSection):
     judge: float | None
     similarity_interval: Interval | None = None  # of that mean, over garments or prompts; None of a single one
     judge_interval: Interval | None = None
-    # The best one's gain over it on the pictures that both have; corrected for the number of candidates.
+    # The best one's gain over it on the pictures that both have; each interval so wide that all of them hold at once.
     best_over_it: Interval | None = None
     judge_best_over_it: Interval | None = None
     traits: JudgedTraits | None = (
@@ -137,6 +137,7 @@ class JudgeReport(ReportSection):
     pictures: int  # drawn, or read
     full_grid: int  # what every candidate on every block would have taken
     unpaired: int = 0  # sample pictures whose prompt or seed nobody knows
+    trained_on: int = 0  # photos that were given and left out: a candidate was trained on them
     notes: list[str] = []
     skipped: list[Skipped] = Field(default_factory=list)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import charts
-from .judging_texts import catalogue_lines, headline, next_lines, verdict_lines, words
+from .judging_texts import catalogue_lines, cost_lines, headline, next_lines, verdict_lines, words
 from .prompt_page import both, in_both_languages
 from .prompt_texts import LANGUAGES
 from .report_files import write_report_files
@@ -157,6 +157,10 @@ class JudgingPage:
     def catalogue_lines(self) -> list[Markup]:
         """What retrieval in the catalogue says, encoder by encoder."""
         return self._lines(catalogue_lines)
+
+    def cost_lines(self) -> list[Markup]:
+        """What the best one costs."""
+        return self._lines(cost_lines)
 
     def curve(self) -> Markup | None:
         """Score and judge over the training; None where the candidates have no order, or several strengths."""

@@ -82,6 +82,10 @@ JUDGING: dict[str, tuple[str, str]] = {
         "Training longer changed nothing that these pictures can show: take {label}, or the last.",
         "訓練更久並無這些圖看得出的差別：用 {label} 或最後一個皆可。",
     ),
+    "ja_no difference": (
+        "These pictures show no difference between {label} and the next best, {other}: take either.",
+        "這些圖看不出 {label} 與第二名 {other} 有差別：用哪一個皆可。",
+    ),
     "ja_too little data": (
         "More photos of more garments would tell more: these intervals are wide.",
         "需要更多衣服的照片才能看得更清楚：目前的區間很寬。",
@@ -93,6 +97,10 @@ JUDGING: dict[str, tuple[str, str]] = {
     "ja_unpaired": (
         "{n} pictures could not be paired: their names say no step, or neither prompt nor seed. A samples.csv can.",
         "{n} 張圖無法成對：檔名未說明步數，或沒有提示詞與種子。可用 samples.csv 說明。",
+    ),
+    "js_trained_on": (
+        "{n} of the photos were trained on: nothing was drawn for them, and copies were looked for among them.",
+        "其中 {n} 張照片用於訓練：未為其繪圖，並用來檢查是否有複製。",
     ),
     "j_curve": ("Similarity over the training, of 100", "訓練過程的相似度，滿分 100"),
     "j_score": ("Score", "評分"),
@@ -151,12 +159,15 @@ JUDGING: dict[str, tuple[str, str]] = {
     "j_col_judge": ("second opinion", "第二意見"),
     "j_col_behind": ("behind the best", "與最佳的差距"),
     "j_col_standing": ("standing", "狀態"),
-    "j_sort": ("Click a heading to sort.", "點選欄名即可排序。"),
+    "j_sort": (
+        "Click a heading to sort. The intervals behind the best are as wide as it takes for all to hold at once.",
+        "點選欄名即可排序。與最佳的差距所附的區間已放寬，使所有區間同時成立。",
+    ),
     "j_copy": ("Copy the file’s path", "複製檔案路徑"),
     "j_gains": ("What the best one gains", "最佳者的進步"),
-    "j_over_base": ("over the base model", "對 基礎模型"),
-    "j_over_next": ("over the next, {label}", "對 第二名 {label}"),
-    "j_over_last": ("over the last, {label}", "對 最後一個 {label}"),
+    "j_over_base": ("over the base model", "對基礎模型"),
+    "j_over_next": ("over the next, {label}", "對第二名 {label}"),
+    "j_over_last": ("over the last, {label}", "對最後一個 {label}"),
     "j_corrected": (
         "On seeds that chose nothing; “proven” counts that {n} comparisons were made (Holm).",
         "使用未參與選擇的種子；「證實」已計入共做了 {n} 次比較（Holm）。",
@@ -202,6 +213,8 @@ def verdict_lines(report: JudgeReport, language: str) -> list[str]:
         return lines
     if aside := [row.label for row in report.rows if row.standing == "changes nothing"]:
         lines.append(words("js_set_aside", language).format(labels=", ".join(aside)))
+    if report.trained_on:
+        lines.append(words("js_trained_on", language).format(n=report.trained_on))
     for over in ("next", "last"):
         if over in gains and gains[over] is not shown:
             gain = gains[over]
@@ -227,9 +240,28 @@ def catalogue_lines(report: JudgeReport, language: str) -> list[str]:
     ]
 
 
+def cost_lines(report: JudgeReport, language: str) -> list[str]:
+    """What the best one costs; none where it was not drawn for that."""
+    cost, lines = report.cost, []
+    if cost.adherence is not None and cost.base_adherence is not None and cost.adherence_change is not None:
+        change = signed_interval(cost.adherence_change)["gain"]
+        shares = {"best": points(cost.adherence), "base": points(cost.base_adherence)}
+        lines.append(words("j_adherence", language).format(**shares, change=change))
+    if cost.diversity is not None and cost.base_diversity is not None:
+        apart = {"best": points(cost.diversity), "base": points(cost.base_diversity)}
+        lines.append(words("j_diversity", language).format(**apart))
+    if cost.copies:
+        lines.append(words("j_copies", language).format(share=points(cost.copies)))
+    return lines
+
+
 def next_lines(report: JudgeReport, language: str) -> list[str]:
     """What to do next."""
-    lines = [words(f"ja_{advice}", language).format(label=report.verdict.label) for advice in report.verdict.advice]
+    other = next((gain.label for gain in report.gains if gain.over == "next"), "")
+    lines = [
+        words(f"ja_{advice}", language).format(label=report.verdict.label, other=other)
+        for advice in report.verdict.advice
+    ]
     if report.kind == "samples":
         lines.append(words("ja_prove", language))
     if report.unpaired:

@@ -30,9 +30,11 @@ from modiste.models.vision import VisionModels
 from modiste.reports.comparison import PipelineReport
 from modiste.routes.pipeline.pipeline import PipelineSettings, run_pipeline
 from modiste.routes.prompt.settings import PromptSettings
+from modiste.trainer.lora.file import write_tensors
 
 SAND = (235, 215, 160)
 TRIGGER = "atelierx"
+LAYER = "lora_unet_mid_block_attentions_0_proj_in"
 
 
 class BrandEyes(paper_studio.ColourEyes):
@@ -89,6 +91,33 @@ class BrandHost(paper_studio.PaperHost):
                 shifted = np.asarray(image, float) + rng.normal(0, self.noise, 3)
                 image = Image.fromarray(shifted.clip(1, 255).astype(np.uint8))
             yield replace(result, image=image, elapsed_s=0.0)
+
+
+class ManyFilesHost(BrandHost):
+    """Draws the band as far as the file named in the request has learned it."""
+
+    def __init__(self, learned: dict[str, float], stop_after: int | None = None):
+        super().__init__(stop_after=stop_after)
+        self.by_name = learned
+
+    def generate(self, requests):
+        for request in requests:
+            loras = [
+                lora.model_copy(update={"strength": lora.strength * self.by_name[lora.name]}) for lora in request.loras
+            ]
+            [result] = super().generate([request.model_copy(update={"loras": tuple(loras)})])
+            yield replace(result, request=request)
+
+
+def lora_file(path: Path, seed: int) -> Path:
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        f"{LAYER}.lora_down.weight": torch.randn(2, 4, generator=generator),
+        f"{LAYER}.lora_up.weight": torch.randn(4, 2, generator=generator),
+        f"{LAYER}.alpha": torch.tensor(2.0),
+    }
+    write_tensors(tensors, path, {"modelspec.description": "A brand.", "modelspec.trigger_phrase": TRIGGER})
+    return path
 
 
 def session(base: Path | str = "paper", judge: float | None = 1.4, **host) -> Session:

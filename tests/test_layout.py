@@ -44,6 +44,7 @@ LONG_FUNCTIONS = {
     **dict.fromkeys(
         (
             "nodes/compare.py:define_schema",
+            "nodes/judge_loras.py:define_schema",
             "nodes/lora_trainer.py:define_schema",
             "nodes/prompt_search.py:define_schema",
             "nodes/tagger.py:define_schema",

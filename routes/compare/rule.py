@@ -30,12 +30,14 @@ def choose_strength(scores: Mapping[float, Sequence[float]]) -> float:
     return min(filter(is_as_good, scores))
 
 
-def gain_over_garments(ours: Sequence[float], theirs: Sequence[float], garments: Sequence[Hashable]) -> PairedGain:
+def gain_over_garments(
+    ours: Sequence[float], theirs: Sequence[float], garments: Sequence[Hashable], confidence: float = 0.95
+) -> PairedGain:
     """The mean gain of scores paired picture by picture; `garments` names the garment of each pair.
 
     Pictures of one garment are no independent witnesses: the garments are, and `n` counts them.
     """
     gains = [our - their for our, their in zip(ours, theirs, strict=True)]
     if not any(gains):  # the same pictures, or the same tags in all of them
-        return PairedGain(0.0, 0.0, 0.0, len(set(garments)), note="no score differs")
-    return mean_gain(gains, garments)
+        return PairedGain(0.0, 0.0, 0.0, len(set(garments)), confidence, "no score differs")
+    return mean_gain(gains, garments, confidence)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import InputError
 from ...core.state_files import json_object, read_state
 from ...trainer.results import RECORD
+from ...trainer.run import STEP_FILES
 from .lora_content import refuse_no_lora
 
 REPAIR = "copy the file again from where the model was trained, or take it away: then no photo counts as trained on"
@@ -36,7 +37,7 @@ def open_tuned(file: Path, trigger: str | None = None, any_model: bool = False) 
     `any_model`: also a LoRA of a model beyond Stable Diffusion 1, 2 and XL, for hosts that draw with those.
     """
     kind, identity, named_trigger = _kind_of(file, any_model)
-    record = file.parent / RECORD
+    record = _record_of(file)
     train_record = read_state(record, _as_record, REPAIR) if record.is_file() else None
     config = train_record["config"] if train_record else {"data": {"trigger": named_trigger, "folders": []}}
     known = _contents(map(Path, config["data"]["folders"])) if train_record else {}
@@ -44,6 +45,12 @@ def open_tuned(file: Path, trigger: str | None = None, any_model: bool = False) 
     trained_on = frozenset(sha256 for path, sha256 in known.items() if path not in held_out)
     word = config["data"]["trigger"] if trigger is None else trigger
     return TunedModel(file, kind, identity, word, train_record, trained_on if known else None)
+
+
+def _record_of(file: Path) -> Path:
+    """The train.json beside a file; of one that a training kept on its way, that of the training."""
+    beside = file.parent / RECORD
+    return file.parent.parent / RECORD if file.parent.name == STEP_FILES and not beside.is_file() else beside
 
 
 def _as_record(content: Any) -> dict[str, Any]:

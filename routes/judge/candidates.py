@@ -12,6 +12,7 @@ from ...core.errors import InputError
 from ..compare.tuned import open_tuned
 
 if TYPE_CHECKING:
+    from ...fashion.photos import Photo
     from ..compare.tuned import TunedModel
 
 # sd-scripts `name-000004` (epoch), `name-step00000600`; diffusers, Modiste `checkpoint-600`, `step_600`; ai-toolkit
@@ -60,6 +61,22 @@ def open_candidates(paths: Sequence[Path], trigger: str | None = None, any_model
         tuned = open_tuned(file, trigger, any_model)
         models.setdefault(tuned.identity, JudgedModel(file.stem, tuned, *training_place(file.stem, tuned)))
     return sorted(_with_distinct_labels(list(models.values())), key=lambda model: model.place)
+
+
+def fresh_photos(photos: Sequence[Photo], models: Sequence[JudgedModel]) -> tuple[list[Photo], list[Photo]]:
+    """(photos that no candidate was trained on, the others), as far as a train.json beside the files says it.
+
+    InputError where all were trained on.
+    """
+    trained_on = frozenset().union(*(model.tuned.trained_on or frozenset() for model in models))
+    fresh = [photo for photo in photos if photo.sha256 not in trained_on]
+    if not fresh:
+        raise InputError(
+            f"the candidates were trained on all {len(photos)} photos: drawing them again proves nothing",
+            where=str(models[0].tuned.file.parent),
+            to_try="photos of garments of the same look that they have not seen",
+        )
+    return fresh, [photo for photo in photos if photo.sha256 in trained_on]
 
 
 def training_place(name: str, tuned: TunedModel | None = None) -> tuple[int | None, int | None]:

@@ -7,11 +7,20 @@ files/copies.txt   in the run's folder: a path a line, written before the copy i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.files import make_folder, write_whole
 from ...hosts.lora_folder import name_on_host
 
+if TYPE_CHECKING:
+    from ...reports.judging import JudgeVerdict
+
 LIST = "files/copies.txt"
+
+
+def file_to_keep(verdict: JudgeVerdict) -> Path | None:
+    """The best file, where it is proven better than the base model; None: no file is worth using."""
+    return Path(verdict.file) if verdict.decision == "keep" else None
 
 
 class LoraCopies:

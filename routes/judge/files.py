@@ -26,7 +26,8 @@ from ..compare.compare import prompts_of
 from ..compare.pairs import JudgedPicture
 from ..compare.server_lora import deliver
 from ..evaluator import Candidate, Evaluator
-from .copies import LoraCopies
+from .candidates import fresh_photos
+from .copies import LoraCopies, file_to_keep
 from .effect import set_aside
 from .run import JudgedArm, JudgeRun
 
@@ -53,7 +54,8 @@ def judge_files(
 ) -> JudgeReport:
     """Draws, judges, proves; leaves journal and pictures in `out`, and returns the report.
 
-    `catalogue`: further photos of the shop, among which a picture is to be nearest to its own garment.
+    Photos that a candidate was trained on are drawn for nothing: copies are looked for among them. `catalogue`: further
+    photos of the shop, among which a picture is to be nearest to its own garment.
 
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
     """
@@ -61,7 +63,8 @@ def judge_files(
     from .files_report import report_of
 
     refuse_unknown_arm(settings.strategy)
-    pairs = prompts_of(photos, session, settings)
+    fresh, trained_on = fresh_photos(photos, models)
+    pairs = prompts_of(fresh, session, settings)
     seeds = seed_plan(settings.seed, settings.choosing_seeds * len(pairs), settings.confirm_seeds * len(pairs))
     arms = arms_of(models, settings.strengths)
     most = pictures_of(elimination_rounds(len(arms), len(seeds.search)))
@@ -76,8 +79,8 @@ def judge_files(
             _choose(run, elimination_rounds(len(run.racing), len(seeds.search)), evaluators)
             _prove(run, evaluators)
         pace.reach(most + proof)
-        report = report_of(run, skipped, catalogue)
-        evaluators.copies.take_back(Path(report.verdict.file) if report.verdict.decision == "keep" else None)
+        report = report_of(run, skipped, catalogue, trained_on)
+        evaluators.copies.take_back(file_to_keep(report.verdict))
         return report
 
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from ...core.version import VERSION
 from ...reports.judging import JudgedCost, JudgedReference, JudgedRow, JudgeReport, JudgeVerdict
 from ...reports.prompt import Interval, Skipped
-from ..compare.memorisation import diversity_of
+from ..compare.memorisation import COPY, diversity_of
 from ..compare.rule import gain_over_garments
 from ..compare.tagged_pictures import tagged_pictures
+from ..nearest_photo import nearest_photo
 from ..report_parts import calibration_of, copy_photo, interval_of, mean_interval, rounded_mean
 from .effect import same_pictures
 from .traits import TraitReader, traits_of
-from .verdict import Compared, Judged, gains_of, verdict_over_base
+from .verdict import Compared, Judged, gains_of, level_among, verdict_over_base
 
 if TYPE_CHECKING:
     from ...fashion.photos import Photo, Skip
+    from ...fashion.scorer import Scorer
     from ...reports.judging import JudgedTraits
     from ...search.confirmation import PairedGain
     from ..compare.pairs import JudgedPicture
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from .traits import PictureTraits
 
 
-def report_of(run: JudgeRun, skipped: Sequence[Skip], catalogue: Sequence[Photo] = ()) -> JudgeReport:
+def report_of(
+    run: JudgeRun, skipped: Sequence[Skip], catalogue: Sequence[Photo] = (), trained_on: Sequence[Photo] = ()
+) -> JudgeReport:
     """The report; copies each photo into the run's folder as it was read."""
     from ...reports.judging_texts import in_words
 
@@ -60,10 +64,11 @@ def report_of(run: JudgeRun, skipped: Sequence[Skip], catalogue: Sequence[Photo]
         gains=gains,
         base=traits_of(base, None),
         catalogue=reader.catalogue(traits[run.roles["best"]], base) if run.racing else None,
-        cost=_cost(run) if run.racing else JudgedCost(),
+        cost=_cost(run, trained_on) if run.racing else JudgedCost(),
         verdict=_verdict(run, Judged(rows, gains, garments)),
         pictures=sum(record.state == "done" for record in run.journal.rows()),
         full_grid=len(run.arms) * len(run.blocks),
+        trained_on=len(trained_on),
         skipped=[Skipped(path=str(bad.path), code=bad.code, reason=bad.reason) for bad in skipped],
     )
     return in_words(report)
@@ -132,12 +137,16 @@ def _over(run: JudgeRun, best: str, name: str, who: str) -> Interval | None:
     """The best one's gain over an arm on the blocks that both were drawn on; None where nobody judged."""
     count = len(run.drawn[name])
     pair = run.drawn[best][:count], run.drawn[name]
-    gain = _gain(pair[0], pair[1], run.garments(run.blocks[:count]), who)
+    gain = _gain(pair[0], pair[1], run.garments(run.blocks[:count]), who, level_among(len(run.racing)))
     return interval_of(gain) if gain else None
 
 
 def _gain(
-    ours: Sequence[JudgedPicture], theirs: Sequence[JudgedPicture], garments: Sequence[str], who: str
+    ours: Sequence[JudgedPicture],
+    theirs: Sequence[JudgedPicture],
+    garments: Sequence[str],
+    who: str,
+    confidence: float = 0.95,
 ) -> PairedGain | None:
     """Paired picture by picture, over garments, of unclipped scores by `scorer` or `judge`."""
     if who == "scorer":
@@ -146,7 +155,7 @@ def _gain(
         if any(shot.judge is None for shot in (*ours, *theirs)):
             return None
         scores = [[shot.judge.unclipped for shot in shots if shot.judge] for shots in (ours, theirs)]
-    return gain_over_garments(scores[0], scores[1], garments)
+    return gain_over_garments(scores[0], scores[1], garments, confidence)
 
 
 def _compared(run: JudgeRun, over: str) -> Compared:
@@ -156,7 +165,7 @@ def _compared(run: JudgeRun, over: str) -> Compared:
     return Compared(over, run.roles.get(over, "base"), gain, judge)
 
 
-def _cost(run: JudgeRun) -> JudgedCost:
+def _cost(run: JudgeRun, trained_on: Sequence[Photo]) -> JudgedCost:
     """What the best one costs, from the proof's pictures tagged again."""
     roles = ("base", "best", "words", "best_words")
     pictures: list[TaggedPicture] = []
@@ -182,8 +191,28 @@ def _cost(run: JudgeRun) -> JudgedCost:
         adherence=rounded_mean([picture.adherence for picture in kept]),
         base_adherence=rounded_mean([picture.adherence for picture in base]),
         adherence_change=interval_of(change),
+        copies=_copies(of("best"), trained_on, scorer) if trained_on else None,
         diversity=diversity_of(of("best"), scorer),
         base_diversity=diversity_of(of("base"), scorer),
+    )
+
+
+def _copies(pictures: Sequence[TaggedPicture], trained_on: Sequence[Photo], scorer: Scorer) -> float:
+    """Share of pictures that are as like a photo that was trained on as a second photo of it, and liker than to their
+    own; unusable ones copy nothing."""
+    import torch
+
+    usable = [picture for picture in pictures if picture.embed is not None]
+    if not usable:
+        return 0.0
+    embeds = torch.stack([picture.embed for picture in usable if picture.embed is not None])
+    known = scorer.encoder.embed_images([photo.image for photo in trained_on])
+    likeness, _ = nearest_photo(scorer, embeds, known)
+    return rounded_mean(
+        [
+            float(COPY <= float(value) > picture.picture.score.unclipped)
+            for value, picture in zip(likeness, usable, strict=True)
+        ]
     )
 
 

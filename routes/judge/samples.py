@@ -3,7 +3,7 @@
 samples → step, prompt, seed → likeness to the nearest photo of the collection → paired over prompts and seeds → step
 
 The same pictures choose and measure here, so that the best one's figure flatters it; its gains over the others are
-corrected for their number, and `judge` with files proves them on fresh seeds.
+corrected for the number of steps that it was chosen from, and `judge` with files proves them on fresh seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ...reports.prompt import Skipped
 from ...search.confirmation import PairedGain, mean_gain
 from ..nearest_photo import nearest_photo
 from ..report_parts import calibration_of, copy_photo, interval_of, mean_interval, rounded_mean
-from .verdict import Compared, Judged, gains_of, verdict_of_samples
+from .verdict import Compared, Judged, gains_of, level_among, verdict_of_samples
 
 if TYPE_CHECKING:
     import torch
@@ -92,8 +92,9 @@ def judge_samples(
         raise InputError("fewer than two steps have a picture that can be read", to_try="other sample pictures")
     best = max(by_place, key=lambda place: fmean(item.score for item in by_place[place]))
     compared = _compared(by_place, best)
-    rows = [_row(place, items, best, by_place[best], out) for place, items in sorted(by_place.items())]
-    gains = gains_of(compared)
+    level = level_among(len(by_place))
+    rows = [_row(items, by_place[best], level, out) for _, items in sorted(by_place.items())]
+    gains = gains_of(compared, chosen_from=len(by_place) - 1)
     prompts = len({item.sample.prompt for item in scored if item.sample.prompt is not None})
     report = JudgeReport(
         version=VERSION,
@@ -185,7 +186,9 @@ def _compared(by_place: Mapping[int, Sequence[ScoredSample]], best: int) -> list
     return compared
 
 
-def paired(ours: Sequence[ScoredSample], theirs: Sequence[ScoredSample], who: str) -> PairedGain | None:
+def paired(
+    ours: Sequence[ScoredSample], theirs: Sequence[ScoredSample], who: str, confidence: float = 0.95
+) -> PairedGain | None:
     """The gain over pairs of one prompt and seed, with prompts as the witnesses; None where there are no pairs."""
     partners: dict[tuple[str, int], list[ScoredSample]] = defaultdict(list)
     for item in theirs:
@@ -200,20 +203,20 @@ def paired(ours: Sequence[ScoredSample], theirs: Sequence[ScoredSample], who: st
             return None
         gains.append(mine - fmean(others))
         prompts.append(item.pair[0])
-    return mean_gain(gains, prompts) if gains else None
+    return mean_gain(gains, prompts, confidence) if gains else None
 
 
-def _row(place: int, items: Sequence[ScoredSample], best: int, winners: Sequence[ScoredSample], out: Path) -> JudgedRow:
-    first = items[0].sample
+def _row(items: Sequence[ScoredSample], winners: Sequence[ScoredSample], level: float, out: Path) -> JudgedRow:
+    first, is_best = items[0].sample, items is winners
     label = _label(items)
-    gain, judge = (paired(winners, items, who) if place != best else None for who in ("score", "judge"))
+    gain, judge = (None if is_best else paired(winners, items, who, level) for who in ("score", "judge"))
     opinions = [item.judge for item in items if item.judge is not None]
     prompts = [item.sample.prompt or str(item.sample.file) for item in items]
     return JudgedRow(
         label=label,
         step=first.step,
         epoch=first.epoch,
-        standing="best" if place == best else "judged",
+        standing="best" if is_best else "judged",
         pictures=len(items),
         similarity=rounded_mean([_clipped(item.score) for item in items]),
         judge=rounded_mean([_clipped(value) for value in opinions]) if opinions else None,

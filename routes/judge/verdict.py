@@ -39,9 +39,18 @@ class Compared:
     judge: PairedGain | None
 
 
-def gains_of(compared: Sequence[Compared]) -> list[JudgedGain]:
-    """The comparisons with Holm's correction over all of them."""
-    adjusted = holm([item.gain.p for item in compared])
+def level_among(candidates: int) -> float:
+    """The confidence of each interval of the best one over another, so that all hold at once (Bonferroni)."""
+    return 1 - LEVEL / max(1, candidates - 1)
+
+
+def gains_of(compared: Sequence[Compared], chosen_from: int = 1) -> list[JudgedGain]:
+    """The comparisons with Holm's correction over all of them.
+
+    `chosen_from`: among how many candidates the best one was chosen by the very pictures that are compared, by which
+    each p-value is multiplied first (Bonferroni); 1 where the pictures chose nothing.
+    """
+    adjusted = holm([min(1.0, item.gain.p * chosen_from) for item in compared])
     return [
         JudgedGain(
             over=item.over,
@@ -78,9 +87,10 @@ def verdict_over_base(judged: Judged, identical: bool) -> JudgeVerdict:
     """The decision on files, whose base model was drawn too. `identical`: base and best drew the same pictures."""
     best, base = judged.best, judged.over("base")
     assert base is not None  # it is always drawn beside files
-    verdict = JudgeVerdict(
-        decision="no gain", label=best.label, file=best.file, strength=best.strength, advice=advice_of(judged)
-    )
+    advice, over_next = advice_of(judged), judged.over("next")
+    if over_next is not None and not over_next.proven and not {"stop here", "any of the last"} & {*advice}:
+        advice.append("no difference")
+    verdict = JudgeVerdict(decision="no gain", label=best.label, file=best.file, strength=best.strength, advice=advice)
     if identical:
         return verdict.model_copy(update={"decision": "changes nothing", "level": "proven", "advice": []})
     significant = base.adjusted_p <= LEVEL

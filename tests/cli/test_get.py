@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from clothes_parser_samples import random_parser
 from loopback_hub import Hub, Repository, loopback_hub
-from tiny_models import tiny_clip, tiny_diffusion, tiny_dino
+from PIL import Image
+from tiny_models import tiny_clip, tiny_diffusion, tiny_dino, tiny_open_clip
 from typer.testing import CliRunner
 
 from modiste.cli.app import app
@@ -135,6 +136,22 @@ def test_the_clothes_parser_is_fetched_without_its_training_state_and_found_by_r
     assert done.exit_code == 0, done.output
     assert names_of(done.stdout) == {"model.safetensors", "preprocessor_config.json", "config.json"}
     assert open_finder(PRESETS["sd15"], "cpu").key == f"{name}@{PINNED[name]}"
+
+
+def test_fashion_siglip_is_fetched_in_open_clips_form_alone_and_is_the_encoder_of_that_name(hub, tmp_path):
+    name, folder = SHORT_NAMES["fashion-siglip"], tiny_open_clip(tmp_path / "siglip", "siglip")
+    others = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin", "marqo_fashionSigLIP.py")
+    hub.repositories[name] = Repository(files_in(folder) | dict.fromkeys(others, b"other"), PINNED[name])
+    with pytest.raises(MissingWeights, match="modiste get fashion-siglip"):
+        load_encoder(name)
+    done = get("fashion-siglip", "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    assert {"open_clip_config.json", "open_clip_model.safetensors"} <= names_of(done.stdout)
+    assert not set(others) & names_of(done.stdout)
+    encoder = load_encoder(name)
+    assert encoder.identity.revision == PINNED[name]
+    embeds = encoder.embed_images([Image.new("RGB", (40, 60), colour) for colour in ("red", "navy")])
+    assert embeds.shape == (2, 24) and embeds.norm(dim=1).allclose(embeds.new_ones(2), atol=1e-5)
 
 
 def test_a_model_without_a_pin_is_fetched_at_main_and_found_by_its_id(hub):

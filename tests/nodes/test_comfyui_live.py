@@ -309,6 +309,47 @@ def test_the_same_options_again_are_answered_from_what_is_trained(comfy):
     assert again.outputs["8"]["text"] == [first["file"]]
 
 
+def test_judge_loras_draws_the_files_of_a_folder_with_the_graphs_model_and_names_the_one_that_does_not_fit(comfy):
+    folder = comfy.base / "models" / "loras" / "judged"
+    folder.mkdir(parents=True)
+    query = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+    names = {"brand-000001": query, "brand-000002": query, "other": "lora_unet_double_blocks_0_img_attn_qkv"}
+    for at, (name, module) in enumerate(names.items()):
+        generator = torch.Generator().manual_seed(at)
+        down, up = (torch.randn(shape, generator=generator) for shape in ((2, 640), (640, 2)))
+        save_file({f"{module}.lora_down.weight": down, f"{module}.lora_up.weight": up}, folder / f"{name}.safetensors")
+    models = dict(model=["1", 0], clip=["1", 1], vae=["1", 2])
+    prompt = {
+        "1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+        "7": comfy.node("ModisteLoadPhotos", folder="photos", limit=2),
+        "2": comfy.node(
+            "ModisteJudgeLoras",
+            loras="judged/",
+            references=["7", 0],
+            names=["7", 2],
+            pictures=1,
+            trigger="vesper",
+            **models,
+            **SMALL,
+        ),
+        "3": comfy.node("PreviewAny", source=["2", 5]),
+        "4": comfy.node("PreviewImage", images=["2", 3]),
+        "5": comfy.node("PreviewAny", source=["2", 0]),
+    }
+    done = comfy.run(prompt)
+    assert done.end == "success", done.message
+    [told], [best] = done.outputs["3"]["text"], done.outputs["5"]["text"]
+    assert "– other: changes nothing, 0 pictures" in told and best.startswith(("judged/brand-", "judged\\brand-"))
+    grid = Image.open(BytesIO(comfy.picture(done.outputs["4"]["images"][0])))
+    assert grid.size == (2 * 264 - 8, 4 * 264 - 8), "two photos, and a row for each of three files"
+    report = Path(told.rpartition("all of it: ")[2]).with_name("report.json")
+    judged = json.loads(report.read_text(encoding="utf-8"))
+    assert all("vesper" in reference["prompt"] for reference in judged["references"])
+    assert [row["epoch"] for row in judged["rows"]] == [1, 2, None] and judged["host"]["checkpoint"] == CHECKPOINT
+    reasons = {row["label"]: row["reason"] for row in judged["rows"]}
+    assert "none of its 1 modules fits a layer" in reasons["other"]
+
+
 def test_a_search_draws_what_ksampler_draws_of_the_same_prompt_and_seed(comfy):
     loader = {"1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT)}
     links = dict(

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests" / "data" / "comfy_object_info.json").read_text(encoding="utf-8"))
 DRAWN_BY_THE_PAGE = {f"Modiste{name}" for name in ("Tagger", "Scorer", "LoraTrainer", "PromptSearch", "Compare")}
-TELL_THE_PAGE = DRAWN_BY_THE_PAGE | {"ModisteJudge"}  # with a notice at least
+TELL_THE_PAGE = DRAWN_BY_THE_PAGE | {"ModisteJudge", "ModisteJudgeLoras"}  # with a notice at least
 FILES = {node: re.sub(r"(?<!^)(?=[A-Z])", "_", node.removeprefix("Modiste")).lower() for node in GOLDEN}
 
 

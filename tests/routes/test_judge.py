@@ -30,44 +30,15 @@ from modiste.routes.judge.samples import judge_samples
 from modiste.routes.judge.settings import JudgeSettings
 from modiste.trainer.lora.file import read_tensors, write_tensors
 
+WORDS = ("a photo of a red dress", "a green striped dress", "a sand top", "a photo of a blue top", "a red striped top")
 LEARNED = {100: 0.2, 200: 0.5, 300: 0.7, 400: 1.0, 500: 0.6, 600: 0.3}  # step → how much of the brand's band
-LAYER = "lora_unet_mid_block_attentions_0_proj_in"
-
-
-class ManyFilesHost(brand_studio.BrandHost):
-    """Draws the band as far as the file named in the request has learned it."""
-
-    def __init__(self, learned: dict[str, float], stop_after: int | None = None):
-        super().__init__(stop_after=stop_after)
-        self.by_name = learned
-
-    def generate(self, requests):
-        for request in requests:
-            loras = [
-                lora.model_copy(update={"strength": lora.strength * self.by_name[lora.name]}) for lora in request.loras
-            ]
-            [result] = super().generate([request.model_copy(update={"loras": tuple(loras)})])
-            yield replace(result, request=request)
-
-
-def lora_file(path: Path, seed: int) -> Path:
-    generator = torch.Generator().manual_seed(seed)
-    tensors = {
-        f"{LAYER}.lora_down.weight": torch.randn(2, 4, generator=generator),
-        f"{LAYER}.lora_up.weight": torch.randn(4, 2, generator=generator),
-        f"{LAYER}.alpha": torch.tensor(2.0),
-    }
-    write_tensors(
-        tensors, path, {"modelspec.description": "A brand.", "modelspec.trigger_phrase": brand_studio.TRIGGER}
-    )
-    return path
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
     for step in LEARNED:
-        lora_file(folder / f"brand-step{step:08d}.safetensors", step)
+        brand_studio.lora_file(folder / f"brand-step{step:08d}.safetensors", step)
     return folder
 
 
@@ -77,7 +48,7 @@ def photos(tmp_path_factory):
 
 
 def session(learned: dict[str, float], **host):
-    return replace(brand_studio.session(), host=ManyFilesHost(learned, **host))
+    return replace(brand_studio.session(), host=brand_studio.ManyFilesHost(learned, **host))
 
 
 def learned_by_name(values=LEARNED) -> dict[str, float]:
@@ -231,6 +202,7 @@ def test_the_page_and_the_terminal_have_attributes_colours_and_retrieval(run, ca
     print_judging(report, out)
     shown = " ".join(capsys.readouterr().out.split())
     assert "colours: ΔE" in shown and "colour: " in shown and "nearest to their own" in shown
+    assert "Without the trigger" in shown and "不加觸發詞時" in page and "Two pictures of one prompt differ" in page
 
 
 # ── files that change nothing ──
@@ -257,7 +229,7 @@ def test_where_no_file_changes_anything_that_is_the_verdict_and_no_proof_is_draw
 
 def test_a_lora_whose_keys_are_another_models_is_set_aside_by_a_real_host(tmp_path):
     names = {
-        "another_block": f"lora_unet_down_blocks_7_{LAYER[-17:]}.lora_{{}}.weight",
+        "another_block": f"lora_unet_down_blocks_7_{brand_studio.LAYER[-17:]}.lora_{{}}.weight",
         "flux": "transformer.single_transformer_blocks.0.attn.to_q.lora_{}.weight",
     }
     halves = {"another_block": ("down", "up"), "flux": ("A", "B")}
@@ -278,7 +250,7 @@ def test_a_lora_whose_keys_are_another_models_is_set_aside_by_a_real_host(tmp_pa
 def test_copies_for_a_server_are_taken_back_but_the_one_to_keep_and_the_users_own_files_stay(tmp_path):
     folder, out = tmp_path / "loras", tmp_path / "out"
     folder.mkdir()
-    files = [lora_file(tmp_path / f"{name}.safetensors", number) for number, name in enumerate("abc")]
+    files = [brand_studio.lora_file(tmp_path / f"{name}.safetensors", number) for number, name in enumerate("abc")]
     theirs = give_to_host(files[2], folder, "c")
     for file in files:
         LoraCopies(out, folder).expect(file)  # a run that goes on has the list of the one before
@@ -311,7 +283,7 @@ def test_step_and_epoch_are_read_from_what_trainers_call_their_files(name, place
 
 def test_the_final_file_comes_last_and_the_same_file_twice_is_one(tmp_path):
     for number, name in enumerate(("brand", "brand-000010", "brand-000002")):
-        lora_file(tmp_path / f"{name}.safetensors", number)
+        brand_studio.lora_file(tmp_path / f"{name}.safetensors", number)
     (tmp_path / "copy.safetensors").write_bytes((tmp_path / "brand.safetensors").read_bytes())
     assert [model.label for model in open_candidates([tmp_path])] == ["brand-000002", "brand-000010", "brand"]
     with pytest.raises(InputError, match="there is no LoRA file"):
@@ -354,12 +326,15 @@ def test_a_pictures_own_text_says_what_its_name_does_not(tmp_path):
 
 
 def sample_folder(
-    folder: Path, learned: dict[int, float], name="brand_{step:06d}_{prompt:02d}_20260101120000_{seed}.png"
+    folder: Path,
+    learned: dict[int, float],
+    name="brand_{step:06d}_{prompt:02d}_20260101120000_{seed}.png",
+    prompts: int = 3,
 ):
     folder.mkdir()
     host = brand_studio.BrandHost()
     for step, value in learned.items():
-        for prompt, words in enumerate(("a photo of a red dress", "a photo of a green striped dress", "a sand top")):
+        for prompt, words in enumerate(WORDS[:prompts]):
             for seed in (1, 2):
                 request = brand_studio.settings().prompt.drawing
                 [result] = host.generate([GenerationRequest(prompt=words, seed=10 * prompt + seed, **request)])
@@ -370,7 +345,7 @@ def sample_folder(
 
 @pytest.mark.parametrize("unlabelled", [False, True])
 def test_the_step_whose_samples_are_nearest_to_the_collection_comes_out_best(photos, tmp_path, unlabelled):
-    folder = sample_folder(tmp_path / "samples", LEARNED)
+    folder = sample_folder(tmp_path / "samples", LEARNED, prompts=5)
     if unlabelled:
         Image.new("RGB", (64, 64), "red").save(folder / "holiday.png")
     report = judge_samples(photos, read_samples(folder), brand_studio.session().vision, "mini", tmp_path / "out")
@@ -380,6 +355,16 @@ def test_the_step_whose_samples_are_nearest_to_the_collection_comes_out_best(pho
     page = render_judging(report, tmp_path / "out")
     assert "step 400" in page and "flatters" in report.verdict.sentence
     assert any("fresh seeds" in line for line in report.verdict.next_steps)
+
+
+def test_three_prompts_tell_the_better_of_two_steps_and_not_the_best_of_six_from_the_last(photos, tmp_path):
+    vision = brand_studio.session().vision
+    two = sample_folder(tmp_path / "two", {step: LEARNED[step] for step in (400, 600)})
+    assert judge_samples(photos, read_samples(two), vision, "mini", tmp_path / "a").verdict.decision == "keep"
+    six = sample_folder(tmp_path / "six", LEARNED)
+    report = judge_samples(photos, read_samples(six), vision, "mini", tmp_path / "b")
+    assert (report.verdict.label, report.verdict.decision) == ("step 400", "no difference")
+    assert {row.best_over_it.confidence for row in report.rows if row.best_over_it} == {0.99}, "one of five"
 
 
 def test_samples_of_one_step_or_without_any_name_compare_nothing(photos, tmp_path):

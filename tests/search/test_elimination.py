@@ -46,6 +46,15 @@ def test_an_arm_that_is_much_worse_is_eliminated_and_one_that_is_close_is_not():
     assert result.order[-1] == "bad" and result.eliminated == {"bad"}
 
 
+def test_sixteen_pictures_of_two_garments_are_two_witnesses():
+    garments = [place // 8 for place in range(16)]
+    better = [0.8 + 0.001 * (place % 8) for place in range(16)]
+    worse = [score - (0.3 if garment else 0.1) for score, garment in zip(better, garments, strict=True)]
+    scores = {"better": better, "worse": worse}
+    assert judge_round(scores, garments, comparisons=1).eliminated == frozenset()
+    assert judge_round(scores, list(range(16)), comparisons=1).eliminated == {"worse"}
+
+
 def test_the_best_favourite_goes_on_whatever_its_place_unless_it_is_proven_worse():
     order = ("a", "b", "c", "d", "e")
     assert going_on(RoundResult(order, frozenset()), 2) == ["a", "b"]
