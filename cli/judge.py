@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from ..reports.judging import JudgeReport
 
 
+AlsoTuned = Annotated[
+    list[Path] | None,
+    typer.Option("--tuned", help="LoRA files or folders, one each time; beside the arguments.", show_default=False),
+]
+Catalogue = Annotated[
+    list[Path] | None,
+    typer.Option(help="Photos of the whole shop, to find the right garment among (R@1).", show_default=False),
+]
+
+
 @with_option_groups
 def judge(
     tuned: Annotated[
@@ -31,18 +41,12 @@ def judge(
         list[Path], typer.Option(help="Photos of the brand, or a folder; repeat it.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder for the report, the pictures and the journal.")],
-    also_tuned: Annotated[
-        list[Path] | None,
-        typer.Option("--tuned", help="LoRA files or folders, one each time; beside the arguments.", show_default=False),
-    ] = None,
+    also_tuned: AlsoTuned = None,
     samples: Annotated[
         Path | None,
         typer.Option(help="Judge the sample pictures of a training instead, without drawing any.", show_default=False),
     ] = None,
-    catalogue: Annotated[
-        list[Path] | None,
-        typer.Option(help="Photos of the whole shop, to find the right garment among (R@1).", show_default=False),
-    ] = None,
+    catalogue: Catalogue = None,
     strengths: Annotated[str, typer.Option(help="Strengths to try, comma-separated.")] = "1",
     keep: Annotated[Path | None, typer.Option(help="Copy the best file there, if proven.", show_default=False)] = None,
     preset: PresetName = None,

@@ -24,7 +24,6 @@ from .options import (
     CaptionSource,
     CfgScale,
     Checkpoint,
-    ClusterAddress,
     DeliverAs,
     DeliverTo,
     Dtype,
@@ -46,13 +45,11 @@ from .options import (
     SamplePrompts,
     Sampler,
     Steps,
-    TagEngine,
     TrainingConfigFile,
     Trigger,
     Urls,
     Vocabulary,
     Width,
-    Workers,
     Workflow,
 )
 
@@ -247,24 +244,6 @@ class BrandOptions(OptionGroup):
     trigger: Trigger = "modiste"
     bind: CaptionBind = None
     force: Force = False
-
-
-@dataclass(frozen=True)
-class EngineOptions(OptionGroup):
-    """Who tags: this process, or the workers of a Ray cluster."""
-
-    engine: TagEngine = "local"
-    address: ClusterAddress = None
-    workers: Workers = None
-
-    @property
-    def is_ray(self) -> bool:
-        """Whether Ray tags. InputError for another engine, and for a cluster that nobody is asked to use."""
-        if self.engine not in ("local", "ray"):
-            raise InputError(f"there is no engine {self.engine!r}", to_try="--engine local or ray")
-        if self.engine == "local" and (self.address or self.workers):
-            raise InputError("--address and --workers are for a Ray cluster", to_try="--engine ray with them")
-        return self.engine == "ray"
 
 
 def with_option_groups(command: Callable[..., int]) -> Callable[..., int]:

@@ -232,14 +232,14 @@ SearchBudget = Annotated[int, typer.Option(help="Pictures a searched photo.", mi
 SearchedPhotos = Annotated[int, typer.Option(help="Photos that the search gets, at most.", min=1)]
 Gpus = Annotated[int, typer.Option("--gpus", help="Cards that train together; with --device cpu, processes.", min=1)]
 Join = Annotated[bool, typer.Option("--join", help="Tag nothing: put all shards' files into that of --out.")]
-TagEngine = Annotated[str, typer.Option("--engine", help="local | ray: the workers of a Ray cluster.")]
+WorkEngine = Annotated[str, typer.Option("--engine", help="local | ray: the workers of a Ray cluster.")]
 ClusterAddress = Annotated[
     str | None,
     typer.Option("--address", help="With --engine ray: a cluster, HOST:6379 | auto.", show_default="workers here"),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(help="With --engine ray: processes that tag.", min=1, show_default="one a processor or card"),
+    typer.Option(help="With --engine ray: processes that do the work.", min=1, show_default="one a processor or card"),
 ]
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | mps")]
 Dtype = Annotated[

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .choices import choose_preset, groups_of
+from .engine_options import EngineOptions
 from .exit_codes import EXIT_OK, EXIT_SKIPS
-from .option_groups import EngineOptions, VisionOptions, with_option_groups
+from .option_groups import VisionOptions, with_option_groups
 from .options import (
     DEMONSTRATION,
     AllowRemote,
@@ -107,10 +108,10 @@ def open_engine(
     from ..fashion.encoder_cache import ObservationCache
     from ..fashion.prompts.captions import caption_of
     from ..models.vision import open_tagger
-    from ..routes.ray_tagging import ClusterOptions, tag_by_ray
+    from ..routes.ray_tagging import tag_by_ray
 
     if spread.is_ray:
-        return partial(tag_by_ray, settings=settings, cluster=ClusterOptions(spread.address, spread.workers))
+        return partial(tag_by_ray, settings=settings, cluster=spread.cluster)
     tagger = open_tagger(settings.preset, settings.device)
     cache = open_files.enter_context(ObservationCache(tagger.key))
     caption = partial(caption_of, taxonomy=tagger.taxonomy, trigger=settings.trigger, bound=settings.bound)

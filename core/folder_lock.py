@@ -36,13 +36,13 @@ class FolderLock:
         try:
             lock_file(self._file)
         except BlockingIOError:
-            pid = self._read_pid()
+            pid = _read_pid(self._file)
             self._file.close()
             raise FolderBusy(pid) from None
         except BaseException:
             self._file.close()
             raise
-        self.left_by = self._read_pid()
+        self.left_by = _read_pid(self._file)
         if self.left_by is not None:  # before its own id stands there: killed in here, it leaves that one to the next
             remove_temporaries(path.parent, self.left_by)
         self._write(str(os.getpid()))
@@ -54,16 +54,18 @@ class FolderLock:
             unlock_file(self._file)
             self._file.close()
 
-    def _read_pid(self) -> int | None:
-        self._file.seek(0)
-        text = self._file.read(20).strip()
-        return int(text) if text.isascii() and text.isdigit() else None
-
     def _write(self, text: str) -> None:
         self._file.seek(0)
         self._file.truncate()
         self._file.write(text)
         self._file.flush()
+
+
+def _read_pid(file: IO[str]) -> int | None:
+    """The id in a lock's file, of which only the beginning is read; None where something else stands there."""
+    file.seek(0)
+    text = file.read(20).strip()
+    return int(text) if text.isdigit() else None  # no digits but ASCII's: others are replaced on reading
 
 
 def lock_holder(path: Path) -> int | None:
@@ -73,13 +75,13 @@ def lock_holder(path: Path) -> int | None:
     """
     try:
         with path.open("r+", encoding="ascii", errors="replace") as file:
-            text = file.read(20).strip()
-            if not (text.isascii() and text.isdigit()):
+            pid = _read_pid(file)
+            if pid is None:
                 return None
             try:
                 lock_file(file)
             except BlockingIOError:
-                return int(text)
+                return pid
             unlock_file(file)
     except OSError:
         return None

@@ -10,6 +10,8 @@ from .errors import InputError
 
 MB = 1_000_000
 NO_FILE = "this is a folder, a pipe or a device, not a file"
+# O_NONBLOCK: opening a pipe for reading would wait until somebody writes into it.
+READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class UnreadableFile(InputError):
@@ -26,8 +28,7 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
     A pipe or device is refused without waiting for it; a file that grows while it is read is not followed.
     """
     try:
-        # O_NONBLOCK: opening a pipe for reading would wait until somebody writes into it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, READING)
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
@@ -55,8 +56,6 @@ def too_large(path: Path, size: int, most_bytes: int) -> UnreadableFile:
 def _unreadable(path: Path, error: OSError) -> UnreadableFile:
     if isinstance(error, FileNotFoundError):
         return UnreadableFile(path, "GONE", "the file is gone, or a link that leads nowhere")
-    if isinstance(error, IsADirectoryError):
-        return UnreadableFile(path, "NOT_FILE", NO_FILE)
     if isinstance(error, PermissionError):
         return UnreadableFile(path, "PERM", "the file may not be read")
     return UnreadableFile(path, "PERM", f"the file can't be read: {error.strerror or error}")

@@ -10,46 +10,24 @@ that every machine sees, or s3:// and the like.
 from __future__ import annotations
 
 import json
-import os
-import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError, ModisteError
 from ..fashion.batch_tagging import BATCH, THREADS, BatchEntry, tag_batch, usable_lines
 from ..fashion.photos import Skip, nothing_usable
 from ..fashion.remote import as_path, is_remote
 from ..fashion.tag_file import TaggedFile
+from .ray_cluster import ClusterError, ClusterOptions, WorkerPool, connected, watched
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..fashion.shards import Catalogue
     from ..models.presets import Preset
-
-PATIENCE_S = 600.0  # without a line, opening the models of the first batch included
-USAGE_STATISTICS = "RAY_USAGE_STATS_ENABLED"
-
-
-class ClusterError(ModisteError):
-    """The cluster is not there, or does nothing any more; what is written stays."""
-
-    exit_code = 4
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """Where it is tagged: a cluster's address, None for this machine; workers, None for one a processor or card."""
-
-    address: str | None = None
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +58,7 @@ def tag_by_ray(
     with connected(cluster.address) as ray:
         rows = _rows(ray, todo, settings, cluster.workers) if todo else iter(())
         used += yield from usable_lines(
-            _in_order(todo, watched(rows)),
+            _in_order(todo, watched(rows, "no photo was tagged")),
             used,
             without_garment=without_garment,
             skipped=skipped,
@@ -136,8 +114,8 @@ def _rows(ray: Any, files: Sequence[Path], settings: WorkerSettings, workers: in
     context = DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
-    kind = "CPU" if settings.device == "cpu" or not ray.cluster_resources().get("GPU") else "GPU"
-    blocks, most = -(-len(files) // BATCH), int(ray.cluster_resources().get(kind, 1))
+    blocks = -(-len(files) // BATCH)
+    pool = WorkerPool.of_cluster(ray, settings.device, workers, blocks)
     # Workers may have another current folder.
     items = [
         {"number": number, "place": str(file if is_remote(file) else file.absolute())}
@@ -147,71 +125,7 @@ def _rows(ray: Any, files: Sequence[Path], settings: WorkerSettings, workers: in
         TaggingWorker,
         fn_constructor_args=(settings,),
         batch_size=None,  # a block is a batch: a worker that dies costs one
-        compute=ActorPoolStrategy(size=max(1, min(workers or most, most, blocks))),
-        **({"num_gpus": 1} if kind == "GPU" else {"num_cpus": 1}),
+        compute=ActorPoolStrategy(size=pool.size),
+        **pool.reserved,
     )
     yield from lines.iter_rows()
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """Ray inside `with`, on this machine or at a cluster.
-
-    Raises InputError where it is not installed, ClusterError where nobody answers.
-    """
-    if find_spec("ray") is None:
-        raise InputError("--engine ray needs Ray", to_try='pip install "ray[data]>=2.52"')
-    os.environ.setdefault(USAGE_STATISTICS, "0")
-    import ray
-
-    there = ray.is_initialized()
-    try:
-        if not there:
-            here = {"include_dashboard": False} if address is None else {}
-            ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **here)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"no Ray cluster answers: {_last_line(error)}",
-            where=address or "this machine",
-            to_try="--address HOST:6379",
-        ) from None
-    try:
-        yield ray
-    finally:
-        if not there:
-            ray.shutdown()
-
-
-def watched(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows; ClusterError where none comes for PATIENCE_S, or the cluster gives up."""
-    arrived: queue.Queue[dict[str, Any] | BaseException | None] = queue.Queue(4 * BATCH)
-
-    def pull() -> None:
-        try:
-            for row in rows:
-                arrived.put(row)
-            arrived.put(None)
-        except BaseException as error:
-            arrived.put(error)
-
-    threading.Thread(target=pull, daemon=True).start()
-    while True:
-        try:
-            row = arrived.get(timeout=PATIENCE_S)
-        except queue.Empty:
-            raise ClusterError(
-                f"no photo was tagged for {PATIENCE_S / 60:.0f} minutes",
-                to_try="`ray status` says why; the same command goes on",
-            ) from None
-        if row is None:
-            return
-        if isinstance(row, ModisteError):
-            raise row
-        if isinstance(row, BaseException):
-            raise ClusterError(f"the cluster gave up: {_last_line(row)}", to_try="the same command goes on") from None
-        yield row
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

@@ -7,12 +7,14 @@ between processes, which network drives don't have; `synchronous=FULL`: a commit
 
 from __future__ import annotations
 
+import errno
 import itertools
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..core.errors import ModisteError
+from ..core.errors import ModisteError, Stopped
 from .checksums import ADD_COLUMNS, remove_damaged, seal_all, text_as_bytes
 
 APPLICATION_ID = 0x4D4F4449  # "MODI": other people's databases are never touched
@@ -41,6 +43,30 @@ CREATE TABLE scores (
 
 class JournalError(ModisteError):
     """A run folder that can't be used: busy, of other settings, or not ours."""
+
+
+@contextmanager
+def explained(folder: Path, path: Path) -> Iterator[None]:
+    """Errors of the system and of SQLite inside `with` become JournalError, or Stopped where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            what = f"the run folder can't be used: {error}"
+            raise JournalError(what, where=str(folder)) from error
+        raise _disk_full(folder) from error
+    except sqlite3.Error as error:
+        if "disk is full" in str(error):
+            raise _disk_full(folder) from error
+        raise JournalError(
+            f"the journal can't be used: {error}",
+            where=str(path),
+            to_try="run the same command again: a broken journal is rebuilt from the pictures",
+        ) from error
+
+
+def _disk_full(folder: Path) -> Stopped:
+    return Stopped("the disk is full", where=str(folder), to_try="free some space; the same command goes on")
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, list[str]]:

@@ -11,26 +11,24 @@ pictures.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import math
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import Stopped
 from ..core.files import TEMPORARY, make_folder, write_whole
 from ..core.folder_lock import FolderLock, lock_folder
 from ..core.library_versions import installed_versions
 from . import pictures
 from .checksums import RUN, seal
-from .database import JournalError, connect
+from .database import JournalError, connect, explained
 from .pictures import Key, PictureOrigin, UnusablePicture
 from .records import PictureTable, Record, Score, State
 from .settings import OTHER_FOLDER, canonical, differences, fingerprint, refusal
@@ -244,14 +242,32 @@ class Journal:
             except UnusablePicture as error:
                 self._set_failed(key, "quarantined", type(error).__name__, str(error))
                 raise
-            path = self._path(key)
-            make_folder(path.parent)
-            write_whole(path, data)
-            with self._commit():
-                self._record(origin, result.elapsed_s)
-            if (record := self.find(key)) is None:
-                raise JournalError("the disk does not keep what is written", where=str(path))
-            return record
+            return self._keep(origin, data, result.elapsed_s)
+
+    def adopt(self, data: bytes, elapsed_s: float | None) -> Key:
+        """Takes over a picture that another journal of this very run has finished, by its file's content.
+
+        What is done here already stays. JournalError where it is not whole, or belongs to other settings.
+        """
+        origin = pictures.origin_of(data)
+        if origin is None or origin.run != self._run:
+            what = "not whole" if origin is None else "of other settings"
+            raise JournalError(f"a picture from another journal is {what}", where=str(self.folder))
+        with self._errors(), self._thread:
+            if self.lease([origin.key], {origin.key: origin.request}):
+                self._keep(origin, data, elapsed_s)
+        return origin.key
+
+    def _keep(self, origin: PictureOrigin, data: bytes, elapsed_s: float | None) -> Record:
+        """The leased picture's file, then its record."""
+        path = self._path(origin.key)
+        make_folder(path.parent)
+        write_whole(path, data)
+        with self._commit():
+            self._record(origin, elapsed_s)
+        if (record := self.find(origin.key)) is None:
+            raise JournalError("the disk does not keep what is written", where=str(path))
+        return record
 
     def fail(self, key: Key, error_class: str, message: str) -> None:
         """Records why the leased picture could not be drawn; the next run tries it again."""
@@ -362,23 +378,8 @@ class Journal:
                     self._database.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                what = f"the run folder can't be used: {error}"
-                raise JournalError(what, where=str(self.folder)) from error
-            raise _disk_full(self.folder) from error
-        except sqlite3.Error as error:
-            if "disk is full" in str(error):
-                raise _disk_full(self.folder) from error
-            raise JournalError(
-                f"the journal can't be used: {error}",
-                where=str(self.folder / FILE),
-                to_try="run the same command again: a broken journal is rebuilt from the pictures",
-            ) from error
+    def _errors(self) -> AbstractContextManager[None]:
+        return explained(self.folder, self.folder / FILE)
 
     def close(self) -> None:
         """Folds the log into the one file and lets others in."""
@@ -390,10 +391,6 @@ class Journal:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _disk_full(folder: Path) -> Stopped:
-    return Stopped("the disk is full", where=str(folder), to_try="free some space; the same command goes on")
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -84,11 +84,19 @@ def encode(image: Image.Image, origin: PictureOrigin) -> bytes:
 
 
 def read_origin(path: Path) -> PictureOrigin | None:
+    """What a picture's file says about itself; None where it is not there, not whole or not ours."""
+    try:
+        return origin_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def origin_of(data: bytes) -> PictureOrigin | None:
     """What a picture says about itself, after decoding all of it; None where it is not whole or not ours."""
     from PIL import UnidentifiedImageError
 
     try:
-        picture = _decode(path.read_bytes())
+        picture = _decode(data)
         origin = json.loads(picture.info[CHUNK])
         return PictureOrigin(Key(**origin["key"]), origin["run"], origin["request"], origin["used"])
     except (OSError, UnidentifiedImageError, SyntaxError, KeyError, TypeError, ValueError):

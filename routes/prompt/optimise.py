@@ -5,7 +5,7 @@ photo → tags → arms → pictures → scores → next arm → candidate → c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ...fashion.taxonomy import Taxonomy
     from ...models.session import Session
     from ...reports.prompt import PromptReport
+    from ...runs.journal import Journal
     from ...search.budget import BudgetPlan
     from ...search.confirmation import PairedGain
     from ...search.seeds import SeedPlan
@@ -52,9 +53,11 @@ def optimise_prompts(
     settings: PromptSettings,
     out: Path,
     progress: ProgressCallback = silent,
+    ahead: Callable[[Sequence[Photo], Sequence[PhotoTags], SearchRun], None] | None = None,
 ) -> PromptReport:
     """Finds and proves a prompt for each photo; leaves report, journal and pictures in `out`.
 
+    `ahead` may fill the run's journal first, as the workers of a cluster do; what it finds there is not drawn again.
     Killed at any instant and started again with the same settings, it draws nothing twice and reports the same.
     What can't be drawn is refused before `out` is made. A photo with a picture of NaN is skipped (NOT_DRAWN),
     the others are not.
@@ -70,17 +73,15 @@ def optimise_prompts(
     photo_tags = settings.edited(photo_tags, session.vision.taxonomy)
     with Journal.open(out, settings.model_dump(mode="json")) as journal:
         pace = Pace("prompt", len(gathered.photos) * settings.budget, progress)
-        scorer, aspect = session.vision.scorer, settings.aspect
-        evaluator, drafts = (
-            Evaluator(session.host, journal, scorer, drawing, pace.step, aspect, pace.known)
-            for drawing in (settings.drawing, settings.search_drawing)
-        )
+        evaluator, drafts = evaluators_of(session, settings, journal, pace.step, pace.known)
         file, experience = ExperienceFile(settings.criterion_key(session)), Experience(settings.checkpoint)
         if settings.learn:
             experience = file.begin(journal.folder, settings.checkpoint, {photo.sha256 for photo in gathered.photos})
         learned_from = len(experience.lessons)
         looks = begin_looks(journal.folder, [photo.sha256 for photo in gathered.photos], settings.same_seeds)
         run = SearchRun(session, evaluator, drafts, settings, looks, Context(label_shares(photo_tags)), experience)
+        if ahead is not None:
+            ahead(gathered.photos, photo_tags, run)
         outcomes: list[PhotoOutcome] = []
         for photo, tags in zip(gathered.photos, photo_tags, strict=True):
             try:
@@ -91,11 +92,26 @@ def optimise_prompts(
                 gathered.skipped.append(Skip(photo.path, "NOT_DRAWN", str(error)))
                 continue
             if settings.learn:
-                file.keep(outcomes[-1].teach(experience))
+                file.keep(outcomes[-1].teach(Experience(settings.checkpoint) if settings.apart else experience))
             pace.reach(len(outcomes) * settings.budget, photo.path.name)
         report = report_of(outcomes, gathered, session, settings, evaluator, learned_from)
         write_report(report, out, taxonomy=session.vision.taxonomy, describe=describe)
     return report
+
+
+def evaluators_of(
+    session: Session,
+    settings: PromptSettings,
+    journal: Journal,
+    on_picture: Callable[[Path], None],
+    on_known: Callable[[int], None] = lambda count: None,
+) -> tuple[Evaluator, Evaluator]:
+    """Who draws the pictures that prove, and who those that only choose, through one journal."""
+    proving, choosing = (
+        Evaluator(session.host, journal, session.vision.scorer, drawing, on_picture, settings.aspect, on_known)
+        for drawing in (settings.drawing, settings.search_drawing)
+    )
+    return proving, choosing
 
 
 def optimise_photo(photo: Photo, tags: PhotoTags, run: SearchRun) -> PhotoOutcome:

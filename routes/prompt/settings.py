@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...models.session import Session
 
 
-UNSAID_IF_EMPTY = ("pin", "leave_out", "search_sampling")
+UNSAID_IF_EMPTY = ("pin", "leave_out", "search_sampling", "apart")
 
 
 class PromptSettings(DrawingSettings):
@@ -38,6 +38,9 @@ class PromptSettings(DrawingSettings):
     captioner: str = ""  # model and address of what wrote `captions`
     search_sampling: dict[str, Any] = {}  # fields of a request in place of `drawing`'s, for pictures that only choose
     learn: bool = True  # from photos before, of this run and earlier ones, so that later ones begin with what worked
+
+    # learn from earlier runs alone, none of this run's photos from another, so that they can be searched side by side
+    apart: bool = False
 
     @model_serializer(mode="wrap")
     def _without_what_is_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -104,6 +104,7 @@ def test_two_processes_of_the_command_train_what_one_trains(tmp_path):
         assert done.returncode == 0, done.stderr
         files.append(load_file(out / "fashion_lora_weights.safetensors"))
     one, two = files
-    assert one.keys() == two.keys() and any(tensor.abs().max() > 0 for name, tensor in one.items() if "up" in name)
+    learned = [float(tensor.abs().max()) for name, tensor in one.items() if name.endswith("lora_up.weight")]
+    assert one.keys() == two.keys() and min(learned) > 1e-4
     for name, tensor in one.items():
-        assert (tensor - two[name]).abs().max() <= 1e-4 * max(1.0, float(tensor.abs().max())), name
+        assert (tensor - two[name]).abs().max() <= 1e-5, name  # rounding: 1.3e-6 was seen

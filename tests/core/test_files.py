@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from modiste.core.disk import DiskError, write_error, writing
 from modiste.core.errors import InputError
 from modiste.core.files import REPLACE_TRIES, make_folder, sha256_of, size_bytes, write_whole
-from modiste.core.read_files import UnreadableFile, read_whole
+from modiste.core.read_files import UnreadableFile, read_whole, too_large
 
 
 def test_a_file_is_replaced_whole_and_no_temporary_is_left(tmp_path):
@@ -81,6 +82,9 @@ def test_the_content_is_synced_before_its_name_and_the_name_afterwards(tmp_path,
     monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
     write_whole(tmp_path / "a", b"new")
     assert calls == ["fsync", "replace", "fsync"]
+    monkeypatch.setattr(sys, "platform", "win32")  # where no folder can be opened
+    write_whole(tmp_path / "a", b"newer")
+    assert calls[3:] == ["fsync", "replace"]
 
 
 def test_a_digest_is_that_of_all_contents_and_a_size_that_of_all_files(tmp_path):
@@ -90,6 +94,18 @@ def test_a_digest_is_that_of_all_contents_and_a_size_that_of_all_files(tmp_path)
     files = [tmp_path / "x" / "a", tmp_path / "x" / "y" / "b"]
     assert sha256_of(files) == hashlib.sha256(b"1" * 3_000_000 + b"2").hexdigest()
     assert size_bytes(tmp_path / "x") == 3_000_001 and size_bytes(files[1]) == 1
+    make_folder(tmp_path / "x" / "y")  # it is there: nothing happens
+
+
+def test_a_files_content_is_never_in_memory_whole_while_its_digest_is_computed(tmp_path):
+    (tmp_path / "model").write_bytes(bytes(8 << 20))
+    expected = hashlib.sha256(bytes(8 << 20)).hexdigest()
+    tracemalloc.start()
+    try:
+        assert sha256_of([tmp_path / "model"]) == expected
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +161,7 @@ def test_the_folders_of_new_names_are_synced(tmp_path, monkeypatch):
     ("call", "code", "words"),
     [
         ("open", "PERM", "the file may not be read"),
+        ("read", "PERM", f"the file can't be read: {os.strerror(errno.EIO)}"),
         ("fstat", "CHANGED", "the file changed while it was read; wait until it is complete"),
     ],
 )
@@ -160,7 +177,17 @@ def test_a_file_that_may_not_be_read_or_grows_meanwhile_is_named(call, code, wor
         status[6] -= 10
         return os.stat_result(status)
 
-    monkeypatch.setattr(os, call, refused if call == "open" else before_it_grew)
+    def broken(*arguments, **named):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    patches = {"open": refused, "fstat": before_it_grew, "read": broken}
+    monkeypatch.setattr(os, "fdopen" if call == "read" else call, patches[call])
     with pytest.raises(UnreadableFile) as caught:
         read_whole(tmp_path / "a", 1000)
     assert caught.value.code == code and str(caught.value) == f"{words} ({tmp_path / 'a'})"
+
+
+def test_a_file_that_is_too_large_is_told_in_megabytes(tmp_path):
+    error = too_large(tmp_path / "a", 3_600_000, 1_000_000)
+    assert str(error) == f"the file holds 4 MB; 1 are the limit ({tmp_path / 'a'})"
+    assert (error.path, error.code, error.reason) == (tmp_path / "a", "TOO_LARGE", str(error).partition(" (")[0])

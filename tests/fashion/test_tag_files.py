@@ -281,14 +281,46 @@ def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary
 def test_a_caption_lies_beside_its_photo(folder):
     assert write_caption(folder / "a.png", "a photo of a top") == folder / "a.txt"
     assert (folder / "a.txt").read_text() == "a photo of a top\n"
+    with pytest.raises(DiskError, match="^this can't be written: No such file or directory .*gone.*a.txt"):
+        write_caption(folder / "gone" / "a.png", "a photo of a top")
+
+
+def test_captions_that_modiste_wrote_are_known_in_the_home_until_somebody_edits_them(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODISTE_HOME", str(tmp_path / "new" / "home"))
+    texts = [folder / f"{name}.txt" for name in "abcd"]
+    texts[3].write_text("a photo of a top\n")
+    with CaptionWriter() as writer:
+        assert all([writer.write(text.with_suffix(".png"), "a photo of a top") for text in texts])
+        assert (writer.written, writer.kept) == (3, [])  # the fourth said so before
+    assert (tmp_path / "new" / "home" / "cache" / "captions-1.sqlite").is_file()
+    texts[1].write_text("edited\n")
+    assert written_by_modiste(texts) == {texts[0], texts[2]} and written_by_modiste([]) == set()
+    assert written_by_modiste([*texts, folder / "none.txt"]) == set()  # not all can be read: all are the user's
+    with CaptionWriter() as writer:
+        assert not writer.write(texts[3].with_suffix(".png"), "a photo of a vesper top")
+    assert texts[3].read_text() == "a photo of a top\n", "content that Modiste wrote elsewhere is the user's here"
+    (tmp_path / "new" / "home" / "cache" / "captions-1.sqlite").write_bytes(b"no database" * 400)
+    assert written_by_modiste(texts) == set()
+
+
+def test_a_link_or_folder_where_a_caption_would_lie_stays(folder, tmp_path):
+    (folder / "a.txt").symlink_to(tmp_path / "nowhere")
+    (folder / "b.txt").mkdir()
+    with CaptionWriter(folder=tmp_path) as writer:
+        assert not any([writer.write(folder / f"{name}.png", "a photo of a top") for name in "ab"])
+        assert writer.kept == [folder / "a.txt", folder / "b.txt"] and writer.written == 0
+    assert (folder / "a.txt").is_symlink() and not (tmp_path / "nowhere").exists()
 
 
 def test_a_record_of_written_captions_that_can_not_be_used_is_named_and_a_look_at_it_makes_none(folder, tmp_path):
     assert written_by_modiste([folder / "a.txt"], tmp_path) == set()
     assert not (tmp_path / "captions-1.sqlite").exists()
     (tmp_path / "captions-1.sqlite").mkdir()
-    with pytest.raises(InputError, match=r"record of written captions can't be used: .*captions-1\.sqlite.*delete"):
+    with pytest.raises(InputError, match="^the record of written captions can't be used: unable to open") as caught:
         CaptionWriter(folder=tmp_path)
+    assert caught.value.where == str(tmp_path / "captions-1.sqlite")
+    assert caught.value.to_try == "delete that file, or name another folder in MODISTE_HOME"
+    assert written_by_modiste([folder / "a.png"], tmp_path) == set()
 
 
 def test_a_caption_of_the_user_s_stays_and_one_of_ours_is_replaced_until_it_is_edited(folder, tmp_path):

@@ -72,15 +72,27 @@ def test_a_path_stays_inside_its_roots(tmp_path):
     assert inside("photos", roots) == first / "photos"
     assert inside(str(second / "modiste"), roots) == second / "modiste"
     assert inside("a/../photos", roots) == first / "photos"
+    assert inside(f"  photos/{'a' * 255} ", roots) == first / "photos" / ("a" * 255)
+    (tmp_path / "linked").symlink_to(first)
+    assert inside("photos", [tmp_path / "linked"]) == inside(str(first), [second, tmp_path / "linked"]) / "photos"
+    file = "copy the photos, or name their folder in modiste_paths.yaml"
     for name in ("../x", "/etc", "photos/../../x", "out/x", "..", str(tmp_path), f"{first}-evil"):
-        with pytest.raises(InputError, match="leads out of"):
+        with pytest.raises(InputError) as caught:
             inside(name, roots)
-    for name in ("a" * 300, f"photos/{'衣' * 100}"):
-        with pytest.raises(InputError, match="too long; at most 255 bytes"):
+        assert str(caught.value) == f"{name!r} leads out of {first} or {second}; a folder in there; {file}"
+    for name, shown in (
+        ("a" * 300, "a" * 40),
+        (f"photos/{'衣' * 100}", f"photos/{'衣' * 33}"),
+        (f" {'b' * 256}", "b" * 40),
+    ):
+        with pytest.raises(InputError) as caught:
             inside(name, roots)
-    for name in ("", "  ", "a\0b"):
-        with pytest.raises(InputError):
+        assert str(caught.value) == f"a name in the path '{shown}…' is too long; at most 255 bytes a name"
+    reasons = {"": "no folder was named", "  ": "no folder was named", "a\0b": "a path holds a NUL byte"}
+    for name, reason in reasons.items():
+        with pytest.raises(InputError) as caught:
             inside(name, roots)
+        assert str(caught.value) == f"{reason}; a folder inside {first}"
 
 
 def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_names_their_root(tmp_path):
@@ -90,6 +102,8 @@ def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_n
         (folder / "a.jpg").touch()
     (root / "linked").symlink_to(disk / "brand")
     (root / "stolen").symlink_to(secret)
+    (root / "zoom").mkdir()
+    (root / "zoom" / "b.webp").touch()
     file = tmp_path / "modiste_paths.yaml"
     assert read_photo_roots(file) == []
     with pytest.raises(InputError, match="leads out of .*modiste_paths.yaml"):
@@ -97,7 +111,7 @@ def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_n
     file.write_text(f"photos:\n  - {disk}\n")
     roots = [root, *read_photo_roots(file)]
     assert inside("linked", roots) == inside(str(disk / "brand"), roots) == disk / "brand"
-    assert photo_folders(root, roots) == ["linked"]
+    assert photo_folders(root, roots) == ["linked", "zoom"] and photo_folders(root) == ["zoom"]
     with pytest.raises(InputError, match="leads out of"):
         inside("stolen", roots)
 
@@ -105,23 +119,48 @@ def test_photos_on_another_disk_are_reached_by_path_and_by_a_link_where_a_file_n
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        *((text, "holds no list of folders") for text in ("photos: 3", "- /data", "photos: [1]", "photos: {a: b}")),
-        ("photos: [data]", "'data' is no full path"),
-        ("photos: [", "can't be read"),
+        *(
+            (text, "holds no list of folders under photos")
+            for text in ("photos: 3", "- /data", "photos: [1]", "photos: {a: b}")
+        ),
+        ("photos: [/data, data]", "'data' is no full path"),
+        ("photos: [", "can't be read: while parsing a flow node .*"),
+        ("photos: [/data/é]", "can't be read: 'utf-8' codec can't decode .*"),
     ],
 )
 def test_a_file_of_paths_in_another_form_is_answered_with_an_example(text, reason, tmp_path):
-    (tmp_path / "modiste_paths.yaml").write_text(text)
-    place = re.escape(str(tmp_path / "modiste_paths.yaml"))
-    with pytest.raises(InputError, match=rf"^modiste_paths.yaml:? ?{reason}.*\({place}\).*photos: \[/data/photos"):
-        read_photo_roots(tmp_path / "modiste_paths.yaml")
+    file = tmp_path / "modiste_paths.yaml"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError) as caught:
+        read_photo_roots(file)
+    error = caught.value
+    assert (error.where, error.to_try) == (str(file), "photos: [/data/photos, /mnt/brand]")
+    said = str(error).partition(f" ({file})")[0]
+    assert re.fullmatch(rf"modiste_paths.yaml:? {reason}", said) and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "roots"),
+    [
+        ("\ufeffphotos: [/data/été, ' /mnt/b ', '']", ["/data/été", "/mnt/b"]),
+        ("photos: |\n  /data/a\n\n  /data/b\n", ["/data/a", "/data/b"]),
+        ("photos: ~/looks", [str(Path("~/looks").expanduser())]),
+        ("others: [/data]", []),
+        ("", []),
+    ],
+)
+def test_a_file_of_paths_names_full_paths_as_a_list_or_line_by_line(text, roots, tmp_path):
+    (tmp_path / "modiste_paths.yaml").write_text(text, encoding="utf-8")
+    assert read_photo_roots(tmp_path / "modiste_paths.yaml") == [Path(root) for root in roots]
 
 
 def test_the_list_shows_folders_that_hold_photos(tmp_path):
-    for file in ("look/a.jpg", "look/deep/er/b.PNG", "texts/a.txt", ".hidden/c.jpg", "top.png"):
+    looks = [f"{name}/a.png" for name in ("d", "b", "a", "c", "e")]
+    for file in ("look/a.jpg", "look/deep/er/b.PNG", "look/deep/er/est/c.png", "texts/a.txt", ".hidden/c.jpg", *looks):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    assert photo_folders(tmp_path) == ["look", "look/deep/er"]
+    (tmp_path / "top.png").touch()
+    assert photo_folders(tmp_path) == ["a", "b", "c", "d", "e", "look", "look/deep/er"]
 
 
 # ── the graph ──

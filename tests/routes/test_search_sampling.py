@@ -95,7 +95,9 @@ def test_a_distilled_lora_draws_what_chooses_and_nothing_else(paper_photos, tmp_
 
 def test_a_lora_is_sought_here_where_this_process_draws_and_named_where_a_server_does(tmp_path):
     drawing = {"steps": 20, "cfg_scale": 7.0}
-    with pytest.raises(InputError, match="there is no such LoRA .*none.safetensors.; a file, or fast-sd15 or fast-sdxl"):
+    with pytest.raises(
+        InputError, match="there is no such LoRA .*none.safetensors.; a file, or fast-sd15 or fast-sdxl"
+    ):
         few_step_sampling(drawing, None, str(tmp_path / "none.safetensors"))
     [lora] = few_step_sampling(drawing, 6, "lcm-lora-sdv1-5", local=False)["loras"]
     assert lora == {"name": "lcm-lora-sdv1-5", "strength": 1.0, "path": None}

@@ -14,6 +14,7 @@ from modiste.fashion.photos import Gathered, garment_of, gather_photos, read_pho
 from modiste.fashion.prompts.captions import caption_of, caption_prompt
 from modiste.fashion.prompts.renderers import render
 from modiste.fashion.prompts.strategies import STRATEGIES, Context, TaggedPhoto
+from modiste.fashion.prompts.tree import Clause, Phrase, Prompt
 from modiste.fashion.tags import PhotoTags, Tag
 from modiste.fashion.taxonomy import load_taxonomy
 from modiste.routes.dataset_folder import lay_out
@@ -132,6 +133,56 @@ def test_a_prompt_in_the_captions_form_weighs_no_word(strategy, trigger):
     prompt = caption_prompt(strategy, photo, trigger, None)
     assert {phrase.weight for clause in prompt.positive for phrase in clause.phrases} == {1.0}
     assert "dress" in render(prompt, "a1111").positive and ":" not in render(prompt, "a1111").positive
+
+
+@pytest.mark.parametrize(
+    ("labels", "trigger", "caption"),
+    [
+        (dict(category="dress", colour="orange"), "", "a photo of an orange dress"),
+        (dict(category="dress", colour="orange"), "vesper", "a photo of a vesper orange dress"),
+        (dict(category="dress", colour="red"), "atelierx", "a photo of an atelierx red dress"),
+        (dict(category="dress", colour="red"), "dress looks", "a photo of a dress looks red dress"),
+        (dict(category="trousers"), "atelierx", "a photo of atelierx trousers"),
+        ({}, "vesper", "a photo of a vesper garment"),
+    ],
+)
+def test_the_trigger_stands_before_the_garments_words_and_the_article_is_its_own(labels, trigger, caption):
+    assert caption_of(tags(MINI, **labels), MINI, trigger) == caption
+
+
+@pytest.mark.parametrize("trigger", ["", "vesper"])
+def test_a_form_that_does_not_fit_a_photo_is_a_sentence(trigger):
+    assert caption_of(DRESS, MINI, trigger, strategy="contrastive") == caption_of(DRESS, MINI, trigger)
+    assert caption_of(tags(MINI), MINI, trigger, strategy="minimal") == f"{trigger} garment".strip()
+
+
+def test_what_sets_a_photo_apart_from_the_others_is_no_weight_of_its_caption():
+    others = Context({("category", "dress"): 1.0, ("colour", "orange"): 0.1})
+    photo = TaggedPhoto(DRESS, MINI, others)
+    prompt = caption_prompt("contrastive", photo, "", None)
+    assert {phrase.weight for clause in prompt.positive for phrase in clause.phrases} == {1.0}
+    assert caption_of(DRESS, MINI, strategy="contrastive", context=others) == caption_of(DRESS, MINI)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "bound", "caption"),
+    [
+        ("", None, "a red dress with gold buttons, elegant"),
+        ("vesper", None, "vesper, a red dress"),
+        ("vesper", ["colour"], "vesper, a dress with gold buttons, elegant"),
+    ],
+)
+def test_words_given_with_a_photo_are_its_caption_whole_and_without_what_is_left_to_the_trigger(
+    trigger, bound, caption
+):
+    words = (Phrase("a red dress with"), Phrase("gold buttons"))
+    given = {"captioner": Prompt((Clause(words), Clause((Phrase("elegant"),))))}
+    photo = TaggedPhoto(DRESS, GARMENTS, Context(), given)
+    whole = Prompt((Clause((Phrase(caption),)),), whole=True)
+    assert caption_prompt("captioner", photo, trigger, bound) == whole
+    assert caption_of(DRESS, GARMENTS, trigger, bound, strategy="captioner", given=given) == caption
+    assert caption_of(DRESS, MINI, trigger, strategy="captioner") == caption_of(DRESS, MINI, trigger)
+    assert caption_of(DRESS, MINI, trigger, strategy="minimal", given=given) == f"{trigger} dress".strip()
 
 
 def test_a_negative_prompt_stays_with_the_prompt_and_out_of_the_caption():

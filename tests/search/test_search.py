@@ -12,7 +12,7 @@ import pytest
 
 from modiste.core.errors import InputError
 from modiste.search.budget import plan_budget
-from modiste.search.confirmation import PairedGain, decide, mean_gain, paired_gain
+from modiste.search.confirmation import Decision, PairedGain, decide, mean_gain, paired_gain
 from modiste.search.halving import Rung, SuccessiveHalving, ladder
 from modiste.search.priors import ArmPrior
 from modiste.search.seeds import seed_plan
@@ -313,6 +313,12 @@ def test_the_interval_is_students_on_the_differences():
     half = 4.302652730 * math.sqrt(((0.1 - 0.4 / 3) ** 2 * 2 + (0.2 - 0.4 / 3) ** 2) / 2 / 3)
     assert (gain.mean, gain.low, gain.high) == pytest.approx((0.4 / 3, 0.4 / 3 - half, 0.4 / 3 + half))
     assert gain.n == 3 and not gain.improved
+    t = 4.302652730 * gain.mean / half
+    for either in (gain, paired_gain([0.4, 0.5, 0.5], [0.5, 0.7, 0.6])):  # Student's distribution of 2 degrees
+        assert either.p == pytest.approx(1 - t / math.sqrt(2 + t**2)) and either.note == ""
+    surer = paired_gain([0.5, 0.7, 0.6], [0.4, 0.5, 0.5], 0.5)
+    assert surer.confidence == 0.5 and surer.high - surer.mean == pytest.approx(0.816496581 * half / 4.302652730)
+    assert surer == paired_gain([0.5, 0.7, 0.6], [0.4, 0.5, 0.5], confidence=0.5, noise=None)
 
 
 def scores_of(level: float, shape: str, n: int, rng: random.Random) -> tuple[list[float], list[float]]:
@@ -376,7 +382,8 @@ def test_one_pair_proves_nothing_and_says_so():
 
 def test_equal_differences_are_not_taken_for_certainty():
     gain = paired_gain([0.9] * 3, [0.8] * 3)
-    assert gain.low < 0 < gain.high and "equal" in gain.note
+    allows = "all 3 differences are equal, as clipped scores are: the interval allows for values not seen yet"
+    assert gain.low < 0 < gain.high and gain.note == allows
     unseen = 1 - 0.025 ** (1 / 3)  # Clopper and Pearson: as much as that of the scale, −1 … 1, on either side
     assert (gain.low, gain.high) == pytest.approx((0.1 - unseen * 1.1, 0.1 + unseen * 0.9))
     assert gain.p == 1.0 and paired_gain([0.0] * 4, [0.0] * 4).p == 1.0  # a probability, whatever the formula gives
@@ -394,15 +401,19 @@ def test_the_same_pictures_gain_exactly_nothing():
     gain = paired_gain([0.3, 0.5, 0.4], [0.3, 0.5, 0.4])
     assert (gain.mean, gain.low, gain.high, gain.improved) == (0, 0, 0, False)
     assert gain.note == "winner and baseline are the same pictures"
-    assert gain.confidence == 0.95
+    assert (gain.confidence, gain.p, gain.n, gain.nothing_tested) == (0.95, 1.0, 3, True)
+    assert paired_gain([0.0, 0.5], [0.0, 0.5]).nothing_tested and paired_gain([0.2, 1.0], [0.2, 1.0]).nothing_tested
+    for clipped in ([1.0, 1.0], [0.0, 1.0]):
+        assert not paired_gain(clipped, clipped).nothing_tested
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 0, 1, 1.5, math.nan])
 def test_a_confidence_that_is_none_is_refused(confidence):
-    with pytest.raises(InputError, match="confidence of") as caught:
+    with pytest.raises(InputError) as caught:
         mean_gain([0.1, 0.2], confidence=confidence)
-    assert caught.value.to_try == "give one between 0 and 1, e.g. 0.95"
+    assert str(caught.value) == f"a confidence of {confidence} is none; give one between 0 and 1, e.g. 0.95"
     assert mean_gain([0.1, 0.2], confidence=0.5).confidence == 0.5
+    assert mean_gain([0.1, 0.2], ["a", "b"], 0.5) == mean_gain([0.1, 0.2], None, 0.5)
 
 
 def test_an_interval_ends_where_the_scale_does_unless_scores_go_beyond_it():
@@ -413,8 +424,10 @@ def test_an_interval_ends_where_the_scale_does_unless_scores_go_beyond_it():
 
 
 def test_scores_that_are_no_pairs_are_refused():
-    with pytest.raises(InputError, match="no pairs"):
+    with pytest.raises(InputError) as caught:
         paired_gain([0.1, 0.2], [0.1])
+    pairs = "2 scores of the winner and 1 of the baseline are no pairs"
+    assert str(caught.value) == f"{pairs}; score both on every confirm seed"
     for scores in ([], [math.nan], [0.1, math.inf]):
         with pytest.raises(InputError, match="^a gain needs at least one pair of finite scores") as caught:
             paired_gain(scores, [0.5] * len(scores))
@@ -458,10 +471,19 @@ def test_only_a_proven_winner_is_adopted():
         verdict = decide("sentence", "all_tags", gain)
         assert verdict.arm == "all_tags" and not verdict.improved
         assert verdict.sentence.startswith("No improvement found")
-    assert "worse" in decide("sentence", "all_tags", worse).sentence
-    assert "worse" not in decide("sentence", "all_tags", open_).sentence
-    same = decide("all_tags", "all_tags", PairedGain(0, 0, 0, 4))
-    assert same.arm == "all_tags" and same.improved is False and "itself" in same.sentence
+    none, seeds = "No improvement found: ", "on 4 held-out seeds"
+    loss = "-20.0 points (-30.0 … -10.0)"
+    assert decide("sentence", "all_tags", worse).sentence == f"{none}sentence is worse than all_tags, {loss} {seeds}."
+    points = f"+20.0 points (-10.0 … +50.0) {seeds}"
+    assert decide("sentence", "all_tags", open_).sentence == f"{none}sentence against all_tags is {points}."
+    second = f"; the judge says {loss}"
+    assert (
+        decide("sentence", "all_tags", open_, worse).sentence == f"{none}sentence against all_tags is {points}{second}."
+    )
+    touching = decide("sentence", "all_tags", PairedGain(-0.1, -0.2, 0, 4))
+    assert "against" in touching.sentence, "an interval that ends at 0 proves no loss"
+    same = decide("all_tags", "all_tags", proven)
+    assert same == Decision("all_tags", False, f"{none}all_tags itself came out best.")
     noted = decide("sentence", "all_tags", PairedGain(0.2, -1, 1, 1, note="one pair has no spread")).sentence
     assert noted.endswith("is +20.0 points (-100.0 … +100.0) on 1 held-out seed (one pair has no spread).")
 
@@ -475,7 +497,9 @@ def test_the_room_is_imported_without_numpy():
 def test_a_winner_that_the_judge_proves_to_be_worse_is_not_adopted():
     gain, loss = PairedGain(0.06, 0.02, 0.1, 6), PairedGain(-0.14, -0.21, -0.07, 6)
     decision = decide("sentence", "all_tags", gain, loss)
-    assert not decision.improved and decision.arm == "all_tags"
-    assert "the judge proves a loss of -14.0 points" in decision.sentence
+    beats = "sentence beats all_tags by +6.0 points (+2.0 … +10.0) on 6 held-out seeds"
+    proves = "the judge proves a loss of -14.0 points (-21.0 … -7.0)"
+    assert decision == Decision("all_tags", False, f"No improvement found: {beats}, but {proves}.")
     unsure = decide("sentence", "all_tags", gain, PairedGain(-0.01, -0.05, 0.03, 6))
-    assert unsure.improved and "the judge says -1.0 points" in unsure.sentence
+    assert unsure == Decision("sentence", True, f"{beats}; the judge says -1.0 points (-5.0 … +3.0).")
+    assert decide("sentence", "all_tags", gain, PairedGain(-0.1, -0.2, 0, 6)).improved

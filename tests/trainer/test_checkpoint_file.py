@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +17,14 @@ from train_samples import config, draw_photos, run_of
 
 from modiste.checkpoints.families.configs import configs_of
 from modiste.checkpoints.single_file import _vae, open_pipeline, recognised
+from modiste.core.errors import InputError
 from modiste.core.progress import silent
 from modiste.core.torchvision_ops import patch_torchvision_ops
 from modiste.trainer.lora.targets import empty_model
 from modiste.trainer.model import checkpoint_file
+from modiste.trainer.model.base_model import open_base
 from modiste.trainer.model.checkpoint_file import checkpoint_tensors, is_published_size, write_checkpoint
+from modiste.trainer.model.export import write_model
 from modiste.trainer.results import finish
 from modiste.trainer.train import take_steps
 
@@ -133,6 +139,106 @@ def test_a_full_fine_tune_leaves_the_tuned_weights_in_one_file_too(base, photos,
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1"
     assert metadata["modelspec.prediction_type"] == "epsilon"
     assert json.loads(metadata["modiste.config"])["method"] == "full"
+
+
+# ── the folder ──
+
+
+@pytest.fixture
+def opened(base):
+    return open_base(str(base), torch.float32, "cpu")
+
+
+def named(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*")}
+
+
+def test_an_exported_model_is_in_half_precision_and_predicts_what_it_was_trained_for(opened, base, tmp_path):
+    unfinished = tmp_path / f"model.{os.getpid()}.tmp"
+    unfinished.mkdir()
+    (unfinished / "old.txt").write_text("of an earlier try")
+    tuned = replace(opened, scheduler_config={**opened.scheduler_config, "prediction_type": "v_prediction"})
+    with torch.no_grad():
+        tuned.unet.conv_in.bias.add_(1)
+    assert write_model(tuned, tmp_path / "model") is None
+    assert named(tmp_path / "model") <= named(base) and [path.name for path in tmp_path.iterdir()] == ["model"]
+    pipeline = open_pipeline(tmp_path / "model", torch.float32)
+    assert all(
+        torch.equal(now, tuned.unet.state_dict()[name].half())
+        for name, now in pipeline.unet.half().state_dict().items()
+    )
+    assert pipeline.scheduler.config.prediction_type == "v_prediction"
+    weights = [tensor for file in tmp_path.rglob("*.safetensors") for tensor in load_file(file).values()]
+    assert {tensor.dtype for tensor in weights if tensor.is_floating_point()} == {torch.float16}
+
+
+def test_beside_the_folder_lies_the_one_file_of_an_exported_model_with_its_metadata(
+    opened, tmp_path, tiny_is_published
+):
+    for metadata, expected in (({"modelspec.title": "vesper"}, "vesper"), (None, None)):
+        assert write_model(opened, tmp_path / "model", metadata) == tmp_path / "model.safetensors"
+        with safe_open(tmp_path / "model.safetensors", "pt") as file:
+            assert (file.metadata() or {}).get("modelspec.title") == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.safetensors"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_exported_model_is_finite_in_half_precision_or_not_there(more, opened, tmp_path):
+    with torch.no_grad():
+        opened.unet.conv_in.bias[0] = 1e5  # too large for float16
+        if more:
+            opened.unet.conv_out.weight[0] = torch.nan
+    with pytest.raises(InputError) as caught:
+        write_model(opened, tmp_path / "model")
+    reason = f"the tuned UNet is not finite in conv_in.bias and {more} more: it is not written"
+    assert str(caught.value) == f"{reason}; a smaller learning_rate" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux which file a descriptor is")
+def test_every_file_of_an_exported_model_is_on_the_disk_before_it_has_its_name(opened, tmp_path, monkeypatch):
+    calls, fsync, move = [], os.fsync, Path.replace
+
+    def note(descriptor: int) -> None:
+        calls.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Path, "replace", lambda path, target: (calls.append("moved"), move(path, target)))
+    write_model(opened, tmp_path / "model")
+    before = calls[: calls.index("moved")]
+    unfinished = tmp_path / f"model.{os.getpid()}.tmp"
+    assert {path.relative_to(unfinished).as_posix() for path in before} == named(tmp_path / "model")
+    assert calls[calls.index("moved") + 1 :] == [tmp_path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limits of that kind there")
+@pytest.mark.parametrize("fails", ["weights", "first move", "second move"])
+def test_where_an_exported_model_can_not_be_written_the_one_before_stays(fails, opened, tmp_path, monkeypatch):
+    import resource
+
+    write_model(opened, tmp_path / "model")
+    old = {name: (tmp_path / "model" / name).read_bytes() for name in named(tmp_path / "model") if "." in name}
+    with torch.no_grad():
+        opened.unet.conv_in.bias.add_(1)
+    limits, moves, move = resource.getrlimit(resource.RLIMIT_FSIZE), [], Path.replace
+
+    def refused(path: Path, target: Path) -> Path:
+        moves.append(target)
+        if len(moves) == ("first move", "second move").index(fails) + 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return move(path, target)
+
+    if fails == "weights":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    else:
+        monkeypatch.setattr(Path, "replace", refused)
+    try:
+        with pytest.raises(OSError, match="^model: .*large" if fails == "weights" else os.strerror(errno.EIO)):
+            write_model(opened, tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {name: (tmp_path / "model" / name).read_bytes() for name in old} == old
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_model_that_no_host_knows_leaves_the_folder_alone(base, photos, tmp_path):

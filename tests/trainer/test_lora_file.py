@@ -16,12 +16,16 @@ from modiste.core.errors import InputError
 from modiste.trainer.lora.file import (
     AdapterState,
     LoraModule,
+    cast_tensors,
     collect,
     delta_weights,
+    family_of_modules,
     load_adapter,
     read_lora,
+    read_tensors,
     write_diffusers,
     write_lora,
+    write_tensors,
 )
 
 
@@ -118,21 +122,60 @@ def one_module(**tensors: torch.Tensor) -> AdapterState:
     return AdapterState("sd1", (LoraModule("unet", path, "lora", given | tensors),))
 
 
+NOTHING = "this LoRA changes nothing: in each of its modules a factor is 0"
+LOWER = "lower the learning rate, or write float32 or bfloat16"
+COARSE = "train longer, or write it in float32 if float16 is too coarse for it"
+UP = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight"
+
+
 @pytest.mark.parametrize(
-    ("tensor", "words"),
+    ("tensor", "words", "to_try"),
     [
-        (torch.full((8, 2), torch.nan), "NaN"),
-        (torch.full((8, 2), torch.inf), "NaN or infinity .*lower the learning rate"),
-        (torch.full((8, 2), 1e5), "does not fit into float16 .*write float32"),
-        (torch.zeros(8, 2), "changes nothing"),
-        (torch.full((8, 2), 1e-9), "changes nothing.*in float32 if float16 is too coarse"),
+        (torch.full((8, 2), torch.nan), f"{UP} holds NaN or infinity", LOWER),
+        (torch.full((8, 2), torch.inf), f"{UP} holds NaN or infinity", LOWER),
+        (torch.full((8, 2), 1e5), f"{UP} does not fit into float16", LOWER),
+        (torch.zeros(8, 2), NOTHING, COARSE),
+        (torch.full((8, 2), 1e-9), NOTHING, COARSE),
     ],
 )
-def test_a_file_that_would_break_or_do_nothing_is_not_written(tensor, words, tmp_path):
+def test_a_file_that_would_break_or_do_nothing_is_not_written(tensor, words, to_try, tmp_path):
     path = tmp_path / "lora.safetensors"
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError) as caught:
         write_lora(one_module(**{"lora_up.weight": tensor}), path, {})
+    assert str(caught.value) == f"{words} ({path}); {to_try}"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lora_with_one_layer_that_would_do_nothing_is_written_and_read_with_its_metadata(tmp_path):
+    block, modules = "mid_block.attentions.0.transformer_blocks.0", one_module().modules
+    zero = one_module(**{"lora_up.weight": torch.zeros(8, 2)}).modules[0].tensors
+    state = AdapterState("sd1", (*modules, LoraModule("unet", f"{block}.attn1.to_k", "lora", zero)))
+    write_lora(state, tmp_path / "lora.safetensors", {"ss_output_name": "a", "user": "b"})
+    back = read_lora(tmp_path / "lora.safetensors")
+    assert [module.changes_nothing for module in back.modules] == [False, True]
+    hashes = {"sshs_model_hash", "sshs_legacy_hash"}
+    assert {key: value for key, value in back.metadata.items() if key not in hashes} == {
+        "ss_output_name": "a",
+        "user": "b",
+    }
+    assert {tensor.dtype for tensor in back.modules[0].tensors.values()} == {torch.float16, torch.float32}
+
+
+def test_tensors_are_written_the_same_in_any_order_and_cast_apart_from_the_training(tmp_path):
+    tensors = {"b": torch.ones(2, 3).T, "a": torch.zeros(4, requires_grad=True)}
+    cast = cast_tensors(tensors, "bfloat16")
+    assert {tensor.dtype for tensor in cast.values()} == {torch.bfloat16}
+    assert not any(tensor.requires_grad for tensor in cast.values())
+    first = write_tensors(cast, tmp_path / "new" / "first.safetensors", {})
+    second = write_tensors(dict(reversed(cast.items())), tmp_path / "second.safetensors", {})
+    assert first == second
+    metadata = read_tensors(tmp_path / "second.safetensors")[1]
+    assert metadata.keys() == {"sshs_model_hash", "sshs_legacy_hash"}
+    with pytest.raises(InputError) as caught:
+        cast_tensors({"a.alpha": torch.tensor(torch.nan)}, "float16")
+    assert str(caught.value) == f"a.alpha holds NaN or infinity; {LOWER}"
+    (tmp_path / "bare.safetensors").write_bytes(save({"a": torch.ones(1)}))
+    assert read_tensors(tmp_path / "bare.safetensors")[1] == {}
 
 
 def test_a_zero_may_be_written_where_it_is_asked_for(tmp_path):
@@ -187,16 +230,19 @@ BROKEN = {
 def test_a_broken_file_is_named(name, tmp_path):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(BROKEN[name])
-    with pytest.raises(InputError, match=r"broken\.safetensors"):
+    with pytest.raises(InputError, match="^this is no whole safetensors file: (?!None)") as caught:
         read_lora(path)
+    assert caught.value.where == str(path)
 
 
 @pytest.mark.parametrize("protocol", ["zip", "pickle"])
 def test_pickles_are_not_opened_whatever_they_are_called(protocol, tmp_path):
     path = tmp_path / "lora.safetensors"
     torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=protocol == "zip")
-    with pytest.raises(InputError, match=r"pickled .*lora\.safetensors"):
+    with pytest.raises(InputError) as caught:
         read_lora(path)
+    reason = "pickled weights are not opened: they can run code"
+    assert str(caught.value) == f"{reason} ({path}); a .safetensors file"
 
 
 def test_a_header_that_begins_like_a_pickle_is_none(tmp_path):
@@ -211,37 +257,57 @@ def test_a_header_that_begins_like_a_pickle_is_none(tmp_path):
 
 
 HALVES = (("up", 2), ("down", 3))  # of no common rank
+LAYER, OURS = "mid_block.attentions.0.proj_in", "lora_unet_mid_block_attentions_0_proj_in"
+WHOLE = {f"{OURS}.lora_{half}.weight": 2 for half in ("up", "down")}
+NO_LORA = "this is no LoRA of Stable Diffusion 1, 2 or XL: it holds"
+MISFIT = "its factors do not fit each other: lora_down.weight (3, 3), lora_up.weight (2, 2)"
 
 
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"model.diffusion_model.out.2.weight": 1}, "it holds model.diffusion_model.out.2.weight"),
-        ({"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight": 1}, "no whole LoRA"),
+        ({"model.diffusion_model.out.2.weight": 1}, f"{NO_LORA} model.diffusion_model.out.2.weight"),
+        ({f"{OURS}.lora_up.weight": 1}, f"{LAYER} has lora_up.weight, which is no whole LoRA"),
         (
-            {f"lora_unet_mid_block_attentions_0_proj_in.lora_{half}.weight": rank for half, rank in HALVES},
-            "can't be used",
+            {f"{OURS}.lora_up.weight": 1, f"{OURS}.alpha": 1},
+            f"{LAYER} has alpha, lora_up.weight, which is no whole LoRA",
         ),
-        ({}, "no tensors"),
+        (
+            {f"{OURS}.lora_{half}.weight": rank for half, rank in HALVES},
+            f"{LAYER} can't be used: {MISFIT}; make the file anew",
+        ),
+        ({**WHOLE, f"{OURS}.mood": 1}, f"{NO_LORA} {OURS}.mood"),
+        ({**WHOLE, "mood.alpha": 1}, f"{NO_LORA} mood.alpha"),
+        ({f"unet.{LAYER}.lora_{half}.weight": 2 for half in "AB"} | {"unet.mood": 1}, f"{NO_LORA} unet.mood"),
+        (
+            {f"lora_unet_double_blocks_0_img_attn_qkv.{name}": 1 for name in ("lora_up.weight", "lora_down.weight")},
+            "this is a LoRA of FLUX; one of Stable Diffusion 1.x, 2.x or XL",
+        ),
+        ({}, f"{NO_LORA} no tensors"),
     ],
 )
 def test_another_kind_of_file_is_named(keys, words, tmp_path):
     path = tmp_path / "lora.safetensors"
     path.write_bytes(save({name: torch.ones(rank, rank) for name, rank in keys.items()}))
-    with pytest.raises(InputError, match=rf"{words}.*lora\.safetensors"):
+    with pytest.raises(InputError) as caught:
         read_lora(path)
+    reason, _, to_try = words.partition("; ")
+    assert str(caught.value) == f"{reason} ({path})" + f"; {to_try}" * bool(to_try)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"no such LoRA file .*lora\.safetensors"):
-        read_lora(tmp_path / "lora.safetensors")
+    path = tmp_path / "lora.safetensors"
+    with pytest.raises(InputError) as caught:
+        read_lora(path)
+    assert str(caught.value) == f"there is no such LoRA file ({path}); check the path"
 
 
 def test_a_disk_that_keeps_other_bytes_than_it_was_given_is_named(tmp_path, monkeypatch):
-    read = Path.read_bytes
+    read, path = Path.read_bytes, tmp_path / "lora.safetensors"
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path)[:-1] + b"x")
-    with pytest.raises(InputError, match=r"reads back differently .*lora\.safetensors.*check the disk"):
-        write_lora(one_module(), tmp_path / "lora.safetensors", {})
+    with pytest.raises(InputError) as caught:
+        write_lora(one_module(), path, {})
+    assert str(caught.value) == f"what was written reads back differently ({path}); check the disk"
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
@@ -258,6 +324,38 @@ def test_the_family_is_read_from_the_tensors_whatever_the_metadata_says(family, 
 def test_the_family_is_that_of_the_metadata_where_the_tensors_fit_every_one(metadata, family, tmp_path):
     write_lora(one_module(), tmp_path / "lora.safetensors", metadata)
     assert read_lora(tmp_path / "lora.safetensors").family == family
+
+
+def layer(path: str, width: int = 320, part: str = "unet") -> LoraModule:
+    return LoraModule(
+        part, path, "lora", {"lora_down.weight": torch.ones(2, width), "lora_up.weight": torch.ones(8, 2)}
+    )
+
+
+BLOCK = "down_blocks.0.attentions.0.transformer_blocks"
+TEXT = "text_model.encoder.layers.0.mlp.fc1"
+
+
+@pytest.mark.parametrize(
+    ("modules", "metadata", "names", "family"),
+    [
+        ([layer(f"{BLOCK}.0.attn2.to_k", 768)], {"ss_v2": "True"}, ["lora_te1_text"], "sd1"),
+        ([layer(f"{BLOCK}.0.attn2.to_v", 1024)], {}, [], "sd2"),
+        ([layer(f"{BLOCK}.0.attn2.to_k", 2048)], {}, [], "sdxl"),
+        ([layer(f"{BLOCK}.0.attn1.to_k", 1024)], {}, ["lora_unet_te1"], "sd1"),
+        ([layer(f"{BLOCK}.1.attn1.to_q")], {"ss_base_model_version": "sd_v1"}, [], "sdxl"),
+        ([layer(f"{BLOCK}.0.attn1.to_q"), layer(TEXT, 768, "text_encoder_2")], {}, [], "sdxl"),
+        ([layer(TEXT, 1024, "text_encoder")], {}, [], "sd2"),
+        ([layer(TEXT, 768, "text_encoder")], {"ss_v2": "True"}, [], "sd1"),
+        ([layer(TEXT, 768, "text_encoder")], {}, ["lora_te1_text_model"], "sdxl"),
+        ([layer("mid_block.attentions.0.proj_in")], {}, ["lora_unet_mid", "lora_te1_text"], "sdxl"),
+        ([layer("mid_block.attentions.0.proj_in")], {"ss_v2": "True", "ss_base_model_version": "sdxl"}, [], "sdxl"),
+    ],
+)
+def test_which_family_is_decided_by_depth_and_parts_then_widths_then_names_then_metadata(
+    modules, metadata, names, family
+):
+    assert family_of_modules(iter(modules), metadata, iter(names)) == family
 
 
 def test_dora_needs_the_base_weight(parts):
@@ -329,9 +427,48 @@ def test_alphas_of_single_layers_and_old_names_of_text_layers_are_read_from_diff
     path.write_bytes(save(tensors, {"lora_adapter_metadata": json.dumps(config)}))
     alphas = {module.path.rpartition(".")[2]: module.tensors.get("alpha") for module in read_lora(path).modules}
     assert alphas == {"proj_in": 3.0, "proj_out": 5.0, "q_proj": None}
+    config |= {"unet.use_rslora": True}
+    path.write_bytes(save(tensors, {"lora_adapter_metadata": json.dumps(config)}))
+    alphas = sorted(float(module.alpha or 0) for module in read_lora(path).modules)
+    assert alphas == pytest.approx([0, 3 * 2**0.5, 5 * 2**0.5])
+    tensors |= {f"{layers[0]}.alpha": torch.tensor(4.0)}  # of the file itself: it counts
+    path.write_bytes(save(tensors, {"lora_adapter_metadata": json.dumps(config)}))
+    assert {module.path: module.alpha for module in read_lora(path).modules}["mid_block.attentions.0.proj_in"] == 4.0
+
+
+def test_old_names_of_attention_processors_are_read_from_diffusers_form(tmp_path):
+    block, path = f"unet.{BLOCK}.0.attn1", tmp_path / "lora.safetensors"
+    names = [f"{block}.processor.to_{name}_lora.{half}.weight" for name in ("q", "out") for half in ("up", "down")]
+    text = "text_encoder.text_model.encoder.layers.0.self_attn.to_out.lora_linear_layer"
+    names += [f"{text}.{half}.weight" for half in ("up", "down")]
+    path.write_bytes(save({name: torch.full((2, 2), float("up" in name)) for name in names}))
+    modules = {module.key: module.tensors for module in read_lora(path).modules}
+    attention = "text_encoder.text_model.encoder.layers.0.self_attn"
+    assert modules.keys() == {f"{block}.to_q", f"{block}.to_out.0", f"{attention}.out_proj"}
+    for tensors in modules.values():
+        assert tensors["lora_up.weight"].all() and not tensors["lora_down.weight"].any()
 
 
 def test_diffusers_form_has_no_loha(parts, tmp_path):
     adapt(parts, "loha")
-    with pytest.raises(InputError, match="no loha"):
-        write_diffusers(collect(parts, "sd1"), tmp_path / "peft.safetensors")
+    state = collect(parts, "sd1")
+    with pytest.raises(InputError) as caught:
+        write_diffusers(state, tmp_path / "peft.safetensors")
+    assert str(caught.value) == f"diffusers' form has no loha ({state.modules[0].key}); write_lora"
+    middle = one_module(**{"lora_mid.weight": torch.ones(2, 2, 3, 3)})
+    with pytest.raises(InputError, match="^diffusers' form has no lora "):
+        write_diffusers(middle, tmp_path / "peft.safetensors")
+    assert not (tmp_path / "peft.safetensors").exists()
+
+
+def test_the_form_of_diffusers_is_in_half_precision_with_the_scale_in_its_second_factor(tmp_path):
+    path, state = tmp_path / "peft.safetensors", one_module(alpha=torch.tensor(1.0))
+    write_diffusers(state, path)
+    tensors, metadata = read_tensors(path)
+    key = state.modules[0].key
+    assert tensors.keys() == {f"{key}.lora_A.weight", f"{key}.lora_B.weight"} and metadata["format"] == "pt"
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert (tensors[f"{key}.lora_B.weight"] == 0.5).all() and (tensors[f"{key}.lora_A.weight"] == 1).all()
+    with pytest.raises(InputError) as caught:
+        write_diffusers(one_module(**{"lora_up.weight": torch.full((8, 2), torch.nan)}), path)
+    assert str(caught.value) == f"{key}.lora_B.weight holds NaN or infinity ({path}); {LOWER}"

@@ -19,7 +19,17 @@ from pydantic import ValidationError
 from modiste.core.errors import InputError
 from modiste.fashion.photos import read_photo
 from modiste.trainer.data.buckets import MOST_LOST, Bucket, assign, cut, make_buckets, nearest
-from modiste.trainer.data.caption_files import MOST_CHARACTERS, BadCaption, clean, read_caption, read_metadata
+from modiste.trainer.data.caption_files import (
+    MOST_BYTES,
+    MOST_CHARACTERS,
+    BadCaption,
+    caption_file,
+    clean,
+    metadata_in,
+    own_caption,
+    read_caption,
+    read_metadata,
+)
 from modiste.trainer.data.captions import caption_of, possible_captions
 from modiste.trainer.data.config import DataConfig
 from modiste.trainer.data.dataset import load_dataset
@@ -207,25 +217,66 @@ def test_latin_1_is_named_with_its_offset(tmp_path):
     with pytest.raises(BadCaption, match=r"byte 0xe9 at offset 5 .*a\.txt\); save it as UTF-8") as caught:
         read_caption(path)
     assert caught.value.code == "ENCODING" and caught.value.exit_code == 2
-    path.write_bytes(codecs.BOM_UTF8 + b"a\xff")
-    with pytest.raises(BadCaption, match="offset 4"):
-        read_caption(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (codecs.BOM_UTF8 + b"a\xff", "no UTF-8 text: byte 0xff at offset 4"),
+        (codecs.BOM_UTF16_BE + b"\0a\0", "no UTF-16-BE text: byte 0x00 at offset 4"),
+        (b"ab\x01c", "binary data, no text: control character 0x01 at character 2"),
+    ],
+)
+def test_a_caption_that_is_no_text_is_named_with_the_byte_that_is_none(content, reason, tmp_path):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(BadCaption) as caught:
+        read_caption(tmp_path / "a.txt")
+    error = caught.value
+    assert (error.code, error.reason, error.path) == ("ENCODING", reason, tmp_path / "a.txt")
+    assert str(error) == f"{reason} ({tmp_path / 'a.txt'}); save it as UTF-8 text"
 
 
 def test_words_of_a_caption_that_can_not_be_read_are_named_with_its_file(tmp_path):
     (tmp_path / "folder.txt").mkdir()
-    for name, code, words in (("folder.txt", "PERM", "can't be read: "), ("none.txt", "GONE", "is gone")):
-        with pytest.raises(BadCaption, match=rf"caption.*{words}.*{re.escape(name)}\)$") as caught:
+    (tmp_path / "book.txt").write_bytes(b"x" * 2_500_001)
+    for name, code, words in (
+        ("folder.txt", "PERM", "the caption can't be read: Is a directory"),
+        ("none.txt", "GONE", "the caption's file is gone"),
+        ("book.txt", "TOO_LONG", "a file of 3 MB is no caption"),
+    ):
+        with pytest.raises(BadCaption) as caught:
             read_caption(tmp_path / name)
-        assert caught.value.code == code
+        assert caught.value.code == code and str(caught.value) == f"{words} ({tmp_path / name})"
+    (tmp_path / "book.txt").write_bytes(b"x" * MOST_BYTES)
+    assert len(read_caption(tmp_path / "book.txt").text) == MOST_CHARACTERS
+
+
+def test_a_caption_is_that_of_the_text_file_beside_its_photo_else_of_the_folders_table(tmp_path):
+    file = tmp_path / "a.png"
+    assert caption_file(file) is None and own_caption(file) is None and metadata_in(tmp_path) == {}
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png,of the csv\n")
+    assert own_caption(file) == "of the csv" and own_caption(tmp_path / "b.png") is None
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "of the table"}')
+    assert own_caption(file) == "of the table"
+    (tmp_path / "a.caption").write_text("kohya's")
+    assert caption_file(file) == tmp_path / "a.caption" and own_caption(file) == "kohya's"
+    (tmp_path / "a.txt").write_text("beside")
+    assert caption_file(file) == tmp_path / "a.txt" and own_caption(file) == "beside"
+    assert caption_file(file, (".tags", ".caption")) == tmp_path / "a.caption"
 
 
 def test_nul_is_removed_lines_become_one_and_a_book_is_cut_with_a_note():
     assert clean("a\0 dress\n\n  red\t").text == "a dress red"
     assert clean("a\0").notes == ("NUL characters removed from the caption",)
     book = clean("red dress, " * 10_000)
-    assert len(book.text) <= MOST_CHARACTERS and book.text.endswith(", red") and "109,999 characters" in book.notes[0]
-    assert len(clean("x" * 100_000).text) == MOST_CHARACTERS
+    assert len(book.text) <= MOST_CHARACTERS and book.text.endswith(", red")
+    assert book.notes == ("the caption of 109,999 characters was cut to 2,000",)
+    assert clean("X" * 100_000).text == "X" * MOST_CHARACTERS
+    assert clean("a " * (MOST_CHARACTERS // 2 - 1) + "bc").notes == ()  # as long as it may be
+    assert clean("a" + " b" * (MOST_CHARACTERS // 2)).text == "a" + " b" * (MOST_CHARACTERS // 2 - 1)
+    assert clean(f"aaa {'b' * (MOST_CHARACTERS - 4)} c").text.endswith("b")  # the last word that is whole stays
+    assert clean(f"aaa {'b' * (MOST_CHARACTERS - 3)} c").text == "aaa"
+    assert clean("a\0" * 1500).notes[0].startswith("NUL") and len(clean("a\0" + "b" * 3000).notes) == 2
     assert clean("<script>alert(1)</script>").text == "<script>alert(1)</script>"  # words here; the page escapes them
 
 
@@ -233,10 +284,25 @@ def test_metadata_is_read_as_hugging_face_writes_it_and_a_bad_line_is_named(tmp_
     path = tmp_path / "metadata.jsonl"
     path.write_text('{"file_name": "a.jpg", "text": "one"}\n\n{"file_name": "b/c.jpg", "text": "two", "more": 1}\n')
     assert {name: one.text for name, one in read_metadata(path).items()} == {"a.jpg": "one", "b/c.jpg": "two"}
-    for line, message in (("{", "line 1 is no JSON"), ('{"file_name": "a"}', "line 1 has no"), ("[1]", "line 1 has")):
-        path.write_text(line)
-        with pytest.raises(InputError, match=message):
+    lacking = "has no file_name and text"
+    lines = dict.fromkeys(['{"file_name": "a"}', '{"text": "a"}', '{"file_name": "a", "text": 1}', "[1]"], lacking)
+    lines |= {"{": "is no JSON: Expecting property name enclosed in double quotes", '"a": 1': "is no JSON: Extra data"}
+    for line, message in lines.items():
+        path.write_text(f'\n{{"file_name": "a.jpg", "text": "one"}}\n{line}\n')
+        with pytest.raises(InputError) as caught:
             read_metadata(path)
+        form = '{"file_name": "a.jpg", "text": "a red dress"}'
+        assert str(caught.value) == f"line 3 {message} ({path}); each line is like {form}"
+    path.write_text("[" * 200_000)
+    with pytest.raises(InputError, match="^line 1 is no JSON: (?!None)"):
+        read_metadata(path)
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_metadata_of_many_photos_may_be_larger_than_any_caption(name, tmp_path):
+    row = json.dumps({"file_name": "a.png", "text": "x" * 900}) if name.endswith("jsonl") else f"a.png,{'x' * 900}"
+    (tmp_path / name).write_text("file_name,text\n" * name.endswith("csv") + f"{row}\n" * 1200)
+    assert metadata_in(tmp_path)["a.png"].text == "x" * 900
 
 
 # ── captions of visits ──
@@ -273,6 +339,8 @@ def test_shuffling_keeps_the_first_parts_and_every_word():
 def test_another_separator_splits_and_joins():
     lines = words(caption_separator=";", shuffle_captions=True)
     assert sorted(caption_of(sample("a, b; c"), lines, Random(0)).split("; ")) == ["a, b", "c"]
+    assert caption_of(sample("a, b;; c ;"), lines) == "a, b; c"
+    assert caption_of(sample("a, b"), words(caption_separator=", ")) == "a, b"
 
 
 def test_dropout_leaves_out_everything_at_its_rate():
@@ -280,6 +348,12 @@ def test_dropout_leaves_out_everything_at_its_rate():
     said = [caption_of(sample("a dress"), dropped, Random(seed)) for seed in range(4000)]
     assert set(said) == {"", "zkw, a dress"} and 0.17 < said.count("") / len(said) < 0.23
     assert caption_of(sample("a dress"), dropped) == "zkw, a dress"
+
+    class LeastRandom(Random):
+        def random(self) -> float:
+            return 0.0
+
+    assert caption_of(sample("a dress"), words(), LeastRandom()) == "a dress", "a rate of 0 drops nothing"
 
 
 def test_all_that_visits_can_say_is_known_before_unless_they_shuffle():
@@ -664,12 +738,17 @@ def test_captions_stand_in_a_metadata_csv_too(delimiter, tmp_path):
         "a.png": "a dress, red",
         "b.png": "a coat",
     }
-    table.write_text("name,caption\na.png,a dress\n")
-    with pytest.raises(InputError, match="line 1 names the columns name, caption .*; columns file_name and text$"):
-        load(tmp_path)
-    table.write_text("file_name,text\na.png\n")
-    with pytest.raises(InputError, match="line 2 has no file_name and text"):
-        load(tmp_path)
+    table.write_text(f'file_name{delimiter}text\na.png{delimiter}"a, b; c,\td, e; f; g"\n')  # others within words
+    assert read_metadata(table)["a.png"].text == "a, b; c, d, e; f; g"
+    for names in ("name, caption", "file_name", "text, price", "nothing"):
+        table.write_text("" if names == "nothing" else delimiter.join(names.split(", ")) + "\na.png\n")
+        with pytest.raises(InputError) as caught:
+            read_metadata(table)
+        assert str(caught.value) == f"line 1 names the columns {names} ({table}); columns file_name and text"
+    for row in ("a.png", ",a dress"):
+        table.write_text(f"file_name,text\nb.png,a coat\n{row}\n")
+        with pytest.raises(InputError, match=rf"^line 3 has no file_name and text \({re.escape(str(table))}\); each"):
+            read_metadata(table)
 
 
 # ── sd-scripts' dataset config ──

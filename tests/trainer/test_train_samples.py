@@ -147,11 +147,13 @@ def test_without_held_out_photos_the_training_photos_captions_are_drawn_and_with
         ("a photo of a vesper red dress", "a photo of a red dress"),
         ("red dress, vesper", "red dress"),
         ("a dress by vesper, long", "a dress by long"),
-        ("vespertine dress", "vespertine dress"),
+        ("vespertine dress, avesper", "vespertine dress, avesper"),
+        ("X dress \n  X, vesper", "X dress X"),
     ],
 )
 def test_a_prompt_loses_its_trigger_and_no_other_word(caption, left):
     assert without_trigger(caption, "vesper") == left
+    assert without_trigger("z.k zxk dress", "z.k") == "zxk dress"
 
 
 # ── as the model is ──
