@@ -277,6 +277,7 @@ MISFIT = "its factors do not fit each other: lora_down.weight (3, 3), lora_up.we
             f"{LAYER} can't be used: {MISFIT}; make the file anew",
         ),
         ({**WHOLE, f"{OURS}.mood": 1}, f"{NO_LORA} {OURS}.mood"),
+        ({f"{OURS}.mood": 1}, f"{NO_LORA} {OURS}.mood"),
         ({**WHOLE, "mood.alpha": 1}, f"{NO_LORA} mood.alpha"),
         ({f"unet.{LAYER}.lora_{half}.weight": 2 for half in "AB"} | {"unet.mood": 1}, f"{NO_LORA} unet.mood"),
         (
