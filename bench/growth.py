@@ -1,11 +1,13 @@
-"""`python -m modiste.bench.growth [--json] [--part tag|rank|side]…`: how processor time grows with the work, on `mini`.
+"""`python -m modiste.bench.growth [--json] [--part tag|rank|side|processes|clock]…`: how cost grows, on `mini`.
 
-    tag    photos of a catalogue      10 … 1,000, tagged for the first time
-    rank   rank of a LoRA             4 … 128, a step of training
-    side   pixels a side              64 … 256, a picture of 4 steps, one at a time
+    tag        photos of a catalogue   10 … 1,000, tagged for the first time
+    rank       rank of a LoRA          4 … 128, a step of training
+    side       pixels a side           64 … 512, a picture of 4 steps, one at a time
+    processes  shares of a catalogue   1 … 4 processes of one thread that tag 2,000 photos by `--shard`, starts included
+    clock      the same by the clock   says something where there is a free core a process
 
-Processor seconds of this process, one amount after the other: a busy machine changes them little. An exponent k is the
-slope of a straight line through the logarithms: twice the work costs 2^k.
+Processor seconds, one amount after the other: a busy machine changes them little; `clock` alone is by the clock. An
+exponent k is the slope of a straight line through the logarithms: twice the work costs 2^k.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 
@@ -31,14 +33,16 @@ from ..hosts.local import LocalHost
 from ..hosts.request import GenerationRequest
 from ..models.presets import preset
 from .drawing import rung
+from .side_by_side import Spent, draw_photos, spent_by
 
-CATALOGUES, RANKS, SIDES = (10, 100, 1000), (4, 16, 64, 128), (64, 128, 256)
+CATALOGUES, RANKS, SIDES, PROCESSES = (10, 100, 1000), (4, 16, 64, 128), (64, 128, 256, 512), (1, 2, 4)
+SHARED = 2000  # photos that the processes share
 TRAINED, DRAWN = 12, 4  # steps
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The processor seconds of each amount of work, and the exponents through them."""
+    """The seconds of each amount of work, and the exponents through them."""
 
     part: str
     unit: str
@@ -131,6 +135,28 @@ def drawing(folder: Path) -> Iterator[tuple[int, float]]:
         yield side, spent(partial(draw, host, second))
 
 
+def processes(folder: Path) -> Iterator[tuple[int, float]]:
+    """Processor seconds of all processes together."""
+    return ((count, cost.cpu_s) for count, cost in shared_tagging(folder).items())
+
+
+def clock(folder: Path) -> Iterator[tuple[int, float]]:
+    """Seconds until the last process has ended."""
+    return ((count, cost.wall_s) for count, cost in shared_tagging(folder).items())
+
+
+@cache
+def shared_tagging(folder: Path) -> dict[int, Spent]:
+    """What so many processes take that tag the same catalogue in shares, all starting at once; measured once."""
+    photos = draw_photos(folder / "shared", SHARED)
+    costs = {}
+    for count in PROCESSES:
+        words = ["tag", str(photos), "--preset", "mini", "--device", "cpu", "--out", str(folder / f"{count}.jsonl")]
+        commands = [[*words, "--shard", f"{number}/{count}"] for number in range(1, count + 1)]
+        costs[count] = spent_by(commands, folder / f"by-{count}", threads=1)
+    return costs
+
+
 def tag_all(photos: Path, tagger: Tagger, cache: ObservationCache) -> None:
     """What the command `tag` does, without its output."""
     list(tag_photos(Catalogue([photos]), tagger, cache=cache, skipped=[]))
@@ -152,6 +178,8 @@ PARTS: dict[str, tuple[str, Callable[[Path], Iterator[tuple[int, float]]]]] = {
     "tag": ("photos", tagging),
     "rank": ("rank", training),
     "side": ("pixels a side", drawing),
+    "processes": ("processes, together", processes),
+    "clock": ("processes, by the clock", clock),
 }
 
 

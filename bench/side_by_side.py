@@ -76,8 +76,9 @@ def measured(part: str, folder: Path) -> SideBySide:
     turns = [spent_by([command_for(folder / name)], folder / name) for name in ("first", "second")]
     at_once = spent_by([command_for(folder / name) for name in ("third", "fourth")], folder / "at-once")
     in_turn = Spent(sum(turn.wall_s for turn in turns), sum(turn.cpu_s for turn in turns))
-    print(f"{part}: {in_turn.wall_s:.1f} s in turn, {at_once.wall_s:.1f} s at once", file=sys.stderr, flush=True)
-    return SideBySide(part, turns[0], in_turn, at_once)
+    row = SideBySide(part, turns[0], in_turn, at_once)
+    print(as_text([row]), file=sys.stderr, flush=True)
+    return row
 
 
 def spent_by(commands: Sequence[Sequence[str]], folder: Path, threads: int | None = None) -> Spent:

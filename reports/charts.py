@@ -7,6 +7,7 @@ variables, with a fallback that reads on white. Similarities and gains are 0 …
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,14 @@ class Bar(NamedTuple):
     score: float
     note: str = ""
     chosen: bool = False
+
+
+class AmountBar(NamedTuple):
+    """An amount of whatever the chart's title says, and how it is written."""
+
+    label: str
+    amount: float
+    figure: str
 
 
 class GainBar(NamedTuple):
@@ -108,6 +117,31 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
             parts.append(_line(0, y + 8, length, y + 8, colour, 3 if row.chosen else 2))
     figures = "; ".join(f"{row.label} {points(row.score)}" for row in rows)
     return _svg(title, figures, max(len(rows) * step - 6, 1), parts)
+
+
+def amounts(title: str, rows: Sequence[AmountBar]) -> str:
+    """One thin bar a row, in the order given, as long as its part of the largest amount; the first is the accent."""
+    parts, step, top = [_text(0, 12, title, MUTED, 12)], 31, 22
+    longest = max((row.amount for row in rows if math.isfinite(row.amount)), default=0.0)
+    for index, row in enumerate(rows):
+        y, colour = top + index * step + 13, INK if index else ACCENT
+        parts.append(_text(0, y, row.label, colour, 12))
+        parts.append(_text(WIDTH, y, row.figure, colour, 12, "end"))
+        parts.append(_line(0, y + 8, WIDTH, y + 8, RULE, 1))
+        if longest > 0 and row.amount > 0:
+            parts.append(_line(0, y + 8, WIDTH * row.amount / longest, y + 8, colour, 3))
+    figures = "; ".join(f"{row.label} {row.figure}" for row in rows)
+    return _svg(title, figures, top + len(rows) * step - 6, parts)
+
+
+def as_file(chart: str) -> str:
+    """A chart as a file of its own: white ground, a margin, and letters that no page's style chooses."""
+    opening, box, rest = re.split(r'viewBox="0 0 (\S+ \S+)"', chart, maxsplit=1)
+    width, height = (float(side) + 2 * MARGIN for side in box.split())
+    place = f'x="-{MARGIN}" y="-{MARGIN}" width="{width:g}" height="{height:g}"'
+    ground = f'<style>text{{font-family:sans-serif}}</style><rect {place} fill="#fff"/>'
+    frame = f'viewBox="-{MARGIN} -{MARGIN} {width:g} {height:g}" width="{2 * width:g}"'
+    return opening + frame + rest.replace("</desc>", f"</desc>{ground}", 1) + "\n"
 
 
 def intervals(title: str, rows: Sequence[GainBar]) -> str:

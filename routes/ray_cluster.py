@@ -95,7 +95,7 @@ def connected(address: str | None) -> Iterator[Any]:
             ray.init(address=address or "local", log_to_driver=False, logging_level="warning", **here)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"no Ray cluster answers: {_last_line(error)}",
+            f"no Ray cluster answers: {last_line(error)}",
             where=address or "this machine",
             to_try="--address HOST:6379",
         ) from None
@@ -132,10 +132,11 @@ def watched(news: Iterator[News], awaited: str) -> Iterator[News]:
         if isinstance(item, ModisteError):
             raise item
         if isinstance(item, BaseException):
-            raise ClusterError(f"the cluster gave up: {_last_line(item)}", to_try="the same command goes on") from None
+            raise ClusterError(f"the cluster gave up: {last_line(item)}", to_try="the same command goes on") from None
         yield item
 
 
-def _last_line(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
+    """What a cluster's error comes to; the lines before it are a traceback, or advice."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__

@@ -23,7 +23,7 @@ from ..core.threads import wait_asleep
 from ..hosts.errors import BrokenPicture
 from .prompt.contest import SearchRun
 from .prompt.optimise import evaluators_of, optimise_photo
-from .ray_cluster import ClusterError, ClusterOptions, WorkerPool, connected, watched
+from .ray_cluster import ClusterError, ClusterOptions, WorkerPool, connected, last_line, watched
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo
@@ -128,17 +128,24 @@ def _news(ray: Any, actors: Sequence[Any], tasks: Iterator[SearchTask]) -> Itera
 
     searching, before = {}, dict.fromkeys(actors, Drawn())
     for actor, task in zip(actors, tasks, strict=False):
-        searching[actor.search.remote(task)] = actor
+        searching[actor.search.remote(task)] = actor, task.photo.path
     while searching:
         ended, _ = ray.wait(list(searching), timeout=POLL_S)
         for call in ended:
-            actor = searching.pop(call)
-            yield ray.get(call)
+            actor, photo = searching.pop(call)
+            try:
+                yield ray.get(call)
+            except RayError as error:
+                raise ClusterError(
+                    f"each worker that tried this photo failed: {last_line(error)}",
+                    where=str(photo),
+                    to_try="without it, or with fewer --workers where memory is short; the same command goes on",
+                ) from None
             if (task := next(tasks, None)) is not None:
-                searching[actor.search.remote(task)] = actor
+                searching[actor.search.remote(task)] = actor, task.photo.path
         if ended:
             continue
-        asked = {actor.drawn.remote(): actor for actor in searching.values()}
+        asked = {actor.drawn.remote(): actor for actor, _ in searching.values()}
         pictures = steps = 0
         for answer in ray.wait(list(asked), num_returns=len(asked), timeout=POLL_S)[0]:
             try:

@@ -37,10 +37,10 @@ def gather_and_kill(pictures, journal):
     keys = gather(pictures, journal)
     if not killed:
         processes = psutil.Process().children(recursive=True)
-        searching = [each for each in processes if "PromptWorker.search" in "".join(each.cmdline())]
-        killed.append(searching[-1].pid)
-        searching[-1].kill()
-        print("killed one of", len(searching), file=sys.stderr)
+        workers = [each for each in processes if "ray::PromptWorker" in "".join(each.cmdline())]
+        killed.append(workers[-1].pid)
+        workers[-1].kill()
+        print("killed one of", len(workers), file=sys.stderr)
     return keys
 
 shards.gather = gather_and_kill

@@ -461,6 +461,24 @@ def test_diffusers_form_has_no_loha(parts, tmp_path):
     assert not (tmp_path / "peft.safetensors").exists()
 
 
+def test_magnitudes_have_the_names_and_shapes_of_diffusers_there_and_of_kohya_here(tmp_path):
+    ones, path = torch.ones, tmp_path / "peft.safetensors"
+    linear = {"lora_down.weight": ones(2, 4), "lora_up.weight": ones(8, 2), "dora_scale": ones(8, 1)}
+    kernel = {"lora_down.weight": ones(2, 4, 3, 3), "lora_up.weight": ones(8, 2, 1, 1), "dora_scale": ones(8, 1, 1, 1)}
+    query, convolution = f"{BLOCK}.0.attn1.to_q", "mid_block.resnets.0.conv1"
+    modules = [("unet", query, linear), ("unet", convolution, kernel), ("text_encoder", TEXT, linear)]
+    state = AdapterState("sd1", tuple(LoraModule(part, name, "lora", tensors) for part, name, tensors in modules))
+    write_diffusers(state, path)
+    there = {name: tensor.shape for name, tensor in read_tensors(path)[0].items() if "magnitude" in name}
+    assert there == {
+        f"unet.{query}.lora_magnitude_vector": (8,),
+        f"unet.{convolution}.lora_magnitude_vector": (1, 8, 1, 1),
+        f"text_encoder.{TEXT}.lora_magnitude_vector.weight": (8,),
+    }
+    here = {module.path: module.tensors["dora_scale"].shape for module in read_lora(path).modules}
+    assert here == {query: (8, 1), convolution: (8, 1, 1, 1), TEXT: (8, 1)}
+
+
 def test_the_form_of_diffusers_is_in_half_precision_with_the_scale_in_its_second_factor(tmp_path):
     path, state = tmp_path / "peft.safetensors", one_module(alpha=torch.tensor(1.0))
     write_diffusers(state, path)

@@ -31,6 +31,7 @@ from modiste.trainer.loop.checkpoint import (
     TrainState,
     load_latest,
     newest_manifest,
+    refuse_other,
     save_checkpoint,
     verify,
     whole_checkpoints,
@@ -262,6 +263,8 @@ def test_a_run_that_has_become_another_is_refused_with_each_difference(tmp_path)
     accept = "--accept-versions goes on, and notes it in train.json; the libraries of before; or another --out"
     assert str(refused.value) == f"{reason}versions.torch: nothing → 3.0 ({place}); {accept}"
     assert load_latest(tmp_path, newer, accept_versions=True).step == 1
+    with pytest.raises(InputError, match="versions.torch"):
+        refuse_other(IDENTITY, newer, tmp_path)  # unless it is asked for
     other = {**newer, "base": "abd"}
     for accepted, versions in ((True, ""), (False, "; versions.torch: nothing → 3.0")):
         with pytest.raises(InputError) as refused:
