@@ -374,7 +374,7 @@ def test_a_file_that_a_training_kept_on_its_way_knows_what_it_was_trained_on(tmp
 
 
 def test_gains_are_paired_block_by_block_over_garments():
-    levels, garments = [0.1, 0.9, 0.3, 0.7], ["a", "a", "b", "b"]
+    levels, garments = [0.1, 0.2, 0.8, 0.9], ["a", "a", "b", "b"]
     theirs = [shot(level, at) for at, level in enumerate(levels)]
     ours = [shot(level + 0.1 + at / 1000, at) for at, level in enumerate(levels)]
     over = _gain(ours, theirs, garments, "scorer")
