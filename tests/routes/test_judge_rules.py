@@ -19,13 +19,14 @@ from modiste.fashion.photos import Photo, gather_photos
 from modiste.fashion.prompts.renderers import Rendered
 from modiste.fashion.scorer import Scorer
 from modiste.fashion.tags import PhotoTags
+from modiste.hosts.errors import LoraWithoutEffect
 from modiste.reports.judging import JudgedRow, JudgeReport, JudgeVerdict
 from modiste.routes.compare.pairs import JudgedPicture, PhotoPair
 from modiste.routes.compare.tuned import TunedModel, open_tuned
 from modiste.routes.evaluator import Candidate, Picture
 from modiste.routes.judge.candidates import JudgedModel, fresh_photos
 from modiste.routes.judge.copies import file_to_keep
-from modiste.routes.judge.effect import same_pictures
+from modiste.routes.judge.effect import same_pictures, set_aside
 from modiste.routes.judge.files import _choose, _prove, arms_of
 from modiste.routes.judge.files_report import _cost, _gain, _traits, _verdict
 from modiste.routes.judge.keep import copy_best
@@ -247,6 +248,18 @@ def test_where_every_file_changes_nothing_that_is_the_verdict():
     run.without_effect = dict.fromkeys(CANDIDATES, "its picture is the base model's")
     verdict = _verdict(run, Judged(rows(), [], 8))
     assert (verdict.decision, verdict.level, verdict.label) == ("changes nothing", "proven", "step 0")
+
+
+def test_a_file_that_the_host_finds_without_effect_is_set_aside_with_the_hosts_reason():
+    def deliver(arm) -> None:
+        if arm.name == "lucky":
+            raise LoraWithoutEffect("no module fits", where="the server")
+
+    run = judge_run()
+    run.session = SimpleNamespace(host=SimpleNamespace(describe=lambda: SimpleNamespace(kind="webui")))
+    set_aside(run, SimpleNamespace(deliver=deliver))
+    assert run.without_effect == {"lucky": "no module fits"} and run.standings == {"lucky": "changes nothing"}
+    assert [arm.name for arm in run.racing] == ["first", "steady", "final"] and run.drawn == {"lucky": []}
 
 
 def test_every_candidate_is_drawn_on_the_first_blocks_and_a_block_has_a_seed_of_its_own():
