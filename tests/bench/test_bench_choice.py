@@ -12,7 +12,8 @@ from modiste.bench.checkpoints import Worth, unseen_photos
 from modiste.bench.choice import ChoiceRow, ReplayedChoice, _row, _stopped
 from modiste.bench.choice import as_text as choices_as_text
 from modiste.bench.judge import COPIES, JudgeRow, OwnLuck, SameRow, as_text, copies_of, says_a_difference
-from modiste.hosts.request import GenerationRequest, LoraRef
+from modiste.hosts.local import LocalHost
+from modiste.hosts.request import GenerationRequest, GenerationResult, LoraRef
 from modiste.routes.judge.candidates import open_candidates
 from modiste.trainer.loop.validation import PictureScores, ValidationResult
 from modiste.trainer.lora.file import write_lora
@@ -67,6 +68,21 @@ def test_ten_copies_are_ten_files_that_judge_tells_apart_and_each_draws_on_seeds
         for model in models
     }
     assert len(seeds) == COPIES and 3 not in seeds
+
+
+def test_a_lora_draws_on_its_own_seed_the_base_model_on_the_one_asked_and_both_answer_what_was_asked(monkeypatch):
+    heard = []
+
+    def draw(host, requests):
+        heard.extend(requests)
+        yield from (GenerationResult(None, request, None, 0.0) for request in requests)
+
+    monkeypatch.setattr(LocalHost, "generate", draw)
+    base = GenerationRequest(prompt="a dress", seed=3)
+    asked = [base, base.model_copy(update={"loras": (LoraRef(name="copy-1"),)})]
+    results = list(OwnLuck.__new__(OwnLuck).generate(asked))
+    assert [result.request for result in results] == asked
+    assert heard[0].seed == 3 != heard[1].seed
 
 
 def test_a_gain_over_the_base_model_is_no_difference_between_files():

@@ -19,13 +19,14 @@ from modiste.fashion.photos import Photo, gather_photos
 from modiste.fashion.prompts.renderers import Rendered
 from modiste.fashion.scorer import Scorer
 from modiste.fashion.tags import PhotoTags
+from modiste.hosts.errors import LoraWithoutEffect
 from modiste.reports.judging import JudgedRow, JudgeReport, JudgeVerdict
 from modiste.routes.compare.pairs import JudgedPicture, PhotoPair
 from modiste.routes.compare.tuned import TunedModel, open_tuned
 from modiste.routes.evaluator import Candidate, Picture
 from modiste.routes.judge.candidates import JudgedModel, fresh_photos
 from modiste.routes.judge.copies import file_to_keep
-from modiste.routes.judge.effect import same_pictures
+from modiste.routes.judge.effect import same_pictures, set_aside
 from modiste.routes.judge.files import _choose, _prove, arms_of
 from modiste.routes.judge.files_report import _cost, _gain, _traits, _verdict
 from modiste.routes.judge.keep import copy_best
@@ -249,6 +250,18 @@ def test_where_every_file_changes_nothing_that_is_the_verdict():
     assert (verdict.decision, verdict.level, verdict.label) == ("changes nothing", "proven", "step 0")
 
 
+def test_a_file_that_the_host_finds_without_effect_is_set_aside_with_the_hosts_reason():
+    def deliver(arm) -> None:
+        if arm.name == "lucky":
+            raise LoraWithoutEffect("no module fits", where="the server")
+
+    run = judge_run()
+    run.session = SimpleNamespace(host=SimpleNamespace(describe=lambda: SimpleNamespace(kind="webui")))
+    set_aside(run, SimpleNamespace(deliver=deliver))
+    assert run.without_effect == {"lucky": "no module fits"} and run.standings == {"lucky": "changes nothing"}
+    assert [arm.name for arm in run.racing] == ["first", "steady", "final"] and run.drawn == {"lucky": []}
+
+
 def test_every_candidate_is_drawn_on_the_first_blocks_and_a_block_has_a_seed_of_its_own():
     run, drawer = chosen(falling)
     assert run.blocks == [(place, seed) for place, seed in enumerate(run.seeds.search)]
@@ -374,7 +387,7 @@ def test_a_file_that_a_training_kept_on_its_way_knows_what_it_was_trained_on(tmp
 
 
 def test_gains_are_paired_block_by_block_over_garments():
-    levels, garments = [0.1, 0.9, 0.3, 0.7], ["a", "a", "b", "b"]
+    levels, garments = [0.1, 0.2, 0.8, 0.9], ["a", "a", "b", "b"]
     theirs = [shot(level, at) for at, level in enumerate(levels)]
     ours = [shot(level + 0.1 + at / 1000, at) for at, level in enumerate(levels)]
     over = _gain(ours, theirs, garments, "scorer")
