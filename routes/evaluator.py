@@ -101,7 +101,7 @@ class Evaluator:
         """The scores of finished pictures by `scorer`; embeds only what the journal has no score of."""
         from PIL import Image
 
-        known = self.journal.scores(scorer.key)
+        known = self.journal.scores(scorer.key, reference.sha256)
         new = [record for record in records if record.key not in known]
         if new:
             pictures = [Image.open(_file_of(record)).convert("RGB") for record in new]
@@ -114,7 +114,7 @@ class Evaluator:
                     raw_cosine=round(similarity.raw_cosine, DIGITS),
                     centred=round(similarity.centred_cosine, DIGITS),
                 )
-            known = self.journal.scores(scorer.key)
+            known = self.journal.scores(scorer.key, reference.sha256)
         return {record.key: known[record.key] for record in records}
 
     def judge(self, reference: Reference, pictures: Sequence[Picture], judge: Scorer) -> list[Score]:

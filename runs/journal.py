@@ -343,10 +343,10 @@ class Journal:
                 raise JournalError(f"{key} is {state}: only finished pictures have scores")
             self._table.set_score(key, scorer_key, score)
 
-    def scores(self, scorer_key: str) -> dict[Key, Score]:
-        """Every score that `scorer_key` gave, in the order of the keys."""
+    def scores(self, scorer_key: str, photo: str | None = None) -> dict[Key, Score]:
+        """Every score that `scorer_key` gave, or those of one photo (sha256), in the order of the keys."""
         with self._errors(), self._thread:
-            return self._table.scores(scorer_key)
+            return self._table.scores(scorer_key, photo)
 
     def rows(self) -> list[Record]:
         """Every row, in the order of the keys."""

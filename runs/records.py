@@ -156,12 +156,13 @@ class PictureTable:
         self.database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
         seal(self.database, SCORES, [values[:4]])
 
-    def scores(self, scorer_key: str) -> dict[Key, Score]:
-        """Every score that `scorer_key` gave, in the order of the keys."""
+    def scores(self, scorer_key: str, photo: str | None = None) -> dict[Key, Score]:
+        """Every score that `scorer_key` gave, or those of one photo (sha256), in the order of the keys."""
+        of_photo, values = ("", (scorer_key,)) if photo is None else (" AND image_sha256 = ?", (scorer_key, photo))
         rows = self.database.execute(
             f"SELECT {KEY}, similarity, unclipped, raw_cosine, centred FROM scores "
-            "JOIN pictures USING (image_sha256, strategy_id, seed) WHERE scorer_key = ?",
-            (scorer_key,),
+            f"JOIN pictures USING (image_sha256, strategy_id, seed) WHERE scorer_key = ?{of_photo}",
+            values,
         ).fetchall()
         return dict(sorted((Key(*row[:4]), Score(*row[4:])) for row in rows))
 

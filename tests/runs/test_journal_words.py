@@ -151,6 +151,16 @@ def test_scores_are_those_of_their_scorer_in_the_order_of_the_keys(journal):
     assert [row.key.seed for row in journal.rows()] == [1, 2, 3]
 
 
+def test_the_scores_of_one_photo_are_asked_for_alone(journal):
+    keys = [key_for(seed, photo=photo * 64) for photo in "abc" for seed in range(2)]
+    journal.lease(keys, {key: request_for(key.seed).model_dump(mode="json") for key in keys})
+    for key in keys:
+        journal.finish(key, drawn(key.seed))
+        journal.score(key, "clip", **GOOD)
+    assert list(journal.scores("clip", "b" * 64)) == keys[2:4] and len(journal.scores("clip")) == 6
+    assert journal.scores("judge", "b" * 64) == {} == journal.scores("clip", "d" * 64)
+
+
 def test_a_picture_that_was_compared_once_is_not_read_again_in_the_same_run(journal, monkeypatch):
     draw(journal, 1)
     reads, read = [], Path.read_bytes
