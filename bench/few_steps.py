@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from ..fashion.prompts.arms import distinct_arms
 from ..fashion.prompts.strategies import Context, TaggedPhoto, label_shares
 from ..hosts.request import GenerationRequest, LoraRef
+from ..routes.host_prompts import write_for
 from ..routes.prompt.outcome import MINIMAL
 from ..routes.prompt.settings import PromptSettings
 from ..search.confirmation import mean_gain
 from ..search.seeds import seed_plan
-from .search import bench_render, make_photos
+from .search import make_photos
 
 if TYPE_CHECKING:
     from ..fashion.photos import Photo
@@ -120,16 +121,7 @@ def _arms(photo: Photo, session: Session, context: Context) -> dict[str, Rendere
     [tags] = session.vision.tagger.tag([photo.image])
     tagged = TaggedPhoto(tags, session.vision.taxonomy, context)
     forms = [name for name in PromptSettings.model_fields["strategies"].default if name != MINIMAL]
-    return distinct_arms(forms, tagged, bench_render(_Writer(session.host)))
-
-
-@dataclass(frozen=True)
-class _Writer:
-    host: Any
-
-    @property
-    def session(self) -> _Writer:
-        return self
+    return distinct_arms(forms, tagged, lambda prompt: write_for(session.host, prompt))
 
 
 def _scores(photo: Photo, arms: Mapping[str, Rendered], seeds: Sequence[int], way: Draft, session: Session) -> Scores:
