@@ -223,7 +223,8 @@ def test_tag_this_image_reads_with_what_auto_means_and_says_which_that_is(page, 
     right_click(page, 1, "tag this image")
     page.until("document.querySelector('dialog.modiste[open] .modiste-chip')", RUN_S)
     [notice] = texts(page, "dialog.modiste .modiste-notice")
-    assert notice.startswith("fashion-clip is not on this machine") and "models/fashion_clip/fashion-clip" in notice
+    assert notice.startswith("fashion-clip is not on this machine") and "get fashion-clip --to " in notice
+    assert "/models/fashion_clip`" in notice
     assert "brown" in "".join(texts(page, "dialog.modiste .modiste-chip"))
     page.press("Escape")
     page.until("!document.querySelector('dialog.modiste')")
