@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
-from ...fashion.photos import Gathered, Photo
+from ...fashion.photos import Gathered
 from ...models.presets import PRESETS
 from ...models.session import Session
 from ...routes.prompt.optimise import optimise_prompts
 from ...routes.prompt.settings import PromptSettings
-from ..vision.batches import observe, reading_notices, similarities
+from ..vision.batches import observe, photo_in_memory, reading_notices, similarities
 from .folders import runs_root
 from .graph import checkpoint_of, digest_of
 from .graph_host import ComfyGraphHost
@@ -123,13 +123,13 @@ def search(
             to_try="the list of Load Fashion Photos, which is searched one by one",
         )
     image = references[0]
-    sha256 = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+    searched = photo_in_memory("reference.png", image)
     session = Session(PRESETS["sd15"], vision, host)
     settings = PromptSettings.for_session(session, **options)
-    inputs = [settings.model_dump(mode="json"), host.scheduler, vision.scorer.key, vision.taxonomy.id, sha256]
+    inputs = [settings.model_dump(mode="json"), host.scheduler, vision.scorer.key, vision.taxonomy.id, searched.sha256]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:ID_DIGITS]
     folder = runs_root() / f"search-{digest}"
-    gathered = Gathered(photos=[Photo(Path("reference.png"), image, sha256)])
+    gathered = Gathered(photos=[searched])
     report = optimise_prompts(gathered, session, settings, folder, NodeProgress(options["budget"]).follow)
     photo = report.images[0]
     pictures = [Image.open(folder / path).convert("RGB") for path in photo.pictures["winner"]]

@@ -20,7 +20,9 @@ class LoraGraphHost(ComfyGraphHost):
     """Draws requests whose LoRAs name a file; the last set of LoRAs stays on a model of its own, the base untouched."""
 
     def __init__(self, base: ComfyGraphHost):
-        super().__init__(base.model, base.clip, base.vae, base.scheduler, base.name, base.digest, base.check_cancelled)
+        # The noise schedule is no field of a judgement's settings: as part of the digest it parts their run folders.
+        digest = f"{base.digest}, {base.scheduler}"
+        super().__init__(base.model, base.clip, base.vae, base.scheduler, base.name, digest, base.check_cancelled)
         self._tuned: tuple[tuple[LoraRef, ...], ComfyGraphHost] | None = None
 
     def describe(self) -> HostDescription:

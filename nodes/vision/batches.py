@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
+from ...fashion.photos import Photo
 from ...fashion.scorer import Similarity
 from ...fashion.tag_edits import chosen_tags
 from ...fashion.tagger import Tagger
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
 BATCH_SIZE = 8  # pictures
 
 ShowProgress = Callable[[int, int], Any]  # done, total
+
+
+def photo_in_memory(name: str, picture: Image.Image) -> Photo:
+    """A picture without a file as a photo, known by its pixels."""
+    return Photo(Path(name), picture, hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest())
 
 
 def observe(tagger: Tagger, pictures: Sequence[Image.Image], show_progress: ShowProgress) -> list[Observation]:

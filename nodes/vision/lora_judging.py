@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InputError
 from ...core.suggestions import did_you_mean
-from ...fashion.photos import Photo
 from ...models.presets import PRESETS
 from ...models.session import Session
-from .batches import one_or_each
+from .batches import one_or_each, photo_in_memory
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ...core.progress import ProgressCallback
+    from ...fashion.photos import Photo
     from ...hosts.request import Host
     from ...models.vision import VisionModels
     from ...reports.judging import JudgeReport
@@ -134,7 +134,4 @@ def _photos_of(references: Sequence[Image.Image], names: Sequence[str]) -> list[
     called = one_or_each(
         list(names) or [f"photo {at}" for at in range(1, len(references) + 1)], len(references), "names"
     )
-    return [
-        Photo(Path(name), image, hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest())
-        for name, image in zip(called, references, strict=True)
-    ]
+    return [photo_in_memory(name, image) for name, image in zip(called, references, strict=True)]

@@ -9,6 +9,8 @@ import pytest
 
 from modiste.core.errors import InputError
 from modiste.fashion.photos import gather_photos
+from modiste.nodes.comfy.graph_host import ComfyGraphHost
+from modiste.nodes.comfy.lora_host import LoraGraphHost
 from modiste.nodes.vision.lora_judging import judge_loras, loras_named
 from modiste.search.seeds import seed_plan
 
@@ -77,6 +79,14 @@ def test_the_best_of_the_list_comes_with_its_strength_and_a_report_of_all(judged
     shelf = judgement.judged.catalogue
     assert [gain.by for gain in shelf.retrieval] == ["scorer", "judge"]
     assert all(gain.best > shelf.chance for gain in shelf.retrieval)
+
+
+def test_another_noise_schedule_is_another_run():
+    digests = {
+        LoraGraphHost(ComfyGraphHost(None, None, None, schedule, "model", "digest", lambda: None)).digest
+        for schedule in ("normal", "karras", "karras")
+    }
+    assert len(digests) == 2
 
 
 def test_the_grid_has_the_photos_then_a_row_a_candidate_and_white_where_one_had_stopped(judged):
