@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random
 
 from ..core.progress import Progress
-from ..fashion.batch_tagging import tag_photos
+from ..fashion.batch_tagging import CATALOGUE_BATCH, tag_photos
 from ..fashion.encoder_cache import ObservationCache
 from ..fashion.shards import Catalogue
 from ..fashion.tagger import Tagger
@@ -92,7 +92,7 @@ def tagging(folder: Path) -> Iterator[tuple[int, float]]:
     from ..mini.renderer import render
     from ..models.vision import open_tagger
 
-    tagger = open_tagger(preset("mini"), "cpu")
+    tagger = open_tagger(preset("mini"), "cpu", cpu_batch=CATALOGUE_BATCH)
     tagger.prepare()
     for amount in CATALOGUES:
         photos = folder / f"photos-{amount}"

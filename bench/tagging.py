@@ -20,7 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ..core.torchvision_ops import patch_torchvision_ops
-from ..fashion.batch_tagging import TAGGING_SIDE, tag_photos
+from ..fashion.batch_tagging import CATALOGUE_BATCH, TAGGING_SIDE, tag_photos
 from ..fashion.encoder_cache import ObservationCache, RememberingEncoder
 from ..fashion.encoders.load import load_encoder
 from ..fashion.encoders.settings import EncoderSettings
@@ -73,7 +73,7 @@ def speed(folder: Path, count: int) -> tuple[list[TaggingRow], list[float], floa
     a photo decoded small and the same decoded whole."""
     model, photos = random_clip(folder / "clip"), make_photos(folder / "photos", count)
     taxonomy = load_taxonomy("garments")
-    encoder = load_encoder(str(model), framer=Framer("crop"))  # as the package does it
+    encoder = load_encoder(str(model), framer=Framer("crop"), cpu_batch=CATALOGUE_BATCH)  # as the package does it
     say(f"{count} photos of {PHOTO[0]}×{PHOTO[1]}, {sum(len(group.labels) for group in taxonomy.groups)} labels")
     rows, vocabulary_s = [], []
     with ObservationCache(encoder.identity.key, folder / "cache") as cache:
@@ -218,7 +218,7 @@ def memory(folder: Path, count: int) -> dict[str, float]:
     from ..models.presets import preset
     from ..models.vision import open_tagger
 
-    tagger = open_tagger(preset("mini"), "cpu")
+    tagger = open_tagger(preset("mini"), "cpu", cpu_batch=CATALOGUE_BATCH)
     megabytes = {}
     with ObservationCache(tagger.encoder.identity.key, folder / "cache") as cache:
         small = Catalogue(list(make_small_photos(folder / "photos", count)))

@@ -104,7 +104,7 @@ def open_engine(
     spread: EngineOptions, settings: WorkerSettings, open_files: ExitStack
 ) -> Callable[..., Iterator[tuple[Path, TaggedFile]]]:
     """What tags a catalogue: a tagger in this process, opened, or a cluster's workers."""
-    from ..fashion.batch_tagging import tag_photos
+    from ..fashion.batch_tagging import CATALOGUE_BATCH, tag_photos
     from ..fashion.encoder_cache import ObservationCache
     from ..fashion.prompts.captions import caption_of
     from ..models.vision import open_tagger
@@ -112,7 +112,7 @@ def open_engine(
 
     if spread.is_ray:
         return partial(tag_by_ray, settings=settings, cluster=spread.cluster)
-    tagger = open_tagger(settings.preset, settings.device)
+    tagger = open_tagger(settings.preset, settings.device, cpu_batch=CATALOGUE_BATCH)
     cache = open_files.enter_context(ObservationCache(tagger.key))
     caption = partial(caption_of, taxonomy=tagger.taxonomy, trigger=settings.trigger, bound=settings.bound)
     return partial(tag_photos, tagger=tagger, cache=cache, caption=caption)

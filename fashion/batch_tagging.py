@@ -1,9 +1,10 @@
-"""Tags a catalogue, photo after photo, with a batch of photos in memory."""
+"""Tags a catalogue, photo after photo, with a few batches of photos in memory."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from .tagger import Observation, Tagger
     from .tags import PhotoTags
 
-BATCH = 32  # photos in memory
+BATCH = 32  # photos that are read together
+CATALOGUE_BATCH = 8  # photos that a CPU encodes at once: a ViT-B/32 takes 0.6 times as long for each as one by one
 TAGGING_SIDE = 448  # pixels: twice what an encoder sees
 THREADS = 4  # decoding waits for the disk and, in Pillow, lets others compute
+MOST_ENCODERS = 16  # threads; more wait for each other in Python
 
 
 def tag_photos(
@@ -36,7 +39,7 @@ def tag_photos(
     skipped: list[Skip],
     tagged: Callable[[int, int, Path], None] = lambda done, total, path: None,
 ) -> Iterator[tuple[Path, TaggedFile]]:
-    """Tags photo after photo, BATCH at a time in memory. Raises InputError where none can be used.
+    """Tags photo after photo, in batches. Raises InputError where none can be used.
 
     `caption` writes a photo's caption; None: without a trigger. `done`: paths to leave out. `without_garment(path)`:
     whether a photo that shows no garment is tagged all the same. `skipped`: receives what can't be used.
@@ -46,10 +49,9 @@ def tag_photos(
     skipped += unusable
     todo = [file for file in files if str(file) not in done]
     used = len(files) - len(todo)
-    with ThreadPoolExecutor(THREADS) as pool:
-        entries = _entries(todo, lambda batch: tag_batch(batch, tagger, cache, pool, caption))
+    with TaggingThreads(tagger, cache, caption) as work:
         used += yield from usable_lines(
-            entries,
+            _entries(todo, work),
             used,
             without_garment=without_garment,
             skipped=skipped,
@@ -84,12 +86,22 @@ def usable_lines(
     return used
 
 
-def _entries(
-    files: Sequence[Path], tag: Callable[[Sequence[Path]], Sequence[BatchEntry | Skip]]
-) -> Iterator[tuple[Path, BatchEntry | Skip]]:
+def _entries(files: Sequence[Path], work: TaggingThreads) -> Iterator[tuple[Path, BatchEntry | Skip]]:
+    """Each file with its entry; the next batches are decoded and encoded while one is read."""
     waiting = iter(files)
+    decoding: deque[tuple[list[Path], DecodingBatch]] = deque()
+    encoding: deque[tuple[list[Path], EncodingBatch]] = deque()
     while batch := list(islice(waiting, BATCH)):
-        yield from zip(batch, tag(batch), strict=True)
+        decoding.append((batch, work.decode(batch)))
+        if len(decoding) > work.ahead:
+            earlier, started = decoding.popleft()
+            encoding.append((earlier, work.encode(started)))
+        if len(encoding) > work.ahead:
+            earlier, encoded = encoding.popleft()
+            yield from zip(earlier, work.read(encoded), strict=True)
+    encoding += [(batch, work.encode(started)) for batch, started in decoding]
+    for batch, encoded in encoding:
+        yield from zip(batch, work.read(encoded), strict=True)
 
 
 @dataclass(frozen=True)
@@ -100,26 +112,75 @@ class BatchEntry:
     garment: bool
 
 
-def tag_batch(
-    files: Sequence[Path],
-    tagger: Tagger,
-    cache: ObservationCache,
-    pool: Executor,
-    caption: Callable[[PhotoTags], str] | None = None,
-) -> list[BatchEntry | Skip]:
-    """The entry of each file, or why it can't be used; `pool` decodes what `cache` has no observation of."""
-    entries = _observed(list(pool.map(partial(_decode_new, cache=cache), files)), tagger, cache)
-    photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
-    read = iter(tagger.read([photo.observation for photo in photos]))
-    tagged: list[BatchEntry | Skip] = []
-    for entry in entries:
-        if isinstance(entry, Skip):
-            tagged.append(entry)
-            continue
-        tags = next(read)
-        text = caption_of(tags, tagger.taxonomy) if caption is None else caption(tags)
-        tagged.append(BatchEntry(_line(entry.path, tags, text), tags.garment))
-    return tagged
+class TaggingThreads:
+    """Takes batches of files through the three parts of tagging, in threads.
+
+    decode   reads and decodes what the cache has no observation of; waits for the disk
+    encode   its observations, CATALOGUE_BATCH photos in each thread: two threads with a processor each do more
+             than two processors on one computation; a GPU has one thread, and all photos of a batch at once
+    read     the tags, in the caller's thread
+    """
+
+    def __init__(self, tagger: Tagger, cache: ObservationCache, caption: Callable[[PhotoTags], str] | None = None):
+        """`caption` writes a photo's caption; None: without a trigger."""
+        import torch
+
+        self.tagger, self.cache = tagger, cache
+        self.caption = caption or partial(caption_of, taxonomy=tagger.taxonomy)
+        on_cpu = tagger.encoder.device == "cpu"
+        self._torch_threads = torch.get_num_threads()
+        threads = min(self._torch_threads, MOST_ENCODERS) if on_cpu else 1
+        self.part = CATALOGUE_BATCH if on_cpu else BATCH
+        self.ahead = -(-threads * self.part // BATCH)  # batches of which something waits
+        self._decoders = ThreadPoolExecutor(THREADS)
+        one_each = {"initializer": torch.set_num_threads, "initargs": (1,)} if on_cpu else {}
+        self._encoders = ThreadPoolExecutor(threads, **one_each)
+
+    def __enter__(self) -> TaggingThreads:
+        self.tagger.prepare()  # not in several threads at once
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import torch
+
+        self._decoders.shutdown(cancel_futures=True)
+        self._encoders.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._torch_threads)  # of threads that begin later
+
+    def decode(self, files: Sequence[Path]) -> DecodingBatch:
+        """Begins to decode a batch."""
+        return [self._decoders.submit(_decode_new, file, self.cache) for file in files]
+
+    def encode(self, batch: DecodingBatch) -> EncodingBatch:
+        """Waits until a batch is decoded, and begins to encode it."""
+        entries = [future.result() for future in batch]
+        new = [entry for entry in entries if isinstance(entry, Photo)]
+        parts = [new[start : start + self.part] for start in range(0, len(new), self.part)]
+        return entries, [self._encoders.submit(self._observe, part) for part in parts]
+
+    def _observe(self, photos: Sequence[Photo]) -> list[Observation]:
+        return self.tagger.observe([photo.image for photo in photos])
+
+    def read(self, batch: EncodingBatch) -> list[BatchEntry | Skip]:
+        """Waits until a batch is encoded, and reads the entry of each file, or why it can't be used."""
+        entries = self._observed(*batch)
+        photos = [entry for entry in entries if isinstance(entry, _ObservedFile)]
+        read = iter(self.tagger.read([photo.observation for photo in photos]))
+        return [entry if isinstance(entry, Skip) else self._entry(entry.path, next(read)) for entry in entries]
+
+    def _observed(
+        self, entries: Sequence[Photo | _ObservedFile | Skip], parts: Sequence[Future[list[Observation]]]
+    ) -> list[_ObservedFile | Skip]:
+        """The entries with every new photo's observation, which is stored."""
+        fresh = [observation for part in parts for observation in part.result()]
+        new = [entry for entry in entries if isinstance(entry, Photo)]
+        if new:
+            self.cache.add(zip((photo.sha256 for photo in new), fresh, strict=True))
+        observed = iter(fresh)
+        return [_ObservedFile(entry.path, next(observed)) if isinstance(entry, Photo) else entry for entry in entries]
+
+    def _entry(self, path: Path, tags: PhotoTags) -> BatchEntry:
+        return BatchEntry(_line(path, tags, self.caption(tags)), tags.garment)
 
 
 def photos_without_garment(photos: Sequence[Photo], tagger: Tagger) -> list[Photo]:
@@ -148,6 +209,10 @@ class _ObservedFile:
     observation: Observation
 
 
+DecodingBatch = Sequence[Future[Photo | _ObservedFile | Skip]]
+EncodingBatch = tuple[Sequence[Photo | _ObservedFile | Skip], Sequence[Future[list["Observation"]]]]
+
+
 def _decode_new(file: Path, cache: ObservationCache) -> Photo | _ObservedFile | Skip:
     """The observation of a known photo, the decoded photo of a new one, or why it can't be used; runs in threads."""
     try:
@@ -156,18 +221,6 @@ def _decode_new(file: Path, cache: ObservationCache) -> Photo | _ObservedFile | 
         return decode_photo(data, TAGGING_SIDE) if known is None else _ObservedFile(file, known)
     except BadPhoto as bad:
         return Skip(file, bad.code, bad.reason)
-
-
-def _observed(
-    entries: Sequence[Photo | _ObservedFile | Skip], tagger: Tagger, cache: ObservationCache
-) -> list[_ObservedFile | Skip]:
-    """The entries with every new photo observed, and its observation stored."""
-    new = [entry for entry in entries if isinstance(entry, Photo)]
-    fresh = tagger.observe([photo.image for photo in new])
-    if new:
-        cache.add(zip((photo.sha256 for photo in new), fresh, strict=True))
-    observed = iter(fresh)
-    return [_ObservedFile(entry.path, next(observed)) if isinstance(entry, Photo) else entry for entry in entries]
 
 
 def _line(photo: Path, tags: PhotoTags, caption: str) -> TaggedFile:

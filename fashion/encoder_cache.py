@@ -134,7 +134,7 @@ class RememberingEncoder:
 
     def __init__(self, encoder: Encoder, cache: ObservationCache):
         self.encoder, self.cache = encoder, cache
-        self.identity, self.logit_scale = encoder.identity, encoder.logit_scale
+        self.identity, self.logit_scale, self.device = encoder.identity, encoder.logit_scale, encoder.device
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """The inner encoder's vectors of the pictures, [N, D]."""
@@ -162,7 +162,7 @@ class KeepingTexts:
     def __init__(self, encoder: Encoder, key: str):
         """`key`: that of the tagger, whose observations lie in the same cache."""
         self.encoder, self.key = encoder, key
-        self.identity, self.logit_scale = encoder.identity, encoder.logit_scale
+        self.identity, self.logit_scale, self.device = encoder.identity, encoder.logit_scale, encoder.device
         self._said = False
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:

@@ -228,7 +228,7 @@ def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
         _refuse_by_size(file.path, image)
         size = image.size
         if kind == "JPEG":
-            image.draft(image.mode, (side, side))
+            image.draft(image.mode, _within(image.size, side))
         if kind == "PNG":  # decoding alone ignores its checksums
             Image.open(BytesIO(file.data), formats=["PNG"]).verify()
         image.load()
@@ -236,6 +236,12 @@ def decode_photo(file: PhotoFile, side: int = WORKING_SIDE) -> Photo:
         size = size if upright.size == image.size else (size[1], size[0])  # turned by a quarter
         upright.thumbnail((side, side), Image.Resampling.LANCZOS)
     return Photo(file.path, upright, file.sha256, tuple(notes), size)
+
+
+def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size of a picture that is reduced to `side` pixels at its longer side."""
+    share = side / max(size)
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
 @contextmanager

@@ -43,14 +43,16 @@ def open_vision_models(preset: Preset, device: str = "auto", known_as: str | Non
     return VisionModels(tagger.taxonomy, tagger.encoder, tagger, scorer, open_judge(preset, device))
 
 
-def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = None) -> Tagger:
+def open_tagger(preset: Preset, device: str = "auto", known_as: str | None = None, *, cpu_batch: int = 1) -> Tagger:
     """The tagger alone: what a catalogue's tags need.
 
     `known_as` names the encoder in encoders.json where `preset.encoder` is a folder; None takes `preset.encoder`.
+    `cpu_batch`: photos that a CPU encodes at once; a catalogue's are CATALOGUE_BATCH (fashion/batch_tagging.py).
     """
     require_weights(preset, "encoder")
     revision, finder = preset.revisions.get(preset.encoder), open_finder(preset, device)
-    encoder = load_encoder(preset.encoder, revision=revision, device=device, framer=Framer(preset.framing, finder))
+    framer = Framer(preset.framing, finder)
+    encoder = load_encoder(preset.encoder, revision=revision, device=device, framer=framer, cpu_batch=cpu_batch)
     temperatures = load_temperatures(preset.calibration if preset.measured else None)
     own = user_calibration(encoder.identity, "clip")
     temperatures |= own.temperatures if own else {}

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..fashion.batch_tagging import BATCH, THREADS, BatchEntry, tag_batch, usable_lines
+from ..fashion.batch_tagging import BATCH, CATALOGUE_BATCH, BatchEntry, TaggingThreads, usable_lines
 from ..fashion.photos import Skip, nothing_usable
 from ..fashion.remote import as_path, is_remote
 from ..fashion.tag_file import TaggedFile
@@ -83,16 +82,14 @@ class TaggingWorker:
         from ..fashion.prompts.captions import caption_of
         from ..models.vision import open_tagger
 
-        self.tagger = open_tagger(settings.preset, settings.device)
-        self.cache, self.pool = ObservationCache(self.tagger.key), ThreadPoolExecutor(THREADS)
-        self.caption = partial(
-            caption_of, taxonomy=self.tagger.taxonomy, trigger=settings.trigger, bound=settings.bound
-        )
+        tagger = open_tagger(settings.preset, settings.device, cpu_batch=CATALOGUE_BATCH)
+        caption = partial(caption_of, taxonomy=tagger.taxonomy, trigger=settings.trigger, bound=settings.bound)
+        self.work = TaggingThreads(tagger, ObservationCache(tagger.key), caption)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """The entries of a batch of paths, as JSON, with their photos' numbers."""
         files = [as_path(str(text)) for text in batch["place"]]
-        entries = tag_batch(files, self.tagger, self.cache, self.pool, self.caption)
+        entries = self.work.read(self.work.encode(self.work.decode(files)))
         return {"number": batch["number"], "entry": [json.dumps(_as_json(entry)) for entry in entries]}
 
 

@@ -78,6 +78,7 @@ class ColourEyes:
 
     identity = EncoderIdentity(id="colour-eyes", revision="1", preprocessing="none")
     logit_scale = 8.0
+    device = "cpu"
 
     def embed_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
         rows = []

@@ -16,6 +16,7 @@ class WordEncoder:
 
     identity = EncoderIdentity(id="words", revision="1", preprocessing="none")
     logit_scale = 20.0
+    device = "cpu"
 
     def embed_images(self, images):
         return torch.nn.functional.normalize(torch.stack([image.shown for image in images]), dim=-1)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class ClipEncoder:
     """A `transformers.CLIPModel` folder (FashionCLIP) as an `Encoder` (protocol.py)."""
 
-    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer):
+    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer, cpu_batch: int = 1):
         patch_torchvision_ops()
         from transformers import CLIPModel, CLIPTokenizer
 
-        self.identity, self.device = identity, device
+        self.identity, self.device, self.cpu_batch = identity, device, cpu_batch
         self.model = _load(CLIPModel, folder, device)
         self.logit_scale = float(self.model.logit_scale.exp())
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
@@ -37,7 +37,7 @@ class ClipEncoder:
         def features(part: Sequence[Image.Image]) -> Any:
             return self.model.get_image_features(pixel_values=self._pixels(part))
 
-        return unit_vectors(images, features, self.device)
+        return unit_vectors(images, features, self.device, self.cpu_batch)
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → [N, D] float32 on CPU, each row of norm 1; what exceeds the model's length is cut off."""

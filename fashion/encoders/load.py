@@ -24,16 +24,23 @@ AS_SQUARES = Framer()
 
 
 def load_encoder(
-    model: str, *, revision: str | None = None, device: str = "auto", framer: Framer = AS_SQUARES
+    model: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    framer: Framer = AS_SQUARES,
+    cpu_batch: int = 1,
 ) -> Encoder:
     """An encoder of photos and texts by hub id or folder; raises MissingWeights if it is not on this machine.
+
+    `cpu_batch`: pictures that a CPU encodes at once (unit_vectors.py).
 
     A folder in open_clip's form is opened by open_clip, any other by transformers: Marqo's models have both forms, and
     the second one would run the model's own code.
     """
     folder = find_model(model, revision)
     kind = OpenClipEncoder if (folder / OPEN_CLIP).is_file() else ClipEncoder
-    return kind(folder, _identity(model, folder, framer), choose_device(device), framer)
+    return kind(folder, _identity(model, folder, framer), choose_device(device), framer, cpu_batch)
 
 
 def load_image_encoder(

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class OpenClipEncoder:
     """A folder with `open_clip_config.json` and safetensors as an `Encoder` (protocol.py)."""
 
-    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer):
+    def __init__(self, folder: Path, identity: EncoderIdentity, device: str, framer: Framer, cpu_batch: int = 1):
         patch_torchvision_ops()
         import open_clip
 
-        self.identity, self.device, self.framer = identity, device, framer
+        self.identity, self.device, self.framer, self.cpu_batch = identity, device, framer, cpu_batch
         # open_clip's `local-dir:` form reads config, weights and tokenizer from the folder and asks no hub.
         source = f"local-dir:{folder}"
         model, self.transform = open_clip.create_model_from_pretrained(source, device=device)
@@ -42,7 +42,7 @@ class OpenClipEncoder:
             pixels = torch.stack([self.transform(image) for image in self.framer(part)])
             return self.model.encode_image(pixels.to(self.device, self.dtype))
 
-        return unit_vectors(images, features, self.device)
+        return unit_vectors(images, features, self.device, self.cpu_batch)
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → [N, D] float32 on CPU, each row of norm 1; what exceeds the model's length is cut off."""

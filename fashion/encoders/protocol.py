@@ -40,6 +40,7 @@ class Encoder(ImageEncoder, Protocol):
     """An encoder of photos and texts in one space."""
 
     logit_scale: float  # exp of the model's own; cosines × this are its logits
+    device: str  # where it computes: cpu, cuda, mps
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts → [N, D] float32 on CPU, each row of norm 1."""

@@ -176,6 +176,17 @@ def test_how_many_are_encoded_at_once_changes_not_a_bit_on_a_cpu(clip, photos):
     assert torch.equal(together[: len(photos)], alone)
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_a_catalogue_s_photos_are_encoded_so_many_at_once_and_their_neighbours_change_not_a_bit(clip, photos, count):
+    encoder = load_encoder(str(clip), device="cpu", cpu_batch=4)
+    batches, inner = [], encoder.model.get_image_features
+    encoder.model.get_image_features = lambda pixel_values: batches.append(len(pixel_values)) or inner(pixel_values)
+    vectors = encoder.embed_images(photos[:count])
+    assert batches == [4] * -(-count // 4) and len(vectors) == count
+    assert torch.equal(vectors, torch.cat([encoder.embed_images([photo]) for photo in photos[:count]]))
+    assert torch.equal(vectors, encoder.embed_images(photos[:count][::-1]).flip(0))
+
+
 def test_texts_come_back_in_their_order_whatever_their_lengths(clip):
     encoder, texts = (
         load_encoder(str(clip), device="cpu"),

@@ -160,6 +160,14 @@ def test_a_large_photo_is_held_small(tmp_path):
     assert max(photo.image.size) == WORKING_SIDE
 
 
+@pytest.mark.parametrize(("size", "decoded"), [((1792, 1000), (448, 250)), ((1000, 1788), (500, 894))])
+def test_a_jpeg_is_decoded_as_small_as_its_longer_side_allows(size, decoded, tmp_path, monkeypatch):
+    loaded, inner = [], Image.Image.thumbnail
+    monkeypatch.setattr(Image.Image, "thumbnail", lambda image, *a: loaded.append(image.size) or inner(image, *a))
+    photo = read_photo(saved(tmp_path / "a.jpg", picture(size)), 448)
+    assert loaded == [decoded] and max(photo.image.size) == 448 and photo.size == size
+
+
 # ── bad ──
 
 

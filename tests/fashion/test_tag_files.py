@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from word_encoder import TAXONOMY, WordEncoder, shown
 from modiste.cli.app import app
 from modiste.core.disk import DiskError, write_error
 from modiste.core.errors import InputError
-from modiste.fashion.batch_tagging import tag_photos
+from modiste.fashion.batch_tagging import CATALOGUE_BATCH, tag_photos
 from modiste.fashion.caption_files import CaptionWriter, write_caption, written_by_modiste
 from modiste.fashion.encoder_cache import ObservationCache
 from modiste.fashion.photos import Skip
@@ -263,6 +265,61 @@ def test_a_folder_without_a_usable_photo_is_an_error(tmp_path):
     skipped: list[Skip] = []
     with ObservationCache("words", tmp_path) as cache, pytest.raises(InputError, match="EMPTY"):
         list(tag_photos(Catalogue([tmp_path]), Plain(WordEncoder(), TAXONOMY), cache=cache, skipped=skipped))
+
+
+# ── threads ──
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    """A hundred photos, each with a gray of its own, and two that are none."""
+    photos = tmp_path / "catalogue"
+    photos.mkdir()
+    for number in range(100):
+        Image.new("RGB", (40, 40), (number, number, number)).save(photos / f"{number:03}.png")
+    for number in (7, 64):
+        (photos / f"{number:03}.png").write_bytes(b"")
+    return photos
+
+
+class ByGray(Tagger):
+    """A photo darker than 50 is a top, a lighter one a dress; notes which threads encode how many, and their own."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.passes = []
+
+    def observe(self, images):
+        self.passes.append((len(images), torch.get_num_threads(), threading.current_thread() is MAIN))
+        dark = [image.getpixel((0, 0))[0] < 50 for image in images]
+        return super().observe([shown(top=is_dark, dress=not is_dark, casual=1) for is_dark in dark])
+
+
+MAIN = threading.main_thread()
+
+
+def test_threads_encode_a_catalogue_and_every_line_stands_in_its_place(catalogue, tmp_path):
+    tagger, skipped, before = ByGray(WordEncoder(), TAXONOMY), [], torch.get_num_threads()
+    images = run(catalogue, tmp_path / "1.jsonl", skipped, tagger)
+    assert images == [str(path) for path in sorted(catalogue.iterdir()) if path.stat().st_size]
+    assert [skip.path.stem for skip in skipped] == ["007", "064"]
+    lines = [json.loads(text) for text in (tmp_path / "1.jsonl").read_text().splitlines()]
+    nouns = [next(tag["label"] for tag in line["tags"] if tag["group"] == TAXONOMY.noun.id) for line in lines]
+    assert nouns == ["top" if int(Path(image).stem) < 50 else "dress" for image in images]
+    assert sum(count for count, _, _ in tagger.passes) == 98
+    assert {count for count, _, _ in tagger.passes} == {CATALOGUE_BATCH, 7, 4}  # batches of 31, 32, 31 and 4
+    assert {(threads, main) for _, threads, main in tagger.passes} == {(1, False)}
+    with ThreadPoolExecutor(1) as later:
+        assert torch.get_num_threads() == before == later.submit(torch.get_num_threads).result()
+
+
+def test_what_fails_in_a_thread_ends_the_tagging_as_it_would_without_threads(catalogue, tmp_path):
+    class Failing(ByGray):
+        def observe(self, images):
+            raise InputError("this encoder reads nothing")
+
+    with pytest.raises(InputError, match="this encoder reads nothing"):
+        run(catalogue, tmp_path / "1.jsonl", [], Failing(WordEncoder(), TAXONOMY))
 
 
 def test_no_photo_is_encoded_twice_whatever_its_name_and_whatever_the_vocabulary(folder, tmp_path):
