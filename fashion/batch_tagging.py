@@ -133,8 +133,8 @@ class TaggingThreads:
         self.part = CATALOGUE_BATCH if on_cpu else BATCH
         self.ahead = -(-threads * self.part // BATCH)  # batches of which something waits
         self._decoders = ThreadPoolExecutor(THREADS)
-        one_each = {"initializer": torch.set_num_threads, "initargs": (1,)} if on_cpu else {}
-        self._encoders = ThreadPoolExecutor(threads, **one_each)
+        each = 1 if on_cpu else self._torch_threads
+        self._encoders = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(each,))
 
     def __enter__(self) -> TaggingThreads:
         self.tagger.prepare()  # not in several threads at once
