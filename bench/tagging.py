@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PHOTO = (1536, 2048)  # pixels
+OPEN_CLIP = "ViT-B-32"  # with random weights, as no others are named
 BATCH = 8  # the package's own, in zero_shot_classification
 TEMPLATES = ("a photo of {}", "a product photo of {}", "{}, fashion catalogue")  # FashionCLIP's in encoders.json
 
@@ -161,11 +162,11 @@ class OpenClipLoop:
         import open_clip
         import torch
 
-        self.model, _, self.preprocess = open_clip.create_model_and_transforms("ViT-B-32", pretrained=None)
+        self.model, _, self.preprocess = open_clip.create_model_and_transforms(OPEN_CLIP)
         self.model.eval()
         self.labels = labels
         with torch.no_grad():
-            self.texts = self.model.encode_text(open_clip.get_tokenizer("ViT-B-32")(labels), normalize=True)
+            self.texts = self.model.encode_text(open_clip.get_tokenizer(OPEN_CLIP)(labels), normalize=True)
 
     def zero_shot(self, images: Sequence[Path]) -> list[str]:
         """The most probable label of each photo."""

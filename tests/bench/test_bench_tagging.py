@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tiny_models import tiny_clip
+from tiny_models import tiny_clip, tiny_open_clip
 
 from modiste.bench import tagging
 from modiste.fashion.taxonomy import load_taxonomy
@@ -13,9 +13,10 @@ from modiste.models.presets import missing_weights, preset
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small(monkeypatch, tmp_path):
     monkeypatch.setattr(tagging, "random_clip", tiny_clip)
     monkeypatch.setattr(tagging, "PHOTO", (480, 640))
+    monkeypatch.setattr(tagging, "OPEN_CLIP", f"local-dir:{tiny_open_clip(tmp_path / 'open-clip', 'clip')}")
 
 
 def test_both_ways_tag_the_same_photos_and_the_ratios_are_those_of_their_seconds(small, capsys, monkeypatch):
@@ -28,7 +29,7 @@ def test_both_ways_tag_the_same_photos_and_the_ratios_are_those_of_their_seconds
     )
     tagging.main(["--photos", "3", "--json"])
     found = json.loads(capsys.readouterr().out)
-    cold, warm, each, once = found["rows"]
+    cold, warm, each, once, loop = found["rows"]
     assert {row["photos"] for row in found["rows"]} == {3}
     assert found["ratios"]["cold / fashion-clip, one call a group"] == pytest.approx(
         each["seconds"] / cold["seconds"], rel=0.05
@@ -36,8 +37,11 @@ def test_both_ways_tag_the_same_photos_and_the_ratios_are_those_of_their_seconds
     assert found["ratios"]["a label more / fashion-clip, encoded once"] == pytest.approx(
         once["seconds"] / warm["seconds"], rel=0.05
     )
+    assert found["ratios"]["cold / open_clip's loop, without its texts"] == pytest.approx(
+        loop["seconds"] / cold["seconds"], rel=0.05
+    )
     groups = [len(group.labels) for group in load_taxonomy("garments").groups if group.enabled]
-    assert len(found["ratios"]) == 4 and encoded == [*(n for labels in groups for n in (labels, 3)), sum(groups), 3]
+    assert len(found["ratios"]) == 6 and encoded == [*(n for labels in groups for n in (labels, 3)), sum(groups), 3]
     assert 0.9 < found["draft_parity"] <= 1.0001
 
 
@@ -60,6 +64,19 @@ def test_the_package_of_the_other_way_answers_as_its_library_does(small, tmp_pat
     with torch.no_grad():
         best = CLIPModel.from_pretrained(folder).eval()(**batch).logits_per_image.argmax(-1)
     assert tagging.FashionClipWay(folder).zero_shot(photos, labels) == [labels[index] for index in best]
+
+
+def test_open_clips_loop_answers_as_its_library_does(small, tmp_path):
+    photos, labels = tagging.make_photos(tmp_path / "photos", 3), ["a dress", "a red top", "striped trousers", "a coat"]
+    loop = tagging.OpenClipLoop(labels)
+    import open_clip
+    import torch
+    from PIL import Image
+
+    pixels = torch.stack([loop.preprocess(Image.open(photo)) for photo in photos])
+    with torch.no_grad():
+        images, texts, scale, *_ = loop.model(pixels, open_clip.get_tokenizer(tagging.OPEN_CLIP)(labels))
+    assert loop.zero_shot(photos) == [labels[index] for index in (scale * images @ texts.T).argmax(-1)]
 
 
 @pytest.mark.skipif(bool(missing_weights(preset("mini"))), reason="the embedded weights are not here")
