@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.weights import FAST_LORAS
 from .errors import RequestRefused
 
 
@@ -47,12 +48,14 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 def refuse_unknown(kind: str, name: str, known: Iterable[str]) -> None:
-    """RequestRefused for a name that the host would not know, with the nearest one."""
+    """RequestRefused for a name that the host would not know, with the nearest one or the command that fetches it."""
     names = list(known)
     if name in names:
         return
     near = difflib.get_close_matches(name, names, 1, 0.5) or [entry for entry in names if entry.lower() == name.lower()]
     guess = f"did you mean {near[0]!r}? " if near else ""
+    if name in FAST_LORAS:
+        guess = f"`modiste get {name} --to FOLDER`, where FOLDER is ComfyUI's or the WebUI's own; "
     raise RequestRefused(f"there is no {kind} {name!r} here", to_try=f"{guess}{kind}s: {', '.join(names) or 'none'}")
 
 

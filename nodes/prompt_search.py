@@ -11,6 +11,7 @@ from .choices import AS_SET, AUTO
 from .missing_libraries import advice, require
 from .schema import (
     CATEGORY,
+    MOST_STEPS,
     UsesEncoder,
     advanced,
     aspect_input,
@@ -81,6 +82,18 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
                     )
                 ),
                 aspect_input(),
+                advanced(
+                    io.Int.Input(
+                        "search_steps",
+                        default=0,
+                        min=0,
+                        max=MOST_STEPS,
+                        optional=True,
+                        display_name="search steps",
+                        tooltip="Sampling steps of the pictures that only choose, drawn with half the cfg and the "
+                        "scheduler normal; those that prove have all steps. 0: all pictures alike.",
+                    )
+                ),
             ],
             outputs=[
                 io.String.Output("positive", display_name="positive", tooltip="The prompt that is recommended."),
@@ -101,11 +114,13 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
         cls,
         strategies: str | None,
         encoder: str | None,
+        steps: int | None,
         sampler_name: str | None,
         scheduler: str | None,
         aspect: str | None = AS_SET,
+        search_steps: int | None = 0,
     ) -> bool | str:
-        """Refuses missing libraries and weights and unknown strategies before queueing; None is a link."""
+        """Refuses missing libraries and weights, unknown strategies and too many steps; None is a link."""
         from .comfy.model_management import require_encoder
 
         lacking = advice("Prompt Search", *LIBRARIES)
@@ -113,6 +128,7 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
         return lacking or check_result(
             lambda: check_choices(cls.define_schema(), **words),
             lambda: refuse_unknown_strategies(names_in(strategies or "")),
+            lambda: _check_steps(steps, search_steps),
             lambda: encoder and require_encoder(encoder),
         )
 
@@ -136,6 +152,7 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
         refine: bool,
         learn: bool,
         aspect: str = AS_SET,
+        search_steps: int = 0,
     ) -> io.NodeOutput:
         """Searches, or resumes a search that was cancelled."""
         from .comfy.graph_search import host_of, search
@@ -148,6 +165,7 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
         drawing = dict(steps=steps, cfg_scale=cfg, sampler=sampler_name, width=width, height=height)
         drawing["aspect"] = aspect if aspect != AS_SET else None
         options = dict(budget=budget, seed=seed, strategies=names_in(strategies), refine=refine, learn=learn)
+        options["search_steps"] = search_steps or None
         photos = pictures_of([reference], "reference")
         result = search(host, vision_models_for(encoder, AUTO), photos, {**drawing, **options})
         return io.NodeOutput(
@@ -159,3 +177,19 @@ class ModistePromptSearch(UsesEncoder, io.ComfyNode):
             with_notice(result.report(), encoder),
             ui={**notice_for_page(encoder, result.notices), "modiste_search": [result.row()]},
         )
+
+
+def _check_steps(steps: int | None, search_steps: int | None) -> None:
+    """InputError for steps outside their bounds, or where the search takes as many as the proof; None is a link.
+
+    ComfyUI does not hold inputs that `validate_inputs` names to their bounds.
+    """
+    from ..routes.prompt.few_steps import few_step_sampling
+    from .vision.tag_edits import finite
+
+    if steps is not None:
+        finite("steps", steps, 1, MOST_STEPS)
+    if search_steps:
+        finite("search_steps", search_steps, 1, MOST_STEPS)
+    if steps is not None and search_steps:
+        few_step_sampling({"steps": steps, "cfg_scale": 1.0}, search_steps, None)

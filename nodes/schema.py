@@ -15,6 +15,7 @@ from .comfy.folders import encoder_names, vocabulary_names
 CATEGORY = "Modiste"
 TAGS = "MODISTE_TAGS"  # one entry a picture: PhotoTags dumped, with the vocabulary's name
 OPTIONS = "MODISTE_TRAINING_OPTIONS"  # a part of a training config, nested as in TrainConfig
+MOST_STEPS = 150  # sampling steps of a picture
 
 
 class UsesEncoder:
@@ -135,7 +136,7 @@ def seed_input(tooltip: str) -> io.Input:
 
 
 def aspect_input() -> io.Input:
-    """The shape of the pictures; the last input and optional, so that graphs of before run as they are."""
+    """The shape of the pictures; after the other inputs and optional, so that saved graphs run as they are."""
     return advanced(
         io.Combo.Input(
             "aspect",
@@ -163,7 +164,14 @@ def sampling_inputs() -> list[io.Input]:
     import comfy.samplers
 
     return [
-        io.Int.Input("steps", default=20, min=1, max=150, display_name="steps", tooltip="Sampling steps of a picture."),
+        io.Int.Input(
+            "steps",
+            default=20,
+            min=1,
+            max=MOST_STEPS,
+            display_name="steps",
+            tooltip="Sampling steps of a picture.",
+        ),
         io.Float.Input(
             "cfg",
             default=7.0,

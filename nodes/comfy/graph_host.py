@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...hosts.comfy.sampler_names import AUTOMATIC, scheduler_for
 from ...hosts.errors import RequestRefused
 from ...hosts.request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
 from ...hosts.samplers import refuse_unknown
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from ...hosts.request import Dialect
 
-AUTOMATIC = "Automatic"
 LATENT_STEP = 8  # pixels of a latent
 
 
@@ -55,7 +55,7 @@ class ComfyGraphHost:
         import comfy.samplers
 
         refuse_unknown("sampler", request.sampler, comfy.samplers.KSampler.SAMPLERS)
-        refuse_unknown("scheduler", request.scheduler, [AUTOMATIC, *comfy.samplers.KSampler.SCHEDULERS])
+        self._scheduler(request)
         if request.checkpoint not in (None, self.name):
             raise RequestRefused(f"the graph's model is {self.name}, not {request.checkpoint}", to_try="connect it")
         if request.loras:
@@ -90,7 +90,7 @@ class ComfyGraphHost:
             request.steps,
             request.cfg_scale,
             request.sampler,
-            self.scheduler if request.scheduler == AUTOMATIC else request.scheduler,
+            self._scheduler(request),
             self._condition(request.prompt),
             self._condition(request.negative_prompt),
             empty,
@@ -99,6 +99,14 @@ class ComfyGraphHost:
             seed=request.seed,
         )
         return self.vae.decode(latents)
+
+    def _scheduler(self, request: GenerationRequest) -> str:
+        """ComfyUI's name of the request's noise schedule, which may be by A1111's."""
+        import comfy.samplers
+
+        if request.scheduler == AUTOMATIC:
+            return self.scheduler
+        return scheduler_for(request.scheduler, request.sampler, comfy.samplers.KSampler.SCHEDULERS)
 
     def _condition(self, text: str) -> Any:
         if text not in self._conditions:

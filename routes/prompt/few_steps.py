@@ -38,7 +38,7 @@ def few_step_sampling(
     if steps >= drawing["steps"]:
         raise InputError(
             f"{steps} steps for the search are not fewer than the {drawing['steps']} that prove",
-            to_try="fewer --search-steps, or leave them out",
+            to_try="fewer for the search, or leave them out",
         )
     return {"steps": steps, **sampling}
 

@@ -101,6 +101,13 @@ def test_a_new_lora_is_found_without_a_restart_and_an_unknown_one_is_refused(ser
     host.check(request(loras=(LoraRef(name="fresh"),)))
 
 
+def test_a_lora_that_get_knows_and_the_server_lacks_is_refused_with_the_command_that_fetches_it(server, host):
+    with pytest.raises(RequestRefused, match="there is no LoRA 'fast-sd15' here; `modiste get fast-sd15 --to FOLDER`"):
+        host.check(request(loras=(LoraRef(name="fast-sd15"),)))
+    server.object_info["LoraLoader"]["input"]["required"]["lora_name"][0].append("fast-sd15.safetensors")
+    host.check(request(loras=(LoraRef(name="fast-sd15"),)))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

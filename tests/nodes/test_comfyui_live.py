@@ -17,7 +17,9 @@ from comfy_live import CHECKPOINT, PUBLISHED, Comfy, api_prompt, furnish, servin
 from PIL import Image
 from safetensors.torch import save_file
 
+from modiste.cli.app import main
 from modiste.nodes.choices import TRAINED
+from modiste.runs.pictures import read_origin
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "comfy_object_info.json"
@@ -382,6 +384,63 @@ def test_a_search_draws_what_ksampler_draws_of_the_same_prompt_and_seed(comfy):
     assert np.abs(ours - theirs).max() <= 1, "ComfyUI's preview cuts off where ours rounds"
 
 
+def sampled(folder: Path) -> dict[str, set[tuple]]:
+    """(steps, cfg, sampler, schedule, LoRAs) of the pictures of a run that choose, and of those that prove."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    found: dict[str, set[tuple]] = {"search": set(), "confirm": set()}
+    for file in (folder / "images").rglob("*.png"):
+        asked = read_origin(file).request
+        kind = next(kind for kind in found if asked["seed"] in report["images"][0]["seeds"][kind])
+        loras = tuple(lora["name"] for lora in asked["loras"])
+        found[kind].add((asked["steps"], asked["cfg_scale"], asked["sampler"], asked["scheduler"], *loras))
+    return found
+
+
+def test_with_search_steps_what_chooses_is_drawn_in_fewer_steps_than_what_proves(comfy):
+    photo = comfy.node("ModisteLoadPhotos", folder="photos", limit=1)
+    links = dict(model=["1", 0], clip=["1", 1], vae=["1", 2], reference=["7", 0], budget=5, strategies="sentence")
+    few = dict(SMALL, steps=3, search_steps=1, seed=6, scheduler="karras")
+    search = comfy.node("ModistePromptSearch", **links, **few)
+    done = comfy.run({"1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT), "7": photo, "2": search})
+    assert done.end == "success", done.message
+    reports = (comfy.base / "output" / "modiste").glob("search-*/report.json")
+    drawn = sampled(max(reports, key=lambda file: file.stat().st_mtime).parent)
+    assert drawn == {"search": {(1, 3.5, "euler", "Uniform")}, "confirm": {(3, 7.0, "euler", "Automatic")}}
+
+
+def test_a_distilled_lora_of_the_server_draws_what_the_command_s_search_chooses_by(comfy, tmp_path, capsys):
+    def prompt(out: str) -> int:
+        small = ["--width", "64", "--height", "64", "--steps", "2", "--search-steps", "1", "--budget", "8"]
+        server = ["--host", "comfy", "--url", comfy.url, "--checkpoint", CHECKPOINT, "--search-lora", "fast-sd15"]
+        photo = str(comfy.base / "input" / "photos" / "look-01.jpg")
+        with pytest.raises(SystemExit) as ended:
+            main(["prompt", photo, "--preset", "mini", "--no-learn", *small, *server, "--out", str(tmp_path / out)])
+        return ended.value.code or 0
+
+    assert prompt("without") == 2 and not (tmp_path / "without").exists()
+    assert "`modiste get fast-sd15 --to FOLDER`" in " ".join(capsys.readouterr().err.split())
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    weights = {f"{layer}.lora_down.weight": torch.randn(4, 320), f"{layer}.lora_up.weight": torch.randn(320, 4)}
+    (comfy.base / "models" / "loras").mkdir(exist_ok=True)
+    save_file(weights, comfy.base / "models" / "loras" / "fast-sd15.safetensors")
+    before = comfy.call("/history")[1].keys()
+    assert prompt("with") == 0
+    drawn = sampled(tmp_path / "with")
+    assert {(steps, cfg, sampler, *loras) for steps, cfg, sampler, _, *loras in drawn["search"]} == {
+        (1, 1.0, "LCM", "fast-sd15")
+    }
+    assert {(steps, *loras) for steps, _, _, _, *loras in drawn["confirm"]} == {(2,)}
+    graphs = [entry["prompt"][2] for name, entry in comfy.call("/history")[1].items() if name not in before]
+    samplers = {
+        (part["inputs"]["sampler_name"], part["inputs"]["scheduler"], "lora-0" in graph)
+        for graph in graphs
+        for part in graph.values()
+        if part["class_type"] == "KSampler"
+    }
+    assert ("lcm", "normal", True) in samplers and len(samplers) == 2
+    assert "lora key not loaded" not in comfy.log.read_text(errors="replace")
+
+
 def test_with_the_aspect_photo_a_search_draws_in_the_photo_s_shape(comfy):
     loader = {"1": comfy.node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT)}
     links = dict(model=["1", 0], clip=["1", 1], vae=["1", 2])
@@ -477,6 +536,15 @@ BAD = {
         ("ModistePromptSearch", dict(SEARCH, sampler_name="eular")),
         "sampler_name: the list has no 'eular'; did you mean 'euler'?",
     ),
+    "as many steps for the search as for the proof": (
+        ("ModistePromptSearch", dict(SEARCH, steps=8, search_steps=8)),
+        "8 steps for the search are not fewer than the 8 that prove",
+    ),
+    "fewer search steps than none": (
+        ("ModistePromptSearch", dict(SEARCH, search_steps=-1)),
+        "search_steps is -1, not between 1 and 150",
+    ),
+    "no steps": (("ModistePromptSearch", dict(SEARCH, steps=0)), "steps is 0, not between 1 and 150"),
     "a recipe that there is not": (("ModisteLoraTrainer", dict(TRY_OUT, recipe="quik")), "did you mean 'quick'?"),
     "an encoder of no list": (
         ("ModisteScorer", dict(images=["7", 0], reference=["7", 0], encoder="minni")),

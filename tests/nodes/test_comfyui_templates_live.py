@@ -127,6 +127,18 @@ def test_a_template_of_the_page_is_queued_as_it_was_planned(page, comfy, name):
         assert sent[str(target)]["inputs"][socket] == [str(source), out], number
 
 
+def test_a_search_that_was_saved_before_it_had_search_steps_opens_with_them_off_and_its_values_in_place(page):
+    graph = file_of("search-a-prompt")
+    search = next(node for node in graph["nodes"] if node["type"] == "ModistePromptSearch")
+    assert search["inputs"].pop()["name"] == "search_steps" and search["widgets_values"].pop() == 0
+    search["widgets_values"][1:3] = [60, 30]
+    opened(page, graph)
+    sent = page.run("app.graphToPrompt().then(({ output }) => output)")[str(search["id"])]["inputs"]
+    values = {name: sent[name] for name in ("budget", "steps", "scheduler", "learn", "aspect", "search_steps")}
+    assert values == dict(budget=60, steps=30, scheduler="karras", learn=True, aspect="off", search_steps=0)
+    assert issues(page) == []
+
+
 def test_a_missing_checkpoint_comes_with_the_folder_and_a_link(page):
     graph = json.loads(json.dumps(file_of("search-a-prompt")).replace(PUBLISHED, "nowhere.safetensors"))
     opened(page, graph)
