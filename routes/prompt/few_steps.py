@@ -16,6 +16,8 @@ from ...hosts.request import LoraRef
 
 LCM_STEPS = 4
 SCHEDULE = "Uniform"  # evenly spaced noise levels
+# A distilled LoRA's own levels, as near as each host comes: "Uniform" would spend the last of four steps on no noise.
+LCM_SCHEDULE = "SGM Uniform"
 LEAST_GUIDANCE = 1.0
 
 
@@ -29,7 +31,7 @@ def few_step_sampling(
     """
     if lora is not None:
         steps = LCM_STEPS if steps is None else steps
-        sampling = {"cfg_scale": LEAST_GUIDANCE, "sampler": "LCM"}
+        sampling = {"cfg_scale": LEAST_GUIDANCE, "sampler": "LCM", "scheduler": LCM_SCHEDULE}
         sampling |= {"loras": [distilled_lora(lora, local).model_dump(mode="json")]}
     elif steps is not None:
         sampling = {"cfg_scale": max(LEAST_GUIDANCE, drawing["cfg_scale"] / 2), "scheduler": SCHEDULE}

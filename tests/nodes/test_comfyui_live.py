@@ -437,7 +437,7 @@ def test_a_distilled_lora_of_the_server_draws_what_the_command_s_search_chooses_
         for part in graph.values()
         if part["class_type"] == "KSampler"
     }
-    assert ("lcm", "normal", True) in samplers and len(samplers) == 2
+    assert ("lcm", "sgm_uniform", True) in samplers and len(samplers) == 2
     assert "lora key not loaded" not in comfy.log.read_text(errors="replace")
 
 

@@ -86,9 +86,10 @@ def test_a_distilled_lora_draws_what_chooses_and_nothing_else(paper_photos, tmp_
     settings = few_steps(search_lora=str(tmp_path / "lcm.safetensors"))
     report, drawn = searched(paper_photos, tmp_path / "out", settings)
     worn = {
-        (request.steps, request.sampler, request.cfg_scale, *(lora.name for lora in request.loras)) for request in drawn
+        (request.steps, request.sampler, request.scheduler, request.cfg_scale, *(lora.name for lora in request.loras))
+        for request in drawn
     }
-    assert worn == {(4, "LCM", 1.0, "lcm"), (8, "Pencil", 5.0)}
+    assert worn == {(4, "LCM", "SGM Uniform", 1.0, "lcm"), (8, "Pencil", "Automatic", 5.0)}
     lora = next(request.loras[0] for request in drawn if request.loras)
     assert lora.path == tmp_path / "lcm.safetensors" and lora.strength == 1.0
 
