@@ -30,7 +30,7 @@ class Display:
         self._bars: Any = None
         self._training = TrainingView()
         self._tasks: dict[str, Any] = {}
-        self._last_line = 0.0
+        self._last_line, self._last_s = "", 0.0
 
     def __enter__(self) -> Display:
         if not self.quiet and sys.stderr.isatty() and FOR_PROGRAMS not in os.environ:
@@ -68,12 +68,14 @@ class Display:
             if progress.stage not in UNDER_THE_BAR:
                 self._bar(progress)
         elif progress.stage in TOLD or progress.done == progress.total or self._silent_s() > LINE_EVERY_S:
-            self._last_line = time.monotonic()
             eta = f", about {progress.eta_s:.0f} s left" if progress.eta_s else ""
-            say(f"{progress.stage} {progress.done}/{progress.total}{eta} {_one_line(progress.message)}".rstrip())
+            line = f"{progress.stage} {progress.done}/{progress.total}{eta} {_one_line(progress.message)}".rstrip()
+            if line != self._last_line:  # one report for each picture of a finished stage
+                say(line)
+            self._last_line, self._last_s = line, time.monotonic()
 
     def _silent_s(self) -> float:
-        return time.monotonic() - self._last_line
+        return time.monotonic() - self._last_s
 
     def _bar(self, progress: Progress) -> None:
         if progress.stage not in self._tasks:

@@ -87,3 +87,16 @@ def test_a_pipe_gets_each_validation_as_a_line_and_a_quiet_display_nothing(capsy
         said = capsys.readouterr()
         assert said.out == "" and ("validation 30/60 held-out loss 0.05" in said.err) == (not quiet)
     assert said.err == ""
+
+
+def test_a_pipe_is_not_told_the_same_line_twice_in_a_row(capsys):
+    with Display() as display:
+        for name in ("a", "b", "c"):
+            display(Progress("signs", 24, 24, picture=Path(f"{name}.png")))
+        display(Progress("validation", 30, 60))
+        display(Progress("signs", 24, 24))
+    assert capsys.readouterr().err.splitlines() == [
+        "signs 24/24",
+        "validation 30/60",
+        "signs 24/24",
+    ]
