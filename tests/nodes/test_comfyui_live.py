@@ -427,7 +427,7 @@ def test_a_distilled_lora_of_the_server_draws_what_the_command_s_search_chooses_
     assert prompt("with") == 0
     drawn = sampled(tmp_path / "with")
     assert {(steps, cfg, sampler, *loras) for steps, cfg, sampler, _, *loras in drawn["search"]} == {
-        (1, 1.0, "LCM", "fast-sd15")
+        (1, 1.5, "LCM", "fast-sd15")
     }
     assert {(steps, *loras) for steps, _, _, _, *loras in drawn["confirm"]} == {(2,)}
     graphs = [entry["prompt"][2] for name, entry in comfy.call("/history")[1].items() if name not in before]
