@@ -137,7 +137,6 @@ class TaggingThreads:
         self._encoders = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(each,))
 
     def __enter__(self) -> TaggingThreads:
-        self.tagger.prepare()  # not in several threads at once
         return self
 
     def __exit__(self, *error: object) -> None:

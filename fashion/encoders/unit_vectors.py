@@ -22,7 +22,7 @@ def unit_vectors(
     if device != "cpu":
         return _in_batches(items, features, BATCH)
     missing = -len(items) % cpu_batch
-    return _in_batches([*items, *[items[-1]] * missing], features, cpu_batch)[: len(items)]
+    return _in_batches([*items, *list(items[-1:]) * missing], features, cpu_batch)[: len(items)]
 
 
 def unit_text_vectors(texts: Sequence[str], features: Callable[[Sequence[str]], Any]) -> torch.Tensor:
