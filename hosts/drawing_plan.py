@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..checkpoints.families.configs import Family
-from ..core.device import GIB
+from ..core.device import GIB, choose_dtype, has_native_bf16
+from .errors import OutOfMemory
 
 Offload = Literal["none", "model", "sequential"]
 
@@ -118,3 +119,22 @@ def plan_drawing(
             return plan
         plan = smaller
     return plan
+
+
+def no_less(plan: DrawingPlan, size: str, device: str, dtype: str) -> OutOfMemory:
+    """The error where a picture of `size` finds no memory even by the plan that takes the least."""
+    advice = ["close other programs", "a smaller --width and --height"]
+    if device != "cpu":
+        advice += [*["--dtype float16"] * (dtype == "float32"), "--device cpu"]
+    return OutOfMemory(
+        f"the device has too little memory for one picture of {size}, drawn with the least there is a way to",
+        where=f"{device}: {plan.text}",
+        to_try=", ".join(advice[:-1]) + f", or {advice[-1]}",
+    )
+
+
+def dtype_name(device: str, name: str, low_memory: bool) -> str:
+    """The number format by its name; on a CPU that multiplies bfloat16 itself, what saves memory takes that."""
+    if name == "auto" and low_memory and device == "cpu" and has_native_bf16():
+        return "bfloat16"
+    return str(choose_dtype(device, name)).removeprefix("torch.")

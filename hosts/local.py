@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import threading
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoints.families.configs import family_of_unet
 from ..checkpoints.single_file import open_pipeline, recognised
-from ..core.device import GIB, choose_device, choose_dtype, free_bytes, has_native_bf16, is_out_of_memory
+from ..core.device import GIB, choose_device, choose_dtype, free_bytes, is_out_of_memory
 from ..core.errors import InputError, MissingWeights
 from ..core.files import sha256_of
 from ..core.torchvision_ops import patch_torchvision_ops
 from ..core.weights import how_to_get, hub_cache, locate
-from .drawing_plan import MOST_AT_ONCE, DrawingPlan, plan_drawing
-from .errors import OutOfMemory, RequestRefused
+from .batch_threads import BatchThreads
+from .drawing_plan import MOST_AT_ONCE, DrawingPlan, dtype_name, no_less, plan_drawing
+from .errors import RequestRefused
 from .local_lora import load_adapter
 from .prompt_cache import PromptCache
 from .request import GenerationRequest, GenerationResult, HostDescription, UsedSettings
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("modiste")
 
 BATCH_PIXELS_CPU = 4 * 64 * 64  # twice as fast as one by one; more draws hardly faster on a CPU
+SMALL_PIXELS = BATCH_PIXELS_CPU // 2  # of a picture: up to here batches are drawn side by side (batch_threads.py)
 HASH_DIGITS = 10  # as A1111 shows
 MIN_STEPS = 1  # of an img2img drawing
 
@@ -59,7 +62,8 @@ class LocalHost:
     """Draws with `diffusers`; opens the pipeline when the first picture is asked for.
 
     The same request gives the same picture to the bit whatever stands beside it: noise comes from each picture's own
-    generator on the CPU, and batches always have the same size (on a GPU: as far as its kernels keep that).
+    generator on the CPU, and batches always have the same size (on a GPU: as far as its kernels keep that). A CPU draws
+    batches of small pictures side by side, unless `on_step` is to be told of each step.
     """
 
     dialect: Dialect = "diffusers"
@@ -95,13 +99,13 @@ class LocalHost:
         if folder.is_file():
             recognised(folder)  # refuses what is no checkpoint before anything is prepared
         self.folder, self.batch_size, self.prediction = folder, batch_size, prediction
-        self.dtype, self.low_memory = _dtype_name(self.device, dtype, low_memory), low_memory
+        self.dtype, self.low_memory = dtype_name(self.device, dtype, low_memory), low_memory
         self._free_gib: float | None = None  # of a card, before the model was opened
         self._applied: DrawingPlan | None = None  # to the opened pipeline
         self._most: DrawingPlan | None = None  # what the device can do, once it has run out of memory
         self.on_step: StepCallback | None = None  # what it raises ends the drawing
         self._pipeline: Any = None
-        self._prompts = PromptCache(lambda: self.pipeline)
+        self._prompts, self._threads = PromptCache(lambda: self.pipeline), BatchThreads()
         self._begun: dict[str, Any] = {}  # pipelines that begin with a picture
         self._scheduler_config: Any = None
         self._adapters: dict[Path, str] = {}
@@ -253,7 +257,7 @@ class LocalHost:
             group = list(alike)
             while group:
                 plan = self.plan(group[0].width, group[0].height)
-                results = self._draw(group[: plan.batch], plan, start)
+                results = self._draw(group, plan, start)
                 yield from results
                 group = group[len(results) :]  # all of them again where memory ended: by a smaller plan
 
@@ -262,27 +266,34 @@ class LocalHost:
         return (*map(str, fields.items()), self._prompts.chunks(request.prompt, request.negative_prompt))
 
     def _draw(
-        self, requests: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None
+        self, group: list[GenerationRequest], plan: DrawingPlan, start: InitImage | None
     ) -> list[GenerationResult]:
-        """The results of one batch; none where memory ended: the next plan takes less."""
-        began = time.monotonic()
-        # A batch of another size may run other kernels, which round differently: fill it up.
-        missing = plan.batch - len(requests) if self.device == "cpu" else 0
-        images: list[Any] | None = None
+        """The results of the next batches; none where memory ended: the next plan takes less."""
+        began, drawn = time.monotonic(), list[list[Any]]()
+        small = self.device == "cpu" and group[0].width * group[0].height <= SMALL_PIXELS
+        at_once = self._threads.count if small and self.on_step is None else 1
+        asked = group[: at_once * plan.batch]
+        batches = [asked[first : first + plan.batch] for first in range(0, len(asked), plan.batch)]
         try:
             self._apply(plan)
-            images = self._run([*requests, *[requests[-1]] * missing], start)[: len(requests)]
+            calls = [self._prepare(self._filled(batch, plan), start) for batch in batches]
+            drawn = self._threads.run(calls) if small else [call() for call in calls]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        if images is None:  # outside `except`, whose traceback holds the batch's tensors
-            self._most = self._after_running_out(replace(plan, batch=min(plan.batch, len(requests))), requests[0])
+        if not drawn:  # outside `except`, whose traceback holds the batch's tensors
+            self._most = self._after_running_out(replace(plan, batch=min(plan.batch, len(asked))), asked[0])
             return []
-        elapsed_s = (time.monotonic() - began) / len(requests)
+        images = [image for batch, pictures in zip(batches, drawn, strict=True) for image in pictures[: len(batch)]]
+        elapsed_s = (time.monotonic() - began) / len(asked)
         return [
             GenerationResult(image, request, self._used(request, image), elapsed_s)
-            for image, request in zip(images, requests, strict=True)
+            for image, request in zip(images, asked, strict=True)
         ]
+
+    def _filled(self, batch: list[GenerationRequest], plan: DrawingPlan) -> list[GenerationRequest]:
+        """A CPU's batch filled up: one of another size may run other kernels, which round differently."""
+        return [*batch, *[batch[-1]] * (plan.batch - len(batch) if self.device == "cpu" else 0)]
 
     def _after_running_out(self, plan: DrawingPlan, request: GenerationRequest) -> DrawingPlan:
         """The next plan, said in the log; OutOfMemory, with what is left to do, where there is none."""
@@ -297,21 +308,17 @@ class LocalHost:
         if smaller is not None and smaller.offload != "none" and self.device == "cpu":
             smaller = None  # there is no other place to move anything to
         if smaller is None:
-            advice = ["close other programs", "a smaller --width and --height"]
-            advice += [] if self.dtype != "float32" or self.device == "cpu" else ["--dtype float16"]
-            advice += [] if self.device == "cpu" else ["--device cpu"]
-            raise OutOfMemory(
-                f"the device has too little memory for one picture of {size}, drawn with the least there is a way to",
-                where=f"{self.device}: {plan.text}",
-                to_try=", ".join(advice[:-1]) + f", or {advice[-1]}",
-            )
+            raise no_less(plan, size, self.device, self.dtype)
         log.warning("out of memory at %s with %s; going on with %s", size, plan.text, smaller.text)
         return smaller
 
-    def _run(self, requests: list[GenerationRequest], start: InitImage | None) -> list[Any]:
+    def _prepare(self, requests: list[GenerationRequest], start: InitImage | None) -> Callable[[], list[Any]]:
+        """What draws a batch; several may run at once, each with a scheduler of its own over the same models."""
         import torch
 
         first, pipeline = requests[0], self.pipeline if start is None else self._begin_with(start)
+        if self.device == "cpu":
+            pipeline = copy.copy(pipeline)
         pipeline.scheduler = make_scheduler(self._scheduler_config, first.sampler, first.scheduler)
         self._set_loras(first)
         prompts, negatives = [r.prompt for r in requests], [r.negative_prompt for r in requests]
@@ -326,8 +333,10 @@ class LocalHost:
             masked = {} if start.mask is None else {"mask_image": [start.mask] * len(requests)} | start_arguments
             start_arguments = {"image": [start.image] * len(requests), "strength": start.strength, **masked}
         step_callback = {} if self.on_step is None else {"callback_on_step_end": self._report_step(len(requests))}
-        with torch.inference_mode():
-            images: list[Any] = pipeline(
+
+        @torch.inference_mode()
+        def draw() -> Any:
+            return pipeline(
                 prompt_embeds=positive.tokens,
                 negative_prompt_embeds=negative.tokens,
                 **pooled,
@@ -338,7 +347,8 @@ class LocalHost:
                 generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
                 output_type="pil",
             ).images
-        return images
+
+        return draw
 
     def _begin_with(self, start: InitImage) -> Any:
         """The img2img or the inpainting pipeline over the same models."""
@@ -364,17 +374,15 @@ class LocalHost:
             assert lora.path is not None  # `check` has refused it
             path = lora.path.resolve()
             if path not in self._adapters:
-                self._adapters[path] = self._load(path, f"lora{len(self._adapters)}")
+                name = f"lora{len(self._adapters)}"
+                load_adapter(self.pipeline, path, name, self._name())
+                self._adapters[path] = name
         if request.loras:
             names = [self._adapters[lora.path.resolve()] for lora in request.loras if lora.path]
             self.pipeline.enable_lora()
             self.pipeline.set_adapters(names, [lora.strength for lora in request.loras])
         elif self._adapters:
             self.pipeline.disable_lora()
-
-    def _load(self, lora: Path, name: str) -> str:
-        load_adapter(self.pipeline, lora, name, self._name())
-        return name
 
     def _used(self, request: GenerationRequest, image: Any) -> UsedSettings:
         import diffusers
@@ -390,10 +398,3 @@ class LocalHost:
             checkpoint_hash=self.checkpoint_hash,
             backend=f"diffusers {diffusers.__version__}, torch {torch.__version__}, {self.device}, {dtype}",
         )
-
-
-def _dtype_name(device: str, name: str, low_memory: bool) -> str:
-    """The number format by its name; on a CPU that multiplies bfloat16 itself, what saves memory takes that."""
-    if name == "auto" and low_memory and device == "cpu" and has_native_bf16():
-        return "bfloat16"
-    return str(choose_dtype(device, name)).removeprefix("torch.")

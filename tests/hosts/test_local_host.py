@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -188,6 +191,70 @@ def test_a_prompt_is_encoded_once_for_all_its_seeds_and_draws_as_if_it_were_new(
     before = encoded.count("a red dress")
     next(host.generate(asked[:1]))
     assert encoded.count("a red dress") == before + 1, "another pipeline may be another model"
+
+
+# ── side by side ──
+
+
+@pytest.fixture
+def two_processors():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def watched(host, before_each):
+    """The host, whose UNet calls `before_each` with its batch, both branches of guidance included."""
+    forward = host.pipeline.unet.forward
+    host.pipeline.unet.forward = lambda sample, *rest, **named: (
+        before_each(len(sample)) or forward(sample, *rest, **named)
+    )
+    return host
+
+
+def pictures(host, count: int) -> list[bytes]:
+    return [result.image.tobytes() for result in host.generate([request(seed=seed) for seed in range(count)])]
+
+
+def test_batches_of_small_pictures_are_drawn_at_once_with_a_processor_each(folder, two_processors):
+    meeting, seen = threading.Barrier(2, timeout=60), set()
+
+    def meet(batch: int) -> None:
+        seen.add((batch, torch.get_num_threads(), threading.current_thread() is threading.main_thread()))
+        meeting.wait()  # breaks where the batches come one after the other
+
+    drawn = pictures(watched(LocalHost(str(folder), device="cpu", batch_size=2), meet), 4)
+    assert seen == {(4, 1, False)} and len(set(drawn)) == 4
+    with ThreadPoolExecutor(1) as later:
+        assert torch.get_num_threads() == 2 == later.submit(torch.get_num_threads).result()
+
+
+def test_how_many_processors_there_are_and_who_is_told_of_steps_changes_not_a_bit(folder, two_processors):
+    at_once = pictures(LocalHost(str(folder), device="cpu", batch_size=2), 5)
+    told, host = [], LocalHost(str(folder), device="cpu", batch_size=2)
+    host.on_step = lambda *step: told.append(step)
+    assert pictures(host, 5) == at_once and {of for _, of, _ in told} == {request().steps}
+    torch.set_num_threads(1)
+    assert pictures(LocalHost(str(folder), device="cpu", batch_size=2), 5) == at_once
+
+
+def test_memory_that_ends_in_a_thread_halves_the_batch_and_other_errors_are_the_caller_s(folder, two_processors):
+    batches = []
+
+    def too_little(batch: int) -> None:
+        batches.append(batch)
+        if batch > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    host = watched(LocalHost(str(folder), device="cpu", batch_size=2), too_little)
+    assert len(set(pictures(host, 3))) == 3 and batches[:2] == [4, 4] and set(batches[2:]) == {2}
+
+    def broken(batch: int) -> None:
+        raise ZeroDivisionError("x")
+
+    with pytest.raises(ZeroDivisionError):
+        pictures(watched(LocalHost(str(folder), device="cpu", batch_size=2), broken), 3)
 
 
 # ── LoRA ──

@@ -442,7 +442,7 @@ def test_a_failing_drawing_is_a_500_with_its_type_and_the_next_one_works(host, m
         url = f"{address}/sdapi/v1"
         for error, name in ((OutOfMemory("too little memory"), "OutOfMemoryError"), (ZeroDivisionError("x"), None)):
             with monkeypatch.context() as patch:
-                patch.setattr(host, "_run", lambda requests, start, error=error: (_ for _ in ()).throw(error))
+                patch.setattr(host, "_prepare", lambda requests, start, error=error: (_ for _ in ()).throw(error))
                 answer = ask(url)
             assert answer.status_code == 500 and answer.json()["error"] == (name or type(error).__name__)
             assert answer.json().keys() == RECORDED["answers"]["500"]["body"].keys()
