@@ -23,7 +23,7 @@ SAMPLERS = {
     "DPM2 a": ("dpm_2_ancestral", "Karras"),
     "DPM fast": ("dpm_fast", "Uniform"),
     "DPM adaptive": ("dpm_adaptive", "Uniform"),
-    "LCM": ("lcm", "Uniform"),
+    "LCM": ("lcm", "SGM Uniform"),  # nearest to its own levels; uniform ones spend the last step on no noise
     "DDIM": ("ddim", "DDIM"),
     "UniPC": ("uni_pc", "Uniform"),
 }

@@ -17,8 +17,7 @@ from ...hosts.request import LoraRef
 
 LCM_STEPS = 4
 SCHEDULE = "Uniform"  # evenly spaced noise levels
-# A distilled LoRA's own levels, as near as each host comes: "Uniform" would spend the last of four steps on no noise.
-LCM_SCHEDULE = "SGM Uniform"
+LCM_SCHEDULE = "Automatic"  # the sampler's own levels, whatever the pictures that prove are drawn with
 LCM_GUIDANCE = 1.5  # of the 1 … 2 that the authors recommend
 LEAST_GUIDANCE = 1.0
 

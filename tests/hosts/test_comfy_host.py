@@ -138,6 +138,7 @@ def test_all_names_lead_to_names_that_the_recorded_server_has():
     for name in SCHEDULES:
         assert scheduler_for(name, "Euler", schedules) in schedules
     assert scheduler_for("Automatic", "DPM++ 2M", schedules) == "karras"  # as A1111 does
+    assert scheduler_for("Automatic", "LCM", schedules) == "sgm_uniform"
     assert sampler_for("res_multistep", samplers) == "res_multistep"
     assert file_for("LoRA", "b", ["a/b.safetensors", "c.safetensors"]) == "a/b.safetensors"
     with pytest.raises(RequestRefused, match="can be several LoRAs"):

@@ -89,7 +89,9 @@ def test_a_distilled_lora_draws_what_chooses_and_nothing_else(paper_photos, tmp_
         (request.steps, request.sampler, request.scheduler, request.cfg_scale, *(lora.name for lora in request.loras))
         for request in drawn
     }
-    assert worn == {(4, "LCM", "SGM Uniform", 1.5, "lcm"), (8, "Pencil", "Automatic", 5.0)}
+    assert worn == {(4, "LCM", "Automatic", 1.5, "lcm"), (8, "Pencil", "Automatic", 5.0)}
+    karras = {"steps": 20, "cfg_scale": 7.0, "scheduler": "Karras"}
+    assert few_step_sampling(karras, None, "lcm", local=False)["scheduler"] == "Automatic"
     lora = next(request.loras[0] for request in drawn if request.loras)
     assert lora.path == tmp_path / "lcm.safetensors" and lora.strength == 1.0
 
