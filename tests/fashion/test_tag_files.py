@@ -60,7 +60,8 @@ def run(folder, out, skipped, tagger=None, trigger="") -> list[str]:
         lines = list(
             tag_photos(Catalogue([folder]), tagger, cache=cache, caption=caption, done=file.done, skipped=skipped)
         )
-        for _, line in lines:
+        for path, line in lines:
+            assert str(path) == line.image
             file.add(line)
     return [line.image for _, line in lines]
 
